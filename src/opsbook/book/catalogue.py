@@ -1,0 +1,104 @@
+"""What a book may name: component kinds, observations, operations. The rooms above register them and hand them in.
+
+So that adding one is a single new file in its own room, and the book still validates every name, parameter and unit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from opsbook.book.threshold import Threshold
+from opsbook.book.units import Dimension
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors, everywhere in a book."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class Parameters(Strict):
+    """The typed parameters of an observation or operation. Each field needs a description."""
+
+
+class Component(Strict):
+    """A part of the system. A connector's own file says which further keys its kind has."""
+
+    kind: str = Field(description="what it is; decides which connector talks to it")
+    description: str = Field("", description="one line for people")
+    owner: str = Field("", description="who answers for it; a name of `contacts`")
+    depends_on: tuple[str, ...] = Field(
+        (), description="components without which it cannot work; their fault explains its own"
+    )
+    workload: str = Field("", description="its name in the runtime (deployment, service, program), where it has one")
+    replicas: int | None = Field(None, ge=0, description="how many instances should run")
+    env: tuple[str, ...] = Field((), description="names of environment variables that its workload needs")
+
+    linked: ClassVar[tuple[str, ...]] = ()
+    """Fields whose value is the name of another component: they imply a dependency."""
+
+
+class Risk(StrEnum):
+    """What an operation can do to people. Static, set in code, never guessed from input."""
+
+    READ = "read"
+    SAFE = "safe"
+    DISRUPTIVE = "disruptive"
+    DESTRUCTIVE = "destructive"
+
+    @property
+    def rank(self) -> int:
+        return list(Risk).index(self)
+
+
+class Cost(StrEnum):
+    """What reading an observation costs the managed system."""
+
+    CHEAP = "cheap"
+    MODERATE = "moderate"
+    HEAVY = "heavy"
+
+
+class NoParameters(Parameters):
+    """Nothing can be said about it."""
+
+
+@dataclass(frozen=True)
+class ObservationSpec:
+    """A named read-only fact."""
+
+    name: str
+    doc: str
+    dimension: Dimension
+    kinds: tuple[str, ...]
+    parameters: type[Parameters] = NoParameters
+    cost: Cost = Cost.CHEAP
+    warning: Threshold | None = None
+    critical: Threshold | None = None
+    vital: bool = False
+    """Whether it tells that the component is there at all; what else is wrong with an absent one follows from that."""
+
+
+@dataclass(frozen=True)
+class OperationSpec:
+    """A named change."""
+
+    name: str
+    doc: str
+    kinds: tuple[str, ...]
+    risk: Risk
+    idempotent: bool
+    parameters: type[Parameters] = NoParameters
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All that is registered, by name."""
+
+    components: dict[str, type[Component]] = field(default_factory=dict)
+    observations: dict[str, ObservationSpec] = field(default_factory=dict)
+    operations: dict[str, OperationSpec] = field(default_factory=dict)

@@ -1,0 +1,124 @@
+"""Thresholds as a book writes them: `> 200ms`, `< 20%`, `== 0`, `outside 10..20`, `< 50% of 7d`.
+
+A threshold says which values are *bad*. The last form holds the value against its own baseline: the median of the
+stored values of the time before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from opsbook.book.units import EXAMPLE, Dimension, Quantity, parse_quantity, show_duration
+
+COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    ">": lambda value, limit: value > limit,
+    ">=": lambda value, limit: value >= limit,
+    "<": lambda value, limit: value < limit,
+    "<=": lambda value, limit: value <= limit,
+    "==": lambda value, limit: value == limit,
+    "!=": lambda value, limit: value != limit,
+}
+PATTERN = r"^\s*(?:>=|<=|==|!=|>|<|is\b|outside\b|within\b).+$"
+FORMS = '"> 200ms", "< 20%", "== 0", "is down", "outside 10..20", "within 10..20" or "< 50% of 7d"'
+
+_COMPARISON = re.compile(r"\s*(>=|<=|==|!=|>|<|is\b)\s*(.+?)\s*$")
+_RANGE = re.compile(r"\s*(outside|within)\s+(.+?)\s*\.\.\s*(.+?)\s*$")
+_BASELINE = re.compile(r"(.+?)\s+of\s+(\d.*)$")
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A predicate over values of one dimension. `baseline` is the time in seconds over which the own past is taken."""
+
+    text: str
+    operator: str
+    limit: Quantity | str
+    upper: Quantity | None = None
+    baseline: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Threshold:
+        """Raises ValueError that names the accepted forms."""
+        if found := _RANGE.match(text):
+            low, high = parse_quantity(found[2]), parse_quantity(found[3])
+            if low.dimension is not high.dimension:
+                raise ValueError(f"{text!r}: both ends of a range need the same unit")
+            if low.value > high.value:
+                raise ValueError(f"{text!r}: the lower end is above the upper one")
+            return cls(text.strip(), found[1], low, high)
+        found = _COMPARISON.match(text)
+        if not found:
+            raise ValueError(f"{text!r} is not a threshold; write {FORMS}")
+        operator, rest = ("==" if found[1] == "is" else found[1]), found[2]
+        if of := _BASELINE.match(rest):
+            share, window = parse_quantity(of[1]), parse_quantity(of[2])
+            if share.dimension is not Dimension.RATIO or window.dimension is not Dimension.DURATION:
+                raise ValueError(f'{text!r}: a baseline is written "< 50% of 7d"')
+            return cls(text.strip(), operator, share, baseline=window.value)
+        return cls(text.strip(), operator, _limit(rest, operator, text))
+
+    def misfit(self, dimension: Dimension) -> str | None:
+        """Why this threshold cannot be held against a value of that dimension; None where it can."""
+        if self.baseline is not None:
+            if dimension in (Dimension.STATE, Dimension.TEXT):
+                return f"a baseline needs numbers, and this observation yields {dimension}"
+            return None
+        if dimension is Dimension.TEXT:
+            return None if self.operator in ("==", "!=") else "text can only be compared with == or !="
+        if isinstance(self.limit, str):
+            return f"{self.limit!r} has no unit that fits; this observation yields a {dimension} ({EXAMPLE[dimension]})"
+        if self.limit.dimension is dimension:
+            return None
+        given = self.limit.dimension
+        return f"{self.text!r} is a {given}, but this observation yields a {dimension} ({EXAMPLE[dimension]})"
+
+    def met_by(self, value: float | bool | str, baseline: float | None = None) -> bool | None:
+        """Whether the value is one that this threshold names; None while the baseline is not known yet."""
+        if isinstance(value, str):
+            written = self.limit if isinstance(self.limit, str) else self.text.lstrip("=! ")
+            return COMPARE[self.operator](value, written)
+        assert isinstance(self.limit, Quantity)
+        number = float(value)
+        if self.baseline is not None:
+            return None if baseline is None else COMPARE[self.operator](number, self.limit.value * baseline)
+        if self.upper is not None:
+            inside = self.limit.value <= number <= self.upper.value
+            return inside if self.operator == "within" else not inside
+        return COMPARE[self.operator](number, self.limit.value)
+
+    def __str__(self) -> str:
+        if self.baseline is not None:
+            return f"{self.operator} {self.limit} of {show_duration(self.baseline)}"
+        return self.text
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(
+            cls.parse,
+            core_schema.str_schema(),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda t: t.text),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {
+            "type": "string",
+            "pattern": PATTERN,
+            "description": f"which values are bad: {FORMS}",
+            "examples": ["> 200ms", "< 20%", "== 0", "is down", "outside 10..20", "< 50% of 7d"],
+        }
+
+
+def _limit(rest: str, operator: str, text: str) -> Quantity | str:
+    try:
+        return parse_quantity(rest)
+    except ValueError:
+        if operator in ("==", "!=") and not rest[:1].isdigit():
+            return rest.strip("'\"")
+        raise ValueError(f"{text!r} is not a threshold; write {FORMS}") from None

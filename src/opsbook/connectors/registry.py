@@ -1,0 +1,115 @@
+"""Finds connectors, runtimes and executors by importing their modules, and opens those that a system needs."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import TypeVar, get_args
+
+from opsbook.book.catalogue import Component
+from opsbook.book.system import System
+from opsbook.connectors.change import Executor
+from opsbook.connectors.contract import Connections, Connector, Registered
+from opsbook.connectors.runtimes.contract import Runtime
+from opsbook.errors import Unreachable
+
+REGISTERED = Registered()
+C = TypeVar("C", bound=type[Connector])
+
+
+def connector(component: type[Component]) -> Callable[[C], C]:
+    """Registers a connector with the component kind it talks to. A connector may serve several kinds: stack it."""
+    (kind,) = get_args(component.model_fields["kind"].annotation)
+
+    def register(cls: C) -> C:
+        REGISTERED.components[kind] = component
+        REGISTERED.connectors[kind] = cls
+        return cls
+
+    return register
+
+
+def runtime(kind: str) -> Callable[[Callable[[System], Runtime]], Callable[[System], Runtime]]:
+    """Registers what makes the runtime of an environment."""
+
+    def register(make: Callable[[System], Runtime]) -> Callable[[System], Runtime]:
+        REGISTERED.runtimes[kind] = make
+        return make
+
+    return register
+
+
+def executor(kind: str) -> Callable[[Callable[[Connections], Executor]], Callable[[Connections], Executor]]:
+    """Registers what applies the changes of a kind."""
+
+    def register(make: Callable[[Connections], Executor]) -> Callable[[Connections], Executor]:
+        REGISTERED.executors[kind] = make
+        return make
+
+    return register
+
+
+def import_modules(package: str) -> None:
+    """Import every module of a room, so that what it registers is known."""
+    for module in pkgutil.walk_packages(importlib.import_module(package).__path__, package + "."):
+        if not module.name.rpartition(".")[2].startswith("_"):
+            importlib.import_module(module.name)
+
+
+@cache
+def registered() -> Registered:
+    """Everything that the connectors' room offers."""
+    import_modules("opsbook.connectors")
+    return REGISTERED
+
+
+class OpenConnections:
+    """The open connectors of one system."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self._open: dict[str, Connector] = {}
+        self._runtime: Runtime | None = None
+
+    def of(self, component: str) -> Connector:
+        if component not in self._open:
+            settings = self.system.components[component]
+            self._open[component] = registered().connectors[settings.kind](component, settings, self.system, self)
+        return self._open[component]
+
+    @property
+    def runtime(self) -> Runtime:
+        if self._runtime is None:
+            kind = self.system.environment.runtime.kind
+            make = registered().runtimes.get(kind)
+            if make is None:
+                raise Unreachable(
+                    f"the environment {self.system.name!r} has no runtime that opsbook can ask",
+                    f"set `runtime` of {self.system.name} in book.yaml (supervisor)",
+                )
+            self._runtime = make(self.system)
+        return self._runtime
+
+    def forget(self) -> None:
+        """Before the next sweep."""
+        for one in self._open.values():
+            one.forget()
+
+    async def close(self) -> None:
+        for one in self._open.values():
+            await one.close()
+        if self._runtime is not None:
+            await self._runtime.close()
+
+
+@asynccontextmanager
+async def open_connections(system: System) -> AsyncIterator[OpenConnections]:
+    """Connections that are closed whatever happens."""
+    connections = OpenConnections(system)
+    try:
+        yield connections
+    finally:
+        await connections.close()

@@ -1,0 +1,1 @@
+"""What holds the workloads, behind one interface."""

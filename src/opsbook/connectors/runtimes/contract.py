@@ -1,0 +1,143 @@
+"""The one interface to what holds the workloads: `supervisor`, `compose`, `kubernetes`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal, Protocol, runtime_checkable
+
+from opsbook.connectors.change import Change, Json
+from opsbook.errors import OpsbookError
+
+
+class Verb(StrEnum):
+    """What a runtime can be asked to change. Its `capabilities` say which of these and of the reads it can do."""
+
+    START = "start"
+    STOP = "stop"
+    RESTART = "restart"
+    SCALE = "scale"
+    DEPLOY = "deploy"
+    ROLLBACK = "rollback"
+    EXEC = "exec"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One process, container or pod of a workload."""
+
+    name: str
+    ready: bool
+    state: str
+    """In the runtime's own word: RUNNING, FATAL, CrashLoopBackOff …"""
+    started: datetime | None = None
+    pid: int | None = None
+    reason: str = ""
+    """Why it is not ready, in one sentence."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Something that the runtime holds."""
+
+    name: str
+    kind: str
+    """In the runtime's own word: program, service, Deployment …"""
+    wanted: int | None
+    ready: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """A workload and its instances now."""
+
+    workload: Workload
+    instances: tuple[Instance, ...]
+    version: str = ""
+    restarts: int | None = None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the instances of a workload use. CPU in cores, memory in bytes; limits where the runtime has them."""
+
+    cpu: float
+    memory: float
+    memory_limit: float | None = None
+    cpu_limit: float | None = None
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One version that was deployed."""
+
+    number: int
+    version: str
+    at: datetime | None
+    current: bool
+
+
+@dataclass(frozen=True)
+class LogQuery:
+    """Which lines of a workload's logs are wanted."""
+
+    tail: int | None = 100
+    since: datetime | None = None
+    follow: bool = False
+    contains: str = ""
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line, with the instance that wrote it."""
+
+    instance: str
+    text: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a workload."""
+
+    at: datetime | None
+    kind: str
+    message: str
+    instance: str = ""
+
+
+Capability = Literal[
+    "list", "status", "logs", "events", "revisions", "environment", "resources",
+    "start", "stop", "restart", "scale", "deploy", "rollback", "exec",
+]  # fmt: skip
+
+
+@runtime_checkable
+class Runtime(Protocol):
+    """What holds the workloads. A capability that is missing is refused when planning, with the reason."""
+
+    capabilities: frozenset[str]
+
+    async def list(self) -> Sequence[Workload]: ...
+    async def status(self, workload: str) -> Status: ...
+    async def revisions(self, workload: str) -> Sequence[Revision]: ...
+    def logs(self, workload: str, query: LogQuery) -> AsyncIterator[LogLine]: ...
+    def events(self, workload: str) -> AsyncIterator[Event]: ...
+    async def environment(self, workload: str) -> dict[str, str]:
+        """The variables that its processes see. Values are secret: show names, or mask."""
+        ...
+
+    async def resources(self, workload: str) -> Usage: ...
+    async def change(self, workload: str, verb: Verb, arguments: Json) -> Change:
+        """The change that the verb would be now, with its guard and undo. Changes nothing."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Unsupported(OpsbookError):
+    """The runtime cannot do this."""
+
+    exit_code = 2

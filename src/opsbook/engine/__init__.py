@@ -1,0 +1,1 @@
+"""Procedures: compile, plan, approve, run, resume."""

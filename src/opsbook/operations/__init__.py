@@ -1,0 +1,1 @@
+"""Named changes, a module per subject."""

@@ -1,0 +1,1 @@
+"""What opsbook remembers: tables, migrations, the audit chain."""

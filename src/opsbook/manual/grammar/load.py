@@ -1,0 +1,101 @@
+"""Reading the grammars: `tools/*.json` from the tools' own help, `by_hand.yaml` for what help does not tell."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+_HERE = files("opsbook.manual.grammar")
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool's grammar. `flags` values: 0 takes no value, 1 takes one, 2 may take one after `=`.
+
+    A verb whose flags are None is known, its flags are not. An `open` tool takes plugins: verbs that are not listed may
+    exist. `version` is the version that was asked for its help.
+    """
+
+    name: str
+    version: str = ""
+    open: bool = False
+    flags: dict[str, int] = field(default_factory=dict)
+    verbs: dict[str, dict[str, int] | None] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
+
+    def flags_of(self, verb: str) -> dict[str, int] | None:
+        """The flags of a verb with the global ones, or None where they are not known."""
+        if not self.verbs:
+            return self.flags
+        own = self.verbs.get(verb)
+        return None if own is None else self.flags | own
+
+
+@cache
+def _by_hand() -> dict[str, Any]:
+    loaded = yaml.safe_load(_HERE.joinpath("by_hand.yaml").read_text(encoding="utf-8"))
+    return dict(loaded)
+
+
+@cache
+def tool(name: str) -> Tool | None:
+    """The grammar of a tool, or None for one that is not known."""
+    entry = _by_hand()["tools"].get(name, {})
+    path = _HERE.joinpath("tools", f"{entry.get('like', name)}.json")
+    data = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not data and not entry:
+        return None
+    verbs: dict[str, dict[str, int] | None] = dict(data.get("verbs", {}))
+    for verb, flags in (entry.get("verbs") or {}).items():
+        verbs[verb] = {**(verbs.get(verb) or {}), **flags} if flags is not None else verbs.get(verb)
+    return Tool(
+        name=name,
+        version=str(entry.get("version", data.get("version", ""))),
+        open=bool(entry.get("open", data.get("open", False))),
+        flags=dict(data.get("global", {})) | dict(entry.get("flags") or {}),
+        verbs=verbs,
+        aliases=dict(entry.get("aliases") or {}),
+    )
+
+
+@cache
+def removed() -> dict[str, dict[str, str]]:
+    """`tool verb` to what is said of commands that are gone or never were: class, why, instead."""
+    return dict(_by_hand()["removed"])
+
+
+@cache
+def _risks() -> dict[str, str]:
+    return {
+        f"{name} {verb}".strip(): risk
+        for name, risks in _by_hand()["risks"].items()
+        for risk, verbs in risks.items()
+        for verb in verbs
+    }
+
+
+def risk_of(name: str, verb: str) -> str:
+    """read, safe, disruptive or destructive; empty where the grammar does not say."""
+    known = _risks()
+    return known.get(f"{name} {verb}".strip(), known.get(f"{name} {verb.split(' ', 1)[0]}".strip(), ""))
+
+
+@cache
+def _redis() -> dict[str, dict[str, Any]]:
+    found = json.loads(_HERE.joinpath("tools", "redis-cli.json").read_text(encoding="utf-8"))["commands"]
+    return dict(found)
+
+
+def redis_command(words: tuple[str, ...]) -> tuple[str, dict[str, Any]] | None:
+    """The server's own entry of a Redis command: arity, since, deprecated, instead, and what it is."""
+    known = _redis()
+    for length in (2, 1):
+        name = " ".join(words[:length]).upper()
+        if len(words) >= length and name in known:
+            return name, known[name]
+    return None

@@ -1,0 +1,479 @@
+"""From the syntax tree of a block to its commands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from opsbook.manual.embedded import with_embedded
+from opsbook.manual.shell_model import Assignment, Command, Enclosure, Heredoc, Redirect, Word
+from opsbook.manual.shell_tree import Node, Source, parse
+from opsbook.manual.shell_words import assignment_of, expansions, word_of
+from opsbook.manual.wrappers import Inner, inner_program
+
+# Real scripts nest a handful deep; a deeper tree is an attack on the reader's stack.
+_DEEPEST = 60
+_NESTING = 6
+
+_REDIRECTS = ("file_redirect", "heredoc_redirect", "herestring_redirect")
+_SEPARATORS = (";", "&", "\n", ";;")
+_COMPOUND = {
+    "function_definition": "function", "if_statement": "if", "elif_clause": "if", "else_clause": "if", "while_statement": "loop",
+    "for_statement": "loop", "c_style_for_statement": "loop", "case_statement": "case", "case_item": "case",
+    "subshell": "subshell", "compound_statement": "group", "command_substitution": "substitution", "process_substitution": "substitution",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the walk stands: what encloses it and which operators join it to its neighbours."""
+
+    within: tuple[Enclosure, ...] = ()
+    before: str = ""
+    after: str = ""
+    pipeline: int = -1
+    position: int = 0
+    length: int = 1
+    negated: bool = False
+
+
+@dataclass
+class _Walk:
+    source: Source
+    variables: dict[str, str]
+    depth: int
+    found: list[Command] = field(default_factory=list)
+    snapshots: list[dict[str, str]] = field(default_factory=list)
+    pipelines: int = 0
+
+
+def walk_program(source: Source, variables: Mapping[str, str], depth: int = 0) -> list[Command]:
+    """All simple commands of a parsed block, with comments, inner programs and embedded languages."""
+    walk = _Walk(source, dict(variables), depth)
+    _sequence(walk, source.root.children, _Place(), 0)
+    comments = _comments(source)
+    done = []
+    for command, known in zip(walk.found, walk.snapshots, strict=True):
+        done.append(_finish(_commented(source, command, comments), known, depth))
+    return _fed(done)
+
+
+def _sequence(walk: _Walk, nodes: Iterable[Node], place: _Place, level: int) -> None:
+    """Statements one after another, with the separators between them."""
+    statements = [node for node in nodes if node.type != "comment"]
+    before = place.before
+    for index, node in enumerate(statements):
+        if not node.is_named:
+            if node.type in _SEPARATORS:
+                before = ";" if node.type == "\n" else node.type
+            continue
+        following = statements[index + 1].type if index + 1 < len(statements) else ""
+        after = following if following in (";", "&") else (";" if following else place.after)
+        _statement(walk, node, replace(place, before=before, after=after), level + 1)
+        before = ";"
+
+
+def _statement(walk: _Walk, node: Node, place: _Place, level: int) -> None:
+    if level > _DEEPEST:
+        return
+    kind = node.type
+    if kind == "command":
+        _command(walk, node, place, level)
+    elif kind in ("variable_assignment", "variable_assignments"):
+        _assignments(walk, node, place, level)
+    elif kind in ("declaration_command", "unset_command"):
+        _declaration(walk, node, place, level)
+    elif kind == "test_command":
+        _emit(walk, node, (_raw_word(walk.source, node),), (), (), None, place)
+        _substitutions(walk, node, place, level)
+    elif kind == "pipeline":
+        _pipeline(walk, node, place, level)
+    elif kind == "list":
+        _list(walk, node, place, level)
+    elif kind == "redirected_statement":
+        _redirected(walk, node, place, level)
+    elif kind == "negated_command":
+        for child in node.named_children:
+            _statement(walk, child, replace(place, negated=True), level + 1)
+    elif kind in _COMPOUND:
+        _compound(walk, node, place, level)
+    elif kind in ("do_group", "ERROR", "program"):
+        _sequence(walk, node.children, place, level)
+
+
+def _compound(walk: _Walk, node: Node, place: _Place, level: int) -> None:
+    kind, line = _COMPOUND[node.type], walk.source.place(_point(node.start_point))[0]
+    name_node = node.child_by_field_name("name")
+    name = walk.source.raw(name_node) if kind == "function" and name_node else ""
+    if node.type in ("for_statement",):
+        variable = node.child_by_field_name("variable")
+        if variable is not None:
+            walk.variables.pop(walk.source.raw(variable), None)
+    own = Enclosure(kind, name, line)
+    body: list[Node] = []
+    head: list[Node] = []
+    conditional = node.type in ("if_statement", "elif_clause", "while_statement")
+    split = "then" if node.type != "while_statement" else "do_group"
+    for child in node.children:
+        if conditional and not body and child.type != split:
+            head.append(child)
+        else:
+            body.append(child)
+    if conditional:
+        inside = Enclosure("condition", "", line)
+        _sequence(walk, head, _Place((*place.within, inside)), level)
+    for child in node.children if node.type == "for_statement" else ():
+        _substitutions(walk, child, place, level, only_if=child.type != "do_group")
+    skipped = {name_node.id} if name_node is not None else set()
+    _sequence(walk, [c for c in body if c.id not in skipped and c.type != "word"], _Place((*place.within, own)), level)
+
+
+def _pipeline(walk: _Walk, node: Node, place: _Place, level: int) -> None:
+    parts = [child for child in node.children if child.is_named and child.type != "comment"]
+    walk.pipelines += 1
+    number = walk.pipelines
+    for index, part in enumerate(parts):
+        before = place.before if index == 0 else "|"
+        after = place.after if index == len(parts) - 1 else "|"
+        inner = replace(place, before=before, after=after, pipeline=number, position=index, length=len(parts))
+        _statement(walk, part, inner, level + 1)
+
+
+def _list(walk: _Walk, node: Node, place: _Place, level: int) -> None:
+    # a && b && c is a tree that leans to the left: unrolled here, so that a long chain is not deep.
+    chain: list[tuple[str, Node]] = []
+    while node.type == "list" and len(node.children) >= 3:
+        chain.append((node.children[-2].type, node.children[-1]))
+        node = node.children[0]
+    chain.append(("", node))
+    chain.reverse()
+    for index, (operator, part) in enumerate(chain):
+        after = chain[index + 1][0] if index + 1 < len(chain) else place.after
+        _statement(walk, part, replace(place, before=operator or place.before, after=after), level + 1)
+
+
+def _redirected(walk: _Walk, node: Node, place: _Place, level: int) -> None:
+    body = node.child_by_field_name("body")
+    start = len(walk.found)
+    if body is not None:
+        _statement(walk, body, place, level + 1)
+    redirects = [child for child in node.children if child.type in _REDIRECTS]
+    attaches = body is not None and body.type in ("command", "pipeline", "list", "test_command", "variable_assignment")
+    if body is None and redirects:
+        _emit(walk, node, (), (), (), None, place)
+        attaches = True
+    for child in redirects:
+        plain, heredoc, rest = _redirect(walk, child)
+        outer = [i for i in range(start, len(walk.found)) if not _in_substitution(walk.found[i], place)]
+        if attaches and outer:
+            at = outer[-1]
+            command = walk.found[at]
+            end = max(command.end_line, walk.source.place(_point(child.end_point))[0])
+            if child.type == "file_redirect":
+                text = walk.source.slice(node.start_byte, child.end_byte)
+                command = replace(command, end_line=end, text=text if command.position == 0 else command.text)
+            walk.found[at] = replace(
+                command,
+                redirects=(*command.redirects, *plain),
+                heredoc=heredoc or command.heredoc,
+                end_line=command.end_line if heredoc else end,
+            )
+        _continued(walk, rest, outer, place, level)
+        _substitutions(walk, child, place, level)
+
+
+def _continued(walk: _Walk, rest: Sequence[Node], outer: Sequence[int], place: _Place, level: int) -> None:
+    """What follows a here-document's mark on its line: `cat <<EOF | kubectl apply -f -`."""
+    if not rest or not outer:
+        return
+    last = walk.found[outer[-1]]
+    total = last.length + len(rest)
+    for index in outer:
+        if walk.found[index].pipeline == last.pipeline:
+            walk.found[index] = replace(walk.found[index], length=total, after="|")
+    for index, node in enumerate(rest):
+        after = place.after if index == len(rest) - 1 else "|"
+        position = last.position + index + 1
+        inner = replace(place, before="|", after=after, pipeline=last.pipeline, position=position, length=total)
+        _statement(walk, node, inner, level + 1)
+
+
+def _in_substitution(command: Command, place: _Place) -> bool:
+    return len(command.within) > len(place.within)
+
+
+def _redirect(walk: _Walk, node: Node) -> tuple[tuple[Redirect, ...], Heredoc | None, list[Node]]:
+    source = walk.source
+    line, column = source.place(_point(node.start_point))
+    if node.type == "herestring_redirect":
+        target = next((child for child in node.named_children if child.type != "file_descriptor"), None)
+        if target is None:
+            return (), None, []
+        word = word_of(source, target, walk.variables)
+        at = word.at(0)
+        return (), Heredoc(word.text, at[0], at[1], "", True, word.variables), []
+    if node.type == "heredoc_redirect":
+        return _heredoc(walk, node)
+    descriptor = next((child for child in node.children if child.type == "file_descriptor"), None)
+    operator = next((child.type for child in node.children if not child.is_named), ">")
+    target = node.child_by_field_name("destination")
+    word = word_of(source, target, walk.variables) if target is not None else _raw_word(source, node)
+    number = source.raw(descriptor) if descriptor is not None else ""
+    return (Redirect(operator, word, int(number) if number.isdigit() else -1, line, column),), None, []
+
+
+def _heredoc(walk: _Walk, node: Node) -> tuple[tuple[Redirect, ...], Heredoc | None, list[Node]]:
+    source = walk.source
+    body, start = None, None
+    rest: list[Node] = []
+    redirects: list[Redirect] = []
+    closed = False
+    for child in node.children:
+        if child.type == "heredoc_body":
+            body = child
+        elif child.type == "heredoc_start":
+            start = child
+        elif child.type == "heredoc_end":
+            closed = True
+        elif child.type in _REDIRECTS:
+            redirects.extend(_redirect(walk, child)[0])
+        elif child.type == "pipeline":
+            rest.extend(each for each in child.named_children if each.type != "comment")
+        elif child.type in ("command", "list", "redirected_statement"):
+            rest.append(child)
+    delimiter = source.raw(start) if start is not None else ""
+    if body is None:
+        line, column = source.place(_point(node.end_point))
+        return tuple(redirects), Heredoc("", line, column, delimiter.strip("'\"\\"), True, (), closed), rest
+    # The grammar begins the body at its first character that is not blank; the file's own lines are what counts.
+    row = body.start_point[0]
+    offset = body.start_byte - body.start_point[1]
+    text = source.slice(offset, body.end_byte)
+    line, column = source.place((row, 0))
+    expands = not re.search(r"['\"\\]", delimiter)
+    names = expansions(text) if expands else ()
+    return tuple(redirects), Heredoc(text, line, column, delimiter.strip("'\"\\"), expands, names, closed), rest
+
+
+def _command(walk: _Walk, node: Node, place: _Place, level: int) -> None:
+    source = walk.source
+    argv: list[Word] = []
+    assignments: list[Assignment] = []
+    redirects: list[Redirect] = []
+    heredoc: Heredoc | None = None
+    split = _split_by_comment(walk, node, place)
+    for child in node.children:
+        if child.type == "variable_assignment":
+            made = None if split else assignment_of(source, child, walk.variables, exported=False)
+            assignments += [made] if made else []
+        elif child.type in _REDIRECTS:
+            plain, here, _ = _redirect(walk, child)
+            redirects.extend(plain)
+            heredoc = here or heredoc
+        elif child.type != "comment" and child.start_byte < child.end_byte:
+            argv.append(word_of(source, child, walk.variables))
+    start = node.child_by_field_name("name") if split else None
+    _emit(walk, node, tuple(argv), tuple(assignments), tuple(redirects), heredoc, place, start)
+    if argv and argv[0].value in ("read", "mapfile", "readarray"):
+        for word in argv[1:]:
+            walk.variables.pop(word.text, None)
+    _substitutions(walk, node, place, level)
+
+
+def _split_by_comment(walk: _Walk, node: Node, place: _Place) -> bool:
+    """Assignments on lines of their own before a comment, which the grammar takes for the command's own."""
+    name = node.child_by_field_name("name")
+    nodes = [child for child in node.children if child.type == "variable_assignment"]
+    if name is None or not nodes or name.start_byte < nodes[-1].end_byte:
+        return False
+    between = walk.source.slice(nodes[-1].end_byte, name.start_byte)
+    if "\n" not in between.replace("\\\n", ""):
+        return False
+    made = []
+    for each in nodes:
+        assignment = assignment_of(walk.source, each, walk.variables, exported=False)
+        if assignment:
+            made.append(assignment)
+            _remember(walk, assignment, place)
+    _emit(walk, nodes[0], (), tuple(made), (), None, replace(place, after=";", pipeline=-1, position=0, length=1))
+    return True
+
+
+def _assignments(walk: _Walk, node: Node, place: _Place, level: int) -> None:
+    nodes = [node] if node.type == "variable_assignment" else node.named_children
+    made = []
+    for each in nodes:
+        if each.type == "variable_assignment":
+            assignment = assignment_of(walk.source, each, walk.variables, exported=False)
+            if assignment:
+                made.append(assignment)
+                _remember(walk, assignment, place)
+    _emit(walk, node, (), tuple(made), (), None, place)
+    _substitutions(walk, node, place, level)
+
+
+def _declaration(walk: _Walk, node: Node, place: _Place, level: int) -> None:
+    argv: list[Word] = []
+    made: list[Assignment] = []
+    for child in node.children:
+        if child.type == "variable_assignment":
+            assignment = assignment_of(walk.source, child, walk.variables, exported=True)
+            if assignment:
+                made.append(assignment)
+                _remember(walk, assignment, place)
+        elif child.type != "comment":
+            argv.append(word_of(walk.source, child, walk.variables))
+    if node.type == "unset_command":
+        for word in argv[1:]:
+            walk.variables.pop(word.text, None)
+    _emit(walk, node, tuple(argv), tuple(made), (), None, place)
+    _substitutions(walk, node, place, level)
+
+
+def _remember(walk: _Walk, assignment: Assignment, place: _Place) -> None:
+    """Keep a static value; what is set under a condition, in a loop or a function may not have happened."""
+    static = assignment.value.value
+    if static is None or assignment.operator != "=" or any(each.kind != "group" for each in place.within):
+        walk.variables.pop(assignment.name, None)
+    else:
+        walk.variables[assignment.name] = static
+
+
+def _substitutions(walk: _Walk, node: Node, place: _Place, level: int, only_if: bool = True) -> None:
+    """The commands inside $(…), `…` and <(…) of a node."""
+    if not only_if:
+        return
+    stack = list(reversed(node.children))
+    while stack:
+        child = stack.pop()
+        if child.type in ("command_substitution", "process_substitution"):
+            line = walk.source.place(_point(child.start_point))[0]
+            inside = _Place((*place.within, Enclosure("substitution", "", line)))
+            if level < _DEEPEST:
+                _sequence(walk, child.children, inside, level + 1)
+        else:
+            stack.extend(reversed(child.children))
+
+
+def _emit(
+    walk: _Walk, node: Node, argv: tuple[Word, ...], assignments: tuple[Assignment, ...], redirects: tuple[Redirect, ...],
+    heredoc: Heredoc | None, place: _Place, start: Node | None = None,
+) -> None:  # fmt: skip
+    pipeline = place.pipeline
+    if pipeline < 0:
+        walk.pipelines += 1
+        pipeline = walk.pipelines
+    line, column = walk.source.place(_point((start or node).start_point))
+    text = walk.source.slice((start or node).start_byte, node.end_byte).rstrip()
+    walk.found.append(
+        Command(
+            argv=argv, line=line, column=column, end_line=walk.source.place(_point(node.end_point))[0], text=text,
+            assignments=assignments, redirects=redirects, heredoc=heredoc, pipeline=pipeline, position=place.position, length=place.length,
+            before=place.before, after=place.after, background=place.after == "&", negated=place.negated, within=place.within,
+        )
+    )  # fmt: skip
+    walk.snapshots.append(dict(walk.variables))
+
+
+def _raw_word(source: Source, node: Node) -> Word:
+    raw = source.raw(node)
+    line, column = source.place(_point(node.start_point))
+    end_line, end_column = source.place(_point(node.end_point))
+    return Word(
+        raw, raw, raw if "$" not in raw else None, line, column, end_line, end_column, variables=expansions(raw)
+    )
+
+
+def _finish(command: Command, known: Mapping[str, str], depth: int) -> Command:
+    """Add the programs a command carries, and their languages."""
+    nested: tuple[Command, ...] = ()
+    inner = inner_program(command) if depth < _NESTING else None
+    if inner is not None:
+        nested = _nested(command, inner, known, depth)
+    return with_embedded(replace(command, nested=nested))
+
+
+def _nested(command: Command, inner: Inner, known: Mapping[str, str], depth: int) -> tuple[Command, ...]:
+    via, remote = (*command.via, inner.carrier), command.remote or inner.remote
+    if inner.words:
+        first, last = inner.words[0], inner.words[-1]
+        child = Command(
+            argv=inner.words, line=first.line, column=first.column, end_line=last.end_line, text=" ".join(word.raw for word in inner.words),
+            heredoc=command.heredoc, pipeline=command.pipeline, position=command.position, length=command.length, before=command.before,
+            after=command.after, within=command.within, comment=command.comment, comment_line=command.comment_line, via=via, remote=remote,
+        )  # fmt: skip
+        return (_finish(child, known, depth + 1),)
+    if inner.script is None:
+        return ()
+    text, origin, quoted = inner.script
+    source = parse(text, text, command.line, 1, origin)
+    found = walk_program(source, {} if quoted else known, depth + 1)
+    comment = {"comment": command.comment, "comment_line": command.comment_line} if command.comment else {}
+    return tuple(_carried(each, via, remote, comment) for each in found)
+
+
+def _carried(command: Command, via: tuple[str, ...], remote: bool, comment: Mapping[str, object]) -> Command:
+    inner = tuple(_carried(each, via, remote, {}) for each in command.nested)
+    extra = {} if command.comment else comment
+    return replace(command, via=(*via, *command.via), remote=remote or command.remote, nested=inner, **extra)  # type: ignore[arg-type]
+
+
+def _comments(source: Source) -> dict[int, tuple[str, bool]]:
+    """Row → text of its comment, and whether it stands alone there."""
+    found: dict[int, tuple[str, bool]] = {}
+    stack = [source.root]
+    while stack:
+        node = stack.pop()
+        if node.type == "comment":
+            row, column = node.start_point[0], node.start_point[1]
+            alone = row < len(source.rows) and not source.rows[row][:column].strip()
+            found[row] = (re.sub(r"^#+!?\s?", "", source.raw(node)).rstrip(), alone)
+        elif node.child_count:
+            stack.extend(node.children)
+    if 0 in found and source.raw(source.root).lstrip().startswith("#!"):
+        del found[0]
+    return found
+
+
+def _commented(source: Source, command: Command, comments: Mapping[int, tuple[str, bool]]) -> Command:
+    """Give a command the comment above it and the one behind it."""
+    row = command.line - source.first_line if source.origin is None else -1
+    if row < 0:
+        return command
+    behind = comments.get(command.end_line - source.first_line)
+    trailing = behind[0] if behind and not behind[1] else ""
+    above, seen_code, seen_blank = row - 1, False, False
+    while above >= 0 and not (above in comments and comments[above][1]):
+        blank = above < len(source.rows) and not source.rows[above].strip()
+        if seen_code if blank else seen_blank:
+            return replace(command, trailing_comment=trailing)
+        seen_code, seen_blank = seen_code or not blank, seen_blank or blank
+        above -= 1
+    gathered: list[str] = []
+    bottom = above
+    while above >= 0 and above in comments and comments[above][1]:
+        gathered.insert(0, comments[above][0])
+        above -= 1
+    if not gathered:
+        return replace(command, trailing_comment=trailing)
+    return replace(
+        command, trailing_comment=trailing, comment="\n".join(gathered), comment_line=source.first_line + bottom
+    )
+
+
+def _fed(found: Sequence[Command]) -> list[Command]:
+    """What `echo … |` or `cat <<EOF |` feeds into a client belongs to that client's language."""
+    from opsbook.manual.embedded import fed_by
+
+    done = list(found)
+    for index in range(1, len(done)):
+        before, command = done[index - 1], done[index]
+        if command.position and before.pipeline == command.pipeline and before.position == command.position - 1:
+            done[index] = fed_by(command, before)
+    return done
+
+
+def _point(point: object) -> tuple[int, int]:
+    row, column = point  # type: ignore[misc]
+    return row, column

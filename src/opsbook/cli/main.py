@@ -1,0 +1,94 @@
+"""`opsbook`: verbs are imported only when they are used, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from opsbook import __version__
+from opsbook.errors import OpsbookError
+
+VERBS = {
+    "check": ("opsbook.cli.check", "Run the checks of a book and say what is wrong and why."),
+    "doctor": ("opsbook.cli.doctor", "Tell whether everything that a book needs can be reached."),
+    "init": ("opsbook.cli.init", "Write a starter book from what lies here."),
+    "observations": ("opsbook.cli.observations", "List the facts that can be observed."),
+    "schema": ("opsbook.cli.schema", "Print the JSON Schema of book.yaml."),
+}
+"""Verb → module that defines `command`, and its line in `--help`."""
+
+
+class LazyGroup(click.Group):
+    """Knows its verbs by name and line; imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        command = importlib.import_module(VERBS[name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in VERBS:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], VERBS, n=1)
+            hint = f"did you mean `opsbook {close[0]}`?" if close else "see `opsbook --help`"
+            raise click.UsageError(f"there is no verb {args[0]!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, line) for name, (_, line) in sorted(VERBS.items())])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="opsbook")
+def cli() -> None:
+    """Operations manuals that run, are tested, and keep their promises."""
+
+
+def main() -> None:
+    """The console script. Every error is a sentence with a next step and an exit code; none is a traceback."""
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except OpsbookError as error:
+        click.echo(f"opsbook: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader went away (`| head`): that is its right. Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        _report_fault(error)
+        sys.exit(3)
+
+
+def _report_fault(error: Exception) -> None:
+    """The last edge: a fault of opsbook itself. The traceback goes to a file, not to the person."""
+    import tempfile
+    import traceback
+    from pathlib import Path
+
+    with tempfile.NamedTemporaryFile("w", prefix="opsbook-fault-", suffix=".txt", delete=False) as report:
+        report.write("".join(traceback.format_exception(error)))
+    click.echo(f"opsbook: a fault of opsbook itself: {type(error).__name__}: {error}", err=True)
+    click.echo(f"  → please report it with {Path(report.name)}", err=True)

@@ -1,0 +1,119 @@
+"""Opening the store: where it lies, how SQLite is set, and that its tables are of this version.
+
+`OPSBOOK_STORE` is a file path or a postgresql:// address; without it the store is `.opsbook/store.db` beside the book.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from opsbook.book.references import hide_password
+from opsbook.errors import OpsbookError
+
+HEAD = "0001"
+"""The newest migration. Compared before Alembic is even imported, which costs more than most commands."""
+
+BUSY_SECONDS = 10
+
+
+class StoreFailed(OpsbookError):
+    """The store cannot be read or written."""
+
+
+def store_address(book_folder: Path) -> str:
+    """The SQLAlchemy address of the store that goes with a book."""
+    named = os.environ.get("OPSBOOK_STORE", "")
+    if named.startswith(("postgresql://", "postgres://")):
+        return "postgresql+psycopg://" + named.split("://", 1)[1]
+    path = Path(named) if named else book_folder / ".opsbook" / "store.db"
+    return f"sqlite:///{path.absolute()}"
+
+
+def open_store(address: str) -> Engine:
+    """The store, created or brought to this version where needed. Raises StoreFailed with what to do."""
+    try:
+        if address.startswith("sqlite:///"):
+            _prepare_folder(Path(address.removeprefix("sqlite:///")))
+        engine = create_engine(address, connect_args=_connect_arguments(address))
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _sqlite_settings)
+            event.listen(engine, "begin", _begin_immediate)
+        _migrate(engine)
+    except (SQLAlchemyError, OSError) as error:
+        raise _failed(address, error) from error
+    return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction. Raises StoreFailed; nothing of it stays then."""
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        raise _failed(str(engine.url), error) from error
+
+
+def _failed(address: str, error: Exception) -> StoreFailed:
+    reason = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or error).strip()
+    where = hide_password(address).removeprefix("sqlite:///")
+    return StoreFailed(
+        f"the store {where}: {reason}", "check its disk and permissions, or name another with OPSBOOK_STORE"
+    )
+
+
+def _prepare_folder(path: Path) -> None:
+    folder = path.parent
+    if not folder.exists():
+        folder.mkdir(parents=True, mode=0o700)
+        if folder.name == ".opsbook":
+            (folder / ".gitignore").write_text("*\n")
+
+
+def _connect_arguments(address: str) -> dict[str, Any]:
+    if address.startswith("sqlite"):
+        return {"timeout": BUSY_SECONDS, "check_same_thread": False}
+    return {"connect_timeout": BUSY_SECONDS, "application_name": "opsbook-store"}
+
+
+def _sqlite_settings(connection: Any, _record: Any) -> None:
+    # SQLAlchemy begins transactions itself (see _begin_immediate), so that the driver must not.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # A deferred transaction that turns into a writer fails at once when another writes; an immediate one waits.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _migrate(engine: Engine) -> None:
+    with engine.connect() as connection:
+        if inspect(connection).has_table("alembic_version"):
+            version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            if version == HEAD:
+                return
+            if version is not None and version > HEAD:
+                raise StoreFailed(
+                    f"the store is of a newer opsbook (its version is {version}, this one knows {HEAD})",
+                    "upgrade opsbook, or name another store with OPSBOOK_STORE",
+                )
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "opsbook.store:migrations")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

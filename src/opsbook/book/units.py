@@ -6,6 +6,7 @@ in bytes per second; counts are plain numbers. Decimal prefixes are powers of 10
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -138,6 +139,8 @@ def show(value: float | bool | str | None, dimension: Dimension) -> str:
     if dimension is Dimension.TEXT or isinstance(value, str):
         return str(value)
     number = float(value)
+    if not math.isfinite(number):
+        return "–" if math.isnan(number) else ("∞" if number > 0 else "-∞")
     if dimension is Dimension.DURATION:
         return show_duration(number)
     if dimension is Dimension.SIZE:

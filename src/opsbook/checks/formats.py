@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ElementTree.etree import ElementTree
+from xml.etree import ElementTree
 
 from opsbook.book.units import CANONICAL_UNIT
 from opsbook.checks.evaluate import WORST_FIRST, Result, State

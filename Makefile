@@ -1,0 +1,61 @@
+# Two commands: `make demo` runs the main job on a real system, `make test` proves it. Both install what they miss.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+RENEC := examples/renec/renec
+PYTEST_WORKERS ?= 2
+
+.PHONY: help demo demo-stop test test-unit lint format bench docs pictures packages clean
+
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+## make demo       start a real system, check it, break it, see it found, mend it
+demo: packages $(VENV)/installed
+	@$(PYTHON) examples/renec/demo.py
+
+## make demo-stop  stop the demo's system and delete everything it made
+demo-stop:
+	@if [ -x $(PYTHON) ]; then $(PYTHON) $(RENEC) destroy; else echo "nothing is installed, so nothing runs"; fi
+
+## make test       every test, against real servers
+test: packages $(VENV)/installed
+	$(PYTHON) -m pytest tests/unit
+	$(PYTHON) -m pytest tests -n $(PYTEST_WORKERS) --dist loadgroup --ignore tests/unit -rs
+
+## make test-unit  the fast tests alone
+test-unit: $(VENV)/installed
+	$(PYTHON) -m pytest tests/unit
+
+## make lint       style, types and the import contract
+lint: $(VENV)/installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+## make bench      timings as ratios to named peers
+bench: packages $(VENV)/installed
+	$(PYTHON) benchmarks/run.py
+
+## make docs       write the parts of docs/ that are generated from the code
+docs: $(VENV)/installed
+	$(PYTHON) scripts/reference.py
+
+## make pictures   take the terminal pictures of the README anew (the demo must run)
+pictures: $(VENV)/installed
+	$(PYTHON) scripts/pictures.py
+
+format: $(VENV)/installed
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+packages:
+	@sh scripts/packages.sh
+
+$(VENV)/installed: pyproject.toml constraints.txt examples/renec/requirements.txt
+	@sh scripts/install.sh $(VENV)
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,57 @@
+#!/bin/sh
+# The system packages that the demo and the tests run as real servers. Installs what is missing by apt, as root or with
+# sudo; says what to install elsewhere.
+set -eu
+
+missing=""
+need() { # command-or-file package
+    if ! command -v "$1" >/dev/null 2>&1 && [ ! -e "$1" ] && [ ! -x "/usr/sbin/$1" ]; then
+        case " $missing " in *" $2 "*) ;; *) missing="$missing $2" ;; esac
+    fi
+}
+
+server=$(ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null | tail -n 1 || true)
+[ -n "$server" ] || missing="$missing postgresql"
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
+need redis-server redis-server
+need nginx nginx-light
+need pgbouncer pgbouncer
+need prometheus prometheus
+need prometheus-alertmanager prometheus-alertmanager
+
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "Install these with your system's package manager, then run make again:$missing" >&2
+    exit 1
+fi
+as_root=""
+if [ "$(id -u)" != 0 ]; then
+    if command -v sudo >/dev/null 2>&1; then
+        as_root="sudo"
+    else
+        echo "Run this as root, then make again: apt-get install --no-install-recommends$missing" >&2
+        exit 1
+    fi
+fi
+echo "Installing by apt:$missing"
+# The servers are only wanted as programs: keep Debian from starting its own, and from making its own database cluster.
+if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+    $as_root mkdir -p /etc/postgresql-common
+    echo "create_main_cluster = false" | $as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
+fi
+started_policy=""
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee /usr/sbin/policy-rc.d >/dev/null
+    $as_root chmod +x /usr/sbin/policy-rc.d
+    started_policy=1
+fi
+finish() { [ -z "$started_policy" ] || $as_root rm -f /usr/sbin/policy-rc.d; }
+trap finish EXIT
+log=$(mktemp)
+if ! { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    echo "apt could not install:$missing (whole log: $log)" >&2
+    exit 1
+fi
+rm -f "$log"

@@ -7,6 +7,7 @@ from functools import cache
 from opsbook.book.catalogue import Catalogue
 from opsbook.connectors.registry import registered
 from opsbook.observations.registry import observations
+from opsbook.operations.registry import operations
 
 
 @cache
@@ -15,4 +16,5 @@ def catalogue() -> Catalogue:
     return Catalogue(
         components=dict(sorted(registered().components.items())),
         observations={name: observation.spec for name, observation in observations().items()},
+        operations={name: operation.spec for name, operation in operations().items()},
     )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from opsbook.errors import OpsbookError
+
 Json = Any
 """Plain data: None, bool, int, float, str, list, dict with text keys."""
 
@@ -53,4 +55,24 @@ class Sink(Protocol):
 class Executor(Protocol):
     """Applies changes of one kind. An operation has no apply of its own."""
 
-    async def apply(self, key: str, change: Change, cursor: Json, out: Sink) -> Done | More: ...
+    async def apply(self, key: str, change: Change, cursor: Json, out: Sink) -> Done | More:
+        """Make the change. `key` marks everything that carries it (child processes, server sessions).
+
+        Checks the guard atomically with the change and raises Refused where it no longer holds; raises ReadFailed or
+        ChangeFailed where the target said no (nothing happened); any other error, a time-out or a cancellation leaves
+        the outcome unknown. `cursor` is None at first and what the last `More` said afterwards.
+        """
+        ...
+
+    async def end(self, key: str, change: Change) -> bool:
+        """End what may still carry the key after a time-out or a crash: the child's tree, the server's session.
+
+        True when nothing of it runs any more.
+        """
+        ...
+
+
+class ChangeFailed(OpsbookError):
+    """The target refused the change: it is certain that nothing of it happened."""
+
+    exit_code = 1

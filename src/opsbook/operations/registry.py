@@ -1,0 +1,50 @@
+"""Registering operations. Adding one is one class in the file of its subject.
+
+@operation("postgres.vacuum", Risk.SAFE, of="postgres", idempotent=True, parameters=Vacuum, doc="…")
+class _Vacuum:
+    async def plan(self, parameters: Vacuum, facts: Facts) -> AsyncIterator[Change]: ...
+    async def verify(self, key: str, change: Change, facts: Facts) -> Verdict: ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar
+
+from opsbook.book.catalogue import OperationSpec, Risk
+from opsbook.connectors.registry import import_modules
+from opsbook.operations.contract import Operation, OperationParameters
+
+OPERATIONS: dict[str, Operation] = {}
+
+C = TypeVar("C", bound=type[Any])
+
+
+def operation(
+    name: str,
+    risk: Risk,
+    *,
+    of: str | tuple[str, ...],
+    doc: str,
+    idempotent: bool,
+    parameters: type[OperationParameters],
+) -> Callable[[C], C]:
+    """Registers a class with `plan` and `verify` as the operation of this name, on these component kinds."""
+    kinds = (of,) if isinstance(of, str) else of
+
+    def decorate(cls: C) -> C:
+        assert name not in OPERATIONS, f"two operations are named {name}"
+        one = cls()
+        one.spec = OperationSpec(name, doc, kinds, risk, idempotent, parameters)
+        OPERATIONS[name] = one
+        return cls
+
+    return decorate
+
+
+@cache
+def operations() -> dict[str, Operation]:
+    """Every registered operation, by name."""
+    import_modules("opsbook.operations")
+    return dict(sorted(OPERATIONS.items()))

@@ -1,6 +1,6 @@
-"""A compiled procedure: typed steps, ready to be planned. It is plain data, and the recorded input of every run of it.
+"""A compiled procedure: typed steps, ready to be planned. Plain data, and the recorded input of every run of it.
 
-Compiling a book's Markdown makes these; running never looks at the Markdown again, so that editing a book does not touch
+Compiling a book's Markdown makes these; running never looks at it again, so that editing a book does not touch
 a run.
 """
 
@@ -57,8 +57,8 @@ class Step:
     """The prose before the fence, its first sentence."""
     line: int
     body: dict[str, Json]
-    """op: operation, parameters · sh: script · sql: statement, write · promql: query · http: method, url, headers, body ·
-    check: checks · person: text, items."""
+    """op: operation, parameters · sh: script · sql: statement, write · promql: query · http: method, url, headers, body
+    · check: checks · person: text, items."""
     risk: Risk
     idempotent: bool
     on: str = ""

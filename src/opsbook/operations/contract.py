@@ -58,7 +58,7 @@ class Facts(Protocol):
 
 
 class Operation(Protocol):
-    """A named change. Registered by `@operation`; it has no apply of its own: the executor of each change's kind has."""
+    """A named change. Registered by `@operation`; it has no apply: the executor of each change has."""
 
     spec: OperationSpec
 

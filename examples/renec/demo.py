@@ -1,0 +1,119 @@
+"""The main job in one go: a real system starts, is checked, breaks, is found out, and is mended.
+
+Ends with 0 only if the first and the last check are fine and the one between finds what was broken.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+OPSBOOK = Path(sys.executable).with_name("opsbook")
+BREAKS = ("database-down", "certificate-expiring")
+"""One fault with consequences all over the system, and one that hurts nobody yet."""
+SETTLE_SECONDS = 90
+BOLD, DIM, OFF = ("\033[1m", "\033[2m", "\033[0m") if sys.stdout.isatty() and "NO_COLOR" not in os.environ else ("",) * 3
+
+
+class DemoFailed(Exception):
+    """A step of the demo did not do what it shows."""
+
+
+def say(text: str) -> None:
+    print(f"\n{BOLD}{text}{OFF}", flush=True)
+
+
+def renec(*arguments: str) -> None:
+    done = subprocess.run([sys.executable, str(HERE / "renec"), *arguments])
+    if done.returncode:
+        raise DemoFailed(f"`renec {' '.join(arguments)}` ended with {done.returncode}")
+
+
+def opsbook(*arguments: str) -> int:
+    command = [str(OPSBOOK), *arguments, "--book", str(HERE / "ops"), "--env", "rehearsal"]
+    print(f"{DIM}$ opsbook {' '.join(arguments)}{OFF}\n", flush=True)
+    return subprocess.run(command).returncode
+
+
+def results() -> dict[str, dict[str, str]]:
+    command = [str(OPSBOOK), "check", "--format", "json", "--book", str(HERE / "ops"), "--env", "rehearsal"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode not in (0, 1):
+        raise DemoFailed(done.stderr.strip() or f"opsbook check ended with {done.returncode}")
+    return {result["id"]: result for result in json.loads(done.stdout)["results"]}
+
+
+def wait_until_fine() -> None:
+    """Measured figures (latencies, error shares) need some seconds to forget a fault."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        bad = [id for id, result in results().items() if result["state"] in ("critical", "unknown")]
+        if not bad:
+            return
+        if time.monotonic() > deadline:
+            raise DemoFailed(f"still bad after {SETTLE_SECONDS} s: {', '.join(bad)}")
+        time.sleep(1)
+
+
+def expect(code: int, wanted: int, what: str) -> None:
+    if code != wanted:
+        raise DemoFailed(f"{what}: expected exit code {wanted}, got {code}")
+
+
+def check_finds_the_faults() -> None:
+    found = results()
+    causes = {id: result for id, result in found.items() if result["state"] == "critical" and not result["cause"]}
+    followers = [id for id, result in found.items() if result["cause"] == "database-up"]
+    if "database-up" not in causes or "certificate" not in causes or len(followers) < 5:
+        raise DemoFailed(f"the check did not find what was broken: causes {sorted(causes)}, following {sorted(followers)}")
+
+
+def main() -> None:
+    say("1. Start a real system: the RENEC Harvester, in one folder, on loopback ports")
+    renec("up")
+    renec("harvest", "--first")
+
+    say("2. The morning check")
+    wait_until_fine()
+    expect(opsbook("check"), 0, "the first check")
+
+    say("3. Two things break: the database stops, and the certificate nears its end")
+    for name in BREAKS:
+        renec("break", name)
+    check_finds_the_faults()
+    expect(opsbook("check"), 1, "the check of the broken system")
+
+    say("4. They are mended")
+    for name in BREAKS:
+        renec("mend", name)
+    wait_until_fine()
+    expect(opsbook("check"), 0, "the last check")
+
+    say("The system keeps running. Look at it, and try:")
+    renec("addresses")
+    book = os.path.relpath(HERE / "ops")
+    opsbook_command = os.path.relpath(OPSBOOK)
+    for command, what in (
+        (f"{opsbook_command} check --book {book} --watch", "the checks, live"),
+        (f"{opsbook_command} check --book {book} --history api-latency", "what one of them said so far"),
+        (f"{os.path.relpath(HERE / 'renec')} break --list", "more ways to break it"),
+        (f"{opsbook_command} doctor --book {book}", "whether everything that the book needs is there"),
+        ("make demo-stop", "stop it and delete everything it made"),
+    ):
+        print(f"  {command:<70} {DIM}{what}{OFF}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except DemoFailed as error:
+        print(f"\ndemo: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("\ndemo: interrupted; `make demo-stop` stops the system", file=sys.stderr)
+        sys.exit(130)

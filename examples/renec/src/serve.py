@@ -1,0 +1,45 @@
+"""`python -m src.serve api|ui`: one server process on the listening socket that supervisor hands over as descriptor 0.
+
+All processes of a program share the socket, so each can be stopped and started while the others go on answering.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+
+import uvicorn
+
+from src import release
+from src.logs import log_to_stderr
+from src.settings import settings
+
+APPLICATIONS = {"api": "src.api.main:app", "ui": "src.ui.main:app"}
+GRACE_SECONDS = 8
+CRASH_SECONDS = 0.5
+
+
+def main() -> int:
+    """Serve until SIGTERM, then finish what is under way within eight seconds."""
+    log_to_stderr()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(settings().metrics_dir)  # read when prometheus_client is imported
+    if release.fault() == "crash" and sys.argv[1] == "api":
+        time.sleep(CRASH_SECONDS)
+        print(f"release {release.version()} cannot start", file=sys.stderr)
+        return 1
+    config = uvicorn.Config(
+        APPLICATIONS[sys.argv[1]],
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        server_header=False,
+    )
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=0)])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

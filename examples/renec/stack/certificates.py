@@ -1,0 +1,94 @@
+"""A local certificate authority and the server's certificate."""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from stack.credentials import write_private
+from stack.instance import Instance
+
+AUTHORITY_DAYS, SERVER_DAYS = 3650, 90
+NAMES = ("localhost", "renec.localhost", "api.renec.localhost")
+
+
+def named(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def key_text(key: ec.EllipticCurvePrivateKey) -> str:
+    form = serialization.PrivateFormat.PKCS8
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+
+
+def certificate_text(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def builder(
+    subject: x509.Name, issuer: x509.Name, days: float, key: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
+    """A certificate valid from five minutes ago, so that clocks need not agree, until `days` from now."""
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def make_authority(instance: Instance) -> None:
+    """The authority's key and certificate, if they do not exist."""
+    folder = instance.folder("tls")
+    folder.mkdir(exist_ok=True)
+    if (folder / "ca.crt").exists():
+        return
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = named("RENEC example authority")
+    usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+    certificate = (
+        builder(name, name, AUTHORITY_DAYS, key)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    write_private(folder / "ca.key", key_text(key))
+    (folder / "ca.crt").write_text(certificate_text(certificate))
+
+
+def issue(instance: Instance, days: float = SERVER_DAYS) -> None:
+    """A new key and certificate for the server; nginx serves them after a reload."""
+    folder = instance.folder("tls")
+    authority = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
+    signer = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    key = ec.generate_private_key(ec.SECP256R1())
+    hosts: list[x509.GeneralName] = [x509.DNSName(name) for name in NAMES]
+    hosts.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
+    certificate = (
+        builder(named("renec.localhost"), authority.subject, days, key)
+        .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        .sign(signer, hashes.SHA256())
+    )
+    write_private(folder / "server.key", key_text(key))
+    (folder / "server.crt").write_text(certificate_text(certificate))
+
+
+def days_left(path: Path) -> float:
+    """Days until the certificate in a file ends."""
+    end = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+    return (end - datetime.now(UTC)).total_seconds() / 86400

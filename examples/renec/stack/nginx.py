@@ -1,0 +1,36 @@
+"""nginx: TLS in front of the API and the UI."""
+
+from __future__ import annotations
+
+import os
+import pwd
+
+from stack.instance import Instance
+from stack.rendering import render, write
+
+ACCOUNTS = ("www-data", "nginx", "nobody")
+
+
+def user_line() -> str:
+    """The unprivileged user of the worker processes; only root can choose one."""
+    if os.geteuid() != 0:
+        return ""
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return next((f"user {name};" for name in ACCOUNTS if name in known), "")
+
+
+def configure(instance: Instance) -> None:
+    """Write the configuration. `maintenance.conf` and `upstreams.conf` are left alone once they exist: operations rewrite them."""
+    folder = instance.folder("etc") / "nginx"
+    folder.mkdir(exist_ok=True)
+    (instance.folder("data") / "nginx").mkdir(exist_ok=True)
+    (instance.root / "acme" / ".well-known" / "acme-challenge").mkdir(parents=True, exist_ok=True)
+    maintenance, upstreams = folder / "maintenance.conf", folder / "upstreams.conf"
+    if not maintenance.exists():
+        write(maintenance, "")
+    if not upstreams.exists():
+        write(upstreams, render("upstreams.conf", api=instance.port("api"), ui=instance.port("ui")))
+    text = render(
+        "nginx.conf", user=user_line(), root=instance.root, http=instance.port("http"), https=instance.port("https")
+    )
+    write(folder / "nginx.conf", text)

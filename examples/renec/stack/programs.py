@@ -1,0 +1,118 @@
+"""The programs that supervisor holds, as a table."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from stack import binaries, monitoring
+from stack.instance import Instance, server_account
+from stack.postgres import PRIMARY, REPLICA
+
+
+@dataclass(frozen=True)
+class Program:
+    """`slots` processes can run, `running` of them do at first. `socket` is a port shared by all of them."""
+
+    name: str
+    argv: Sequence[str]
+    slots: int = 1
+    running: int = 1
+    socket: int | None = None
+    from_release: bool = False
+    as_server: bool = False
+    stop_signal: str = "TERM"
+    stop_seconds: int = 10
+    options: dict[str, str] = field(default_factory=dict)
+
+    def processes(self, count: int | None = None) -> list[str]:
+        """Supervisor's names of the first processes: `redis`, or `api:api_00`, `api:api_01`, …"""
+        if self.slots == 1:
+            return [self.name]
+        return [f"{self.name}:{self.name}_{n:02d}" for n in range(self.running if count is None else count)]
+
+    @property
+    def section(self) -> str:
+        return f"{'fcgi-program' if self.socket else 'program'}:{self.name}"
+
+
+def programs(instance: Instance) -> list[Program]:
+    """Every program of the stack, in the order of starting. Prometheus and Alertmanager only where installed."""
+    etc, data, python = instance.folder("etc"), instance.folder("data"), sys.executable
+    celery = [python, "-m", "celery", "-A", "src.scheduler.daily_probe"]
+    # one thread and no prefork: the worker still answers remote control while its task runs
+    worker = [*celery, "worker", "-P", "threads", "-c", "1", "-E", "--without-gossip", "--without-mingle",
+              "-n", "celery-worker_%(process_num)02d@renec"]  # fmt: skip
+    beat = [*celery, "beat", "-s", str(data / "celerybeat-schedule"), "--pidfile="]
+    registry = [
+        python,
+        "-m",
+        "src.registry_site.server",
+        str(instance.port("registry")),
+        str(instance.folder("switches")),
+    ]
+    postgres = binaries.postgres("postgres")
+    nginx = [binaries.required("nginx"), "-c", str(etc / "nginx" / "nginx.conf"), "-e", "stderr"]
+    table = [
+        Program("postgres", database(postgres, instance, PRIMARY, "postgres"), as_server=True, stop_signal="INT", stop_seconds=20),
+        Program("redis", [binaries.required("redis-server"), str(etc / "redis.conf")]),
+        Program("registry-site", registry, from_release=True),
+        Program("postgres-replica", database(postgres, instance, REPLICA, "replica"), as_server=True, stop_signal="INT", stop_seconds=20),
+        Program("pgbouncer", [binaries.required("pgbouncer"), str(etc / "pgbouncer" / "pgbouncer.ini")], as_server=True, stop_signal="INT"),
+        Program("api", [python, "-m", "src.serve", "api"], 6, 3, instance.port("api"), from_release=True, stop_seconds=12),
+        Program("celery-worker", worker, 6, 3, from_release=True, stop_seconds=30, options={"killasgroup": "true"}),
+        Program("celery-beat", beat, from_release=True),
+        Program("ui", [python, "-m", "src.serve", "ui"], 4, 2, instance.port("ui"), from_release=True),
+        Program("nginx", nginx, stop_signal="QUIT"),
+    ]  # fmt: skip
+    return table + [
+        Program(name, monitoring_argv(instance, name, path)) for name, path in monitoring.programs().items()
+    ]
+
+
+def database(postgres: str, instance: Instance, folder: str, port: str) -> list[str]:
+    """The port is an argument, not a setting: the data folders are copies of each other."""
+    return [postgres, "-D", str(instance.folder(folder)), "-p", str(instance.port(port))]
+
+
+def monitoring_argv(instance: Instance, name: str, path: str) -> list[str]:
+    folder, listen = instance.folder("etc") / "prometheus", f"127.0.0.1:{instance.port(name)}"
+    storage = f"--storage.path={instance.folder('data') / name}"
+    if name == "prometheus":
+        return [path, f"--config.file={folder / 'prometheus.yml'}", f"--web.listen-address={listen}",
+                storage.replace("storage.path", "storage.tsdb.path"), "--storage.tsdb.retention.time=2d",
+                "--web.enable-lifecycle", "--log.level=warn"]  # fmt: skip
+    return [path, f"--config.file={folder / 'alertmanager.yml'}", f"--web.listen-address={listen}",
+            storage, "--cluster.listen-address=", "--log.level=warn"]  # fmt: skip
+
+
+def section_text(program: Program, instance: Instance) -> str:
+    """The program as a section of supervisord.conf."""
+    many = program.slots > 1
+    label = f"{program.name}_%(process_num)02d" if many else program.name
+    options = {
+        "command": shlex.join(program.argv),
+        "process_name": label,
+        "numprocs": str(program.slots),
+        "directory": str(instance.current) if program.from_release else "/",
+        "autostart": "false",
+        "autorestart": "true",
+        "startsecs": "1",
+        "startretries": "3",
+        "stopsignal": program.stop_signal,
+        "stopwaitsecs": str(program.stop_seconds),
+        "redirect_stderr": "true",
+        "stdout_logfile": str(instance.folder("logs") / f"{label}.log"),
+        "stdout_logfile_maxbytes": "5MB",
+        "stdout_logfile_backups": "3",
+        **program.options,
+    }
+    if program.socket:
+        options["socket"] = f"tcp://127.0.0.1:{program.socket}"
+        options["socket_backlog"] = "512"
+    account = server_account()
+    if program.as_server and account:
+        options["user"] = account
+    return f"[{program.section}]\n" + "".join(f"{key} = {value}\n" for key, value in options.items())

@@ -1,0 +1,111 @@
+"""What it means that each program is ready, asked in the way its users would."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+import redis as client
+
+from stack import environment, postgres, supervisor
+from stack.instance import Instance
+from stack.programs import Program, programs
+from stack.waiting import until
+
+TIMEOUT_SECONDS = 3
+DEADLINE_SECONDS = 40
+WORKERS = "renec:workers"
+
+
+def answers(url: str, context: ssl.SSLContext | None = None) -> bool:
+    """Whether an address answers with 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS, context=context) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as attempt:
+        attempt.settimeout(TIMEOUT_SECONDS)
+        return attempt.connect_ex(("127.0.0.1", port)) == 0
+
+
+def broker(instance: Instance) -> client.Redis:
+    return client.Redis.from_url(environment.redis_url(instance, 0), socket_timeout=TIMEOUT_SECONDS)
+
+
+def redis_answers(instance: Instance) -> bool:
+    try:
+        with broker(instance) as connection:
+            return bool(connection.ping())
+    except client.RedisError:
+        return False
+
+
+def workers_ready(instance: Instance, wanted: list[str]) -> bool:
+    """Whether each worker process announced itself with the pid that supervisor knows."""
+    known = supervisor.states(instance)
+    with broker(instance) as connection:
+        announced = {k.decode(): v.decode() for k, v in connection.hgetall(WORKERS).items()}  # type: ignore[union-attr]
+    return all(announced.get(f"{name.split(':')[1]}@renec") == str(known[name]["pid"]) for name in wanted)
+
+
+def conditions(instance: Instance, program: Program) -> Callable[[], bool]:
+    """The test that a program is ready."""
+    secure = environment.addresses(instance)["API_URL"]
+
+    def through_nginx() -> bool:
+        trust = ssl.create_default_context(cafile=str(instance.folder("tls") / "ca.crt"))
+        return answers(f"{secure}/ready", trust) and answers(f"{secure}/ui/health", trust)
+
+    table: dict[str, Callable[[], bool]] = {
+        "postgres": lambda: postgres.accepts(postgres.url(instance, "postgres")),
+        "postgres-replica": lambda: postgres.accepts(postgres.url(instance, "postgres", "replica")),
+        "pgbouncer": lambda: postgres.accepts(postgres.url(instance, "api_user", "pgbouncer")),
+        "redis": lambda: redis_answers(instance),
+        "registry-site": lambda: answers(f"http://127.0.0.1:{instance.port('registry')}/health"),
+        "api": lambda: all_running(instance, program) and answers(f"http://127.0.0.1:{instance.port('api')}/health"),
+        "ui": lambda: all_running(instance, program) and answers(f"http://127.0.0.1:{instance.port('ui')}/health"),
+        "celery-worker": lambda: workers_ready(instance, program.processes()),
+        "celery-beat": lambda: all_running(instance, program),
+        "nginx": through_nginx,
+        "prometheus": lambda: answers(f"http://127.0.0.1:{instance.port('prometheus')}/-/ready"),
+        "alertmanager": lambda: answers(f"http://127.0.0.1:{instance.port('alertmanager')}/-/ready"),
+    }
+    return table[program.name]
+
+
+def all_running(instance: Instance, program: Program) -> bool:
+    known = supervisor.states(instance)
+    return all(known[name]["statename"] in supervisor.STARTED for name in program.processes())
+
+
+def wait(instance: Instance, program: Program) -> None:
+    """Return when the program is ready. Raises StackError naming its log."""
+    log = f"see {instance.folder('logs') / program.name}*.log"
+    until(conditions(instance, program), DEADLINE_SECONDS, f"{program.name} was not ready", log)
+
+
+def busy_ports(instance: Instance) -> list[tuple[str, int]]:
+    """Ports of this instance on which somebody else already listens."""
+    ports = {p.name: p.socket for p in programs(instance) if p.socket}
+    names = {
+        **ports,
+        **{n: instance.port(n) for n in ("http", "https", "registry", "postgres", "replica", "pgbouncer", "redis")},
+    }
+    return [(name, port) for name, port in names.items() if port and listens(port)]
+
+
+def describe(url: str) -> dict[str, object]:
+    """An address's JSON answer, whatever its status."""
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
+            return dict(json.load(response))
+    except urllib.error.HTTPError as error:
+        return dict(json.load(error))

@@ -1,0 +1,129 @@
+"""The SQL of a manual: statements of SQL blocks and those that commands carry, with their parse trees."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from opsbook.manual.document import Document, Fence
+from opsbook.manual.lint.facts.steps import Step
+from opsbook.manual.lint.rule import Place
+
+logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of statements that it keeps as text
+
+_STRIP = re.compile(r"--[^\n]*|/\*.*?\*/", re.S)
+_PIECE = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/|;|\\gexec|\\gx?\b", re.S)
+_SHELL = re.compile(r"\$\{[^}]*\}|\$\([^)]*\)|\$\w+|\{\{[^}]*\}\}|(?<![\w:]):\w+\b|(?<!\w):'\w+'|<[a-z][\w -]*>|%\(\w+\)s")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One SQL statement. `text` has no comments before it; `at` leads to the file."""
+
+    text: str
+    locate: Callable[[int], tuple[int, int]]
+    dialect: str
+    fence: Fence | None = None
+    step: Step | None = None
+    comment: str = ""
+    section_path: tuple[str, ...] = ()
+
+    @cached_property
+    def bare(self) -> str:
+        """The text without comments, blanks as one space."""
+        return re.sub(r"\s+", " ", _STRIP.sub(" ", self.text)).strip()
+
+    @cached_property
+    def upper(self) -> str:
+        """The bare text in capitals."""
+        return self.bare.upper()
+
+    @property
+    def line(self) -> int:
+        return self.locate(0)[0]
+
+    @property
+    def place(self) -> Place:
+        """The first line of the statement."""
+        return Place(*self.locate(0))
+
+    def find(self, pattern: str) -> Place:
+        """The place of the first match of a pattern, else the statement's own."""
+        found = re.search(pattern, self.text, re.I)
+        if not found:
+            return self.place
+        line, column = self.locate(found.start())
+        end_line, end_column = self.locate(found.end())
+        return Place(line, column, end_column if end_line == line else 0)
+
+    @cached_property
+    def tree(self) -> exp.Expression | None:
+        """The parse tree, or None where the parser could not read it."""
+        text = _SHELL.sub("x", self.bare)
+        if not text or text.startswith("\\"):
+            return None
+        try:
+            tree = sqlglot.parse_one(text, read=self.dialect)
+        except (SqlglotError, RecursionError, ValueError):
+            return None
+        return tree if isinstance(tree, exp.Expression) else None
+
+    @cached_property
+    def is_templated(self) -> bool:
+        """Whether values are filled in by the shell or a person."""
+        return bool(_SHELL.search(self.bare)) or "..." in self.bare
+
+
+def statements(document: Document, steps: Iterator[Step]) -> tuple[Statement, ...]:
+    """Every statement in the order of the file."""
+    found: list[Statement] = []
+    for fence in document.fences():
+        if fence.language == "sql":
+            dialect = "mysql" if fence.tag in ("mysql", "mariadb") else "postgres"
+            found += _split(fence.text, fence.at, dialect, fence, None, fence.section_path)
+    for step in steps:
+        for piece in step.command.embedded:
+            if piece.language == "sql":
+                dialect = "mysql" if piece.client in ("mysql", "mariadb", "mysqladmin") else "postgres"
+                dialect = "sqlite" if piece.client in ("sqlite3", "sqlite") else dialect
+                dialect = "" if piece.client in ("sqlcmd", "sqlplus", "clickhouse-client", "cqlsh") else dialect
+                found += _split(piece.text, piece.at, dialect, None, step, step.block.section_path)
+    found.sort(key=lambda statement: statement.line)
+    return tuple(found)
+
+
+def _split(
+    text: str,
+    locate: Callable[[int], tuple[int, int]],
+    dialect: str,
+    fence: Fence | None,
+    step: Step | None,
+    path: tuple[str, ...],
+) -> list[Statement]:
+    found, start = [], 0
+    ends = [m.end() for m in _PIECE.finditer(text) if m[0] == ";" or m[0].startswith("\\g")]
+    for end in [*ends, len(text)]:
+        part = text[start:end]
+        lead = re.match(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/|\\\w+[^\n]*(?:\n|$)|#[^\n]*(?:\n|$))*", part, re.S)
+        skip = lead.end() if lead else 0
+        body = part[skip:].rstrip().rstrip(";")
+        trailing = re.match(r"[ \t]*--([^\n]*)", text[end:])
+        if body.strip():
+            offset = start + skip
+
+            def at(position: int, offset: int = offset) -> tuple[int, int]:
+                return locate(offset + position)
+
+            comment = " ".join(re.findall(r"(?:--|#)\s*([^\n]*)", lead[0] if lead else ""))
+            if trailing:
+                comment = f"{comment} {trailing[1]}".strip()
+            found.append(Statement(body, at, dialect, fence, step, comment, path))
+        start = end
+    return found

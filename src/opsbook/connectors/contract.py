@@ -90,12 +90,21 @@ class Connector:
         found = self._shared.get(key)
         if found is None:
             found = self._shared[key] = asyncio.ensure_future(ask())
+            found.add_done_callback(_looked_at)
         # Shielded: the time-out of one fact must not take the answer from the others.
         return await asyncio.shield(found)
 
     def forget(self) -> None:
-        """Before the next sweep: what was shared is old."""
+        """Before the next sweep, and before closing: what was shared is old, and what is still asked is given up."""
+        for asked in self._shared.values():
+            asked.cancel()
         self._shared.clear()
+
+
+def _looked_at(asked: asyncio.Future[Any]) -> None:
+    # Every asker may have been cut before it failed; asyncio would then log an error that nobody can act on.
+    if not asked.cancelled():
+        asked.exception()
 
 
 class Connections(Protocol):

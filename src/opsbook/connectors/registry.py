@@ -99,6 +99,7 @@ class OpenConnections:
             one.forget()
 
     async def close(self) -> None:
+        self.forget()
         for one in self._open.values():
             await one.close()
         if self._runtime is not None:

@@ -100,7 +100,8 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Exit codes: 0 fine · 1 bad result · 2 wrong usage · 3 could not run · 4 another harvest runs."""
     arguments = parser().parse_args()
-    log_to_stderr()
+    quiet = getattr(arguments, "quiet", True)
+    log_to_stderr("INFO" if quiet else "WARNING")  # between the lines of the progress only what is wrong
     try:
         return int(arguments.act(arguments))
     except (MissingSetting, ArtifactsFull) as error:

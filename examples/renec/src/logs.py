@@ -32,5 +32,11 @@ def log_to_stderr(level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("httpx", "httpcore", "asyncio", "uvicorn.access"):
+    quieten_libraries()
+
+
+def quieten_libraries() -> None:
+    """Leave of the libraries' messages what matters to an operator."""
+    for noisy in ("httpx", "httpcore", "asyncio", "uvicorn.access", "scrapy", "twisted", "py.warnings"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("scrapy.core.scraper").setLevel(logging.CRITICAL)  # the recorder logs the same failures by type

@@ -53,7 +53,7 @@ def traversable(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class Instance:
-    """`run` is the folder as named, `root` the real one behind it. Below `root` nothing is shared with other instances."""
+    """`run` is the folder as named, `root` the real one behind it; no other instance uses either."""
 
     run: Path
     root: Path
@@ -87,7 +87,7 @@ class Instance:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Only one command changes an instance at a time. The lock ends with the process that holds it."""
-        with self.run.with_name(self.run.name + ".lock").open("w") as file:
+        with (self.root / "lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:

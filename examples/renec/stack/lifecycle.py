@@ -148,10 +148,9 @@ def destroy() -> None:
 
 
 def remove(instance: Instance) -> None:
-    """Remove the folder, the link to it, the sockets' folder and the lock file."""
+    """Remove the folder, the link to it and the sockets' folder."""
     if not instance.sockets.is_relative_to(instance.root):
         shutil.rmtree(instance.sockets, ignore_errors=True)
     shutil.rmtree(instance.root)
     if instance.run.is_symlink():
         instance.run.unlink()
-    instance.run.with_name(instance.run.name + ".lock").unlink(missing_ok=True)

@@ -20,7 +20,7 @@ def user_line() -> str:
 
 
 def configure(instance: Instance) -> None:
-    """Write the configuration. `maintenance.conf` and `upstreams.conf` are left alone once they exist: operations rewrite them."""
+    """Write the configuration; `maintenance.conf` and `upstreams.conf` only once, since operations rewrite them."""
     folder = instance.folder("etc") / "nginx"
     folder.mkdir(exist_ok=True)
     (instance.folder("data") / "nginx").mkdir(exist_ok=True)

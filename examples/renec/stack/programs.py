@@ -6,10 +6,14 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from stack import binaries, monitoring
 from stack.instance import Instance, server_account
 from stack.postgres import PRIMARY, REPLICA
+
+SERVER: dict[str, Any] = {"as_server": True, "stop_signal": "INT", "stop_seconds": 20}
+WHOLE_GROUP = {"killasgroup": "true"}
 
 
 @dataclass(frozen=True)
@@ -40,41 +44,47 @@ class Program:
 
 def programs(instance: Instance) -> list[Program]:
     """Every program of the stack, in the order of starting. Prometheus and Alertmanager only where installed."""
-    etc, data, python = instance.folder("etc"), instance.folder("data"), sys.executable
-    celery = [python, "-m", "celery", "-A", "src.scheduler.daily_probe"]
+    argv = commands(instance)
+    return [
+        Program("postgres", argv["postgres"], **SERVER),
+        Program("redis", argv["redis"]),
+        Program("registry-site", argv["registry-site"], from_release=True),
+        Program("postgres-replica", argv["postgres-replica"], **SERVER),
+        Program("pgbouncer", argv["pgbouncer"], **SERVER),
+        Program("api", argv["api"], 6, 3, instance.port("api"), from_release=True, stop_seconds=12),
+        Program("celery-worker", argv["celery-worker"], 6, 3, from_release=True, stop_seconds=30, options=WHOLE_GROUP),
+        Program("celery-beat", argv["celery-beat"], from_release=True),
+        Program("ui", argv["ui"], 4, 2, instance.port("ui"), from_release=True),
+        Program("nginx", argv["nginx"], stop_signal="QUIT"),
+        *(Program(name, monitoring_argv(instance, name, path)) for name, path in monitoring.programs().items()),
+    ]
+
+
+def commands(instance: Instance) -> dict[str, list[str]]:
+    """Program → its command line."""
+    etc, python = instance.folder("etc"), sys.executable
+    celery = [python, "-m", "celery", "-q", "-A", "src.scheduler.daily_probe"]
     # one thread and no prefork: the worker still answers remote control while its task runs
-    worker = [*celery, "worker", "-P", "threads", "-c", "1", "-E", "--without-gossip", "--without-mingle",
-              "-n", "celery-worker_%(process_num)02d@renec"]  # fmt: skip
-    beat = [*celery, "beat", "-s", str(data / "celerybeat-schedule"), "--pidfile="]
-    registry = [
-        python,
-        "-m",
-        "src.registry_site.server",
-        str(instance.port("registry")),
-        str(instance.folder("switches")),
-    ]
-    postgres = binaries.postgres("postgres")
-    nginx = [binaries.required("nginx"), "-c", str(etc / "nginx" / "nginx.conf"), "-e", "stderr"]
-    table = [
-        Program("postgres", database(postgres, instance, PRIMARY, "postgres"), as_server=True, stop_signal="INT", stop_seconds=20),
-        Program("redis", [binaries.required("redis-server"), str(etc / "redis.conf")]),
-        Program("registry-site", registry, from_release=True),
-        Program("postgres-replica", database(postgres, instance, REPLICA, "replica"), as_server=True, stop_signal="INT", stop_seconds=20),
-        Program("pgbouncer", [binaries.required("pgbouncer"), str(etc / "pgbouncer" / "pgbouncer.ini")], as_server=True, stop_signal="INT"),
-        Program("api", [python, "-m", "src.serve", "api"], 6, 3, instance.port("api"), from_release=True, stop_seconds=12),
-        Program("celery-worker", worker, 6, 3, from_release=True, stop_seconds=30, options={"killasgroup": "true"}),
-        Program("celery-beat", beat, from_release=True),
-        Program("ui", [python, "-m", "src.serve", "ui"], 4, 2, instance.port("ui"), from_release=True),
-        Program("nginx", nginx, stop_signal="QUIT"),
-    ]  # fmt: skip
-    return table + [
-        Program(name, monitoring_argv(instance, name, path)) for name, path in monitoring.programs().items()
-    ]
+    worker = ["worker", "-P", "threads", "-c", "1", "-E", "--without-gossip", "--without-mingle"]
+    schedule = str(instance.folder("data") / "celerybeat-schedule")
+    registry = [str(instance.port("registry")), str(instance.folder("switches"))]
+    return {
+        "postgres": database(instance, PRIMARY, "postgres"),
+        "postgres-replica": database(instance, REPLICA, "replica"),
+        "pgbouncer": [binaries.required("pgbouncer"), str(etc / "pgbouncer" / "pgbouncer.ini")],
+        "redis": [binaries.required("redis-server"), str(etc / "redis.conf")],
+        "registry-site": [python, "-m", "src.registry_site.server", *registry],
+        "api": [python, "-m", "src.serve", "api"],
+        "ui": [python, "-m", "src.serve", "ui"],
+        "celery-worker": [*celery, *worker, "-n", "celery-worker_%(process_num)02d@renec"],
+        "celery-beat": [*celery, "beat", "-s", schedule, "--pidfile="],
+        "nginx": [binaries.required("nginx"), "-c", str(etc / "nginx" / "nginx.conf"), "-e", "stderr"],
+    }
 
 
-def database(postgres: str, instance: Instance, folder: str, port: str) -> list[str]:
+def database(instance: Instance, folder: str, port: str) -> list[str]:
     """The port is an argument, not a setting: the data folders are copies of each other."""
-    return [postgres, "-D", str(instance.folder(folder)), "-p", str(instance.port(port))]
+    return [binaries.postgres("postgres"), "-D", str(instance.folder(folder)), "-p", str(instance.port(port))]
 
 
 def monitoring_argv(instance: Instance, name: str, path: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import compileall
-import os
 import re
 import shutil
 from pathlib import Path
@@ -74,4 +73,4 @@ def point_current_to(instance: Instance, version: str) -> None:
     fresh = instance.root / ".current.new"
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(Path("releases") / version)
-    os.replace(fresh, instance.current)
+    fresh.replace(instance.current)

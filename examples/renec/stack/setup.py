@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from stack import (
     certificates,
@@ -69,7 +70,7 @@ def release_environment(instance: Instance) -> dict[str, str]:
         **environment.read(instance.root / "app.env"),
         "RENEC_SETTINGS": str(instance.root / "app.env"),
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
 from redis import Redis
+from sqlalchemy.exc import SQLAlchemyError
 
 from src import release
 from src.api import health, metrics, register, stats, triggers
@@ -17,6 +20,8 @@ from src.api.request_log import RequestLog
 from src.cache import TIMEOUT_SECONDS
 from src.db import engine
 from src.settings import settings
+
+log = logging.getLogger("src.api")
 
 CONFIGURATION = settings()
 BROKER = Redis.from_url(
@@ -45,6 +50,13 @@ for part in (health, register, stats, triggers):
     app.include_router(part.router)
 app.add_middleware(Faults, switches=CONFIGURATION.switches_dir)
 app.add_middleware(Observed, request_log=REQUEST_LOG)
+
+
+@app.exception_handler(SQLAlchemyError)
+def database_away(request: Request, error: SQLAlchemyError) -> JSONResponse:
+    """The database does not answer, or has no connection to give: the client may try again."""
+    log.error("%s: %s %s", type(error).__name__, request.method, request.url.path)
+    return JSONResponse({"detail": "the database does not answer"}, status_code=503, headers={"Retry-After": "5"})
 
 
 @app.get("/metrics", include_in_schema=False)

@@ -20,7 +20,7 @@ MOST_WAITING = 5000
 
 
 class RequestLog:
-    """Rows wait at most a second, and at most 5,000 of them while the database is away; what is beyond is counted as lost."""
+    """Rows wait at most a second, and 5,000 of them at most while the database is away; others are lost."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine

@@ -18,8 +18,8 @@ RUNS = text(
 )
 LAST_FULL = text("SELECT items, expected FROM harvest_runs WHERE mode = 'full' ORDER BY id DESC LIMIT 1")
 TOTALS = text(
-    "SELECT (SELECT count(*) FROM ec_standards_v2) AS standards, (SELECT count(*) FROM certificadores_v2) AS certifiers,"
-    " (SELECT count(*) FROM centros) AS centres"
+    "SELECT (SELECT count(*) FROM ec_standards_v2) AS standards,"
+    " (SELECT count(*) FROM certificadores_v2) AS certifiers, (SELECT count(*) FROM centros) AS centres"
 )
 FRESHNESS = text(
     "SELECT extract(epoch FROM now() - max(last_seen_at))::float AS newest,"

@@ -13,6 +13,7 @@ from src.db import engine
 from src.harvester import runs
 from src.harvester.recorder import Recorder
 from src.harvester.spider import RegisterSpider
+from src.logs import quieten_libraries
 from src.settings import Settings, settings
 
 log = logging.getLogger("src.harvester")
@@ -21,7 +22,7 @@ DOWNLOAD_TIMEOUT_SECONDS = 120
 
 
 def scrapy_settings(s: Settings) -> dict[str, Any]:
-    """Scrapy's settings: robots obeyed, speed following the site's answers, pages kept and asked for again by validator."""
+    """Scrapy's settings: robots obeyed, speed by the site's answers, pages kept and asked for again by validator."""
     return {
         "USER_AGENT": "renec-harvester (+https://renec.localhost)",
         "ROBOTSTXT_OBEY": True,
@@ -42,6 +43,7 @@ def scrapy_settings(s: Settings) -> dict[str, Any]:
         "TELNETCONSOLE_ENABLED": False,
         "LOGSTATS_INTERVAL": 0,
         "LOG_LEVEL": "WARNING",
+        "LOG_INSTALL_ROOT_HANDLER": False,
     }
 
 
@@ -60,13 +62,19 @@ def harvest(mode: str, codes: list[str], show: Callable[[runs.Figures], None]) -
         runs.log(engine(), recorder.events)
         runs.finish(engine(), run_id, recorder.figures, "failed")
         raise
-    process = CrawlerProcess(scrapy_settings(s), install_root_handler=False)
+    logging.disable(logging.INFO)  # Scrapy sets its own levels and introduces itself at length
+    process = CrawlerProcess(scrapy_settings(s))
+    logging.disable(logging.NOTSET)
+    quieten_libraries()
     crawler = process.create_crawler(RegisterSpider)
     recorder.watch(crawler)
-    process.crawl(crawler, registry_url=s.registry_url, mode=mode, codes=codes)
+    crawl = process.crawl(crawler, registry_url=s.registry_url, mode=mode, codes=codes)
+    crawl.addErrback(lambda failure: recorder.failed(failure.type.__name__, s.registry_url, str(failure.value), None))
     process.start()
     recorder.flush()
-    finished = crawler.stats is not None and crawler.stats.get_value("finish_reason") == "finished"
-    runs.finish(engine(), run_id, recorder.figures, recorder.figures.status if finished else "cancelled")
-    log.info("harvest %d (%s) %s: %d items", run_id, mode, recorder.figures.status, recorder.figures.items)
+    reason = crawler.stats.get_value("finish_reason") if crawler.stats else None
+    recorder.figures.cancelled = reason == "shutdown"
+    status = recorder.figures.status
+    runs.finish(engine(), run_id, recorder.figures, status)
+    log.info("harvest %d (%s) %s: %d items", run_id, mode, status, recorder.figures.items)
     return recorder.figures

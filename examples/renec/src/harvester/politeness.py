@@ -7,7 +7,6 @@ import logging
 from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.http import Response
-from twisted.internet import reactor
 from twisted.internet.interfaces import IDelayedCall
 
 log = logging.getLogger("src.harvester.politeness")
@@ -25,7 +24,7 @@ def retry_after(response: Response) -> int:
 
 
 class HonourTooManyRequests:
-    """Downloader middleware: on 429 the engine pauses for Retry-After, the delay doubles, and the request comes again."""
+    """Downloader middleware: a 429 pauses the engine for Retry-After, doubles the delay, and asks again."""
 
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
@@ -52,6 +51,8 @@ class HonourTooManyRequests:
         if self.resume and self.resume.active():
             self.resume.reset(seconds)
             return
+        from twisted.internet import reactor  # importing it earlier would install another than Scrapy's
+
         log.warning("TooManyRequests: the register asks to wait %d s", seconds)
         engine.pause()
         self.resume = reactor.callLater(seconds, engine.unpause)  # type: ignore[attr-defined]

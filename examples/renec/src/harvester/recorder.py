@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from scrapy import Request, Spider, signals
+from scrapy import Spider, signals
 from scrapy.crawler import Crawler
 from scrapy.http import Response
 from sqlalchemy import Engine, func
@@ -45,7 +45,7 @@ class Recorder:
         self.figures = runs.Figures()
         self.waiting: dict[str, list[dict[str, Any]]] = {kind: [] for kind in TABLES}
         self.events: list[dict[str, Any]] = []
-        self.loop = LoopingCall(self.flush)
+        self.loop: LoopingCall | None = None
         self.crawler: Crawler | None = None
 
     def watch(self, crawler: Crawler) -> None:
@@ -61,11 +61,12 @@ class Recorder:
 
     def opened(self, spider: Spider) -> None:
         self.event("INFO", "spider_start", message=f"mode {getattr(spider, 'mode', '')}")
+        self.loop = LoopingCall(self.flush)  # binds the reactor, which Scrapy has chosen by now
         self.loop.start(FLUSH_SECONDS, now=False)
 
-    def closed(self, spider: Spider, reason: str) -> None:
+    def closed(self, reason: str) -> None:
         self.event("INFO", "spider_stop", message=reason)
-        if self.loop.running:
+        if self.loop and self.loop.running:
             self.loop.stop()
 
     def found(self, item: dict[str, Any]) -> None:
@@ -75,7 +76,7 @@ class Recorder:
         self.waiting[item["kind"]].append(row)
         self.figures.items += 1
 
-    def received(self, response: Response, request: Request) -> None:
+    def received(self, response: Response) -> None:
         self.figures.requests += 1
         level = "WARNING" if response.status >= 400 else "INFO"
         self.event(level, "page", url=response.url, status=response.status)

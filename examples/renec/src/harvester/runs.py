@@ -34,6 +34,7 @@ class Figures:
     not_modified: int = 0
     throttled: int = 0
     error_types: Counter[str] = field(default_factory=Counter)
+    cancelled: bool = False
 
     @property
     def errors(self) -> int:
@@ -41,7 +42,9 @@ class Figures:
 
     @property
     def status(self) -> str:
-        """`completed` when something came in and at most 5 % of it failed, else `failed`."""
+        """`completed` when something came in and at most 5 % of it failed, else `failed`; `cancelled` by a signal."""
+        if self.cancelled:
+            return "cancelled"
         seen = self.items + self.errors
         return "completed" if self.items and self.errors <= TOLERATED_ERROR_SHARE * seen else "failed"
 
@@ -81,7 +84,7 @@ def beat(engine: Engine, run_id: int, figures: Figures) -> None:
 
 
 def finish(engine: Engine, run_id: int, figures: Figures, status: str) -> None:
-    """Close the run."""
+    """Close the run with its last figures."""
     with engine.begin() as connection:
         closed = update(HarvestRun).where(HarvestRun.id == run_id)
         now = text("now()")

@@ -15,7 +15,8 @@ Page = str
 
 
 def document(title: str, body: str) -> Page:
-    return f'<!doctype html><html lang="es"><head><meta charset="utf-8"><title>{escape(title)}</title></head><body>{body}</body></html>\n'
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title>'
+    return f'<!doctype html><html lang="es"><head>{head}</head><body>{body}</body></html>\n'
 
 
 def home(register: Register) -> Page:

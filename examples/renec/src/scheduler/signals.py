@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+import warnings
 from typing import Any
 
 from celery import signals
@@ -16,6 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from src.scheduler.names import ENQUEUED_AT, TASK_FAILURES, WORKERS
 
 log = logging.getLogger("src.scheduler")
+
+# Celery warns of root at length at every start; pickle, which the warning is about, is not accepted here
+warnings.filterwarnings("ignore", message=r"\s*You're running the worker with superuser")
 
 
 def broker() -> Redis:

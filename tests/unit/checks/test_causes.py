@@ -65,7 +65,9 @@ def test_a_check_may_name_further_components_that_explain_it() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(sorted(NEEDS)), st.sampled_from(list(State)), st.booleans()), max_size=12))
-def test_a_cause_is_bad_has_no_cause_itself_and_explains_only_what_is_not_ok(rows: list[tuple[str, State, bool]]) -> None:
+def test_a_cause_is_bad_has_no_cause_itself_and_explains_only_what_is_not_ok(
+    rows: list[tuple[str, State, bool]],
+) -> None:
     results = fold([a_result(c, s, v, id=f"r{n}") for n, (c, s, v) in enumerate(rows)], upstream)
     by_id = {result.check.id: result for result in results}
     for result in results:

@@ -29,7 +29,8 @@ def state(spec: ObservationSpec, value: object, baseline: float | None = None, *
 
 
 @pytest.mark.parametrize(
-    ("seconds", "expected"), [(0.04, State.OK), (0.05, State.OK), (0.051, State.WARNING), (0.2, State.WARNING), (0.201, State.CRITICAL)]
+    ("seconds", "expected"),
+    [(0.04, State.OK), (0.05, State.OK), (0.051, State.WARNING), (0.2, State.WARNING), (0.201, State.CRITICAL)],
 )
 def test_it_takes_the_worst_threshold_that_is_met(seconds: float, expected: State) -> None:
     assert state(LATENCY, seconds, warning="> 50ms", critical="> 200ms") is expected

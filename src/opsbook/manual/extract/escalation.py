@@ -1,0 +1,140 @@
+"""Escalation paths: who is called, in which order, and within what time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from opsbook.manual.amounts import duration
+from opsbook.manual.document import Document, Heading, ListItem, Paragraph, Prose, Table
+from opsbook.manual.extract.contacts import channel_of
+from opsbook.manual.facts import Escalation
+from opsbook.manual.outline import Part, all_parts, split_pair, within
+from opsbook.manual.vocabulary import says
+
+_TIER = re.compile(
+    r"^\W*(?:(?:Level|Tier|Stage|Nivel|Nível|Stufe|Ebene|Уровень|Линия|Eskalationsstufe)\s*\d|L\d\b|T\d\b|(?:第?[一二三四1-4]\s*(?:级|線|线|次|차|단계))|级别\s*\d|レベル\s*\d|\d\s*차|\d(?:st|nd|rd|th)\s+(?:line|level|tier))",
+    re.I,
+)
+_ARROW = re.compile(r"\s*(?:→|->|=>|⇒|➔|▶|>>)\s*")
+
+
+def escalation(document: Document) -> list[Escalation]:
+    """All levels of the escalation paths of a manual, in order."""
+    found: list[Escalation] = []
+    for part in all_parts(document):
+        titled = _of_title(part)
+        if titled is not None:
+            found.append(titled)
+            continue
+        for block in within(part.blocks):
+            if isinstance(block, Table):
+                found.extend(_of_table(block, part))
+            elif isinstance(block, (Paragraph, ListItem)):
+                found.extend(_of_arrows(block, part))
+        if _about(part):
+            found.extend(_of_items(part))
+    seen: dict[tuple[int, str], Escalation] = {}
+    for level in found:
+        seen.setdefault((level.line, level.level), level)
+    return sorted(seen.values(), key=lambda level: level.line)
+
+
+def _about(part: Part) -> bool:
+    """Whether a list stands under a title that speaks of escalation, and not of when to escalate."""
+    title = part.title if part.lead is not None else (part.path[-1] if part.path else "")
+    near = says(title, "escalation") or (part.lead is not None and bool(part.path) and says(part.path[-1], "escalation"))
+    return near and not re.search(r"\bwhen\b|criteria|trigger|template|cuándo|wann|когда|何时|process$", title, re.I)
+
+
+def _of_title(part: Part) -> Escalation | None:
+    """`Level 1 - On-call Engineer` over what they do."""
+    if not _TIER.match(part.title) or part.fences() and part.lead is None:
+        return None
+    heading: Heading | None = part.section.heading
+    above = " ".join(part.path if part.lead is not None else part.path[:-1])
+    if heading is None or not (says(above, "escalation") or says(part.title, "escalation") or says(above, "contact")):
+        return None
+    tier = _TIER.match(part.title)
+    level = tier[0].strip(" *") if tier else part.title
+    who = re.sub(r"^[\s:：–—-]+|\s*[(（][^)）]*[)）]\s*$", "", part.title[len(tier[0]) if tier else 0 :]).strip(" :-")
+    length = duration(" ".join(re.findall(r"[(（]([^()（）]*)[)）]", part.title))) or _within(part)
+    return Escalation(line=part.line, level=level, who=who, within=length.text if length else "", contact=_contact(part))
+
+
+def _within(part: Part):  # type: ignore[no-untyped-def]
+    for block in within(part.blocks):
+        if isinstance(block, ListItem) and re.search(r"respon|within|acknowledg|initial|time|innerhalb|respuesta|dentro|响应|以内|内", block.text, re.I):
+            length = duration(block.text)
+            if length is not None:
+                return length
+    return None
+
+
+def _contact(part: Part) -> str:
+    for block in within(part.blocks):
+        if isinstance(block, Prose) and (channel := channel_of(block.text)):
+            return channel
+    return ""
+
+
+def _of_arrows(block: Prose, part: Part) -> Iterable[Escalation]:
+    """`Escalation path: On-call → Lead → CTO`."""
+    for line in block.lines:
+        if not _ARROW.search(line.text) or "`" in line.source:
+            continue
+        pair = split_pair(line.text, block.strong)
+        name, chain = pair if pair else ("", line.text)
+        if not says(name, "escalation") and not (says(part.title, "escalation") and not pair):
+            continue
+        names = [each.strip() for each in _ARROW.split(chain) if each.strip()]
+        if len(names) >= 2 and all(len(each.split()) <= 8 for each in names):
+            for index, each in enumerate(names, 1):
+                length = duration(each)
+                who = re.sub(r"\s*[(（][^)）]*[)）]", "", each)
+                yield Escalation(line=line.line, level=str(index), who=who, within=length.text if length else "", contact=channel_of(each))
+
+
+def _of_table(table: Table, part: Part) -> Iterable[Escalation]:
+    header = [cell.text for cell in table.header.cells]
+    tiers = [row for row in table.rows if _TIER.match(row.text(0))]
+    about = any(says(title, "escalation") for title in (part.title, *part.path[-1:])) or says(" ".join(header), "escalation")
+    if not about or len(header) < 2:
+        return
+    levelled = len(tiers) * 2 >= len(table.rows) or re.search(r"level|tier|nivel|stufe|уровень|级别|レベル|레벨|단계|order|步", header[0], re.I)
+    if not levelled and not re.search(r"time|minutes|elapsed|after|zeit|tiempo|时间|時間|시간", header[0], re.I):
+        return
+    for row in table.rows:
+        texts = [row.text(index) for index in range(1, len(header))]
+        timed = _time_column(header, row.text)
+        channel = next((channel for text in texts if (channel := channel_of(text))), "")
+        yield Escalation(line=row.line, level=row.text(0), who=texts[0] if texts else "", within=timed, contact=channel)
+
+
+def _time_column(header: list[str], cell: object) -> str:
+    for index, title in enumerate(header):
+        if re.search(r"time|within|after|response|zeit|tiempo|tempo|время|时间|時間|시간|sla", title, re.I):
+            length = duration(cell(index))  # type: ignore[operator]
+            if length is not None:
+                return length.text
+    return ""
+
+
+def _of_items(part: Part) -> Iterable[Escalation]:
+    """`1. **L1 Support**: ops@…` or `- 0-15 min: on-call engineer`."""
+    items = [item for item in part.items() if item.checked is None]
+    if len(items) < 2:
+        return
+    pairs = [(item, split_pair(item.text.split("\n")[0], item.strong)) for item in items]
+    tiers = [pair for pair in pairs if _TIER.match(pair[0].text)]
+    timed = [pair for pair in pairs if (length := duration(pair[0].text)) and length.start <= 12]
+    ordered = all(item.ordered for item in items) and all(pair or len(item.text.split()) <= 8 for item, pair in pairs)
+    if len(tiers) * 2 < len(items) and len(timed) * 2 < len(items) and not ordered:
+        return
+    for number, (item, pair) in enumerate(pairs, 1):
+        name, value = pair if pair else (item.text.split("\n")[0], "")
+        length = duration(name) or duration(value)
+        tier = _TIER.match(name)
+        level = name if pair else (tier[0].strip() if tier else str(number))
+        who = value if pair else re.sub(r"^[\s:–—-]+", "", name[len(tier[0]) :] if tier else name)
+        yield Escalation(line=item.line, level=level, who=who, within=length.text if length else "", contact=channel_of(item.text))

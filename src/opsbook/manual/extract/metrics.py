@@ -1,0 +1,255 @@
+"""Metrics and thresholds: from tables, lists, YAML, Prometheus rules, autoscalers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from opsbook.manual.amounts import Comparison, comparisons, duration, durations
+from opsbook.manual.document import Document, Fence, ListItem, Table
+from opsbook.manual.extract.alert_rules import rules_of_block
+from opsbook.manual.facts import Metric
+from opsbook.manual.outline import Part, all_parts, split_pair, within
+from opsbook.manual.vocabulary import says
+
+_COLUMN_ORDER = ("action", "normal", "warning", "critical", "severity", "threshold")
+_FOR = re.compile(r"\b(?:for|over|during|sustained)\s+(?:more than\s+|at least\s+|>\s*)?(?=\d)", re.I)
+_LEADING = re.compile(
+    r"^\W*(?:(?P<normal>target|goal|normal|healthy|should be|must be|keep|ideal|ok|good|expected|baseline|objetivo|ziel|正常\S*|目标|目標|정상 ?\S*|목표)"
+    r"|(?P<critical>critical|alert|page|red|alarm|alerta|crítico|kritisch|严重|告警|アラート|위험|긴급)|(?P<warning>warn(?:ing)?|yellow|amber|degraded|aviso|advertencia|warnung|警告|경고|주의))"
+    r"\b\s*(?:range|threshold|value|level|if|at|when|on)?\s*[:：]?\s*(?:if|at|when)?\s*",
+    re.I,
+)
+_SLOT = re.compile(
+    r"(?P<normal>\b(?:target|goal|normal|healthy|ideal|good|green)\b|🟢|✅|正常|目标|目標)|(?P<warning>\bwarn(?:ing)?\b|\byellow\b|\bamber\b|\bdegraded\b|🟡|⚠|警告|경고|주의)|(?P<critical>\bcritical\b|\balert\b|\bpage\b|\bred\b|🔴|🚨|严重|告警|긴급)",
+    re.I,
+)
+_NOT_A_METRIC = re.compile(r"^\W*(?:if|when|whenever|wait|until|unless|in case|si|cuando|wenn|falls|se|если|如果|若|当)\b", re.I)
+_GENERIC = frozenset("high low elevated increased critical excessive the a of is usage rate too space average large slow times time utilization consumption level".split())  # noqa: SIM905
+
+
+def metrics(document: Document) -> list[Metric]:
+    """All metrics of a manual; an alert on a metric that is listed elsewhere is joined to it."""
+    found: list[Metric] = []
+    alerts: list[Metric] = []
+    for part in all_parts(document):
+        for block in within(part.blocks):
+            if isinstance(block, Table):
+                found.extend(_of_table(block, part))
+            elif isinstance(block, Fence):
+                found.extend(rules_of_block(block))
+        listed = _of_list(part)
+        (alerts if _alert_severity(part) else found).extend(listed)
+    return sorted(_joined(found, alerts), key=lambda metric: metric.line)
+
+
+def _of_table(table: Table, part: Part) -> Iterable[Metric]:
+    header = [cell.text for cell in table.header.cells]
+    if len(header) < 2 or any(re.search(r"\b(?:RTO|RPO)\b|response time|resolution", text, re.I) for text in header[1:]):
+        return
+    roles = {index: role for index, text in enumerate(header) if index and (role := _column(text))}
+    figures = [index for index, role in roles.items() if role in ("normal", "warning", "critical", "threshold")]
+    if not figures or _is_severity_table(header, part):
+        return
+    rows = [row for row in table.rows if any(_is_figure(row.text(index)) for index in figures)]
+    if len(rows) * 2 < len(table.rows) or not rows:
+        return
+    for row in rows:
+        values: dict[str, str] = {}
+        for index, role in roles.items():
+            text = row.text(index).strip()
+            if text and text not in ("-", "—", "–", "N/A", "n/a"):
+                values.setdefault(role, text)
+        threshold = values.pop("threshold", "")
+        severity = values.get("severity", "")
+        if threshold:
+            values.setdefault("warning" if says(severity, "warning") else "critical", threshold)
+        yield Metric(line=row.line, metric=row.text(0).strip(), source="table", **values)
+
+
+def _column(text: str) -> str:
+    """What a column of a metrics table holds; empty where it is none of these."""
+    if re.fullmatch(r"\W*(?:duration|for|window|duración|dauer|持续时间)\W*", text, re.I):
+        return "for_"
+    # "CPU Limit" is what a workload may use, not what is watched.
+    if re.search(r"\b(?:cpu|memory|mem|ram|storage|gpu)\s+(?:limit|request|reservation)", text, re.I):
+        return ""
+    for role in _COLUMN_ORDER:
+        if says(text, role):
+            return role
+    return ""
+
+
+def _is_severity_table(header: list[str], part: Part) -> bool:
+    return says(header[0], "severity") and not any(says(text, "normal") or says(text, "metric") for text in header) and says(part.context, "incident")
+
+
+def _is_figure(text: str) -> bool:
+    return bool(comparisons(text) or durations(text) or re.search(r"\d+(?:[.,]\d+)?\s*(?:%|ms|[kMG]i?B|[a-z]{0,3}$)|[<>≤≥=]\s*\d", text.strip()))
+
+
+def _alert_severity(part: Part) -> str:
+    """`critical` or `warning` where a list is titled as the alerts of that severity."""
+    title = part.title
+    if not says(title, "alert") or len(title) > 80 or re.search(r"\b(?:sent|go|goes|routed|channel|notif\w+)\b", title, re.I):
+        return ""
+    words = re.sub(r"[(（].*", "", title)
+    if says(words, "critical"):
+        return "critical"
+    return "warning" if says(words.replace("alert", "").replace("Alert", ""), "warning") else ""
+
+
+def _of_list(part: Part) -> list[Metric]:
+    severity = _alert_severity(part)
+    context = part.context
+    watched = bool(severity) or says(part.title, "metric") or says(context, "metric")
+    found: list[Metric] = []
+    for item in (block for block in within(part.blocks) if isinstance(block, ListItem)):
+        if item.ordered and not (severity or says(part.title, "metric")):
+            continue
+        if not (watched or item.checked is not None) or _NOT_A_METRIC.match(item.text) or len(item.text) > 160:
+            continue
+        made = _of_item(item, severity, part)
+        if made is not None:
+            found.append(made)
+    return found
+
+
+def _of_item(item: ListItem, severity: str, part: Part) -> Metric | None:
+    text = re.sub(r"^[^\w(<>]+", "", item.text.split("\n")[0].strip())
+    name, value = _name_and_value(text, item.strong)
+    slots = _slots(value, severity, part)
+    if name and slots:
+        name, slots = _without_measure(name, slots)
+        return Metric(line=item.line, metric=name, severity=severity, source="list", for_=_for(value), **slots)
+    nested = _of_children(item)
+    if nested is not None:
+        return nested
+    # An alert without a figure is still an alert, where the list says so by its title.
+    if severity and len(text.split()) <= 8 and not comparisons(text) and "`" not in item.source and not item.children and split_pair(text) is None:
+        return Metric(line=item.line, metric=text, severity=severity, source="list")
+    return None
+
+
+def _of_children(item: ListItem) -> Metric | None:
+    """`- API p95` with `- Warning: > 500ms` and `- Critical: > 1s` below it."""
+    values: dict[str, str] = {}
+    for child in item.children:
+        if isinstance(child, ListItem) and (match := _LEADING.match(child.text)) and comparisons(child.text):
+            role = next(name for name in ("normal", "critical", "warning") if match[name])
+            values.setdefault(role, child.text[match.end() :].strip())
+    return Metric(line=item.line, metric=item.text.strip(" :："), source="list", **values) if values else None
+
+
+def _name_and_value(text: str, strong: str) -> tuple[str, str]:
+    """A metric's name, and the text that holds its figures."""
+    pair = split_pair(text, strong)
+    if pair and (comparisons(pair[1]) or _LEADING.match(pair[1])):
+        return pair
+    bracket = re.search(r"[(（]([^()（）]*)[)）]", text)
+    if bracket and comparisons(bracket[1]):
+        return text[: bracket.start()].strip(" :") or text, bracket[1].strip()
+    first = next(iter(comparisons(text)), None)
+    if first is None or first.start == 0:
+        return "", ""
+    name = text[: first.start].strip(" :：-–—(")
+    return (name, text[first.start :].strip()) if len(name.split()) <= 8 else ("", "")
+
+
+_MEASURE = re.compile(r"(\d\s*(?:%|[a-zA-Z]+)?)\s+(free|available|used|usage|utili[sz]ation|p\d\d)$", re.I)
+
+
+def _without_measure(name: str, slots: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """`> 20% free` of "Disk space": the last word says what is measured, so it belongs to the name."""
+    for role, value in slots.items():
+        match = _MEASURE.search(value)
+        if match:
+            slots = slots | {role: value[: match.end(1)].strip()}
+            name = name if match[2].lower() in name.lower() else f"{name} {match[2]}"
+    return name, slots
+
+
+def _slots(value: str, severity: str, part: Part) -> dict[str, str]:
+    """Which range each figure of a text gives."""
+    if not value:
+        return {}
+    found = comparisons(value)
+    lead = _LEADING.match(value)
+    if not found:
+        rest = value[lead.end() :].strip() if lead else ""
+        if lead and re.match(r"[~≈]?\d", rest):
+            return {_role(lead): rest}
+        return {}
+    if len(found) > 1 and (several := _several(value, found)):
+        return several
+    if lead:
+        return {_role(lead): value[lead.end() :].strip()}
+    role = severity or _default_role(part)
+    return {role: value}
+
+
+def _several(value: str, found: list[Comparison]) -> dict[str, str]:
+    """`Target < 70%, alert at > 90%`: each figure by the word that stands before it."""
+    slots: dict[str, str] = {}
+    start = 0
+    for comparison in found:
+        before = value[start : comparison.start]
+        after = re.match(r"\s*[(（]([^)）]*)[)）]", value[comparison.end :])
+        words = [match for match in _SLOT.finditer(before)]
+        inside = _SLOT.search(after[1]) if after else None
+        match = words[-1] if words else inside
+        if match is not None:
+            slots.setdefault(_role(match), comparison.text)
+        start = comparison.end
+    return slots
+
+
+def _role(match: re.Match[str]) -> str:
+    return next(name for name in ("normal", "critical", "warning") if match[name])
+
+
+def _default_role(part: Part) -> str:
+    """A list of thresholds gives the limits; any other the ranges that are well."""
+    for text in (part.title, *reversed(part.path)):
+        if says(text, "warning"):
+            return "warning"
+        if re.search(r"threshold|umbral|limiar|schwell|порог|阈值|しきい値|임계", text, re.I) or says(text, "alert"):
+            return "critical"
+        if says(text, "metric") or says(text, "checklist"):
+            return "normal"
+    return "normal"
+
+
+def _for(text: str) -> str:
+    match = _FOR.search(text)
+    length = duration(text[match.end() :]) if match else None
+    return length.text if length and length.start <= 1 else ""
+
+
+def _subject(name: str) -> frozenset[str]:
+    words = [re.sub(r"s$", "", word) for word in re.findall(r"\w+", name.lower())]
+    return frozenset(word for word in words if word not in _GENERIC)
+
+
+def _joined(found: list[Metric], alerts: list[Metric]) -> list[Metric]:
+    """Put the limits of an alert onto the metric of the same subject, where that has none yet."""
+    metrics_ = list(found)
+    for alert in alerts:
+        limit = alert.critical or alert.warning
+        subject = _subject(alert.metric)
+        at = next((i for i, metric in enumerate(metrics_) if limit and _same(metric, subject, alert)), None)
+        if at is None:
+            metrics_.append(alert)
+        elif alert.critical:
+            metrics_[at] = replace(metrics_[at], critical=alert.critical, for_=metrics_[at].for_ or alert.for_)
+        else:
+            metrics_[at] = replace(metrics_[at], warning=alert.warning, for_=metrics_[at].for_ or alert.for_)
+    return metrics_
+
+
+def _same(metric: Metric, subject: frozenset[str], alert: Metric) -> bool:
+    if (alert.critical and metric.critical) or (alert.warning and metric.warning) or metric.source != "list" or not subject:
+        return False
+    own = _subject(metric.metric)
+    return bool(own) and (subject <= own or own <= subject)

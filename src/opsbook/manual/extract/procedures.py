@@ -1,0 +1,206 @@
+"""Procedures: what people do, found by its shape — a title over commands or over numbered steps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from opsbook.manual.danger import prose_destructive
+from opsbook.manual.document import Block, Document, Fence, ListItem, Paragraph, Prose, Quote, Section
+from opsbook.manual.extract.statements import Block as CodeBlock
+from opsbook.manual.extract.statements import inline_command, read_block
+from opsbook.manual.facts import CommandLine, Procedure, Step
+from opsbook.manual.outline import Part, is_bold_lead, names_a_part, parts, repeated_titles, within
+from opsbook.manual.vocabulary import says
+
+# Sections whose numbered lists are facts, not acts.
+_NO_STEPS = ("contents", "component", "escalation", "severity", "prerequisite", "metric", "contact")
+_ADVICE = re.compile(
+    r"principle|best practice|lesson|tips|glossary|philosophy|overview|objective|feature|purpose|definition|assumption|principio|grundsätz|buenas prácticas|boas práticas|принцип|最佳实践|原则|概述|概要|개요|background|faq|dashboard|layout|panel",
+    re.I,
+)
+_STEP_HEADING = re.compile(r"\W*(?:step|phase|stage|schritt|paso|passo|etapa|fase|étape|шаг|этап)\s*\d+|\W*(?:步骤|阶段|第\s*\d+\s*步|手順\s*\d|단계\s*\d|ステップ)", re.I)
+
+
+@dataclass
+class _Draft:
+    """A procedure in the making."""
+
+    title: str
+    line: int
+    path: tuple[str, ...]
+    blocks: list[Block] = field(default_factory=list)
+
+
+def procedures(document: Document) -> list[Procedure]:
+    """All procedures of a manual, in the order in which they stand."""
+    repeated = repeated_titles(document) | _repeated_headings(document)
+    found: list[Procedure] = []
+    for section in document.sections():
+        _of_section(section, repeated, found)
+    return sorted(found, key=lambda procedure: procedure.line)
+
+
+def _repeated_headings(document: Document) -> frozenset[str]:
+    seen: dict[str, int] = {}
+    for section in document.all_sections():
+        key = re.sub(r"\W+", " ", section.title).strip().lower()
+        seen[key] = seen.get(key, 0) + 1
+    return frozenset(title for title, count in seen.items() if count >= 3 and title)
+
+
+def _of_section(section: Section, repeated: frozenset[str], found: list[Procedure]) -> None:
+    steps = [child for child in section.children if _is_stage(child, repeated)]
+    whole = _Draft(section.title, section.line, section.path[:-1])
+    if section.heading is not None or section.blocks:
+        _of_parts(section, repeated, whole, found)
+    for stage in steps:
+        whole.blocks.append(stage.heading) if stage.heading else None
+        for inner in stage.walk():
+            whole.blocks.extend(inner.blocks)
+    made = _made(whole, bool(steps))
+    if made is not None:
+        found.append(made)
+    for child in section.children:
+        if child not in steps:
+            _of_section(child, repeated, found)
+
+
+def _is_stage(section: Section, repeated: frozenset[str]) -> bool:
+    """Whether a section is only a step of the one above it."""
+    key = re.sub(r"\W+", " ", section.title).strip().lower()
+    return bool(_STEP_HEADING.match(section.title)) or (key in repeated and section.level >= 3)
+
+
+def _of_parts(section: Section, repeated: frozenset[str], whole: _Draft, found: list[Procedure]) -> None:
+    """Bold titles that name a subject are procedures of their own; the rest belongs to the section."""
+    for part in parts(section, plain=False):
+        own = part.lead is not None and not names_a_part(part.title, repeated) and _runs(part.blocks)
+        if own:
+            made = _made(_Draft(part.title, part.line, section.path, list(part.blocks)), False)
+            if made is not None:
+                found.append(made)
+            continue
+        if part.lead is not None:
+            whole.blocks.append(part.lead)
+        whole.blocks.extend(_without_items(part, section, found))
+
+
+def _without_items(part: Part, section: Section, found: list[Procedure]) -> Sequence[Block]:
+    """Take out the items that are procedures of their own: bold titles over commands in a section of several tasks."""
+    items = [block for block in part.blocks if isinstance(block, ListItem) and block.ordered]
+    titled = [item for item in items if item.strong and item.text.strip().rstrip(":：") == item.strong.rstrip(":：")]
+    if len(titled) < max(len(items), 1) or not says(section.title, "several"):
+        return part.blocks
+    kept: list[Block] = []
+    current: _Draft | None = None
+    for block in part.blocks:
+        if isinstance(block, ListItem) and block in titled:
+            _finish(current, found)
+            current = _Draft(block.strong.rstrip(":："), block.line, section.path, list(block.children))
+        elif current is not None and isinstance(block, (Fence, Quote, Paragraph)):
+            current.blocks.append(block)
+        else:
+            kept.append(block)
+    _finish(current, found)
+    return kept
+
+
+def _finish(draft: _Draft | None, found: list[Procedure]) -> None:
+    if draft is not None and _runs(draft.blocks):
+        made = _made(draft, False)
+        if made is not None:
+            found.append(made)
+
+
+def _runs(blocks: Iterable[Block]) -> bool:
+    return any(isinstance(block, Fence) and read_block(block).runnable for block in within(tuple(blocks)))
+
+
+def _made(draft: _Draft, staged: bool) -> Procedure | None:
+    """The procedure, or None where there is nothing to do in it."""
+    code: list[CodeBlock] = []
+    variables: dict[str, str] = {}
+    for block in within(tuple(draft.blocks)):
+        if isinstance(block, Fence):
+            read = read_block(block, variables)
+            variables = dict(read.variables)
+            code.append(read)
+    steps = _steps(draft, code)
+    runnable = any(block.runnable for block in code)
+    if not runnable and not _is_numbered_list(draft, steps, staged):
+        return None
+    lines = [line for block in code for line in block.commands]
+    inline = [made for block in within(tuple(draft.blocks)) if isinstance(block, Prose) for span in block.code if (made := inline_command(span))]
+    why = list(dict.fromkeys(line.destructive for line in lines if line.destructive))
+    if not lines:
+        acts = [line.destructive for line in inline] + [prose_destructive(step.text) for step in steps]
+        why = list(dict.fromkeys(reason for reason in acts if reason))
+    everything = sorted((*lines, *inline), key=lambda line: line.line)
+    end = max((block.end_line for block in draft.blocks), default=draft.line)
+    return Procedure(
+        line=draft.line, title=draft.title, path=draft.path, end_line=end, steps=tuple(steps), commands=tuple(everything),
+        prose=tuple(block.text for block in draft.blocks if isinstance(block, Paragraph) and not is_bold_lead(block)),
+        parameters=_parameters(code), destructive=bool(why), why=tuple(why),
+    )  # fmt: skip
+
+
+def _is_numbered_list(draft: _Draft, steps: Sequence[Step], staged: bool) -> bool:
+    items = [block for block in draft.blocks if isinstance(block, ListItem) and block.ordered]
+    if len(steps) < 3 or len(items) < 3 or staged:
+        return False
+    if any(says(draft.title, meaning) for meaning in _NO_STEPS) and not says(draft.title, "process"):
+        return False
+    if _ADVICE.search(draft.title) or _of_several(draft, items):
+        return False
+    linked = sum(bool(item.links) for item in items)
+    return linked * 2 < len(items) and not says(draft.title, "contents")
+
+
+def _of_several(draft: _Draft, items: Sequence[ListItem]) -> bool:
+    """A list of titled jobs in a section of several tasks: none of them says how it is done."""
+    titled = sum(bool(item.strong) and item.text.strip().rstrip(":：") == item.strong.rstrip(":：") for item in items)
+    boxes = any(isinstance(child, ListItem) and child.checked is not None for item in items for child in item.children)
+    return titled == len(items) and not boxes and says(draft.title, "several")
+
+
+def _steps(draft: _Draft, code: Sequence[CodeBlock]) -> list[Step]:
+    """The numbered items, or the numbered comments of the blocks, or the blocks' titles."""
+    items = [block for block in draft.blocks if isinstance(block, ListItem) and block.ordered]
+    by_line = sorted((line.line for block in code for line in block.commands))
+    if len(items) >= 2:
+        return _bounded([(item.line, item.text) for item in items], by_line)
+    numbered = [pair for block in code for pair in block.numbered]
+    if len(numbered) >= 2:
+        return _bounded(numbered, by_line)
+    comments: dict[str, int] = {}
+    for block in code:
+        for line in block.commands:
+            if line.comment and line.comment not in comments:
+                comments[line.comment] = line.line
+    return _bounded([(line, text) for text, line in comments.items()], by_line)
+
+
+def _bounded(starts: Sequence[tuple[int, str]], lines: Sequence[int]) -> list[Step]:
+    steps = []
+    for index, (line, text) in enumerate(starts):
+        end = starts[index + 1][0] if index + 1 < len(starts) else 10**9
+        steps.append(Step(line=line, text=text, commands=tuple(at for at in lines if line <= at < end)))
+    return steps
+
+
+def _parameters(code: Sequence[CodeBlock]) -> tuple[str, ...]:
+    """What must be filled in: positional parameters of scripts and placeholders."""
+    found: dict[str, None] = {}
+    for block in code:
+        for command in block.parsed:
+            for word in command.argv:
+                found.update((f"${name}", None) for name in word.variables if name.isdigit() and name != "0")
+                found.update((name, None) for name in word.placeholders)
+    return tuple(found)
+
+
+def destructive_lines(found: Iterable[Procedure]) -> list[CommandLine]:
+    """Every destructive command of some procedures."""
+    return [line for procedure in found for line in procedure.commands if line.destructive]

@@ -103,7 +103,7 @@ def _read(grammar: Tool, words: Sequence[Word]) -> Invocation:
         if waiting:
             deeper = f"{verb} {text}".strip()
             deeper = grammar.aliases.get(deeper, deeper)
-            if deeper in grammar.verbs:
+            if deeper in grammar.verbs or _is_group(grammar, deeper):
                 verb, verb_words = deeper, verb_words + 1
                 waiting = verb_words < _DEEPEST and any(name.startswith(verb + " ") for name in grammar.verbs)
                 continue
@@ -124,7 +124,7 @@ def _carrier_done(args: list[Word]) -> bool:
 
 
 def _is_group(grammar: Tool, verb: str) -> bool:
-    return sum(name.startswith(verb + " ") for name in grammar.verbs) > 0
+    return any(name.startswith(verb + " ") for name in grammar.verbs)
 
 
 def _flags(

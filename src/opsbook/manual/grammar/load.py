@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _HERE = files("opsbook.manual.grammar")
 
 
@@ -38,7 +39,7 @@ class Tool:
 
 @cache
 def _by_hand() -> dict[str, Any]:
-    loaded = yaml.safe_load(_HERE.joinpath("by_hand.yaml").read_text(encoding="utf-8"))
+    loaded = yaml.load(_HERE.joinpath("by_hand.yaml").read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506 - a safe loader
     return dict(loaded)
 
 
@@ -67,6 +68,12 @@ def tool(name: str) -> Tool | None:
 def removed() -> dict[str, dict[str, str]]:
     """`tool verb` to what is said of commands that are gone or never were: class, why, instead."""
     return dict(_by_hand()["removed"])
+
+
+@cache
+def removed_flags() -> dict[str, dict[str, str]]:
+    """`tool verb --flag` to since when it is gone and what stands instead."""
+    return dict(_by_hand()["removed_flags"])
 
 
 @cache

@@ -108,7 +108,8 @@ def change_without_where(context: Context) -> Iterator[Fault]:
             if re.match(r"(?:DELETE|UPDATE)\b", statement.upper) and not statement.is_templated:
                 verb = "deletes" if isinstance(tree, exp.Delete) else "changes"
                 settings = re.search(r"\bUPDATE\s+\w*(?:settings|config|sequence|feature_flags)\w*\b|setval", statement.bare, re.I)
-                severity = Severity.HINT if transient or settings else None
+                told = re.search(r"reset|clear|wipe|purge|re-?initiali[sz]e", statement.comment, re.I)
+                severity = Severity.HINT if transient or settings or told else None
                 yield Fault(statement.place, f"{verb} every row", Fix("add a WHERE"), severity=severity)
         elif statement.upper.startswith("TRUNCATE") and not transient:
             yield Fault(statement.place, "TRUNCATE removes every row", severity=Severity.WARNING)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from opsbook.book.references import hide_password
 from opsbook.errors import OpsbookError
 
-HEAD = "0001"
+HEAD = "0003"
 """The newest migration. Compared before Alembic is even imported, which costs more than most commands."""
 
 BUSY_SECONDS = 10
@@ -44,7 +44,7 @@ def open_store(address: str) -> Engine:
         engine = create_engine(address, connect_args=_connect_arguments(address))
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _sqlite_settings)
-            event.listen(engine, "begin", _begin_immediate)
+            event.listen(engine, "begin", _begin)
         _migrate(engine)
     except (SQLAlchemyError, OSError) as error:
         raise _failed(address, error) from error
@@ -55,7 +55,19 @@ def open_store(address: str) -> Engine:
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction. Raises StoreFailed; nothing of it stays then."""
     try:
-        with engine.begin() as connection:
+        with engine.connect() as connection:
+            connection.execution_options(writes=True)
+            with connection.begin():
+                yield connection
+    except SQLAlchemyError as error:
+        raise _failed(str(engine.url), error) from error
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One consistent look that keeps no writer waiting. Raises StoreFailed."""
+    try:
+        with engine.connect() as connection:
             yield connection
     except SQLAlchemyError as error:
         raise _failed(str(engine.url), error) from error
@@ -84,7 +96,7 @@ def _connect_arguments(address: str) -> dict[str, Any]:
 
 
 def _sqlite_settings(connection: Any, _record: Any) -> None:
-    # SQLAlchemy begins transactions itself (see _begin_immediate), so that the driver must not.
+    # SQLAlchemy begins transactions itself (see _begin), so that the driver must not.
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
@@ -93,9 +105,10 @@ def _sqlite_settings(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-def _begin_immediate(connection: Connection) -> None:
+def _begin(connection: Connection) -> None:
     # A deferred transaction that turns into a writer fails at once when another writes; an immediate one waits.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _migrate(engine: Engine) -> None:
@@ -114,6 +127,6 @@ def _migrate(engine: Engine) -> None:
 
     config = Config()
     config.set_main_option("script_location", "opsbook.store:migrations")
-    with engine.begin() as connection:
+    with writing(engine) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

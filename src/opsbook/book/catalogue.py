@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from opsbook.book.threshold import Threshold
 from opsbook.book.units import Dimension
+from opsbook.book.values import VariableName
 
 
 class Strict(BaseModel):
@@ -36,7 +37,8 @@ class Component(Strict):
     )
     workload: str = Field("", description="its name in the runtime (deployment, service, program), where it has one")
     replicas: int | None = Field(None, ge=0, description="how many instances should run")
-    env: tuple[str, ...] = Field((), description="names of environment variables that its workload needs")
+    env: tuple[VariableName, ...] = Field((), description="names of environment variables that its workload needs")
+    container: str = Field("", description="which container of an instance is meant, where it has several")
 
     linked: ClassVar[tuple[str, ...]] = ()
     """Fields whose value is the name of another component: they imply a dependency."""

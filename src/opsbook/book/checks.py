@@ -1,28 +1,33 @@
-"""Checks and promises as a book writes them."""
+"""Checks, and what is promised and foreseen from them, as a book writes it."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from opsbook.book.catalogue import Parameters, Strict
+from opsbook.book.catalogue import Strict
+from opsbook.book.references import SecretReference
 from opsbook.book.threshold import Threshold
-from opsbook.book.values import Duration, Name, Ratio, TimeZone
+from opsbook.book.values import Duration, Name, Ratio
 
-BASELINE_DOC = 'a threshold such as "> 200ms", "< 20%", "is down", "outside 10..20" or "< 50% of 7d"'
+FORMS_DOC = 'a threshold such as "> 200ms", "< 20%", "is down", "outside 10..20" or "< 50% of 7d"'
+EVERYWHERE = "environments that it belongs to; empty: all"
 
 
 class Check(Strict):
     """An observation held against thresholds."""
 
-    id: Name
-    observe: str = Field(description="name of an observation (`opsbook observations`)")
+    id: Name = Field(description="its own name; the check's history and alerts hang on it")
+    observe: str = Field(description="name of an observation (`opsbook observations`)", examples=["postgres.up"])
     of: Name = Field(description="the component that is observed")
     title: str = Field("", description="a few words for people; the observation's own where left out")
-    with_: dict[str, object] = Field({}, alias="with", description="parameters of the observation")
-    warning: Threshold | None = Field(None, description=f"values that deserve a look: {BASELINE_DOC}")
-    critical: Threshold | None = Field(None, description=f"values that need somebody now: {BASELINE_DOC}")
+    with_: dict[str, object] = Field(
+        {}, alias="with", description="parameters of the observation (`opsbook observations NAME`)"
+    )
+    warning: Threshold | None = Field(None, description=f"values that deserve a look: {FORMS_DOC}")
+    critical: Threshold | None = Field(None, description=f"values that need somebody now: {FORMS_DOC}")
     for_: Duration = Field(timedelta(0), alias="for", description="how long it must stay bad before it is an alert")
     interval: Duration | None = Field(None, description="how often the watch runs it; `intervals` where left out")
     timeout: Duration | None = Field(None, description="after which it is cut and unknown; `intervals` where left out")
@@ -30,11 +35,11 @@ class Check(Strict):
         (), description="components whose fault explains this one, besides those of its component"
     )
     procedure: Name | None = Field(None, description="what to run when it is bad")
-    severity: Name | None = Field(None, description="the severity of its incident; a name of `severities`")
-    unknown: str = Field("unknown", pattern="^(unknown|critical|warning)$", description="what missing data counts as")
+    severity: str | None = Field(None, description="the severity of its incident; a name of `severities`")
+    notify: tuple[Name, ...] = Field((), description="channels, rotations or contacts told besides the escalation path")
+    unknown: Literal["unknown", "critical", "warning"] = Field("unknown", description="what missing data counts as")
     groups: tuple[Name, ...] = Field((), description="names to select checks by: daily, deploy, security …")
-
-    _parsed: Parameters | None = None
+    environments: tuple[Name, ...] = Field((), description=EVERYWHERE)
 
 
 class Intervals(Strict):
@@ -46,56 +51,34 @@ class Intervals(Strict):
     keep_rollups: Duration = Field(timedelta(days=400), description="how long five-minute and hourly figures are kept")
 
 
-class Objective(Strict):
-    """A promise about recovery. Stored with its measurement, or shown as unproven."""
-
-    rto: Duration | None = Field(None, description="time until it serves again after a loss")
-    rpo: Duration | None = Field(None, description="age of the data that a loss may cost")
-    drill: str = Field("", description="cron line on which it is drilled")
-
-
 class Slo(Strict):
     """A promise about service over time."""
 
-    id: Name
+    id: Name = Field(description="its own name")
+    title: str = Field("", description="a few words for people")
     check: Name = Field(description="the check whose ok share is counted")
-    target: Ratio = Field(description="for example 99.9%")
-    over: Duration = Field(timedelta(days=30), description="the time it is counted over")
+    target: Ratio = Field(description="the share of time in which the check is ok", examples=["99.9%"])
+    over: Duration = Field(timedelta(days=30), description="the time that it is counted over")
+    burn_fast: float = Field(
+        14.4, gt=0, description="error budget burnt this many times too fast in an hour is critical"
+    )
+    burn_slow: float = Field(
+        6, gt=0, description="error budget burnt this many times too fast in six hours is a warning"
+    )
 
 
-class Severity(Strict):
-    """What an incident of this grade promises."""
+class Capacity(Strict):
+    """Something that fills up, and how long before its end somebody must know."""
 
-    means: str = Field("", description="how to recognise it")
-    respond: Duration | None = Field(None, description="until somebody has acknowledged")
-    resolve: Duration | None = Field(None, description="until it is over")
-    update_every: Duration | None = Field(None, description="rhythm of status updates")
-    business_hours: BusinessHours | None = Field(None, description="clocks run only then")
-    escalation: tuple[Level, ...] = Field((), description="its own path instead of the book's")
-
-
-class Level(Strict):
-    """One rung of an escalation path."""
-
-    level: str = Field(description="L1, L2, management …")
-    notify: str = Field(description="a channel, an on-call rotation, or a contact")
-    within: Duration = Field(timedelta(0), description="how long after the start it is told, while nobody acknowledged")
-    repeat: Duration | None = Field(None, description="told again at this rhythm")
+    id: Name = Field(description="its own name")
+    check: Name = Field(description="the check whose stored values show the growth")
+    limit: str = Field(description="the value at which it is full", examples=["100%", "500GB"])
+    warn_before: Duration = Field(timedelta(days=30), description="warned when the limit is nearer than this")
+    over: Duration = Field(timedelta(days=28), description="the past from which the growth is taken")
 
 
-class BusinessHours(Strict):
-    """Hours in which clocks run."""
+class DeadMan(Strict):
+    """Somebody outside who notices when opsbook itself no longer runs."""
 
-    days: tuple[str, ...] = ("MO", "TU", "WE", "TH", "FR")
-    start: str = Field("09:00", pattern=r"^\d\d:\d\d$")
-    end: str = Field("17:00", pattern=r"^\d\d:\d\d$")
-    timezone: TimeZone | None = None
-
-    @model_validator(mode="after")
-    def _ordered(self) -> BusinessHours:
-        if self.start >= self.end:
-            raise ValueError(f"business hours end ({self.end}) before they start ({self.start})")
-        return self
-
-
-Severity.model_rebuild()
+    ping: SecretReference | None = Field(None, description="address asked at every beat (Healthchecks and the like)")
+    every: Duration = Field(timedelta(minutes=1), description="rhythm of the beat")

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from opsbook.book.catalogue import Strict
+from opsbook.book.people import Level, Role
 from opsbook.book.references import Reference
 from opsbook.book.values import Duration, Name
+
+KIND = Field(description="what holds the workloads")
 
 
 class SupervisorRuntime(Strict):
     """Workloads held by supervisord on this host or over its HTTP port."""
 
-    kind: Literal["supervisor"]
-    config: str = Field("", description="path of supervisord.conf; its socket and programs are read from it")
+    kind: Literal["supervisor"] = KIND
+    config: str = Field(
+        "",
+        description="path of supervisord.conf; its socket and programs are read from it",
+        examples=["supervisord.conf"],
+    )
     url: Reference | None = Field(
         None, description="unix:///path/to.sock or http://user:password@host:port, instead of `config`"
     )
@@ -26,7 +34,7 @@ class SupervisorRuntime(Strict):
 class ComposeRuntime(Strict):
     """Workloads held by Docker Compose."""
 
-    kind: Literal["compose"]
+    kind: Literal["compose"] = KIND
     file: str = Field("compose.yaml", description="path of the compose file")
     project: str = Field("", description="name of the compose project; that of the folder where left out")
     host: str = Field("", description="address of the Docker API, where it is not the default one")
@@ -35,7 +43,7 @@ class ComposeRuntime(Strict):
 class KubernetesRuntime(Strict):
     """Workloads held by Kubernetes."""
 
-    kind: Literal["kubernetes"]
+    kind: Literal["kubernetes"] = KIND
     namespace: str = Field(description="the namespace of the system")
     context: str = Field("", description="context of the kubeconfig; the current one where left out")
     kubeconfig: str = Field("", description="path of a kubeconfig; the usual places where left out")
@@ -44,7 +52,7 @@ class KubernetesRuntime(Strict):
 class NoRuntime(Strict):
     """Nothing holds the workloads that opsbook could ask."""
 
-    kind: Literal["none"]
+    kind: Literal["none"] = KIND
 
 
 Runtime = Annotated[SupervisorRuntime | ComposeRuntime | KubernetesRuntime | NoRuntime, Field(discriminator="kind")]
@@ -53,9 +61,10 @@ Runtime = Annotated[SupervisorRuntime | ComposeRuntime | KubernetesRuntime | NoR
 class RiskPolicy(Strict):
     """What one risk needs before it may happen."""
 
-    roles: tuple[str, ...] = Field(
+    roles: tuple[Role, ...] = Field(
         (), description="roles of `access` that may ask for it; empty: everybody who may run anything"
     )
+    approvers: tuple[Role, ...] = Field(("operator", "admin"), description="roles that may approve it")
     approvals: int = Field(0, ge=0, description="persons other than the requester who must approve the plan")
     window: bool = Field(False, description="only inside a maintenance window")
     backup_within: Duration | None = Field(None, description="only with a verified backup younger than this")
@@ -66,11 +75,15 @@ class RiskPolicy(Strict):
 class Policy(Strict):
     """Rules of one environment, by risk."""
 
-    read: RiskPolicy = RiskPolicy()
-    safe: RiskPolicy = RiskPolicy()
-    disruptive: RiskPolicy = RiskPolicy()
-    destructive: RiskPolicy = RiskPolicy()
-    break_glass: tuple[str, ...] = Field((), description="roles that may pass approvals and windows with a reason")
+    read: RiskPolicy = Field(RiskPolicy(), description="what looking needs")
+    safe: RiskPolicy = Field(RiskPolicy(), description="what a change that nobody notices needs")
+    disruptive: RiskPolicy = Field(RiskPolicy(), description="what a change that users may notice needs")
+    destructive: RiskPolicy = Field(RiskPolicy(), description="what a change that cannot be taken back needs")
+    break_glass: tuple[Role, ...] = Field((), description="roles that may pass approvals and windows with a reason")
+    approval_lasts: Duration = Field(timedelta(hours=4), description="after which an approval is void")
+    procedures: dict[Name, RiskPolicy] = Field(
+        {}, description="procedures that need something else than their risk says"
+    )
 
 
 OPEN = Policy()
@@ -85,7 +98,8 @@ BUILT_IN_POLICIES = {"open": OPEN, "strict": STRICT}
 class Environment(Strict):
     """One place where the system runs."""
 
-    runtime: Runtime = NoRuntime(kind="none")
+    description: str = Field("", description="one line for people")
+    runtime: Runtime = Field(NoRuntime(kind="none"), description="what holds the workloads")
     policy: Name = Field("strict", description="`open`, `strict`, or a name of `policies`")
     disposable: bool = Field(False, description="may be broken and thrown away: rehearsals and faults are allowed")
     env_file: str = Field(
@@ -94,3 +108,7 @@ class Environment(Strict):
     after: Name | None = Field(None, description="an environment in which a deploy must have been seen first")
     components: dict[Name, dict[str, object]] = Field({}, description="keys of components that differ here")
     checks: dict[Name, dict[str, object]] = Field({}, description="keys of checks that differ here, by check id")
+    backups: dict[Name, dict[str, object]] = Field({}, description="keys of backups that differ here, by backup id")
+    deploys: dict[str, object] = Field({}, description="keys of `deploys` that differ here")
+    channels: dict[Name, object] = Field({}, description="channels that differ here")
+    escalation: tuple[Level, ...] | None = Field(None, description="escalation path here; the book's where left out")

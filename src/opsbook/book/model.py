@@ -5,59 +5,84 @@ Keys that this version of opsbook only accepts are named in INACTIVE; `opsbook d
 
 from __future__ import annotations
 
-from functools import reduce
+from functools import cache, reduce
 from operator import or_
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, create_model
 
 from opsbook.book.catalogue import Catalogue, Component, Strict
-from opsbook.book.checks import Check, Intervals, Level, Objective, Severity, Slo
+from opsbook.book.checks import Capacity, Check, DeadMan, Intervals, Slo
+from opsbook.book.delivery import Deploys, Scaling, SmokeTest
 from opsbook.book.environments import Environment, Policy
-from opsbook.book.promises import (
+from opsbook.book.people import (
     Access,
-    Assertion,
-    AuditPolicy,
-    Backup,
-    Checklist,
+    ChannelOrUrl,
     Contact,
-    ErrorBudget,
     Holiday,
-    Job,
+    Incidents,
+    Level,
     OnCall,
-    Retention,
-    Rotation,
-    SmokeTest,
+    Severity,
+    Silence,
     StatusPage,
+)
+from opsbook.book.planned import (
+    AuditPolicy,
+    Certificate,
+    Checklist,
+    Freeze,
+    Job,
+    Maintenance,
+    Report,
+    Rotation,
     Window,
 )
-from opsbook.book.references import Reference
+from opsbook.book.recovery import Assertion, Backup, Drill, Export, Objective, Retention
 from opsbook.book.values import Name, TimeZone
 
 VERSION = 1
 
 INACTIVE = {
+    "slos": "service levels are not counted yet",
+    "capacity": "growth is not foreseen yet",
     "objectives": "recovery objectives are not measured yet",
     "backups": "backups are not taken yet",
-    "severities": "incidents are not worked yet",
-    "escalation": "nobody is paged yet",
-    "windows": "maintenance windows do not begin or end by themselves yet",
-    "retention": "nothing is purged yet",
-    "channels": "messages are not sent yet",
-    "oncall": "on-call rotations are not followed yet",
-    "rotations": "credentials are not rotated yet",
-    "checklists": "checklists are not kept yet",
-    "holidays": "business-hour clocks do not run yet",
+    "drills": "drills are not run yet",
     "assertions": "assertions are run by restores, which are not there yet",
-    "smoke_tests": "smoke tests are run by deploys, which are not there yet",
-    "slos": "service levels are not counted yet",
+    "retention": "nothing is purged yet",
+    "exports": "no bundles are written yet",
+    "channels": "messages are not sent yet",
+    "contacts": "nobody is told yet",
+    "oncall": "on-call rotations are not followed yet",
+    "escalation": "nobody is paged yet",
+    "severities": "incidents are not worked yet",
+    "incidents": "incidents are not worked yet",
+    "silences": "there are no alerts to silence yet",
+    "holidays": "business-hour clocks do not run yet",
     "status_page": "no status page is written yet",
+    "windows": "maintenance windows do not begin or end by themselves yet",
+    "freezes": "freezes guard operations, which are not there yet",
+    "maintenance": "the system cannot be put in maintenance yet",
+    "checklists": "checklists are not kept yet",
+    "rotations": "credentials are not rotated yet",
+    "certificates": "certificates are not renewed yet",
     "jobs": "jobs are not watched yet",
-    "access": "roles are not enforced yet",
+    "reports": "no reports are written yet",
+    "deploys": "nothing is deployed yet",
+    "smoke_tests": "smoke tests are run by deploys, which are not there yet",
+    "scaling": "nothing is scaled yet",
     "policies": "policies guard operations, which are not there yet",
-    "deploys": "deploys are not watched yet",
+    "access": "roles are not enforced yet",
     "audit": "there is no audit chain yet",
+    "dead_man": "no beat is sent yet",
+    "checks.*.for": "alerts are not kept yet; a check tells what is so now",
+    "checks.*.interval": "the watch does not run yet; `opsbook check` runs every check when it is called",
+    "checks.*.notify": "nobody is told yet",
+    "checks.*.severity": "incidents are not worked yet",
+    "environments.*.after": "nothing is deployed yet",
 }
+"""Key path → why it does nothing yet. `*` is any name or place in a list."""
 
 
 class BookModel(Strict):
@@ -66,40 +91,58 @@ class BookModel(Strict):
     opsbook: Literal[1] = Field(description="version of this format")
     system: Name = Field(description="name of the system")
     title: str = Field("", description="its name for people")
+    description: str = Field("", description="what it is for, in a sentence")
     timezone: TimeZone = Field("UTC", description="in which schedules and windows are written")
-    owner: str = ""
+    owner: str = Field("", description="the team or person who answers for it")
+    procedures: str = Field("procedures", description="folder of the procedures, from the book's own")
     default_environment: Name | None = Field(None, description="the environment meant where none is named")
-    environments: dict[Name, Environment] = Field(min_length=1)
-    components: dict[Name, Any] = Field(min_length=1)
-    checks: tuple[Check, ...] = ()
-    intervals: Intervals = Intervals()
-    objectives: dict[Name, Objective] = {}
-    slos: tuple[Slo, ...] = ()
-    backups: tuple[Backup, ...] = ()
-    retention: tuple[Retention, ...] = ()
-    assertions: tuple[Assertion, ...] = ()
-    smoke_tests: tuple[SmokeTest, ...] = ()
-    severities: dict[str, Severity] = {}
-    escalation: tuple[Level, ...] = ()
-    channels: dict[Name, Reference] = {}
-    contacts: dict[Name, Contact] = {}
-    oncall: dict[Name, OnCall] = {}
-    windows: tuple[Window, ...] = ()
-    holidays: tuple[Holiday, ...] = ()
-    checklists: dict[Name, Checklist] = {}
-    rotations: tuple[Rotation, ...] = ()
-    jobs: tuple[Job, ...] = ()
-    policies: dict[Name, Policy] = {}
-    access: Access = Access()
-    deploys: ErrorBudget = ErrorBudget()
-    audit: AuditPolicy = AuditPolicy()
-    status_page: StatusPage = StatusPage()
+    environments: dict[Name, Environment] = Field(min_length=1, description="where the system runs")
+    components: dict[Name, Any] = Field(min_length=1, description="the parts of the system")
+    checks: tuple[Check, ...] = Field((), description="observations held against thresholds")
+    intervals: Intervals = Field(Intervals(), description="rhythm and patience of checks")
+    slos: tuple[Slo, ...] = Field((), description="promises about service over time")
+    capacity: tuple[Capacity, ...] = Field((), description="what fills up")
+    objectives: dict[Name, Objective] = Field(
+        {}, description="promises about recovery, by component; `system` and `application` stand for the whole"
+    )
+    backups: tuple[Backup, ...] = Field((), description="what is backed up, when, where to, and what is kept")
+    drills: tuple[Drill, ...] = Field((), description="how objectives are proven")
+    assertions: tuple[Assertion, ...] = Field((), description="queries that prove that data is right")
+    retention: tuple[Retention, ...] = Field((), description="how long data is kept")
+    exports: tuple[Export, ...] = Field((), description="bundles of data that are handed out")
+    severities: dict[str, Severity] = Field({}, description="grades of incidents, the most urgent first")
+    incidents: Incidents = Field(Incidents(), description="how incidents are opened and worked")
+    escalation: tuple[Level, ...] = Field((), description="who is told, and when the next one is")
+    channels: dict[Name, ChannelOrUrl] = Field({}, description="where messages go: an address, or its settings")
+    contacts: dict[Name, Contact] = Field({}, description="people, teams, vendors, outside parties")
+    oncall: dict[Name, OnCall] = Field({}, description="on-call rotations")
+    holidays: tuple[Holiday, ...] = Field((), description="days on which business-hour clocks stand still")
+    silences: tuple[Silence, ...] = Field((), description="alerts that are known and not told")
+    status_page: StatusPage | None = Field(None, description="the public status page")
+    windows: tuple[Window, ...] = Field((), description="planned maintenance")
+    freezes: tuple[Freeze, ...] = Field((), description="times in which nothing is changed")
+    maintenance: Maintenance = Field(Maintenance(), description="how the system is put in maintenance")
+    checklists: dict[Name, Checklist] = Field({}, description="recurring or situational work")
+    rotations: tuple[Rotation, ...] = Field((), description="credentials that are renewed")
+    certificates: tuple[Certificate, ...] = Field((), description="certificates that are kept valid")
+    jobs: tuple[Job, ...] = Field((), description="recurring jobs of the system")
+    reports: tuple[Report, ...] = Field((), description="summaries written on schedule")
+    deploys: Deploys = Field(Deploys(), description="how components are deployed")
+    smoke_tests: tuple[SmokeTest, ...] = Field((), description="requests that prove that a component serves")
+    scaling: dict[Name, Scaling] = Field({}, description="how large components should be")
+    policies: dict[Name, Policy] = Field({}, description="what a risk needs, besides the built-in `open` and `strict`")
+    access: Access = Field(Access(), description="who may act")
+    audit: AuditPolicy = Field(AuditPolicy(), description="how the audit chain is kept")
+    dead_man: DeadMan = Field(DeadMan(), description="who notices when opsbook itself no longer runs")
 
 
 def book_model(catalogue: Catalogue) -> type[BookModel]:
     """The model whose components are exactly the kinds of the catalogue."""
-    kinds: list[Any] = list(catalogue.components.values()) or [Component]
+    return _with_components(tuple(catalogue.components.values()) or (Component,))
+
+
+@cache
+def _with_components(kinds: tuple[type[Component], ...]) -> type[BookModel]:
     one: Any = kinds[0] if len(kinds) == 1 else Annotated[reduce(or_, kinds), Discriminator("kind")]
-    return create_model(
-        "Book", __base__=BookModel, __doc__=BookModel.__doc__, components=(dict[Name, one], Field(min_length=1))
-    )
+    components = (dict[Name, one], Field(min_length=1, description="the parts of the system"))
+    return create_model("Book", __base__=BookModel, __doc__=BookModel.__doc__, components=components)

@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from opsbook.book.syntax import explain
+
 try:
     from yaml import CSafeLoader as _Loader
 except ImportError:  # PyYAML without libyaml reads the same, only slower
@@ -68,6 +70,10 @@ class Located:
         """The place of the key at the path, or of the nearest thing above it."""
         return self._nearest(self.keys, path)
 
+    def source(self, path: Sequence[str | int]) -> Path:
+        """The path in the file of a path in the data; they differ where data was merged."""
+        return tuple(path)
+
     def _nearest(self, places: dict[Path, Place], path: Sequence[str | int]) -> Place:
         whole = tuple(path)
         for end in range(len(whole), -1, -1):
@@ -78,28 +84,31 @@ class Located:
 
 
 class Unreadable(Exception):
-    """The text is not YAML that a book may be written in; carries every problem that was found."""
+    """The text is not what a book may be written in; carries every problem that was found.
 
-    def __init__(self, problems: list[Problem]) -> None:
+    `located` is what could be read all the same, so that the other problems of the file can be told too.
+    """
+
+    def __init__(self, problems: list[Problem], located: Located | None = None) -> None:
         super().__init__("; ".join(map(str, problems)))
         self.problems = problems
+        self.located = located
 
 
 def read_yaml(text: str, file: str) -> Located:
     """Data with places. Raises Unreadable with all problems of the text."""
-    problems: list[Problem] = []
+    if _too_deep(text):
+        raise Unreadable([Problem(file, Place(1, 1), "", "nested too deeply", "a book is at most a few levels deep")])
     try:
-        node = yaml.compose(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        raise Unreadable([_syntax_problem(error, text, file)]) from error
+        node = yaml.compose(_without_braces(text), Loader=_Loader)
     except yaml.YAMLError as error:
-        raise Unreadable(
-            [Problem(file, Place(1, 1), "", f"not readable as YAML: {error}", "save it as UTF-8 text")]
-        ) from error
+        found = explain(error, text)
+        place = Place(found.line, found.column)
+        raise Unreadable([Problem(file, place, "", found.message, found.hint)]) from error
     except RecursionError as error:
-        raise Unreadable(
-            [Problem(file, Place(1, 1), "", "nested too deeply", "a book is at most a few levels deep")]
-        ) from error
+        problem = Problem(file, Place(1, 1), "", "nested too deeply", "a book is at most a few levels deep")
+        raise Unreadable([problem]) from error
+    problems: list[Problem] = []
     located = Located(None)
     try:
         if node is not None:
@@ -108,28 +117,39 @@ def read_yaml(text: str, file: str) -> Located:
         problem = Problem(file, Place(1, 1), "", "aliases that unfold without end", "write the repeated parts out")
         raise Unreadable([problem]) from error
     if problems:
-        raise Unreadable(problems)
+        raise Unreadable(problems, located)
     return located
 
 
-def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
-    mark = error.problem_mark or error.context_mark
-    place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
-    lines = text.splitlines()
-    line = lines[place.line - 1] if place.line <= len(lines) else ""
-    message = error.problem or "not YAML"
-    indent = line[: len(line) - len(line.lstrip())]
-    if "\t" in indent or ("cannot start any token" in message and "\t" in line):
-        return Problem(
-            file, Place(place.line, line.index("\t") + 1), "", "a tab is used for indentation", "indent with spaces"
-        )
-    hint = {
-        "mapping values are not allowed in this context": "quote the value if it holds ': ', and check the indentation",
-        "could not find expected ':'": "write `key: value`, and check the line before",
-        "did not find expected key": "check the indentation here and the quotes of the lines before",
-        "found undefined alias": "define the anchor (&name) before it is used",
-    }.get(message, "check the indentation and quotes here and in the line before")
-    return Problem(file, place, "", message, hint)
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*(?::-[^{}\n]*)?)\}")
+_OPEN, _CLOSE = "\ue000", "\ue001"
+_HIDDEN = re.compile(f"\\${_OPEN}([^{_CLOSE}]*){_CLOSE}")
+
+
+def _without_braces(text: str) -> str:
+    """`${NAME}` may stand bare inside `{…}` although YAML sees braces there: as long as before, so places stay true."""
+    return _REFERENCE.sub(rf"${_OPEN}\1{_CLOSE}", text)
+
+
+def _with_braces(text: str) -> str:
+    return _HIDDEN.sub(r"${\1}", text) if _OPEN in text else text
+
+
+DEEPEST = 1000
+_STAIRS = re.compile(rf"(?:[-?:][ \t]+){{{DEEPEST}}}")
+
+
+def _too_deep(text: str) -> bool:
+    """Whether its nesting would exhaust the stack of the C parser, which does not check."""
+    if _STAIRS.search(text):
+        return True
+    if text.count("[") + text.count("{") < DEEPEST:
+        return False
+    depth = deepest = 0
+    for bracket in re.finditer(r"[\[\]{}]", text):
+        depth = depth + 1 if bracket[0] in "[{" else max(depth - 1, 0)
+        deepest = max(deepest, depth)
+    return deepest >= DEEPEST
 
 
 MOST_NODES = 1_000_000
@@ -152,25 +172,29 @@ class _Reader:
         if self.nodes > MOST_NODES:
             raise _TooMuch
         self.located.values[path] = _place(node)
+        if not node.tag.startswith(_STANDARD_TAG):
+            self._problem(node, path, f"the tag {node.tag} is not known here", "write plain values")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.read(child, (*path, n)) for n, child in enumerate(node.value)]
         assert isinstance(node, yaml.ScalarNode)
-        return self._scalar(node, path)
+        return self._scalar(node)
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         data: dict[str, Any] = {}
         merged: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                self._problem(key_node, path, "a key must be plain text", "quote it, or write it on its own line")
-                continue
-            key = key_node.value
-            if key == "<<" and key_node.style is None:
+            if _is_merge(key_node):
                 for part in self._merged(value_node, path):
                     merged = {**part, **merged}
+        for key_node, value_node in node.value:
+            if _is_merge(key_node):
                 continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._problem(key_node, path, "a key must be plain text", "quote `{{ … }}` and `{…}` that are text")
+                continue
+            key = _with_braces(key_node.value)
             here = (*path, key)
             if key in data:
                 first = self.located.keys[here]
@@ -190,11 +214,9 @@ class _Reader:
             else:
                 self._problem(one, path, "`<<` merges mappings only", "refer to an anchor of a mapping")
 
-    def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
-        text: str = node.value
-        if not node.tag.startswith(_STANDARD_TAG):
-            self._problem(node, path, f"the tag {node.tag} is not known here", "write plain values")
-        if node.style is not None:
+    def _scalar(self, node: yaml.ScalarNode) -> Any:
+        text = _with_braces(node.value)
+        if _quoted(node):
             return text
         if text in _KEYWORDS:
             return _KEYWORDS[text]
@@ -206,6 +228,15 @@ class _Reader:
 
     def _problem(self, node: yaml.Node, path: Path, message: str, hint: str) -> None:
         self.problems.append(Problem(self.file, _place(node), dotted(path), message, hint))
+
+
+def _is_merge(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.value == "<<" and not _quoted(node)
+
+
+def _quoted(node: yaml.ScalarNode) -> bool:
+    # libyaml calls the plain style "", the Python scanner None.
+    return bool(node.style)
 
 
 def _place(node: yaml.Node) -> Place:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from pydantic import ValidationError
 
 from opsbook.book.catalogue import Catalogue, Component, ObservationSpec
 from opsbook.book.checks import Check
-from opsbook.book.environments import BUILT_IN_POLICIES
+from opsbook.book.explain import split_hint, unknown_key
 from opsbook.book.model import BookModel
+from opsbook.book.names import SHOWN, Known, unknown_names
 from opsbook.book.positions import Path, dotted
-
-WHOLE_SYSTEM = "system"
+from opsbook.book.threshold import Threshold
+from opsbook.book.units import EXAMPLE, Dimension, parse_quantity
+from opsbook.book.words import nearest
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,22 @@ class Contradiction:
     at_key: bool = False
 
 
-def contradictions(book: BookModel, catalogue: Catalogue) -> list[Contradiction]:
-    """Everything in the book that does not fit together."""
+def contradictions(
+    book: BookModel, catalogue: Catalogue, written: Mapping[str, Any] | None = None
+) -> list[Contradiction]:
+    """Everything in the book that does not fit together.
+
+    `written` is the file's own data where the book is what could be saved of a broken one: names that are defined
+    there are not called missing.
+    """
+    known = Known.of(book, written)
     return [
-        *_components(book),
-        *_environments(book),
+        *_names(book, known),
+        *_circles(book),
         *_checks(book, catalogue),
-        *_names(book),
+        *_jobs(book, catalogue),
+        *_capacity(book, catalogue),
+        *_blue_green(book),
         *_duplicates(book),
     ]
 
@@ -44,98 +56,74 @@ def dependencies(component: Component) -> list[str]:
     return [*component.depends_on, *(name for name in linked if name)]
 
 
-def _unknown(path: Path, word: str, known: Iterable[str], what: str) -> Iterator[Contradiction]:
-    names = list(known)
-    if word not in names:
-        from opsbook.book.load import nearest
-
-        yield Contradiction(path, f"there is no {what} named {word!r}", nearest(word, names))
-
-
-def _components(book: BookModel) -> Iterator[Contradiction]:
-    components: Mapping[str, Component] = book.components
-    for name, component in components.items():
-        for n, other in enumerate(component.depends_on):
-            yield from _unknown(("components", name, "depends_on", n), other, components, "component")
+def _names(book: BookModel, known: Known) -> Iterator[Contradiction]:
+    for path, name, what, at_key in unknown_names(book, known):
+        message = f"there is no {SHOWN.get(what, what)} named {name!r}"
+        yield Contradiction(path, message, nearest(name, known.names[what]), at_key)
+    for name, component in book.components.items():
         for key in component.linked:
-            if other := getattr(component, key):
-                yield from _unknown(("components", name, key), other, components, "component")
+            other = getattr(component, key)
+            if other and known.lacks("component", other):
+                message = f"there is no component named {other!r}"
+                yield Contradiction(("components", name, key), message, nearest(other, known.names["component"]))
+
+
+def _circles(book: BookModel) -> Iterator[Contradiction]:
+    components: Mapping[str, Component] = book.components
     graph = {name: [d for d in dependencies(c) if d in components] for name, c in components.items()}
-    circle = find_circle(graph)
-    if circle:
-        yield Contradiction(
-            ("components", circle[0]),
-            "depends on itself: " + " → ".join(circle),
-            "remove one of these dependencies",
-            at_key=True,
-        )
+    if circle := find_circle(graph):
+        message = "depends on itself: " + " → ".join(circle)
+        yield Contradiction(("components", circle[0]), message, "remove one of these dependencies", at_key=True)
+    after = {name: [e.after] if e.after in book.environments else [] for name, e in book.environments.items()}
+    if circle := find_circle(after):
+        message = "comes after itself: " + " → ".join(circle)
+        yield Contradiction(("environments", circle[0], "after"), message, "remove one `after`")
 
 
 def find_circle(graph: Mapping[str, Sequence[str]]) -> list[str]:
     """One circle of the graph, first and last node the same; empty where there is none."""
-    done: set[str] = set()
-
-    def walk(node: str, trail: list[str]) -> list[str]:
-        if node in trail:
-            return [*trail[trail.index(node) :], node]
-        if node in done:
-            return []
-        for neighbour in graph[node]:
-            if circle := walk(neighbour, [*trail, node]):
-                return circle
-        done.add(node)
-        return []
-
-    for start in graph:
-        if circle := walk(start, []):
-            return circle
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        return circle[::-1]
     return []
-
-
-def _environments(book: BookModel) -> Iterator[Contradiction]:
-    ids = [check.id for check in book.checks]
-    if book.default_environment:
-        yield from _unknown(("default_environment",), book.default_environment, book.environments, "environment")
-    for name, environment in book.environments.items():
-        at: Path = ("environments", name)
-        yield from _unknown((*at, "policy"), environment.policy, {**BUILT_IN_POLICIES, **book.policies}, "policy")
-        if environment.after:
-            yield from _unknown((*at, "after"), environment.after, book.environments, "environment")
-        for component in environment.components:
-            yield from _unknown((*at, "components", component), component, book.components, "component")
-        for check in environment.checks:
-            yield from _unknown((*at, "checks", check), check, ids, "check")
-    graph = {name: [e.after] if e.after in book.environments else [] for name, e in book.environments.items()}
-    if circle := find_circle(graph):
-        yield Contradiction(
-            ("environments", circle[0], "after"), "comes after itself: " + " → ".join(circle), "remove one `after`"
-        )
 
 
 def _checks(book: BookModel, catalogue: Catalogue) -> Iterator[Contradiction]:
     for n, check in enumerate(book.checks):
         at: Path = ("checks", n)
         component = book.components.get(check.of)
-        if component is None:
-            yield from _unknown((*at, "of"), check.of, book.components, "component")
-        for d, other in enumerate(check.depends_on):
-            yield from _unknown((*at, "depends_on", d), other, book.components, "component")
-        if check.severity and book.severities:
-            yield from _unknown((*at, "severity"), check.severity, book.severities, "severity")
         spec = catalogue.observations.get(check.observe)
         if spec is None:
-            yield from _unknown((*at, "observe"), check.observe, catalogue.observations, "observation")
+            yield _no_observation((*at, "observe"), check.observe, catalogue, component)
             continue
         if component is not None and not can_read(spec, component):
-            fitting = sorted(name for name, c in book.components.items() if can_read(spec, c))
-            yield Contradiction(
-                (*at, "of"),
-                f"{check.observe} cannot be read of {check.of!r}, which is a {component.kind} component",
-                "components it can be read of: "
-                + (", ".join(fitting) or f"none; it needs one of kind {' or '.join(spec.kinds)}"),
-            )
+            yield _unfit(at, check, spec, component, book)
         yield from _thresholds(at, check, spec)
-        yield from _parameters(at, check, spec)
+        yield from _parameters((*at, "with"), check.with_, spec)
+
+
+def _no_observation(path: Path, name: str, catalogue: Catalogue, component: Component | None = None) -> Contradiction:
+    specs = catalogue.observations
+    fitting = [one for one, spec in specs.items() if component is not None and can_read(spec, component)]
+    hint = nearest(name, fitting or specs)
+    if not hint.startswith("did you"):
+        hint += "; `opsbook observations` lists all"
+    return Contradiction(path, f"there is no observation named {name!r}", hint)
+
+
+def _unfit(at: Path, check: Check, spec: ObservationSpec, component: Component, book: BookModel) -> Contradiction:
+    fitting = sorted(name for name, c in book.components.items() if can_read(spec, c))
+    needs = " or ".join(spec.kinds)
+    if "workload" in spec.kinds:
+        message = f"{spec.name} needs a workload, and {check.of!r} names none"
+        return Contradiction((*at, "of"), message, f"add `workload:` to {check.of!r}, its name in the runtime")
+    return Contradiction(
+        (*at, "of"),
+        f"{spec.name} cannot be read of {check.of!r}, which is a {component.kind} component",
+        "components it can be read of: " + (", ".join(fitting) or f"none; it needs one of kind {needs}"),
+    )
 
 
 def can_read(spec: ObservationSpec, component: Component) -> bool:
@@ -146,77 +134,99 @@ def can_read(spec: ObservationSpec, component: Component) -> bool:
 
 
 def _thresholds(at: Path, check: Check, spec: ObservationSpec) -> Iterator[Contradiction]:
+    fits = True
     for key in ("warning", "critical"):
-        threshold = getattr(check, key)
+        threshold: Threshold | None = getattr(check, key)
         if threshold and (reason := threshold.misfit(spec.dimension)):
-            yield Contradiction(
-                (*at, key), reason, f"{spec.name} yields a {spec.dimension}; see `opsbook observations {spec.name}`"
-            )
+            fits = False
+            hint = f"{spec.name} yields a {spec.dimension}: write {_example(threshold, spec.dimension)}"
+            yield Contradiction((*at, key), reason, hint)
+    if check.warning and check.critical and fits and check.warning.contradicts(check.critical):
+        message = f"critical ({check.critical}) is reached before warning ({check.warning}), which never shows"
+        yield Contradiction((*at, "warning"), message, "were the two exchanged?")
     if not (check.warning or check.critical or spec.warning or spec.critical):
-        yield Contradiction(
-            at, "a check needs `warning` or `critical`", f'add a threshold, e.g. `critical: "{_example(spec)}"`'
-        )
+        hint = f"add a threshold, such as `critical: {_example(None, spec.dimension)}`"
+        yield Contradiction(at, "a check needs `warning` or `critical`", hint)
 
 
-def _example(spec: ObservationSpec) -> str:
-    from opsbook.book.units import EXAMPLE
+def _example(written: Threshold | None, dimension: Dimension) -> str:
+    """A threshold that would fit, in the direction of the one that does not."""
+    if dimension is Dimension.STATE:
+        return '"is down"'
+    if dimension is Dimension.TEXT:
+        return '"!= word"'
+    operator = written.operator if written and written.operator in ("<", "<=", ">", ">=") else ">"
+    return f'"{operator} {EXAMPLE[dimension].split(",")[0]}"'
 
-    return f"> {EXAMPLE[spec.dimension].split(',')[0]}"
 
-
-def _parameters(at: Path, check: Check, spec: ObservationSpec) -> Iterator[Contradiction]:
-    from opsbook.book.load import nearest
-
+def _parameters(at: Path, written: Mapping[str, object], spec: ObservationSpec) -> Iterator[Contradiction]:
     try:
-        spec.parameters.model_validate(check.with_)
+        spec.parameters.model_validate(written)
     except ValidationError as error:
         for details in error.errors():
-            path = (*at, "with", *details["loc"])
+            path = (*at, *details["loc"])
             known = [f.alias or name for name, f in spec.parameters.model_fields.items()]
+            key = str(details["loc"][-1]) if details["loc"] else ""
             if details["type"] == "extra_forbidden":
-                key = str(details["loc"][-1])
-                yield Contradiction(path, f"{spec.name} has no parameter {key!r}", nearest(key, known), at_key=True)
+                hint = unknown_key(key, known) if known else "it takes none; remove `with`"
+                yield Contradiction(path, f"{spec.name} has no parameter {key!r}", hint, at_key=True)
             elif details["type"] == "missing":
-                yield Contradiction(
-                    path, f"{spec.name} needs the parameter {details['loc'][-1]!r}", "add it under `with`"
-                )
+                hint = f"write `with: {{{key}: …}}`; see `opsbook observations {spec.name}`"
+                yield Contradiction(at[:-1], f"{spec.name} needs the parameter {key!r}", hint)
             else:
-                yield Contradiction(path, details["msg"].removeprefix("Value error, "), f"a parameter of {spec.name}")
+                message, hint = split_hint(details["msg"].removeprefix("Value error, "))
+                hint = hint or f"a parameter of {spec.name}; see `opsbook observations {spec.name}`"
+                yield Contradiction(path, message, hint)
 
 
-def _names(book: BookModel) -> Iterator[Contradiction]:
-    """Names in the other sections that must exist."""
-    components, ids = list(book.components), [check.id for check in book.checks]
-    people = [*book.channels, *book.oncall, *book.contacts]
-    for name in book.objectives:
-        yield from _unknown(("objectives", name), name, [*components, WHOLE_SYSTEM, "application"], "component")
-    for n, backup in enumerate(book.backups):
-        yield from _unknown(("backups", n, "of"), backup.of, components, "component")
-    for n, retention in enumerate(book.retention):
-        yield from _unknown(("retention", n, "of"), retention.of, components, "component")
-    for n, slo in enumerate(book.slos):
-        yield from _unknown(("slos", n, "check"), slo.check, ids, "check")
-    for n, level in enumerate(book.escalation):
-        yield from _unknown(("escalation", n, "notify"), level.notify, people, "channel, rotation or contact")
-    for grade, severity in book.severities.items():
-        for n, level in enumerate(severity.escalation):
-            at: Path = ("severities", grade, "escalation", n, "notify")
-            yield from _unknown(at, level.notify, people, "channel, rotation or contact")
-    for n, window in enumerate(book.windows):
-        for c, component in enumerate(window.components):
-            yield from _unknown(("windows", n, "components", c), component, components, "component")
-        if window.checklist:
-            yield from _unknown(("windows", n, "checklist"), window.checklist, book.checklists, "checklist")
-    for key in ("assertions", "smoke_tests", "rotations"):
-        for n, item in enumerate(getattr(book, key)):
-            yield from _unknown((key, n, "of"), item.of, components, "component")
+def _jobs(book: BookModel, catalogue: Catalogue) -> Iterator[Contradiction]:
     for n, job in enumerate(book.jobs):
-        if job.of:
-            yield from _unknown(("jobs", n, "of"), job.of, components, "component")
+        at: Path = ("jobs", n)
+        if job.observe is None:
+            continue
+        spec = catalogue.observations.get(job.observe)
+        if spec is None:
+            yield _no_observation((*at, "observe"), job.observe, catalogue)
+        else:
+            yield from _parameters((*at, "with"), job.with_, spec)
+
+
+def _capacity(book: BookModel, catalogue: Catalogue) -> Iterator[Contradiction]:
+    """The limit has the unit of what the check observes."""
+    observed = {check.id: check.observe for check in book.checks}
+    for n, one in enumerate(book.capacity):
+        at: Path = ("capacity", n, "limit")
+        try:
+            limit = parse_quantity(one.limit)
+        except ValueError as error:
+            yield Contradiction(at, *split_hint(str(error)))
+            continue
+        spec = catalogue.observations.get(observed.get(one.check, ""))
+        if spec is not None and spec.dimension is not limit.dimension:
+            message = f"{one.limit!r} is a {limit.dimension}, but {spec.name} yields a {spec.dimension}"
+            yield Contradiction(at, message, f"write {EXAMPLE[spec.dimension].split(',')[0]} or the like")
+
+
+def _blue_green(book: BookModel) -> Iterator[Contradiction]:
+    for name, deploy in book.deploys.components.items():
+        if deploy.strategy == "blue-green" and not (deploy.blue and deploy.green and deploy.switch):
+            lacking = [f"`{key}`" for key in ("blue", "green", "switch") if not getattr(deploy, key)]
+            yield Contradiction(
+                ("deploys", "components", name),
+                "a blue-green deploy needs " + " and ".join(lacking),
+                "name the workloads of both sides and what sends traffic to one of them",
+                at_key=True,
+            )
+
+
+WITH_IDS = (
+    "checks", "slos", "capacity", "backups", "drills", "assertions", "exports", "silences", "windows", "freezes",
+    "rotations", "certificates", "jobs", "reports", "smoke_tests",
+)  # fmt: skip
 
 
 def _duplicates(book: BookModel) -> Iterator[Contradiction]:
-    for key in ("checks", "backups", "windows", "slos", "assertions", "smoke_tests", "rotations", "jobs"):
+    for key in WITH_IDS:
         seen: dict[str, int] = {}
         items: Sequence[Any] = getattr(book, key)
         for n, item in enumerate(items):

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from opsbook.book.catalogue import Component
 from opsbook.book.checks import Check
 from opsbook.book.environments import BUILT_IN_POLICIES, Environment, Policy
-from opsbook.book.load import Book, InvalidBook, nearest, validate
+from opsbook.book.load import Book, InvalidBook
 from opsbook.book.model import BookModel
-from opsbook.book.positions import Located, Problem
-from opsbook.book.references import MissingSecret, Reference
+from opsbook.book.overrides import Overridden
+from opsbook.book.positions import Path as KeyPath
+from opsbook.book.positions import Problem
+from opsbook.book.references import MissingSecret, Reference, references
 from opsbook.book.semantics import dependencies
+from opsbook.book.words import nearest
 from opsbook.errors import UsageError
 
 
@@ -36,9 +38,14 @@ class System:
     def components(self) -> Mapping[str, Component]:
         return self.model.components
 
-    @property
+    @cached_property
     def checks(self) -> tuple[Check, ...]:
-        return self.model.checks
+        """The checks that belong to this environment."""
+        return tuple(check for check in self.model.checks if self.holds(check.environments))
+
+    def holds(self, environments: Collection[str]) -> bool:
+        """Whether something that names these environments belongs here; none named is everywhere."""
+        return not environments or self.name in environments
 
     @property
     def policy(self) -> Policy:
@@ -77,23 +84,18 @@ class System:
         """References of these components that have no value, each with its place."""
         problems = []
         for name in sorted(used):
-            for key, value in self.components[name]:
-                if not isinstance(value, Reference):
-                    continue
+            at: KeyPath = ("components", name)
+            for path, reference in references(self.components[name], at):
                 try:
-                    self.resolve(value)
+                    self.resolve(reference)
                 except MissingSecret as error:
-                    problems.append(self._problem(name, key, error))
+                    problems.append(self.problem(path, error.message, error.hint))
         return problems
 
-    def _problem(self, component: str, key: str, error: MissingSecret) -> Problem:
-        override = self.environment.components.get(component, {})
-        path = (
-            ("environments", self.name, "components", component, key)
-            if key in override
-            else ("components", component, key)
-        )
-        return self.book.problem(path, error.message, error.hint)
+    def problem(self, path: KeyPath, message: str, hint: str = "") -> Problem:
+        """A problem at a key path of the book as it is here: what the environment overrides is found there."""
+        source = Overridden(self.book.located, self.name, self.environment).source(path)
+        return self.book.problem(source, message, hint)
 
     def _env_file(self) -> dict[str, str]:
         if not self.environment.env_file:
@@ -130,14 +132,7 @@ def parse_env(text: str) -> dict[str, str]:
 def in_environment(book: Book, named: str | None = None) -> System:
     """The book as it holds there. Raises UsageError for an unclear name, InvalidBook for overrides that do not fit."""
     name = _choose(book, named)
-    environment = book.model.environments[name]
-    if not environment.components and not environment.checks:
-        return System(book, name, book.model)
-    data = _merged(book.located.data, environment)
-    model, problems = validate(data, _Overridden(book.located, name, environment), str(book.path), book.catalogue)
-    if model is None or problems:
-        raise InvalidBook(problems)
-    return System(book, name, model)
+    return System(book, name, book.models.get(name, book.model))
 
 
 def _choose(book: Book, named: str | None) -> str:
@@ -152,31 +147,3 @@ def _choose(book: Book, named: str | None) -> str:
     if name not in known:
         raise UsageError(f"there is no environment named {name!r}", nearest(name, known))
     return name
-
-
-def _merged(data: dict[str, Any], environment: Environment) -> dict[str, Any]:
-    components = {
-        name: {**component, **environment.components.get(name, {})} if isinstance(component, dict) else component
-        for name, component in data["components"].items()
-    }
-    checks = [{**check, **environment.checks.get(check.get("id", ""), {})} for check in data.get("checks") or ()]
-    return {**data, "components": components, "checks": checks}
-
-
-class _Overridden(Located):
-    """Places of merged data: an overridden key is found where the environment says it."""
-
-    def __init__(self, located: Located, name: str, environment: Environment) -> None:
-        super().__init__(located.data, dict(located.keys), dict(located.values))
-        for component, keys in environment.components.items():
-            self._move(("components", component), ("environments", name, "components", component), keys)
-        order = [check.get("id") for check in located.data.get("checks") or ()]
-        for check, keys in environment.checks.items():
-            if check in order:
-                self._move(("checks", order.index(check)), ("environments", name, "checks", check), keys)
-
-    def _move(self, target: tuple[str | int, ...], source: tuple[str | int, ...], keys: Mapping[str, object]) -> None:
-        for key in keys:
-            for places in (self.keys, self.values):
-                if (*source, key) in places:
-                    places[(*target, key)] = places[(*source, key)]

@@ -6,6 +6,7 @@ in bytes per second; counts are plain numbers. Decimal prefixes are powers of 10
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from dataclasses import dataclass
@@ -66,7 +67,8 @@ SIZE_UNITS = {
 }  # fmt: skip
 STATES = {"up": True, "true": True, "yes": True, "down": False, "false": False, "no": False}
 
-_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ%]*)")
+_PART = re.compile(r"\s*((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)\s*([A-Za-zµ%]*)", re.ASCII)
+_LONGEST = 200
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Quantity:
 def parse_quantity(text: str) -> Quantity:
     """Read `200ms`, `1h30m`, `80%`, `4GiB`, `5/s`, `10MB/s` or `80`. Raises ValueError with what was expected."""
     written = text.strip()
+    if len(written) > _LONGEST:
+        raise ValueError(f"a value of {len(written)} characters is no quantity")
     if written.lower() in STATES:
         return Quantity(float(STATES[written.lower()]), Dimension.STATE)
     head, slash, per = written.partition("/")
@@ -95,10 +99,10 @@ def parse_quantity(text: str) -> Quantity:
     while position < len(written):
         match = _PART.match(written, position)
         if not match:
-            raise ValueError(f"{text!r} is not a value with a unit")
-        amount, one = _unit(float(match[1]), match[2], text)
+            raise ValueError(f"{text!r} is not a value with a unit such as 200ms, 80%, 4GiB or 5/s")
+        amount, one = _unit(float(match[1].replace(",", "")), match[2], text)
         if dimension not in (None, one) or (dimension is not None and one is not Dimension.DURATION):
-            raise ValueError(f"{text!r} mixes units")
+            raise ValueError(f"{text!r} mixes units; only durations have parts, as in 1h30m")
         total, dimension = total + amount, one
         position = match.end()
     if dimension is None:
@@ -115,13 +119,24 @@ def _unit(number: float, unit: str, text: str) -> tuple[float, Dimension]:
         return number * SIZE_UNITS[unit], Dimension.SIZE
     if unit in DURATION_UNITS:
         return number * DURATION_UNITS[unit], Dimension.DURATION
-    raise ValueError(f"{unit!r} in {text!r} is not a unit; known are ms s m h d w y, B kB MB GB TB KiB MiB GiB, %, /s")
+    raise ValueError(f"{unit!r} in {text!r} is not a unit; {_nearest_unit(unit)}")
+
+
+KNOWN_UNITS = "known are ms s m h d w y, B kB MB GB TB KiB MiB GiB TiB, % and /s"
+
+
+def _nearest_unit(unit: str) -> str:
+    """What was probably meant: the same letters in another case, a size without its B, or a word that is near."""
+    known = [*DURATION_UNITS, *SIZE_UNITS]
+    same = [one for one in known if one.lower() in (unit.lower(), unit.lower() + "b")]
+    close = same or difflib.get_close_matches(unit.lower(), known, n=1, cutoff=0.7)
+    return f"did you mean {close[0]!r}?" if close else KNOWN_UNITS
 
 
 def _per_time(text: str, head: str, per: str) -> Quantity:
     seconds = DURATION_UNITS.get(per)
     if seconds is None:
-        raise ValueError(f"{text!r}: {per!r} is not a time; write /s, /m, /h or /d")
+        raise ValueError(f"{text!r}: {per!r} is not a time; write /s, /min, /h or /d")
     amount = parse_quantity(head)
     if amount.dimension is Dimension.COUNT:
         return Quantity(amount.value / seconds, Dimension.RATE)
@@ -155,7 +170,7 @@ def show(value: float | bool | str | None, dimension: Dimension) -> str:
 
 
 def _show_rate(number: float) -> str:
-    if number == 0 or abs(number) >= 0.1:
+    if number == 0 or abs(number) >= 0.1 or abs(number) * HOUR < 0.001:
         return f"{_digits(number)}/s"
     if abs(number) * MINUTE >= 0.1:
         return f"{_digits(number * MINUTE)}/min"
@@ -188,8 +203,29 @@ def _show_size(number: float) -> str:
 
 
 def _digits(number: float) -> str:
+    """Three significant figures without an exponent."""
     if number == 0:
         return "0"
-    if abs(number) >= 100:
+    if abs(number) >= 99.95:
         return f"{number:,.0f}"
-    return f"{number:.3g}"
+    places = max(0, 2 - math.floor(math.log10(abs(number))))
+    return f"{number:.{min(places, 15)}f}".rstrip("0").rstrip(".")
+
+
+def write_duration(seconds: float) -> str:
+    """The duration exactly, in the compact form of a book: `90s` is `1m30s`. Reading it back yields the same."""
+    if seconds < 0:
+        return "-" + write_duration(-seconds)
+    microseconds = round(seconds * 1e6)
+    text = ""
+    for unit, size in (
+        ("d", 86_400_000_000),
+        ("h", 3_600_000_000),
+        ("m", 60_000_000),
+        ("s", 1_000_000),
+        ("ms", 1000),
+        ("us", 1),
+    ):
+        count, microseconds = divmod(microseconds, size)
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"

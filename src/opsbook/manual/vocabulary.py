@@ -25,7 +25,7 @@ WORDS: dict[str, str] = {
     "response": "response respond acknowledg respuesta resposta reaktionszeit antwortzeit реакци ответ 响应 応答 対応 응답 reacción ack initial sla reaktion",
     "resolution": "resol fix restore solution resolución solución resolução lösung behebung решен устранен 解决 修复 解決 해결 mttr",
     "escalation": "escalat escalam escalad escalon eskalat эскалац 升级 上报 エスカレーション 에스컬레이션 support tier support level on-call chain",
-    "window": "maintenance window mantenimiento manutenção wartung технич обслуживан 维护 保守 メンテナンス 유지보수 점검 planned downtime",
+    "window": "maintenance downtime mantenimiento manutenção wartung технич обслуживан 维护 保守 メンテナンス 유지보수 점검",
     "notice": "notice notif advance announce aviso notifica anteceden vorlauf ankündig benachrichtig уведомл 通知 提前 告知 공지 事前",
     "contact": "contact phone call on-call escalation contacto contato teléfono telefone kontakt ansprech контакт связь 联系 联络 連絡 연락 support vendor emergency reach team",
     "checklist": "checklist check list lista de verificación lista de verificação checkliste prüfliste чек-лист контрольный 检查清单 检查表 チェックリスト 체크리스트",
@@ -69,7 +69,7 @@ def _pattern(meaning: str) -> re.Pattern[str]:
 
 # Entries of more than one word, which the blank-separated tables above would cut apart.
 _PHRASES = (
-    "wal archiv", "maintenance window", "planned downtime", "support tier", "support level", "on-call chain", "table of contents", "tabla de contenidos",
+    "wal archiv", "support tier", "support level", "on-call chain", "table of contents", "tabla de contenidos",
     "incident classification", "incident level", "recovery time objective", "recovery point objective", "tiempo de recuperación", "punto de recuperación", "целевое время",
     "целевая точка", "lista de verificación", "lista de verificação", "check list", "before you", "see also", "quick links", "common issues", "golden signal", "related documentation",
 )  # fmt: skip

@@ -1,0 +1,223 @@
+"""Backups: what is backed up, how often, how long it is kept, where it goes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from opsbook.manual.amounts import cron_frequency, days, duration, frequency, times
+from opsbook.manual.document import Document, Fence, ListItem, Paragraph, Prose, Table
+from opsbook.manual.extract.backup_commands import backup_commands
+from opsbook.manual.extract.retention import keep_of
+from opsbook.manual.extract.yaml_nodes import entries
+from opsbook.manual.facts import Backup
+from opsbook.manual.outline import Part, all_parts, split_pair, within
+from opsbook.manual.vocabulary import says
+
+NOT_STATED = "not stated"
+_BUCKET = re.compile(r"(?:s3|gs|gcs|az|wasbs?|abfss?|b2|minio)://[^\s'\"`)|;]+")
+_STORE = re.compile(r"\bS3\b(?:\s+\w+)?|\bGlacier\b|\bGCS\b|\bAzure Blob\b|\bNAS\b|\bNFS\b|\boff-?site\b|\bBackblaze\b|\btape\b|/(?:var|mnt|opt|srv|data)?/?backups?\b[\w/.-]*", re.I)
+_WAL = re.compile(r"\bWAL\b|binlog|binary log|transaction log|point-in-time|PITR|archive_command|oplog", re.I)
+_RESTORE = re.compile(r"restor|recover|restaur|recuper|wiederherstell|восстанов|恢复|復旧|복구|リストア|test|verif|check|drill|monitor|alert|fail|status|manual|ad-?hoc|before|prior|pre-", re.I)
+
+
+def backups(document: Document) -> list[Backup]:
+    """All backups of a manual. Where it declares a regime, its manual dumps are procedures, not backups; else they are all it has."""
+    declared: list[Backup] = []
+    for part in all_parts(document):
+        titled = _of_titled_list(part)
+        if titled is not None:
+            declared.append(titled)
+            continue
+        for block in within(part.blocks):
+            if isinstance(block, Table):
+                declared.extend(_of_table(block, part))
+            elif isinstance(block, Fence):
+                declared.extend(_of_schedule(block, part))
+            elif isinstance(block, (ListItem, Paragraph)):
+                declared.extend(_of_prose(block, part))
+    found = declared or backup_commands(document)
+    seen: dict[tuple[int, str], Backup] = {}
+    for backup in found:
+        seen.setdefault((backup.line, backup.what), backup)
+    return sorted(seen.values(), key=lambda backup: backup.line)
+
+
+def _about(part: Part) -> bool:
+    """Whether a part stands in a section on taking backups, not on restoring them."""
+    near = (part.title, *part.path[-1:]) if part.lead is not None else part.path[-1:] or (part.title,)
+    above = part.path[-2:-1] if part.lead is None else ()
+    if any(_RESTORE.search(re.sub(r"(?i)backups?\s*(?:&|and|und|y|e|и|/)\s*\w+|backup", "", title)) for title in near):
+        return False
+    return any(says(title, "backup-section") for title in (*near, *above))
+
+
+def _of_titled_list(part: Part) -> Backup | None:
+    """`Daily Backups:` over time, retention, type and storage."""
+    if not says(part.title, "backup") or not part.items() or _RESTORE.search(part.title.replace("Recovery", "")):
+        return None
+    values = _values(part.items())
+    if len(values) < 2 or not ({"time", "frequency", "retention"} & set(values)):
+        return None
+    often = frequency(values.get("frequency", "")) or frequency(part.title) or frequency(values.get("time", "")) or _by_day(values.get("time", ""))
+    clock = times(values.get("time", "") or values.get("frequency", ""))
+    keep = duration(values.get("retention", ""))
+    line = part.line if part.lead is not None or part.items()[0].line - part.line <= 3 else part.items()[0].line
+    return Backup(
+        line=line, what=values.get("what", part.title), frequency=often or NOT_STATED, time=clock.text if clock else "",
+        retention=keep.text if keep else "", destination=values.get("destination", ""), how=values.get("how", ""),
+    )  # fmt: skip
+
+
+def _values(items: list[ListItem]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for item in items:
+        pair = split_pair(item.text.split("\n")[0], item.strong)
+        if pair is None or item.checked is not None:
+            continue
+        role = _role(pair[0])
+        if role:
+            values.setdefault(role, pair[1])
+    return values
+
+
+def _role(name: str) -> str:
+    for role, pattern in (
+        ("retention", r"retention|keep|kept|retenci|retenç|aufbewahr|хранен|保留|保存|보존|보관"),
+        ("frequency", r"frequen|schedule|interval|how often|häufigkeit|zeitplan|turnus|programaci|расписание|частота|频率|周期|頻度|スケジュール|주기|일정"),
+        ("time", r"\btime\b|when|hora|uhrzeit|zeit|время|时间|時刻|시간|시각"),
+        ("destination", r"storage|location|destination|target|where|stored|ubicaci|destino|armazen|speicherort|ziel|ablage|место|хранилищ|位置|存储|保存先|저장|위치"),
+        ("how", r"method|tool|script|how|método|methode|verfahren|werkzeug|метод|способ|方法|工具|方式|방법"),
+        ("what", r"^\W*(?:(?:backup\s+)?type|what|scope|contents?|includes?|data|component|item|source|tipo|alcance|conteúdo|art|umfang|inhalt|тип|содержимое|类型|内容|対象|種類|종류|대상)\W*$"),
+    ):
+        if re.search(pattern, name, re.I):
+            return role
+    return ""
+
+
+def _by_day(text: str) -> str:
+    if re.search(r"\b(?:1st|first|erste[rn]?|primer)\b.*\b(?:month|mes|monat)|\d+(?:st|nd|rd|th) of", text, re.I):
+        return "monthly"
+    return "weekly" if days(text) else ""
+
+
+def _of_table(table: Table, part: Part) -> Iterable[Backup]:
+    header = [cell.text for cell in table.header.cells]
+    roles = {index: role for index, text in enumerate(header) if (role := _role(text))}
+    if not (_about(part) or any(says(text, "backup") for text in header)) or not {"frequency", "retention", "time"} & set(roles.values()):
+        return
+    for row in table.rows:
+        texts = {role: row.text(index) for index, role in reversed(roles.items())}
+        told = texts.get("frequency", "") + " " + texts.get("time", "")
+        often = frequency(told) or cron_frequency(texts.get("frequency", "").strip("`")) or _by_day(told) or frequency(row.text(0))
+        keep, clock = duration(texts.get("retention", "")), times(told)
+        if often or keep:
+            yield Backup(
+                line=row.line, what=row.text(0), frequency=often or NOT_STATED, time=clock.text if clock else "", retention=keep.text if keep else "",
+                destination=texts.get("destination", ""), how=texts.get("how", ""),
+            )  # fmt: skip
+
+
+def _of_prose(block: Prose, part: Part) -> Iterable[Backup]:
+    """`- **Database**: Daily snapshots, WAL archiving` in a section on backups; `- Full backups: daily, kept 30 days` anywhere."""
+    text = block.text.split("\n")[0].strip()
+    if isinstance(block, ListItem) and (block.checked is not None or len(text) > 240):
+        return
+    pair = split_pair(text, block.strong)
+    if isinstance(block, Paragraph):
+        yield from _of_paragraph(block, pair, part)
+        return
+    if not isinstance(block, ListItem) or _RESTORE.match(text):
+        return
+    titled = block.strong and says(block.strong, "backup") and text.rstrip(":") == block.strong.rstrip(":")
+    often = frequency(block.text.replace(block.strong, "") if pair else text)
+    if titled and not pair and (often := frequency(part.title)) and not _RESTORE.search(block.strong):
+        yield Backup(line=block.line, what=block.strong, frequency=often, how=_first_command(block))
+    elif pair and _about(part) and (often or says(pair[1], "backup") or frequency(pair[0])) and not _role(pair[0]):
+        yield from _split(block, pair, text)
+    elif often and (says(text, "backup") and _about(part)) and not pair:
+        yield from _split(block, (_what(text), text), text)
+    elif pair and often and says(pair[0], "backup") and not _RESTORE.search(text):
+        yield from _split(block, pair, text)
+
+
+def _of_paragraph(block: Paragraph, pair: tuple[str, str] | None, part: Part) -> Iterable[Backup]:
+    """A paragraph `**Schedule**: daily at 02:00` and lines like it, in a section on a backup."""
+    if not _about(part) or not block.strong or pair is None:
+        return
+    values: dict[str, str] = {}
+    for line in block.lines:
+        named = split_pair(line.text, line.text.split(":")[0] if ":" in line.text[:40] else "")
+        if named and (role := _role(named[0])):
+            values.setdefault(role, named[1])
+    told = values.get("frequency", "") or values.get("time", "")
+    often = frequency(told) or _by_day(told)
+    if often and len(block.lines) <= 8:
+        keep, clock = duration(values.get("retention", "")), times(told)
+        yield Backup(
+            line=block.line, what=part.title, frequency=often, time=clock.text if clock else "", retention=keep.text if keep else "",
+            destination=values.get("destination", ""),
+        )  # fmt: skip
+
+
+def _split(block: ListItem, pair: tuple[str, str], text: str) -> Iterable[Backup]:
+    """One line may promise a snapshot and a log: each is a backup."""
+    name, value = pair
+    pieces = [piece.strip() for piece in re.split(r"[,;]\s+|\s+\+\s+|、", value) if piece.strip()]
+    logs = [piece for piece in pieces if _WAL.search(piece)]
+    keep = keep_of(text) or next((d for piece in pieces if re.search(r"retention|retained|kept|保留", piece, re.I) and (d := duration(piece))), None)
+    clock, bucket = times(value), _BUCKET.search(value) or _STORE.search(value)
+    common = {"retention": keep.text if keep else "", "destination": bucket[0] if bucket else ""}
+    rest = [piece for piece in pieces if piece not in logs] or ([] if logs else [value])
+    if rest:
+        told = ", ".join(rest)
+        often = frequency(told) or frequency(name) or _by_day(told)
+        yield Backup(line=block.line, what=name, frequency=often or NOT_STATED, time=clock.text if clock else "", how=told, **common)
+    for piece in logs:
+        yield Backup(line=block.line, what=f"{name} (log)", frequency=frequency(piece) or "continuous", how=piece, **common)
+
+
+def _what(text: str) -> str:
+    match = re.search(r"([\w/ -]{0,40}?(?:backups?|snapshots?|dumps?|exports?))", text, re.I)
+    return match[1].strip() if match else text[:60]
+
+
+def _first_command(item: ListItem) -> str:
+    for block in within(item.children):
+        if isinstance(block, Fence):
+            return next((line.strip() for line in block.text.split("\n") if line.strip() and not line.strip().startswith("#")), "")
+    return ""
+
+
+def _of_schedule(fence: Fence, part: Part) -> Iterable[Backup]:
+    """Crontab lines and CronJobs that take a backup."""
+    if fence.language == "crontab":
+        for index, line in enumerate(fence.text.split("\n")):
+            match = re.match(r"\s*(@\w+|(?:\S+\s+){5})(\S.*)", line)
+            if match and not line.lstrip().startswith("#") and re.search(r"backup|dump|snapshot|\bbak", match[2], re.I):
+                yield _scheduled(fence.line + index, part, match[1].strip(), match[2])
+    elif fence.language in ("bash", "console"):
+        for index, line in enumerate(fence.text.split("\n")):
+            match = re.match(r"\s*(?:#\s*)?((?:[\d*/,-]+\s+){5})(\S.*)", line)
+            if match and re.search(r"backup|dump|snapshot", match[2], re.I):
+                yield _scheduled(fence.line + index, part, match[1].strip(), match[2])
+    elif fence.language == "yaml":
+        for entry in entries(fence.text, fence.line):
+            if entry.text("kind") not in ("CronJob", "ScheduledBackup", "Schedule"):
+                continue
+            schedule = next(((inner.text("schedule"), inner.lines["schedule"]) for inner in entry.walk() if inner.text("schedule")), None)
+            meta = entry.entry("metadata")
+            name = meta.text("name") if meta else part.title
+            if schedule and re.search(r"backup|dump|snapshot", fence.text, re.I):
+                yield _scheduled(entry.line, part, schedule[0], fence.text, name)
+
+
+def _scheduled(line: int, part: Part, cron: str, text: str, name: str = "") -> Backup:
+    fields = cron.split()
+    clock = f"{int(fields[1]):02}:{int(fields[0]):02}" if len(fields) == 5 and fields[0].isdigit() and fields[1].isdigit() else ""
+    bucket = _BUCKET.search(text)
+    kept = re.search(r"-mtime\s+\+(\d+)", text)
+    return Backup(
+        line=line, what=name or part.title, frequency=cron_frequency(cron) or NOT_STATED, time=clock, destination=bucket[0] if bucket else "",
+        retention=f"{kept[1]}d" if kept else "", how=text.split("\n")[0].strip()[:120] if not name else "",
+    )  # fmt: skip

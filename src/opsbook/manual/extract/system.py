@@ -224,7 +224,7 @@ def _components(document: Document, commands: list[Command]) -> tuple[Component,
 
 def _described(section: Section) -> Iterator[Component]:
     """Lists and tables of sections on components and architecture."""
-    if not says(section.title, "component") or says(section.title, "monitor"):
+    if not says(section.title, "component") or says(section.title, "metric"):
         return
     for part in parts(section):
         for item in part.items():

@@ -55,6 +55,7 @@ SELECT /* opsbook */ pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'),
 """
 
 _DRIVER = re.compile(r"^(postgres(?:ql)?)\+\w+://")
+_LITERAL = re.compile(r"(\bpassword\s*=\s*)('[^']*'|(?!\$\{)[^\s&]+)")
 _PASSWORD = re.compile(r"^\w+://[^:/@]*:([^@/]+)@|\bpassword\s*=\s*('[^']*'|\S+)")
 
 
@@ -76,6 +77,13 @@ def plain_url(url: str) -> str:
     return _DRIVER.sub(r"\1://", url.strip())
 
 
+def shown(url: Reference) -> str:
+    """A URL as the book has it, without any password that stands there; also of libpq's `key=value` form."""
+    if not re.search(r"://|=|\$\{|^file:|^cmd:", url.text):
+        return "the text in the book"
+    return _LITERAL.sub(r"\1***", str(url))
+
+
 def version_number(text: str) -> int:
     """An extension's version as a number that compares: `1.8` is 108, `1.10` is 110."""
     major, _, minor = text.partition(".")
@@ -87,6 +95,7 @@ class Session:
 
     def __init__(self, label: str, url: Reference, system: System) -> None:
         self.label, self.url, self.system = label, url, system
+        self.shown = shown(url)
         self.suspects: set[Any] = set()
         """Facts that spoiled a merged statement before: they are read alone."""
         self._connection: psycopg.AsyncConnection[Row] | None = None
@@ -191,10 +200,17 @@ class Session:
         except TimeoutError:
             raise Unreachable(
                 f"{self.label}: no greeting from the server within {limit:.1f} s",
-                f"is it PostgreSQL that answers at {self.url}, and is it overloaded or stopped?",
+                f"is it PostgreSQL that answers at {self.shown}, and is it overloaded or stopped?",
+            ) from None
+        except psycopg.ProgrammingError as error:
+            # Its words quote the text, which holds a password somewhere.
+            reason = str(error).partition('"')[0].strip()
+            raise Unreachable(
+                f"{self.label}: {self.shown} is no URL that PostgreSQL can read ({reason} …)",
+                "write postgresql://user:password@host:port/database",
             ) from None
         except psycopg.Error as error:
-            raise self._unreachable(error) from None  # the cause may quote the URL
+            raise self._unreachable(error) from None
         return self._connection
 
     async def _cut(self, connection: psycopg.AsyncConnection[Row], task: asyncio.Future[list[Row]]) -> None:
@@ -212,7 +228,7 @@ class Session:
     def _unreachable(self, error: psycopg.Error) -> Unreachable:
         return Unreachable(
             f"{self.label}: {self._words(error)}",
-            f"is the server of {self.url} running, and are its user and database right?",
+            f"is the server of {self.shown} running, and are its user and database right?",
         )
 
     def _failed(self, error: psycopg.Error) -> Exception:

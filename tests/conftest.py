@@ -1,0 +1,3 @@
+"""Servers for every test that asks for one."""
+
+pytest_plugins = ["tests.integration.servers"]

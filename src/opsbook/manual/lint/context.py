@@ -71,6 +71,13 @@ class Context:
         return complaints([block for block in self.scripts if block.fence and block.fence.language == "bash"])
 
     @cached_property
+    def read(self) -> Manual:
+        """What the manual says, read here where the caller did not."""
+        from opsbook.manual.reading import extract
+
+        return self.manual if self.manual is not None else extract(self.document)
+
+    @cached_property
     def text(self) -> str:
         """The whole manual in small letters."""
         return "\n".join(self.document.lines).lower()

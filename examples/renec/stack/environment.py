@@ -17,7 +17,7 @@ def lines(variables: dict[str, object]) -> str:
 
 
 def redis_url(instance: Instance, number: int) -> str:
-    return f"redis://:{credentials.password(instance, 'redis')}@127.0.0.1:{instance.port('redis')}/{number}"
+    return f"redis://default:{credentials.password(instance, 'redis')}@127.0.0.1:{instance.port('redis')}/{number}"
 
 
 def application(instance: Instance) -> dict[str, object]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Never
 from xmlrpc.client import Fault
 
-from stack import orphans, readiness, setup, supervisor
+from stack import orphans, readiness, setup, supervisor, switches
 from stack.errors import StackError
 from stack.instance import Instance, existing, lay_out
 from stack.programs import programs
@@ -24,14 +24,17 @@ STOPPED_BY_SWITCH = {"stopped-worker": "celery-worker", "database-down": "postgr
 def up(progress: Progress) -> Instance:
     """Set up if needed, start what does not run, return when everything answers.
 
-    If it fails or is interrupted, everything is stopped again, and a set-up that did not get through is removed.
+    If it fails or is interrupted, what it started is stopped again, and a set-up that did not get through is removed.
     """
     instance = existing() or lay_out()
     with instance.lock(), interruptible():
         first = not instance.complete
+        ran_before = not first and supervisor.pid(instance) is not None
         try:
             bring_up(instance, first, progress)
         except BaseException:
+            if ran_before:
+                raise
             progress.say("  cleaning up")
             stop(instance)
             if first:
@@ -69,6 +72,8 @@ def bring_up(instance: Instance, first: bool, progress: Progress) -> None:
             setup.prepare(instance, progress)
         else:
             setup.configure(instance)
+            for name in switches.forget_those_that_ended(instance):
+                progress.say(f"  mended by the restart: {name}")
         supervisor.start(instance)
     if first:
         with progress.step("postgres"):
@@ -109,6 +114,7 @@ def stop(instance: Instance) -> None:
     """Stop everything of this instance; its data stay."""
     if supervisor.pid(instance) is not None:
         server = supervisor.proxy(instance)
+        orphans.end_harvests(instance)
         early = [p.name for p in programs(instance) if not p.name.startswith("postgres")]
         for name in early:
             with suppress(Fault):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -12,6 +13,7 @@ from stack.instance import Instance
 from stack.supervisor import MARKER
 
 GENTLE_SECONDS = 6.0
+HARVEST_SECONDS = 2.0
 
 PID_FILES = (
     "pgdata/postmaster.pid",
@@ -74,6 +76,22 @@ def find(instance: Instance) -> list[psutil.Process]:
     return [p for p in found.values() if p.status() != psutil.STATUS_ZOMBIE]
 
 
+def end_harvests(instance: Instance) -> None:
+    """Ask harvests under way to stop, so that they are recorded as cancelled; one that hangs is killed."""
+    harvests = []
+    for process in by_marker(instance):
+        try:
+            if "src.cli" in (said := process.cmdline()) and "harvest" in said:
+                process.terminate()
+                harvests.append(process)
+        except psutil.Error:
+            continue
+    _, stubborn = psutil.wait_procs(harvests, timeout=HARVEST_SECONDS)
+    for process in stubborn:
+        with suppress(psutil.Error):
+            process.kill()
+
+
 def end(instance: Instance) -> int:
     """End all of them, gently first; returns how many there were. PostgreSQL is asked for its fast shutdown."""
     orphans = find(instance)
@@ -87,9 +105,7 @@ def end(instance: Instance) -> int:
             continue
     _, stubborn = psutil.wait_procs(orphans, timeout=GENTLE_SECONDS)
     for process in stubborn:
-        try:
+        with suppress(psutil.Error):
             process.kill()
-        except psutil.Error:
-            continue
     psutil.wait_procs(stubborn, timeout=GENTLE_SECONDS)
     return len(orphans)

@@ -18,7 +18,6 @@ from stack.waiting import until
 
 TIMEOUT_SECONDS = 3
 DEADLINE_SECONDS = 40
-WORKERS = "renec:workers"
 
 
 def answers(url: str, context: ssl.SSLContext | None = None) -> bool:
@@ -48,12 +47,16 @@ def redis_answers(instance: Instance) -> bool:
         return False
 
 
-def workers_ready(instance: Instance, wanted: list[str]) -> bool:
-    """Whether each worker process announced itself with the pid that supervisor knows."""
-    known = supervisor.states(instance)
-    with broker(instance) as connection:
-        announced = {k.decode(): v.decode() for k, v in connection.hgetall(WORKERS).items()}  # type: ignore[union-attr]
-    return all(announced.get(f"{name.split(':')[1]}@renec") == str(known[name]["pid"]) for name in wanted)
+def workers_ready(instance: Instance, program: Program) -> bool:
+    """Whether the processes run and as many workers listen for remote control, the last thing that a worker opens."""
+    if not all_running(instance, program):
+        return False
+    try:
+        with broker(instance) as connection:
+            clients = connection.client_list(_type="pubsub")
+    except client.RedisError:
+        return False
+    return sum(int(c["psub"]) > 0 for c in clients) >= program.running  # kombu subscribes to its pidbox by pattern
 
 
 def conditions(instance: Instance, program: Program) -> Callable[[], bool]:
@@ -72,7 +75,7 @@ def conditions(instance: Instance, program: Program) -> Callable[[], bool]:
         "registry-site": lambda: answers(f"http://127.0.0.1:{instance.port('registry')}/health"),
         "api": lambda: all_running(instance, program) and answers(f"http://127.0.0.1:{instance.port('api')}/health"),
         "ui": lambda: all_running(instance, program) and answers(f"http://127.0.0.1:{instance.port('ui')}/health"),
-        "celery-worker": lambda: workers_ready(instance, program.processes()),
+        "celery-worker": lambda: workers_ready(instance, program),
         "celery-beat": lambda: all_running(instance, program),
         "nginx": through_nginx,
         "prometheus": lambda: answers(f"http://127.0.0.1:{instance.port('prometheus')}/-/ready"),

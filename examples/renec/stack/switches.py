@@ -141,24 +141,27 @@ class Switch:
     shows: str
     throw: Callable[[Instance], None] = nothing
     mend: Callable[[Instance], None] = nothing
+    survives_restart: bool = True
 
 
 SWITCHES = {
     "slow-api": Switch("every request to the API takes 400 ms longer"),
     "api-errors": Switch("three of ten requests below /api/ are answered with 500"),
-    "stopped-worker": Switch("all Celery workers are stopped; tasks wait in the queue", stop_workers, start_workers),
+    "stopped-worker": Switch(
+        "all Celery workers are stopped; tasks wait in the queue", stop_workers, start_workers, False
+    ),
     "full-disk": Switch("a file fills the artifacts folder to its quota of 200 MB", fill_artifacts, empty_artifacts),
-    "replication-stopped": Switch("the replica applies nothing; its lag grows", pause_replay, resume_replay),
+    "replication-stopped": Switch("the replica applies nothing; its lag grows", pause_replay, resume_replay, False),
     "certificate-expiring": Switch(
         "nginx serves a certificate with 5 days left", serve_expiring_certificate, serve_fresh_certificate
     ),
     "stalled-spider": Switch("the register never answers; a harvest runs and scrapes nothing", start_stalled_harvest),
     "connections-exhausted": Switch(
-        "a process holds connections: about 94 % of the server's are used", hold_connections, release_connections
+        "a process holds connections: about 94 % of the server's are used", hold_connections, release_connections, False
     ),
     "registry-markup": Switch("the register has another markup; harvests end with errors"),
     "registry-throttles": Switch("the register allows six requests a second and answers 429 beyond"),
-    "database-down": Switch("the primary is stopped", stop_database, start_database),
+    "database-down": Switch("the primary is stopped", stop_database, start_database, False),
 }
 
 
@@ -172,6 +175,14 @@ def known(name: str) -> Switch:
 def thrown(instance: Instance) -> list[str]:
     """Switches that are thrown now."""
     return [name for name in SWITCHES if (instance.folder("switches") / name).exists()]
+
+
+def forget_those_that_ended(instance: Instance) -> list[str]:
+    """Clear the switches whose effect ended with the processes that it was in; returns their names."""
+    ended = [name for name in thrown(instance) if not SWITCHES[name].survives_restart]
+    for name in ended:
+        (instance.folder("switches") / name).unlink()
+    return ended
 
 
 def throw(instance: Instance, name: str, parameters: dict[str, float]) -> None:

@@ -28,7 +28,8 @@ Families = list[Metric]
 
 TOTALS = text(
     "SELECT coalesce(sum(items), 0), coalesce(sum(requests), 0), coalesce(sum(errors), 0),"
-    " coalesce(sum(throttled), 0), count(*) FILTER (WHERE status = 'running') FROM harvest_runs"
+    " coalesce(sum(throttled), 0),"
+    " count(*) FILTER (WHERE status = 'running' AND heartbeat_at > now() - interval '60 seconds') FROM harvest_runs"
 )
 LAST_FULL = text(
     "SELECT extract(epoch FROM coalesce(finished_at, now()) - started_at), items, expected"

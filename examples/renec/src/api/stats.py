@@ -12,7 +12,8 @@ from src.db import engine
 router = APIRouter(prefix="/api/v1/stats")
 
 RUNS = text(
-    "SELECT id, mode, status, started_at, finished_at, expected, items, requests, not_modified, throttled, errors,"
+    "SELECT id, mode, CASE WHEN status = 'running' AND heartbeat_at < now() - interval '60 seconds' THEN 'abandoned'"
+    " ELSE status END AS status, started_at, finished_at, expected, items, requests, not_modified, throttled, errors,"
     " error_types, extract(epoch FROM coalesce(finished_at, now()) - started_at)::float AS duration_seconds"
     " FROM harvest_runs ORDER BY id DESC LIMIT :most"
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 import warnings
 from typing import Any
@@ -14,7 +13,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import insert, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from src.scheduler.names import ENQUEUED_AT, TASK_FAILURES, WORKERS
+from src.scheduler.names import ENQUEUED_AT, TASK_FAILURES
 
 log = logging.getLogger("src.scheduler")
 
@@ -40,12 +39,6 @@ def one_log_line(**_: Any) -> None:
     from src.logs import log_to_stderr
 
     log_to_stderr()
-
-
-@signals.worker_ready.connect
-def announce(sender: Any = None, **_: Any) -> None:
-    with broker() as redis:
-        redis.hset(WORKERS, sender.hostname, str(os.getpid()))
 
 
 @signals.task_prerun.connect

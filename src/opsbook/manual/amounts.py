@@ -72,7 +72,7 @@ _LOOSE = re.compile(
 _OPERATORS = {"<": "<", ">": ">", "≤": "<=", "≥": ">=", "<=": "<=", ">=": ">=", "=<": "<=", "=>": ">=", "==": "==", "＜": "<", "＞": ">"}
 _LESS = r"(?:less|fewer|lower) than|under|below|at most|up to|no more than|drops below|menos de|menor (?:que|de)|por debajo de|abaixo de|inferior a|unter|weniger als|kleiner als|moins de|менее|меньше|ниже|低于|小于|不超过|以下|未満|미만"
 _MORE = r"(?:more|greater|higher) than|over|above|at least|exceed(?:s|ing)?|exceeds|más de|mayor (?:que|de)|superior a|por encima de|mais de|maior que|acima de|über|mehr als|größer als|plus de|более|больше|выше|超过|大于|高于|以上|超过|초과"
-_AMOUNT = r"\$?\d[\d,.]*(?:\s?(?:%|％|°C|[kKMGT]i?B(?:/s)?|[kKMGT](?![a-z])|ms\b|µs\b|us\b|rps\b|qps\b|req(?:uests)?/s(?:ec)?\b|/s(?:ec)?\b|/min(?:ute)?\b|/h(?:our)?\b|x\b))?"
+_AMOUNT = r"[$€£¥]?\d[\d,.]*(?:\s?(?:%|％|°C|[kKMGT]i?B(?:/s)?|[kKMGT](?![a-z])|ms\b|µs\b|us\b|rps\b|qps\b|req(?:uests)?/s(?:ec)?\b|/s(?:ec)?\b|/min(?:ute)?\b|/h(?:our)?\b|x\b))?"
 _COMPARISON = re.compile(
     rf"(?P<op><=|>=|=<|=>|==|<|>|≤|≥|＜|＞)\s*(?P<amount>{_AMOUNT})|\b(?:(?P<less>{_LESS})|(?P<more>{_MORE}))\s*:?\s*(?P<said>{_AMOUNT})"
     rf"|(?:(?P<cless>低于|小于|不超过)|(?P<cmore>超过|大于|高于|达到))\s*(?P<cjk>{_AMOUNT})",
@@ -94,7 +94,7 @@ _FREQUENCIES: tuple[tuple[str, str], ...] = (
     ("continuous", r"continuous(?:ly)?|real[- ]?time|streaming|ongoing|wal[- ](?:archiv\w+|shipping|streaming)|continu[oa]|kontinuierlich|непрерывн\w*|持续|连续|实时"),
     ("hourly", r"hourly|every hour|each hour|cada hora|stündlich|horári[oa]|toutes les heures|каждый час|ежечасн\w*|每小时|毎時|매시간"),
     ("weekly", r"weekly|every week|each week|once a week|semanal(?:mente|es)?|wöchentlich\w*|hebdomadaire|еженедельн\w*|раз в неделю|每周|毎週|週次|매주|주간"),
-    ("monthly", r"monthly|every month|each month|mensual(?:mente|es)?|mensal(?:mente)?|monatlich\w*|mensuel\w*|ежемесячн\w*|раз в месяц|每月|毎月|月次|매월|월간"),
+    ("monthly", r"monthly|every month|each month|mensual(?:mente|es)?|mensal(?:mente)?|monatlich\w*|mensuel\w*|ежемесячн\w*|раз в месяц|(?:of|in) (?:each|every|the) month|jeden monats|каждого месяца|de cada mes|每月|毎月|月次|매월|월간"),
     ("quarterly", r"quarterly|every quarter|trimestral(?:mente|es)?|vierteljährlich\w*|quartalsweise|ежекварталь\w*|每季度|四半期|분기"),
     ("yearly", r"yearly|annual(?:ly)?|every year|anual(?:mente|es)?|jährlich\w*|ежегодн\w*|每年|年次|매년"),
     ("daily", r"daily|nightly|every (?:day|night)|each (?:day|night)|once a day|diari[oa](?:mente|s)?|täglich\w*|quotidien\w*|ежедневн\w*|каждый день|每天|每日|毎日|日次|매일|일일|cada día|every 24 ?h\w*"),
@@ -145,7 +145,7 @@ def comparisons(text: str) -> list[Comparison]:
     for match in _COMPARISON.finditer(text):
         said = match["amount"] or match["said"] or match["cjk"]
         operator = _OPERATORS.get(match["op"] or "", "<" if match["less"] or match["cless"] else ">")
-        number = re.match(r"\$?([\d,.]*\d)", said)
+        number = re.match(r"[$€£¥]?([\d,.]*\d)", said)
         if number is None:
             continue
         after = said[number.end() :].strip()

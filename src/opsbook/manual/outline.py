@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from opsbook.manual.document import Block, Document, Fence, Heading, ListItem, Paragraph, Prose, Quote, Section
+from opsbook.manual.inline import leading_strong
 from opsbook.manual.vocabulary import is_template
 
 _NUMBERED = re.compile(r"\s*(?:step\s+|schritt\s+|paso\s+|passo\s+|phase\s+|fase\s+|шаг\s+|步骤\s*|第)?(\d+)\s*(?:[.):：步]|[-–—]\s)", re.I)
@@ -136,6 +137,20 @@ def split_pair(text: str, strong: str = "") -> tuple[str, str] | None:
     if match and not match[1].strip().startswith(("http", "//")):
         return match[1].strip(" *"), match[2].strip()
     return None
+
+
+def named_values(part: Part) -> Iterator[tuple[str, str, int]]:
+    """The `name: value` lines of a part, of its outermost list items and of its paragraphs, with their lines."""
+    for block in part.blocks:
+        if isinstance(block, ListItem) and block.checked is None:
+            pair = key_value(block)
+            if pair is not None:
+                yield (*pair, block.line)
+        elif isinstance(block, Paragraph) and block.strong:
+            for line in block.lines:
+                pair = split_pair(line.text, leading_strong(line.source))
+                if pair is not None:
+                    yield (*pair, line.line)
 
 
 def _key(title: str) -> str:

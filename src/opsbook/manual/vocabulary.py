@@ -27,7 +27,7 @@ WORDS: dict[str, str] = {
     "escalation": "escalat escalam escalad escalon eskalat эскалац 升级 上报 エスカレーション 에스컬레이션 support tier support level on-call chain",
     "window": "maintenance downtime mantenimiento manutenção wartung технич обслуживан 维护 保守 メンテナンス 유지보수 점검",
     "notice": "notice notif advance announce aviso notifica anteceden vorlauf ankündig benachrichtig уведомл 通知 提前 告知 공지 事前",
-    "contact": "contact phone call on-call escalation contacto contato teléfono telefone kontakt ansprech контакт связь 联系 联络 連絡 연락 support vendor emergency reach team",
+    "contact": "contact phone call on-call escalation contacto contato teléfono telefone kontakt ansprech контакт связь 联系 联络 連絡 연락 support vendor",
     "checklist": "checklist check list lista de verificación lista de verificação checkliste prüfliste чек-лист контрольный 检查清单 检查表 チェックリスト 체크리스트",
     "component": "component service architecture componente servicio serviço arquitectura komponente dienst architektur компонент сервис архитектур 组件 服务 架构 構成 구성",
     "contents": "table of contents contents tabla de contenidos índice sumário inhaltsverzeichnis содержание оглавление 目录 目次 목차 quick links toc related documentation references resources see also",

@@ -36,7 +36,7 @@ def rules_of_block(fence: Fence) -> Iterable[Metric]:
 
 def _prometheus(entry: Entry) -> Metric:
     labels = entry.entry("labels")
-    severity = labels.text("severity") if labels else ""
+    severity = (labels.text("severity") if labels else "") or entry.text("severity")
     expr = re.sub(r"\s+", " ", entry.text("expr"))
     limit = _LIMIT.search(expr)
     notes = entry.entry("annotations")

@@ -20,15 +20,15 @@ _WRITES = re.compile(
     r"pg_dump|pg_basebackup|mysqldump|mariadb-dump|mongodump|mydumper|xtrabackup|mariabackup|redis-cli\b(?!.*(?i:config)).*(?i:\bbgsave\b|\bsave\b|--rdb)|snapshot save|velero (?:backup )?create|restic .*backup|borg create|pgbackrest .*backup|barman backup|"
     r"wal-g (?:backup-push|wal-push)|create-db-snapshot|create-snapshot|influxd? backup|duplicity|kopia snapshot"
 )
-_SCRIPT = re.compile(r"(?:^|[/_.-])(?:db-?|pg-?)?(?:backup|snapshot|dump)(?![\w-]*(?:restore|verify|check|list|test|status))[\w-]*\.(?:sh|py|rb)\b|\b(?:backup|db:backup|backup:run)\s*$", re.I)
+_SCRIPT = re.compile(r"(?:^|[/_.-])(?:db-?|pg-?)?(?:backup|snapshot|dump)(?![\w-]*(?:restore|verify|check|list|test|status|clean|monitor))[\w-]*\.(?:sh|py|rb)\b|\b(?:backup|db:backup|backup:run)\s*$", re.I)
 # A copy taken before a change, or in an emergency, is a step of that procedure.
-_ONE_OFF = re.compile(r"emergency|safety|pre-|before|first|prior|manual|current state|restor|recover|deploy|update|upgrade|migrat|rollback|incident|drill|test|verify|troubleshoot|sicherheits|antes|emergencia|перед|之前|緊急", re.I)
+_ONE_OFF = re.compile(r"emergency|safety|pre-|before|first|prior|manual|current|step \d|restor|recover|deploy|update|upgrade|migrat|rollback|incident|drill|test|verify|troubleshoot|sicherheits|antes|emergencia|actual(?:es)?\b|перед|текущ|之前|当前|步骤|現在|緊急|현재", re.I)
 
 
-def backup_commands(document: Document) -> list[Backup]:
-    """One backup for a script that takes one, and one for each command where a script takes several."""
+def backup_commands(document: Document, only: Sequence[Part] | None = None) -> list[Backup]:
+    """One backup for a script that takes one, and one for each command where a script takes several; `only` these parts."""
     found: list[Backup] = []
-    for part in all_parts(document):
+    for part in all_parts(document) if only is None else only:
         for fence in part.fences():
             if fence.language in ("bash", "console"):
                 found.extend(_of_fence(fence, part))
@@ -55,7 +55,7 @@ def _takes(command: Command, titled: bool) -> bool:
         if _DUMPERS.match(each.program) and _WRITES.search(line):
             return True
         if _SCRIPT.search(each.program) or (each.program in ("bash", "sh", "python", "python3", "make", "npm") and _SCRIPT.search(line)):
-            return True
+            return not re.search(r"(?:list|restore|verify|check|clean|monitor|test|delete)[\w-]*\.(?:sh|py|rb)|(?:list|restore|verify|check)[_-]backup", line, re.I)
         archive = each.program in ("tar", "zip") and re.search(r"\s-?[a-zA-Z]*c[a-zA-Z]*\b|^zip", line)
         if titled and archive and re.search(r"backup|\$\{?\w*BACKUP", line, re.I):
             return True

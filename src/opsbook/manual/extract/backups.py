@@ -11,7 +11,7 @@ from opsbook.manual.extract.backup_commands import backup_commands
 from opsbook.manual.extract.retention import keep_of
 from opsbook.manual.extract.yaml_nodes import entries
 from opsbook.manual.facts import Backup
-from opsbook.manual.outline import Part, all_parts, split_pair, within
+from opsbook.manual.outline import Part, all_parts, named_values, split_pair, within
 from opsbook.manual.vocabulary import says
 
 NOT_STATED = "not stated"
@@ -25,7 +25,7 @@ def backups(document: Document) -> list[Backup]:
     """All backups of a manual. Where it declares a regime, its manual dumps are procedures, not backups; else they are all it has."""
     declared: list[Backup] = []
     for part in all_parts(document):
-        titled = _of_titled_list(part)
+        titled = _of_titled_list(part) or _of_frequency_list(part)
         if titled is not None:
             declared.append(titled)
             continue
@@ -36,7 +36,10 @@ def backups(document: Document) -> list[Backup]:
                 declared.extend(_of_schedule(block, part))
             elif isinstance(block, (ListItem, Paragraph)):
                 declared.extend(_of_prose(block, part))
-    found = declared or backup_commands(document)
+    scheduled = [part for part in all_parts(document) if frequency(part.title) and says(part.title, "backup")]
+    by_command = backup_commands(document, scheduled if declared else None)
+    near = {backup.line for backup in declared}
+    found = declared + [backup for backup in by_command if not any(abs(backup.line - line) <= 15 for line in near)]
     seen: dict[tuple[int, str], Backup] = {}
     for backup in found:
         seen.setdefault((backup.line, backup.what), backup)
@@ -54,36 +57,47 @@ def _about(part: Part) -> bool:
 
 def _of_titled_list(part: Part) -> Backup | None:
     """`Daily Backups:` over time, retention, type and storage."""
-    if not says(part.title, "backup") or not part.items() or _RESTORE.search(part.title.replace("Recovery", "")):
+    if not says(part.title, "backup") or _RESTORE.search(part.title.replace("Recovery", "")):
         return None
-    values = _values(part.items())
+    values = _values(part)
     if len(values) < 2 or not ({"time", "frequency", "retention"} & set(values)):
         return None
     often = frequency(values.get("frequency", "")) or frequency(part.title) or frequency(values.get("time", "")) or _by_day(values.get("time", ""))
     clock = times(values.get("time", "") or values.get("frequency", ""))
     keep = duration(values.get("retention", ""))
-    line = part.line if part.lead is not None or part.items()[0].line - part.line <= 3 else part.items()[0].line
+    first = part.blocks[0].line
+    line = part.line if part.lead is not None or first - part.line <= 3 else first
     return Backup(
         line=line, what=values.get("what", part.title), frequency=often or NOT_STATED, time=clock.text if clock else "",
         retention=keep.text if keep else "", destination=values.get("destination", ""), how=values.get("how", ""),
     )  # fmt: skip
 
 
-def _values(items: list[ListItem]) -> dict[str, str]:
+def _values(part: Part) -> dict[str, str]:
     values: dict[str, str] = {}
-    for item in items:
-        pair = split_pair(item.text.split("\n")[0], item.strong)
-        if pair is None or item.checked is not None:
-            continue
-        role = _role(pair[0])
+    for name, value, _ in named_values(part):
+        role = _role(name)
         if role:
-            values.setdefault(role, pair[1])
+            values.setdefault(role, value)
     return values
+
+
+def _of_frequency_list(part: Part) -> Backup | None:
+    """`Daily:` over the things that are backed up, in a section on backups."""
+    items = [item for item in part.items() if item.checked is None and not item.ordered]
+    often = frequency(part.title)
+    if part.lead is None or not often or len(part.title.split()) > 3 or not items or not _about(part) or part.fences():
+        return None
+    if any(frequency(item.text) for item in items):
+        return None
+    clock = times(part.title)
+    what = "; ".join(item.text for item in items)
+    return Backup(line=part.line, what=what, frequency=often, time=clock.text if clock else "")
 
 
 def _role(name: str) -> str:
     for role, pattern in (
-        ("retention", r"retention|keep|kept|retenci|retenç|aufbewahr|хранен|保留|保存|보존|보관"),
+        ("retention", r"retention|keep|kept|retenci|retenç|aufbewahr|хранен|保留|保存|保持|保管|보존|보관"),
         ("frequency", r"frequen|schedule|interval|how often|häufigkeit|zeitplan|turnus|programaci|расписание|частота|频率|周期|頻度|スケジュール|주기|일정"),
         ("time", r"\btime\b|when|hora|uhrzeit|zeit|время|时间|時刻|시간|시각"),
         ("destination", r"storage|location|destination|target|where|stored|ubicaci|destino|armazen|speicherort|ziel|ablage|место|хранилищ|位置|存储|保存先|저장|위치"),
@@ -143,7 +157,13 @@ def _of_prose(block: Prose, part: Part) -> Iterable[Backup]:
 
 def _of_paragraph(block: Paragraph, pair: tuple[str, str] | None, part: Part) -> Iterable[Backup]:
     """A paragraph `**Schedule**: daily at 02:00` and lines like it, in a section on a backup."""
-    if not _about(part) or not block.strong or pair is None:
+    if not _about(part):
+        return
+    if not block.strong or pair is None:
+        often, clock = frequency(block.text), times(block.text)
+        if often and says(block.text, "backup") and len(block.text) < 300 and (clock or re.search(r"automat|cron|schedul|программ|自动|自動|자동", block.text, re.I)):
+            keep = keep_of(block.text)
+            yield Backup(line=block.line, what=part.title, frequency=often, time=clock.text if clock else "", retention=keep.text if keep else "", how=block.text)
         return
     values: dict[str, str] = {}
     for line in block.lines:
@@ -194,12 +214,14 @@ def _of_schedule(fence: Fence, part: Part) -> Iterable[Backup]:
     if fence.language == "crontab":
         for index, line in enumerate(fence.text.split("\n")):
             match = re.match(r"\s*(@\w+|(?:\S+\s+){5})(\S.*)", line)
-            if match and not line.lstrip().startswith("#") and re.search(r"backup|dump|snapshot|\bbak", match[2], re.I):
-                yield _scheduled(fence.line + index, part, match[1].strip(), match[2])
+            if match and not line.lstrip().startswith("#") and _runs_backup(match[2]):
+                before = fence.text.split("\n")[index - 1].strip() if index else ""
+                name = before.lstrip("# ") if before.startswith("#") else ""
+                yield _scheduled(fence.line + index, part, match[1].strip(), match[2], name)
     elif fence.language in ("bash", "console"):
         for index, line in enumerate(fence.text.split("\n")):
             match = re.match(r"\s*(?:#\s*)?((?:[\d*/,-]+\s+){5})(\S.*)", line)
-            if match and re.search(r"backup|dump|snapshot", match[2], re.I):
+            if match and _runs_backup(match[2]):
                 yield _scheduled(fence.line + index, part, match[1].strip(), match[2])
     elif fence.language == "yaml":
         for entry in entries(fence.text, fence.line):
@@ -210,6 +232,10 @@ def _of_schedule(fence: Fence, part: Part) -> Iterable[Backup]:
             name = meta.text("name") if meta else part.title
             if schedule and re.search(r"backup|dump|snapshot", fence.text, re.I):
                 yield _scheduled(entry.line, part, schedule[0], fence.text, name)
+
+
+def _runs_backup(command: str) -> bool:
+    return bool(re.search(r"backup|dump|snapshot|\bbak", command, re.I)) and not re.match(r"(?:/\S*/)?(?:find|rm|logrotate)\b|\S*(?:verify|check|restore|list|clean|monitor)", command)
 
 
 def _scheduled(line: int, part: Part, cron: str, text: str, name: str = "") -> Backup:

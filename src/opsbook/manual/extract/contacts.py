@@ -42,6 +42,7 @@ def contacts(document: Document) -> list[Contact]:
                 found.extend(_of_table(block, part))
         if _about(part):
             found.extend(_of_items(part))
+            found.extend(_of_text(part))
     seen: dict[tuple[int, str], Contact] = {}
     for contact in found:
         seen.setdefault((contact.line, contact.role), contact)
@@ -85,6 +86,8 @@ def _of_channels(part: Part) -> Iterable[Contact]:
 
 def _of_table(table: Table, part: Part) -> Iterable[Contact]:
     header = [cell.text for cell in table.header.cells]
+    if re.search(r"\bwhen\b|trigger|condition|criteria", part.title + header[0], re.I):
+        return
     near = _near_contacts(part)
     ways = [index for index, text in enumerate(header) if index and _CHANNEL_COLUMN.search(text)]
     if not ways and near:
@@ -123,6 +126,18 @@ def _of_items(part: Part) -> Iterable[Contact]:
             yield Contact(line=item.line, role="" if _CHANNEL_WORD.match(name) else name, channel=value if not _CHANNEL_WORD.match(name) else f"{name} {value}")
         elif re.search(r"on-?call|24/7|\bext\.?\s*\d|contact", value, re.I) and len(value) < 80:
             yield Contact(line=item.line, role=name, channel=value)
+
+
+def _of_text(part: Part) -> Iterable[Contact]:
+    """`On-call: PagerDuty` line by line in a block of text under a title that speaks of contacts."""
+    for fence in part.fences():
+        if fence.language != "text" or not any(says(title, "contact") for title in (part.title, *part.path[-1:])):
+            continue
+        for index, line in enumerate(fence.text.split("\n")):
+            pair = split_pair(line.strip()) if len(line) < 200 else None
+            channel = channel_of(pair[1]) if pair else ""
+            if pair and channel:
+                yield Contact(line=fence.line + index, role=pair[0], channel=channel)
 
 
 def _without(text: str, channel: str) -> str:

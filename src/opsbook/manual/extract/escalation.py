@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from opsbook.manual.amounts import duration
-from opsbook.manual.document import Document, Heading, ListItem, Paragraph, Prose, Table
+from opsbook.manual.document import Document, Fence, Heading, ListItem, Paragraph, Prose, Table
 from opsbook.manual.extract.contacts import channel_of
 from opsbook.manual.facts import Escalation
 from opsbook.manual.outline import Part, all_parts, split_pair, within
@@ -16,6 +16,8 @@ _TIER = re.compile(
     r"^\W*(?:(?:Level|Tier|Stage|Nivel|Nível|Stufe|Ebene|Уровень|Линия|Eskalationsstufe)\s*\d|L\d\b|T\d\b|(?:第?[一二三四1-4]\s*(?:级|線|线|次|차|단계))|级别\s*\d|レベル\s*\d|\d\s*차|\d(?:st|nd|rd|th)\s+(?:line|level|tier))",
     re.I,
 )
+_SEVERITY = re.compile(r"\W*(?:P|SEV-?|S)\d\b|\W*(?:critical|high|medium|low)\b", re.I)
+_CHAIN = re.compile(r"chain|path|matri[xz]|levels?$|kette|stufen|pfad|cadena|cadeia|цепочк|матриц|矩阵|路径|체인", re.I)
 _ARROW = re.compile(r"\s*(?:→|->|=>|⇒|➔|▶|>>)\s*")
 
 
@@ -34,6 +36,7 @@ def escalation(document: Document) -> list[Escalation]:
                 found.extend(_of_arrows(block, part))
         if _about(part):
             found.extend(_of_items(part))
+            found.extend(_of_drawing(part))
     seen: dict[tuple[int, str], Escalation] = {}
     for level in found:
         seen.setdefault((level.line, level.level), level)
@@ -101,7 +104,12 @@ def _of_table(table: Table, part: Part) -> Iterable[Escalation]:
     about = any(says(title, "escalation") for title in (part.title, *part.path[-1:])) or says(" ".join(header), "escalation")
     if not about or len(header) < 2:
         return
-    levelled = len(tiers) * 2 >= len(table.rows) or re.search(r"level|tier|nivel|stufe|уровень|级别|レベル|레벨|단계|order|步", header[0], re.I)
+    if re.search(r"\bwhen\b|trigger|condition|criteria", part.title + header[0], re.I):
+        return
+    if not says(part.title, "escalation") and sum(bool(_SEVERITY.match(row.text(0))) for row in table.rows) * 2 >= len(table.rows):
+        return
+    chain = _CHAIN.search(part.title) or any(says(text, "escalation") for text in header[1:])
+    levelled = chain or len(tiers) * 2 >= len(table.rows) or re.search(r"level|tier|nivel|stufe|уровень|级别|レベル|레벨|단계|order|步", header[0], re.I)
     if not levelled and not re.search(r"time|minutes|elapsed|after|zeit|tiempo|时间|時間|시간", header[0], re.I):
         return
     for row in table.rows:
@@ -111,9 +119,24 @@ def _of_table(table: Table, part: Part) -> Iterable[Escalation]:
         yield Escalation(line=row.line, level=row.text(0), who=texts[0] if texts else "", within=timed, contact=channel)
 
 
+def _of_drawing(part: Part) -> Iterable[Escalation]:
+    """A chain drawn in a block of text: `L1 - On-call engineer`, an arrow with a time, the next level."""
+    for fence in part.fences():
+        if fence.language not in ("text", "diagram"):
+            continue
+        drawn: list[Escalation] = []
+        for index, line in enumerate(fence.text.split("\n")):
+            tier = _TIER.match(line)
+            length = duration(line)
+            if tier:
+                who = re.sub(r"^[\s:：–—-]+|\s*[(（].*$", "", line[tier.end() :]).strip(" │|")
+                drawn.append(Escalation(line=fence.line + index, level=tier[0].strip(" │|"), who=who, contact=channel_of(line), within=length.text if length else ""))
+        yield from drawn if len(drawn) >= 2 else ()
+
+
 def _time_column(header: list[str], cell: object) -> str:
     for index, title in enumerate(header):
-        if re.search(r"time|within|after|response|zeit|tiempo|tempo|время|时间|時間|시간|sla", title, re.I):
+        if re.search(r"time|within|after|response|escala|eskala|zeit|tiempo|tempo|время|时间|時間|시간|sla", title, re.I):
             length = duration(cell(index))  # type: ignore[operator]
             if length is not None:
                 return length.text
@@ -123,7 +146,7 @@ def _time_column(header: list[str], cell: object) -> str:
 def _of_items(part: Part) -> Iterable[Escalation]:
     """`1. **L1 Support**: ops@…` or `- 0-15 min: on-call engineer`."""
     items = [item for item in part.items() if item.checked is None]
-    if len(items) < 2:
+    if len(items) < 2 or any(isinstance(child, Fence) for item in items for child in item.children):
         return
     pairs = [(item, split_pair(item.text.split("\n")[0], item.strong)) for item in items]
     tiers = [pair for pair in pairs if _TIER.match(pair[0].text)]

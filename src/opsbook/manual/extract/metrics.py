@@ -25,7 +25,10 @@ _SLOT = re.compile(
     r"(?P<normal>\b(?:target|goal|normal|healthy|ideal|good|green)\b|🟢|✅|正常|目标|目標)|(?P<warning>\bwarn(?:ing)?\b|\byellow\b|\bamber\b|\bdegraded\b|🟡|⚠|警告|경고|주의)|(?P<critical>\bcritical\b|\balert\b|\bpage\b|\bred\b|🔴|🚨|严重|告警|긴급)",
     re.I,
 )
-_NOT_A_METRIC = re.compile(r"^\W*(?:if|when|whenever|wait|until|unless|in case|si|cuando|wenn|falls|se|если|如果|若|当)\b", re.I)
+# "Check disk space > 20%": the box is to check, the metric is what is checked.
+_CHECKING = re.compile(r"^(?:check|verify|ensure|confirm|monitor|review|make sure|verificar|comprobar|prüfen?|проверить)\s+(?:that\s+|the\s+)?(?=\w)", re.I)
+_AT = re.compile(r"^(?P<name>[^:]{3,60}?)\s+(?:at|bei|al|em|на|a)\s+(?P<value>\d+(?:[.,]\d+)?\s?(?:%|ms|s|MB|GB)?)$", re.I)
+_NOT_A_METRIC = re.compile(r"^\W*(?:if|when|whenever|after|once|bei|ab|nach|archive|delete|purge|remove|drop|scale|wait|until|unless|in case|si|cuando|wenn|falls|se|если|如果|若|当)\b", re.I)
 _GENERIC = frozenset("high low elevated increased critical excessive the a of is usage rate too space average large slow times time utilization consumption level".split())  # noqa: SIM905
 
 
@@ -52,7 +55,9 @@ def _of_table(table: Table, part: Part) -> Iterable[Metric]:
     figures = [index for index, role in roles.items() if role in ("normal", "warning", "critical", "threshold")]
     if not figures or _is_severity_table(header, part):
         return
-    rows = [row for row in table.rows if any(_is_figure(row.text(index)) for index in figures)]
+    # A column of bare numbers under "limit" is a setting; thresholds are compared with.
+    bare = all(re.search(r"\blimit", header[index], re.I) for index in figures)
+    rows = [row for row in table.rows if any(_is_figure(row.text(index), bare) for index in figures)]
     if len(rows) * 2 < len(table.rows) or not rows:
         return
     for row in rows:
@@ -85,7 +90,9 @@ def _is_severity_table(header: list[str], part: Part) -> bool:
     return says(header[0], "severity") and not any(says(text, "normal") or says(text, "metric") for text in header) and says(part.context, "incident")
 
 
-def _is_figure(text: str) -> bool:
+def _is_figure(text: str, compared: bool = False) -> bool:
+    if compared:
+        return bool(comparisons(text)) or "%" in text
     return bool(comparisons(text) or durations(text) or re.search(r"\d+(?:[.,]\d+)?\s*(?:%|ms|[kMG]i?B|[a-z]{0,3}$)|[<>≤≥=]\s*\d", text.strip()))
 
 
@@ -113,11 +120,27 @@ def _of_list(part: Part) -> list[Metric]:
         made = _of_item(item, severity, part)
         if made is not None:
             found.append(made)
-    return found
+    return _grouped(found, part)
+
+
+def _grouped(found: list[Metric], part: Part) -> list[Metric]:
+    """Items that are named by a range only (`Warning: …`, `Critical: …`) are the ranges of one metric, which the title names."""
+    ranges = [metric for metric in found if (match := _LEADING.match(metric.metric)) and not metric.metric[match.end() :].strip(" :：")]
+    if not ranges:
+        return found
+    values: dict[str, str] = {}
+    for metric in ranges:
+        match = _LEADING.match(metric.metric)
+        if match is not None:
+            values.setdefault(_role(match), metric.normal or metric.warning or metric.critical)
+    title = part.path[-1] if part.path and says(part.title, "threshold") else part.title
+    rest = [metric for metric in found if metric not in ranges]
+    return [*rest, Metric(line=ranges[0].line, metric=title, source="list", **values)]
 
 
 def _of_item(item: ListItem, severity: str, part: Part) -> Metric | None:
     text = re.sub(r"^[^\w(<>]+", "", item.text.split("\n")[0].strip())
+    text = _CHECKING.sub("", text)
     name, value = _name_and_value(text, item.strong)
     slots = _slots(value, severity, part)
     if name and slots:
@@ -150,6 +173,8 @@ def _name_and_value(text: str, strong: str) -> tuple[str, str]:
     bracket = re.search(r"[(（]([^()（）]*)[)）]", text)
     if bracket and comparisons(bracket[1]):
         return text[: bracket.start()].strip(" :") or text, bracket[1].strip()
+    if (at := _AT.match(text)) is not None:
+        return at["name"], at["value"]
     first = next(iter(comparisons(text)), None)
     if first is None or first.start == 0:
         return "", ""
@@ -180,7 +205,7 @@ def _slots(value: str, severity: str, part: Part) -> dict[str, str]:
         rest = value[lead.end() :].strip() if lead else ""
         if lead and re.match(r"[~≈]?\d", rest):
             return {_role(lead): rest}
-        return {}
+        return {severity: value} if severity and re.match(r"\d", value) else {}
     if len(found) > 1 and (several := _several(value, found)):
         return several
     if lead:

@@ -72,7 +72,7 @@ def _of_line(text: str, line: int, kinds: list[str], block: Prose) -> Iterable[O
 def _scope(before: str, between: str, block: Prose) -> str:
     words = re.sub(r"[^\w\s/-]", " ", before).strip().lower()
     words = re.sub(r"^(?:the|our|with|target|and|for)\s+|\s+(?:target|and|with|the)$", "", words)
-    if 0 < len(words.split()) <= 3:
+    if 0 < len(words.split()) <= 3 and words not in ("target", "goal", "objective", "current"):
         return words
     named = re.search(r"\bfor\s+(?:the\s+)?([\w /-]{2,30}?)\s*(?:is|:|\)|$)", between, re.I)
     if named:
@@ -92,13 +92,15 @@ def _of_table(table: Table) -> Iterable[Objective]:
                     scope = row.text(0).lower() if 0 not in by_column else "system"
                     yield Objective(line=row.line, kind=kind, value=length.text, scope=scope or "system")
         return
+    if any(_TALK.search(cell.text) for cell in table.header.cells) or re.search(r"condition|trigger|action", table.header.text(0), re.I):
+        return
     for row in (table.header, *table.rows):
         yield from _of_row(row, table)
 
 
 def _of_row(row: Row, table: Table) -> Iterable[Objective]:
     kinds = _kinds_in(row.text(0))
-    if len(kinds) == 1:
+    if len(kinds) == 1 and not _TALK.search(row.text(0)):
         for index in range(1, len(row.cells)):
             length = duration(row.text(index))
             if length is not None:
@@ -125,7 +127,7 @@ def _of_service_levels(document: Document) -> Iterable[Objective]:
             continue
         percent = _PERCENT.search(block.text)
         titled = bool(block.section_path) and bool(_SLO.search(block.section_path[-1]))
-        if percent and (titled or _SLO.search(block.text)) and not says(block.text, "alert"):
+        if percent and (titled or _SLO.search(block.text)) and not says(block.text, "alert") and not re.search(r"[<>]\s*SL[AO]", block.text):
             pair = split_pair(block.text.split("\n")[0], block.strong)
             yield Objective(line=block.line, kind="SLO", value=percent[0], scope=(pair[0] if pair else "system").lower())
 

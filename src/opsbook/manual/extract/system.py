@@ -27,7 +27,7 @@ _KIND_WORDS: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 _KINDS = tuple((kind, re.compile(words, re.I)) for kind, words in _KIND_WORDS)
 _TITLE_NOISE = re.compile(
-    r"\b(?:operations?|operational|operating|runbooks?|manuals?|guides?|handbook|playbooks?|procedures?|documentation|production|troubleshooting|deployment|maintenance|and|&|for|the|ops|sre|on-?call|incident response|"
+    r"\b(?:manual de (?:operaciones|operações|operación|operação)|guía de operaciones|guia de operação|руководство по эксплуатации|operations?|operational|operating|runbooks?|manuals?|guides?|handbook|playbooks?|procedures?|documentation|production|troubleshooting|deployment|maintenance|and|&|for|the|ops|sre|on-?call|incident response|"
     r"disaster recovery|backup|recovery|standard|manual de (?:operaciones|operações)|guía de operaciones|guia de operação|betriebshandbuch|betriebsanleitung|руководство(?: по эксплуатации)?|инструкция)\b|运维手册|操作手册|恢复|手册|運用・?保守?|マニュアル|手順書|운영 ?매뉴얼|매뉴얼",
     re.I,
 )
@@ -81,13 +81,16 @@ def _name(document: Document, namespaces: list[str]) -> tuple[str, int]:
         return "", 1
     title = re.sub(r"^[^\w]+", "", heading.text)
     pieces = [piece for piece in re.split(r"\s+[-–—|:]\s+|:\s+", title) if piece.strip()]
-    cleaned = [re.sub(r"\s{2,}", " ", _TITLE_NOISE.sub(" ", piece)).strip(" -–—:|,.()") for piece in pieces]
+    cleaned = [re.sub(r"[\s,&/]{2,}", " ", _TITLE_NOISE.sub(" ", piece)).strip(" -–—:|,.()&/") for piece in pieces]
     best = [piece for piece in cleaned if len(piece) > 1]
+    below = next((each for each in document.headings() if each.line > heading.line), None)
+    if not best and below is not None and below.line - heading.line == 1:
+        best = [below.text]
     if best:
         return best[0], heading.line
     for block in document.walk():
         text = getattr(block, "text", "")
-        match = re.search(r"\b(?:the|managing|running|operating) (?:[\w-]+ )?([A-Z][\w-]*(?: [A-Z][\w-]*)*) (?:platform|system|application|service|project|in production)", text) or re.search(
+        match = re.search(r"\b(?:the|managing|running|operating|maintaining) ((?!The\b)[A-Z][\w-]*(?: [A-Z][\w-]*)*) (?:platform|system|application|service|project|in production)", text) or re.search(
             r"\b(?:managing|running|maintaining|of) the ([A-Z][\w-]*(?: [A-Z][\w-]*)*)", text
         )
         if match and not isinstance(block, Fence):

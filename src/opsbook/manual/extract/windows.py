@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from opsbook.manual.amounts import days, duration, frequency, times
 from opsbook.manual.document import Document, Heading, ListItem, Paragraph, Prose, Table
 from opsbook.manual.facts import Window
-from opsbook.manual.outline import Part, all_parts, split_pair, within
+from opsbook.manual.outline import Part, all_parts, named_values, split_pair, within
 from opsbook.manual.vocabulary import says
 
 _WHEN = re.compile(r"^\W*(?:when|day|time|window|schedule|start|date|cuándo|día|hora|horario|quando|dia|wann|tag|zeit|uhrzeit|zeitfenster|когда|день|время|окно|时间|日期|時間|日時|曜日|일시|시간)\b|^\W*(?:时间|日期|时间窗口|维护窗口|時間|日時|曜日|일시|시간|요일)", re.I)
@@ -65,13 +65,7 @@ def _values(part: Part) -> tuple[dict[str, list[str]], int]:
     """The lines of a list by what they tell: when, frequency, duration, notice."""
     values: dict[str, list[str]] = {}
     first = 0
-    for item in part.items():
-        if item.checked is not None:
-            continue
-        pair = split_pair(item.text.split("\n")[0], item.strong)
-        if pair is None:
-            continue
-        name, value = pair
+    for name, value, line in named_values(part):
         if says(name, "notice"):
             values.setdefault("notice", []).append(value)
         elif re.search(r"frequen|how often|häufigkeit|turnus|частота|频率|頻度|주기", name, re.I):
@@ -80,7 +74,7 @@ def _values(part: Part) -> tuple[dict[str, list[str]], int]:
             values.setdefault("duration", []).append(value)
         elif _WHEN.match(name) or (times(value) and days(value)):
             values.setdefault("when", []).append(value)
-            first = first or item.line
+            first = first or line
     return values, first
 
 

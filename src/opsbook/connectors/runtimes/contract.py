@@ -98,6 +98,10 @@ class LogLine:
     at: datetime | None = None
 
 
+CRASHED = "crashed"
+"""The kind of event by which every runtime tells that an instance ended though nobody asked it to."""
+
+
 @dataclass(frozen=True)
 class Event:
     """Something that happened to a workload."""
@@ -118,7 +122,8 @@ Capability = Literal[
 class Runtime(Protocol):
     """What holds the workloads. A capability that is missing is refused when planning, with the reason."""
 
-    capabilities: frozenset[str]
+    @property
+    def capabilities(self) -> frozenset[str]: ...
 
     async def list(self) -> Sequence[Workload]: ...
     async def status(self, workload: str) -> Status: ...

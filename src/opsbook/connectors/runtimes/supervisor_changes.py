@@ -1,0 +1,214 @@
+"""Changes of workloads that supervisord holds, as effects that can be shown before they happen.
+
+Effects say the desired state, so that applying one twice does it once; processes, pids and versions seen are evidence;
+what must not have moved is the guard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, ValidationError
+
+from opsbook.book.catalogue import Parameters
+from opsbook.book.load import nearest
+from opsbook.connectors.change import Change
+from opsbook.connectors.runtimes.contract import Unsupported, Verb
+from opsbook.errors import Refused, UsageError
+
+if TYPE_CHECKING:
+    from opsbook.connectors.runtimes.supervisor import Process, Supervisor
+    from opsbook.connectors.runtimes.supervisor_releases import Releases
+
+KIND = "supervisor"
+
+
+class NoArguments(Parameters):
+    """Nothing more to say."""
+
+    wait: float = Field(60, gt=0, le=3600, description="seconds that one process may take to be ready")
+
+
+class StartArguments(NoArguments):
+    """How much of a workload that is down is started."""
+
+    replicas: int | None = Field(None, ge=0, description="how many processes; all slots where left out")
+
+
+class ScaleArguments(NoArguments):
+    """How many processes."""
+
+    replicas: int = Field(ge=0, description="how many processes are to run")
+
+
+class DeployArguments(NoArguments):
+    """Which version."""
+
+    version: str = Field(min_length=1, description="name of a release directory")
+
+
+class RollbackArguments(NoArguments):
+    """Which version; the one before where left out."""
+
+    version: str = Field("", description="name of a release directory; the version that ran before where left out")
+
+
+class ExecArguments(Parameters):
+    """A command in the directory and environment of the workload."""
+
+    argv: tuple[str, ...] = Field(min_length=1, description="program and arguments; no shell reads them")
+    timeout: float = Field(600, gt=0, le=86400, description="seconds after which it is ended")
+
+
+ARGUMENTS: dict[Verb, type[Parameters]] = {
+    Verb.START: StartArguments,
+    Verb.STOP: NoArguments,
+    Verb.RESTART: NoArguments,
+    Verb.SCALE: ScaleArguments,
+    Verb.DEPLOY: DeployArguments,
+    Verb.ROLLBACK: RollbackArguments,
+    Verb.EXEC: ExecArguments,
+}
+
+
+async def planned(supervisor: Supervisor, workload: str, verb: Verb, arguments: dict[str, Any]) -> Change:
+    """The change that the verb would be now. Raises UsageError, Unsupported or Refused with the reason."""
+    try:
+        given: Any = ARGUMENTS[verb].model_validate(arguments)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{verb.value} of {workload}: {where}: {first['msg']}", _expected(verb)) from error
+    found = supervisor.chosen(await supervisor.look(), workload)
+    if verb is Verb.EXEC:
+        return _exec(supervisor, workload, given)
+    if verb is Verb.SCALE:
+        return _scale(supervisor, workload, found, given)
+    if verb in (Verb.DEPLOY, Verb.ROLLBACK):
+        return _deploy(supervisor, workload, found, given, verb)
+    return _run(workload, found, verb, given)
+
+
+def _expected(verb: Verb) -> str:
+    return "expected: " + ", ".join(ARGUMENTS[verb].model_fields)
+
+
+def _evidence(found: Sequence[Process]) -> dict[str, Any]:
+    return {
+        "slots": len(found),
+        "ready": sum(process.running for process in found),
+        "processes": {process.name: {"state": process.state, "pid": process.pid} for process in found},
+    }
+
+
+def _guard(found: Sequence[Process]) -> dict[str, Any]:
+    """The slots are those that were seen: nobody has configured the workload anew."""
+    return {"slots": sorted(process.name for process in found)}
+
+
+def _run(workload: str, found: Sequence[Process], verb: Verb, given: NoArguments) -> Change:
+    active = [process.name for process in found if process.active]
+    wait = given.wait
+    if isinstance(given, StartArguments):
+        # Where some run already, the others are spare slots: starting is for what is down as a whole.
+        names = active or [process.name for process in found][: given.replicas]
+        undo = Change(KIND, _effect(Verb.STOP, workload, names, wait), guard=_guard(found))
+        return Change(KIND, _effect(verb, workload, names, wait), _evidence(found), _guard(found),
+                      "it runs already" if active else undo)  # fmt: skip
+    if verb is Verb.STOP:
+        back = (
+            Change(KIND, _effect(Verb.START, workload, active, wait), guard=_guard(found))
+            if active
+            else "it does not run now"
+        )
+        names = [process.name for process in found]
+        return Change(KIND, _effect(verb, workload, names, wait), _evidence(found), _guard(found), back)
+    if not active:
+        raise Refused(f"no process of {workload!r} runs, so that none can be restarted", "start it")
+    return Change(KIND, _effect(verb, workload, active, wait), _evidence(found), _guard(found),
+                  "a restart has no undo; the processes run again when it is done")  # fmt: skip
+
+
+def _effect(verb: Verb, workload: str, names: Sequence[str], wait: float) -> dict[str, Any]:
+    return {"verb": verb.value, "workload": workload, "processes": sorted(names), "wait": wait}
+
+
+def _scale(supervisor: Supervisor, workload: str, found: Sequence[Process], given: ScaleArguments) -> Change:
+    if len(supervisor.programs(workload)) > 1:
+        raise Unsupported(
+            f"{workload!r} is a group of several programs; it has no single number of processes",
+            "scale one of its programs, in a group of its own",
+        )
+    if given.replicas > len(found):
+        raise Unsupported(
+            f"{workload!r} has {len(found)} slots; supervisor cannot run {given.replicas} processes of it",
+            f"raise `numprocs` of [program:{workload}] to {given.replicas}, then `supervisorctl update {workload}`",
+        )
+    running = sum(process.active for process in found)
+
+    def to(count: int) -> dict[str, Any]:
+        return {"verb": Verb.SCALE.value, "workload": workload, "replicas": count, "wait": given.wait}
+
+    back = Change(KIND, to(running), guard=_guard(found))
+    return Change(KIND, to(given.replicas), _evidence(found), _guard(found), back)
+
+
+def _deploy(
+    supervisor: Supervisor,
+    workload: str,
+    found: Sequence[Process],
+    given: DeployArguments | RollbackArguments,
+    verb: Verb,
+) -> Change:
+    releases = supervisor.releases
+    assert releases is not None
+    now = releases.running()
+    version = given.version or releases.previous()
+    if not version:
+        raise Refused(f"there is no version before {now or 'this one'} to go back to", "name one with `version`")
+    _must_exist(releases, version)
+    _runs_from(supervisor, workload, releases)
+
+    def to(target: str) -> dict[str, Any]:
+        return {"verb": verb.value, "workload": workload, "version": target, "current": str(releases.current),
+                "release": str(releases.folder / target), "wait": given.wait}  # fmt: skip
+
+    guard = {**_guard(found), "version": now}
+    back: Change | str = "no version ran before" if not now or now == version else Change(
+        KIND, {**to(now), "verb": Verb.ROLLBACK.value}, guard={**_guard(found), "version": version}
+    )  # fmt: skip
+    return Change(KIND, to(version), {**_evidence(found), "version": now}, guard, back)
+
+
+def _must_exist(releases: Releases, version: str) -> None:
+    known = releases.versions()
+    if version not in known:
+        raise UsageError(f"there is no release {version!r} in {releases.folder}", nearest(version, known))
+
+
+def _runs_from(supervisor: Supervisor, workload: str, releases: Releases) -> None:
+    """A deploy of what does not run from the symlink would change nothing and say that it did."""
+    programs = supervisor.programs(workload)
+    current = releases.current
+    for program in programs:
+        inside = program.directory and Path(program.directory).is_relative_to(current)
+        if inside or str(current) in program.command:
+            return
+    if programs:
+        raise Unsupported(
+            f"{workload!r} does not run from {current}, so that a new release would not reach it",
+            f"set `directory = {current}` of its program in supervisor's configuration",
+        )
+
+
+def _exec(supervisor: Supervisor, workload: str, given: ExecArguments) -> Change:
+    programs = supervisor.programs(workload)
+    if not programs:
+        raise Unsupported(
+            f"the directory and user of {workload!r} are not known", "set `runtime.config` in place of `runtime.url`"
+        )
+    effect = {"verb": Verb.EXEC.value, "workload": workload, "argv": list(given.argv), "timeout": given.timeout,
+              "directory": programs[0].directory or "/", "user": programs[0].user}  # fmt: skip
+    return Change(KIND, effect, inverse="what a command did, only its author knows")

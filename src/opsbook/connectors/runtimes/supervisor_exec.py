@@ -1,0 +1,102 @@
+"""A command in the place of a workload: its directory, its environment, its user; found again by its key."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import signal
+from pathlib import Path
+from typing import Any
+
+from opsbook.connectors.change import ChangeFailed, Done, Sink
+from opsbook.errors import OpsbookError
+
+KEY = "OPSBOOK_KEY"
+"""Marks the command and its children, so that they can be ended after a crash of opsbook itself."""
+END_SECONDS = 5.0
+
+
+class CommandFailed(OpsbookError):
+    """The command ran, and said that it failed or took too long."""
+
+    exit_code = 1
+
+
+async def run(key: str, effect: dict[str, Any], environment: dict[str, str], out: Sink) -> Done:
+    """Run it to its end. Raises ChangeFailed where it did not start, CommandFailed where it ended badly."""
+    try:
+        child = await asyncio.create_subprocess_exec(
+            *effect["argv"],
+            cwd=effect["directory"],
+            env={**environment, KEY: key},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+            **_as_user(effect["user"]),
+        )
+    except OSError as error:
+        raise ChangeFailed(
+            f"{effect['argv'][0]}: {error.strerror}", "is it installed where the workload runs?"
+        ) from error
+    try:
+        async with asyncio.timeout(effect["timeout"]):
+            assert child.stdout is not None
+            while part := await child.stdout.read(65536):
+                await out.write(part.decode("utf-8", errors="replace"))
+            code = await child.wait()
+    except TimeoutError as error:
+        await end(key)
+        raise CommandFailed(f"{effect['argv'][0]} did not end within {effect['timeout']:g} s and was ended") from error
+    except asyncio.CancelledError:
+        await end(key)
+        raise
+    if code:
+        raise CommandFailed(f"{effect['argv'][0]} ended with {code}", "its output says why")
+    return Done({"exit": 0})
+
+
+async def end(key: str) -> bool:
+    """End everything that carries the key. True when nothing of it runs any more."""
+    clock = asyncio.get_running_loop().time
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = clock() + END_SECONDS
+        _signal(key, number)
+        while _carriers(key):
+            if clock() > deadline:
+                break
+            await asyncio.sleep(0.05)
+        else:
+            return True
+    return not _carriers(key)
+
+
+def _signal(key: str, number: int) -> None:
+    for pid in _carriers(key):
+        try:
+            os.kill(pid, number)
+        except OSError:
+            continue  # it has ended, or is not ours any more
+
+
+def _carriers(key: str) -> list[int]:
+    wanted = f"{KEY}={key}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+        except OSError:
+            continue  # another user's, or gone
+    return found
+
+
+def _as_user(name: str) -> dict[str, Any]:
+    """The user of the program, where this one may become it."""
+    if not name or os.geteuid() != 0:
+        return {}
+    entry = pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": os.getgrouplist(entry.pw_name, entry.pw_gid)}

@@ -1,0 +1,103 @@
+"""Versions on a host: release directories side by side, a symlink to the one that runs, and a record of deploys."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from opsbook.connectors.runtimes.contract import Revision
+from opsbook.errors import Unreachable
+
+RECORD = ".deploys.jsonl"
+"""In the folder of releases: one line for each switch of the symlink."""
+
+
+@dataclass(frozen=True)
+class Releases:
+    """The folder of releases and the symlink. A version is the name of a release directory."""
+
+    folder: Path
+    current: Path
+
+    def versions(self) -> list[str]:
+        """The releases that are there; partial ones begin with a dot. Raises Unreachable."""
+        try:
+            found = [one for one in self.folder.iterdir() if one.is_dir() and not one.name.startswith(".")]
+            return sorted(one.name for one in found)
+        except OSError as error:
+            raise Unreachable(f"{self.folder}: {error.strerror}", "correct `runtime.releases` in book.yaml") from error
+
+    def running(self) -> str:
+        """The version that the symlink points to; empty where it points to none of them."""
+        try:
+            target = self.current.resolve(strict=True)
+        except OSError:
+            return ""
+        return target.name if target.parent == self.folder.resolve() else ""
+
+    def version_of(self, directory: str) -> str:
+        """The version in which a directory lies; empty where it lies in none."""
+        try:
+            inside = Path(directory).relative_to(self.folder.resolve())
+        except ValueError:
+            return ""
+        return inside.parts[0] if inside.parts else ""
+
+    def revisions(self) -> list[Revision]:
+        """Every version, in the order in which they were deployed last; those never deployed by age of their folder."""
+        deployed = self._deployed()
+        now = self.running()
+
+        def at(version: str) -> datetime:
+            made = datetime.fromtimestamp((self.folder / version).stat().st_mtime, UTC)
+            return deployed.get(version, made)
+
+        ordered = sorted(self.versions(), key=lambda version: (version in deployed, at(version)))
+        return [Revision(n, version, at(version), version == now) for n, version in enumerate(ordered, 1)]
+
+    def previous(self) -> str:
+        """The version that ran before the current one: the last other one that was deployed, else the next older.
+
+        Empty where there is none.
+        """
+        deployed, now = self._deployed(), self.running()
+        others = [version for version in self.versions() if version != now]
+        known = [version for version in others if version in deployed]
+        if known:
+            return max(known, key=lambda version: deployed[version])
+        older = [r.version for r in self.revisions() if r.version in others]
+        numbers = {r.version: r.number for r in self.revisions()}
+        below = [version for version in older if numbers[version] < numbers.get(now, 0)]
+        return below[-1] if below else ""
+
+    def switch(self, version: str, at: datetime) -> None:
+        """Point the symlink to a release in one step, and record it."""
+        if not self._deployed() and (before := self.running()):
+            self._record(before, datetime.fromtimestamp(self.current.lstat().st_mtime, UTC))
+        fresh = self.current.with_name(f".{self.current.name}.{os.getpid()}.new")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(os.path.relpath(self.folder / version, self.current.parent))
+        fresh.replace(self.current)
+        self._record(version, at)
+
+    def _record(self, version: str, at: datetime) -> None:
+        with (self.folder / RECORD).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"version": version, "at": at.isoformat()}) + "\n")
+
+    def _deployed(self) -> dict[str, datetime]:
+        """Version → when it was deployed last."""
+        try:
+            lines = (self.folder / RECORD).read_text(encoding="utf-8").splitlines()
+        except OSError:
+            return {}
+        found = {}
+        for line in lines:
+            try:
+                entry = json.loads(line)
+                found[str(entry["version"])] = datetime.fromisoformat(entry["at"])
+            except (ValueError, KeyError, TypeError):
+                continue  # a line that was cut by a full disk tells nothing
+        return found

@@ -16,7 +16,7 @@ from opsbook.manual.lint.rule import Fault, rule
 from opsbook.manual.lint.rules.shell_flow import DUMPS
 
 _EVERY = {"hourly": 3600, "daily": 86400, "nightly": 86400, "weekly": 604800, "monthly": 2592000, "continuous": 0, "continuously": 0}
-_LOG_SHIPPING = re.compile(r"\bwal\b|write-ahead|point[- ]in[- ]time|\bpitr\b|archive_command|pgbackrest|wal-g|barman|binlog|continuous(?:ly)? (?:archiv|backup)|incremental|streaming replica|oplog|snapshot every|every (?:\d+|five|ten|fifteen) min", re.I)
+_LOG_SHIPPING = re.compile(r"\bwal\b|write-ahead|point[- ]in[- ]time|\bpitr\b|archive_command|pgbackrest|wal-g|barman|binlog|continuous(?:ly)? (?:archiv|backup)|incremental|(?:streaming|synchronous|with|database|mysql|postgres\w*) replica|\baof\b|oplog|(?:snapshot|backup|dump)s? every \d+ ?(?:min|h)|every \d+ (?:min\w*|hours?) (?:snapshot|backup|dump)", re.I)
 
 
 @rule(
@@ -31,7 +31,7 @@ def rpo_not_kept(context: Context) -> Iterator[Fault]:
     """The most frequent backup against each RPO, with no log shipping anywhere; and an RPO by WAL whose only recovery is a dump."""
     least = _shortest_interval(context)
     for objective in context.read.objectives:
-        if objective.kind.upper() != "RPO":
+        if objective.kind.upper() != "RPO" or re.search(r"\blogs?\b|wal\b|redis|cache", objective.scope, re.I):
             continue
         promised = next(iter(periods(_spelled(objective.value))), None)
         if promised is None or least is None or promised >= least:
@@ -54,8 +54,8 @@ def _shortest_interval(context: Context) -> float | None:
         text = f"{backup.frequency}".lower()
         if re.search(r"schema|config|manual|redis|artifact|log", backup.what, re.I) and not re.search(r"database|full|postgres|mysql", backup.what, re.I):
             continue
-        if "continuous" in text:
-            return 0.0
+        if "continuous" in text or "(log)" in backup.what:
+            continue
         for word, seconds in _EVERY.items():
             if word in text:
                 found.append(seconds)

@@ -93,8 +93,6 @@ def template_registry(context: Context) -> Iterator[Fault]:
 def name_not_filled_in(context: Context) -> Iterator[Fault]:
     """api-xxx, xxx_add_field.py, new-db-host, your-… in arguments; not in comments, URLs of domains or echo."""
     for step in context.steps:
-        if step.outer is not None and step.outer.command.line == step.command.line and False:
-            continue
         if step.program in ("echo", "export", "alias", "git", "", "printf", "sed"):
             continue
         inner = [s for s in step.block.steps if s.outer is step]
@@ -120,7 +118,7 @@ def parameter_by_hand(context: Context) -> Iterator[Fault]:
     """Placeholders in commands; told once."""
     for step in context.steps:
         for word in step.command.argv[1:]:
-            if step.outer is None and word.placeholders and not any(s.outer is step and word in s.command.argv for s in step.block.steps):
+            if step.outer is None and word.placeholders and not word.placeholders[0].startswith(".") and not any(s.outer is step and word in s.command.argv for s in step.block.steps):
                 yield Fault(step.at(word), f"<{word.placeholders[0]}> is to be filled in by hand", subject="by-hand")
 
 
@@ -164,7 +162,7 @@ def anchor_missing(context: Context) -> Iterator[Fault]:
         if link.target.startswith("#") and len(link.target) > 1:
             wanted = link.target[1:]
             if wanted.lower() not in anchors and wanted not in anchors and _loose(wanted) not in loose:
-                yield Fault(Place(link.line, link.column), f"there is no section {link.target}")
+                yield Fault(Place(link.line, link.column), f"there is no section {link.target}", subject="anchors")
 
 
 def _loose(anchor: str) -> str:

@@ -1,0 +1,284 @@
+"""Restores: what must stand before and after them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from opsbook.manual.lint.context import Context
+from opsbook.manual.lint.example import sh
+from opsbook.manual.lint.facts.names import writes
+from opsbook.manual.lint.facts.restores import Restore, restores, stopped
+from opsbook.manual.lint.facts.steps import ShellBlock, Step
+from opsbook.manual.lint.finding import FaultClass, Fix, Severity
+from opsbook.manual.lint.rule import Fault, rule
+from opsbook.manual.lint.rules.shell_flow import DUMPS
+
+_STOPS = "kubectl scale deployment/api --replicas=0 -n shop\n"
+_GOOD = (
+    _STOPS + "pg_dump -U app -Fc -f before.dump shop\npg_restore -U app -d shop --clean --if-exists --exit-on-error shop.dump\n"
+    "psql -U app -d shop -c 'SELECT max(created_at) FROM orders;'\nkubectl scale deployment/api --replicas=3 -n shop"
+)
+_SAID_VERIFY = re.compile(r"verif|check|valid|smoke|health|count\(|integrity|\btest", re.I)
+_SAID_STOP = re.compile(r"stop (?:the |all )?(?:app|api|backend|services?|writ|traffic|workers?)|maintenance mode|scale (?:down|to 0)|停止|停|detener|서비스 중지|arr[êe]ter", re.I)
+_SAID_SAVE = re.compile(r"(?:safety|current|pre-restore|existing).{0,30}(?:backup|dump|copy|snapshot|state)|back ?up (?:the )?(?:current|existing)|snapshot (?:the )?current", re.I)
+
+
+def _surroundings(context: Context, block: ShellBlock) -> str:
+    return context.section_text(block.section_path)
+
+
+def _live(context: Context) -> Iterator[Restore]:
+    for restore in restores(context.steps):
+        if restore.live and restore.block.fence is not None:
+            yield restore
+
+
+def _sections_blocks(context: Context, block: ShellBlock) -> list[ShellBlock]:
+    """The blocks of the same section: steps of one procedure are often split."""
+    return [other for other in context.scripts if other.section_path == block.section_path]
+
+
+def _ahead(context: Context, restore: Restore) -> list[Step]:
+    blocks = [b for b in _sections_blocks(context, restore.block) if b.number < restore.block.number]
+    return [step for b in blocks for step in b.steps] + list(restore.before)
+
+
+def _behind(context: Context, restore: Restore) -> list[Step]:
+    blocks = [b for b in _sections_blocks(context, restore.block) if b.number > restore.block.number]
+    return list(restore.after) + [step for b in blocks for step in b.steps]
+
+
+@rule(
+    "OB530", "restore-into-live", FaultClass.UNSAFE, Severity.ERROR,
+    summary="A plain dump is fed into the live database",
+    reason="Without a drop every CREATE fails with “already exists” and every row is doubled or refused; psql goes on after errors and ends with 0. What comes out is neither the old nor the saved state.",
+    source="https://www.postgresql.org/docs/current/backup-dump.html#BACKUP-DUMP-RESTORE",
+    bad=sh("gunzip -c shop.sql.gz | psql -U app -d shop"),
+    good=sh("createdb -U app shop_restored\ngunzip -c shop.sql.gz | psql -U app -v ON_ERROR_STOP=1 -d shop_restored"),
+)  # fmt: skip
+def restore_into_live(context: Context) -> Iterator[Fault]:
+    """psql fed with a dump, with neither ON_ERROR_STOP nor a drop nor a new database before."""
+    for restore in _live(context):
+        step = restore.step
+        if not restore.plain or step.program != "psql":
+            continue
+        ahead = " ".join(s.command.text for s in _ahead(context, restore))
+        if re.search(r"DROP (?:DATABASE|SCHEMA)|dropdb|createdb|CREATE DATABASE", ahead, re.I):
+            continue
+        if "ON_ERROR_STOP" in step.command.text and _made_with_clean(context):
+            continue
+        lacks = [what for what, there in (
+            ("no drop or new database", False), ("no ON_ERROR_STOP", "ON_ERROR_STOP" in step.command.text),
+            ("the application is not stopped", bool(stopped(_ahead(context, restore))) or bool(_SAID_STOP.search(_surroundings(context, restore.block)))),
+            ("no safety backup", _saved(context, restore)), ("no check afterwards", _verified(context, restore)),
+        ) if not there]  # fmt: skip
+        yield Fault(step.outermost.place if step.outermost.command.line == step.command.line else step.place, f"feeds a plain dump into the live database: {', '.join(lacks)}",
+                    Fix("restore into a new database with ON_ERROR_STOP=1, check it, then rename"))  # fmt: skip
+
+
+def _made_with_clean(context: Context) -> bool:
+    return any(s.program == "pg_dump" and s.call and s.call.has("-c", "--clean") for s in context.steps)
+
+
+def _saved(context: Context, restore: Restore) -> bool:
+    if any(s.program in DUMPS or re.search(r"backup[\w.-]*\.sh|snapshot|pgbackrest|velero", s.command.text) for s in _ahead(context, restore)):
+        return True
+    return bool(_SAID_SAVE.search(_surroundings(context, restore.block))) or any(s.program in ("mv", "cp") and re.search(r"pgdata|/var/lib", s.command.text) for s in _ahead(context, restore))
+
+
+def _verified(context: Context, restore: Restore) -> bool:
+    later = _behind(context, restore)
+    if any(s.program in ("psql", "curl", "pytest", "mysql", "wget") or (s.program.endswith(".sh") and _SAID_VERIFY.search(s.command.text)) for s in later):
+        return True
+    return any(_SAID_VERIFY.search(s.comment) for s in later) or bool(_SAID_VERIFY.search(_surroundings(context, restore.block).split(restore.step.command.text.lower()[:30])[-1]))
+
+
+@rule(
+    "OB531", "restore-without-clean", FaultClass.WILL_NOT_RUN, Severity.ERROR,
+    summary="pg_restore without --clean into the live database",
+    reason="Every object is there already: “already exists”, duplicate keys. The old rows stay, and the database is not brought to the state of the dump.",
+    source="https://www.postgresql.org/docs/current/app-pgrestore.html",
+    bad=sh("pg_restore -U app -d shop shop.dump"),
+    good=sh("pg_dump -U app -Fc -f before.dump shop\npg_restore -U app -d shop --clean --if-exists shop.dump\npsql -U app -d shop -c 'SELECT 1'"),
+)  # fmt: skip
+def restore_without_clean(context: Context) -> Iterator[Fault]:
+    """No -c, -C or a drop and create ahead of it; not where the dump holds data only."""
+    for restore in _live(context):
+        call = restore.step.call
+        if restore.step.program != "pg_restore" or call is None or call.has("-c", "--clean", "-C", "--create", "-a", "--data-only", "-t", "--table"):
+            continue
+        ahead = " ".join(s.command.text for s in _ahead(context, restore)) + " ".join(s.bare for s in context.statements if s.section_path == restore.block.section_path)
+        if re.search(r"dropdb|DROP (?:DATABASE|SCHEMA|TABLE)|createdb|CREATE DATABASE|TRUNCATE", ahead, re.I):
+            continue
+        if call.words and re.search(r"\.sql(?:\.gz)?$", call.words[-1]):
+            continue
+        yield Fault(restore.step.place, "pg_restore without --clean: “already exists” and duplicate keys, the old rows stay", Fix("--clean --if-exists, or a new database"))
+
+
+@rule(
+    "OB532", "restore-without-safety-backup", FaultClass.UNSAFE, Severity.WARNING,
+    summary="A restore that overwrites the data with no copy of it taken before, or unchecked afterwards",
+    reason="When the dump turns out to be broken or the wrong one, the state before it is gone too. And a restore that nobody looked at is only hoped to have worked.",
+    source="https://www.postgresql.org/docs/current/backup-dump.html",
+    bad=sh("kubectl scale deployment/api --replicas=0 -n shop\npg_restore -U app -d shop --clean shop.dump\nkubectl scale deployment/api --replicas=3 -n shop"),
+    good=sh(_GOOD),
+)  # fmt: skip
+def restore_without_safety(context: Context) -> Iterator[Fault]:
+    """Archive restores into the live database; plain ones are told by OB530."""
+    for restore in _live(context):
+        if restore.plain and restore.step.program == "psql":
+            continue
+        saved, verified = _saved(context, restore), _verified(context, restore)
+        if not saved:
+            more = " and no check after it" if not verified else ""
+            yield Fault(restore.step.place, f"overwrites the data: no safety backup before it{more}", Fix("pg_dump -Fc into a file first"))
+        elif not verified:
+            yield Fault(restore.step.place, "nothing checks the restored data before traffic returns", Fix("count rows and look at the newest one"))
+
+
+@rule(
+    "OB533", "safety-backup-too-early", FaultClass.UNSAFE, Severity.WARNING,
+    summary="The safety backup is taken while the application still writes",
+    reason="What is written between the backup and the stop is in neither copy.",
+    source="https://www.postgresql.org/docs/current/app-pgdump.html",
+    bad=sh("pg_dump -U app -Fc -f before.dump shop\nkubectl scale deployment/api --replicas=0 -n shop\npg_restore -U app -d shop -c shop.dump"),
+    good=sh(_GOOD),
+)  # fmt: skip
+def safety_backup_too_early(context: Context) -> Iterator[Fault]:
+    """dump, then stop, then restore, in one block."""
+    for restore in restores(context.steps):
+        before = list(restore.before)
+        dump = next((s for s in before if s.program in DUMPS), None)
+        halt = next((s for s in before if stopped([s])), None)
+        if dump is not None and halt is not None and dump.index < halt.index and not stopped(before[: dump.index]):
+            yield Fault(dump.place, f"is taken before the application is stopped (line {halt.command.line}): writes in between are in neither copy", Fix("stop first"))
+
+
+@rule(
+    "OB534", "writers-left-running", FaultClass.UNSAFE, Severity.ERROR,
+    summary="Only some of the workloads that write are stopped",
+    reason="The workers that the manual names elsewhere go on writing, into tables that are just being dropped and filled, or wait on locks until they fail.",
+    source="https://www.postgresql.org/docs/current/explicit-locking.html",
+    bad=sh("kubectl get deployment/celery-worker -n shop\nkubectl scale deployment/backend --replicas=0 -n shop\npg_restore -U app -d shop -c shop.dump"),
+    good=sh("kubectl scale deployment/backend deployment/celery-worker --replicas=0 -n shop\npg_restore -U app -d shop -c shop.dump"),
+)  # fmt: skip
+def writers_left_running(context: Context) -> Iterator[Fault]:
+    """Blocks that stop something and then restore or run VACUUM FULL, leaving out a workload that writes."""
+    known = context.names.writers()
+    for block in context.scripts:
+        halted = stopped(block.steps)
+        if not halted or "*" in halted or not known:
+            continue
+        heavy = _heavy(context, block)
+        if heavy is None:
+            continue
+        first = next(s for s in block.steps if stopped([s]))
+        left = sorted(name for name in known - halted if not _variant(name, halted))
+        if left and first.index < heavy.index:
+            yield Fault(first.place, f"stops {', '.join(sorted(halted))}, but {', '.join(left)} keep{'s' if len(left) == 1 else ''} writing", Fix(f"stop {', '.join(left)} too"))
+
+
+def _variant(name: str, halted: set[str]) -> bool:
+    return any(name in (f"{h}-blue", f"{h}-green") or h.startswith(name) for h in halted)
+
+
+def _heavy(context: Context, block: ShellBlock) -> Step | None:
+    """The restore, or the statement that needs the database for itself."""
+    for restore in restores(block.steps):
+        return restore.step
+    for statement in context.statements:
+        if statement.step and statement.step.block is block and re.match(r"VACUUM\s*\(?\s*FULL|CLUSTER\b|DROP |TRUNCATE", statement.bare, re.I):
+            return statement.step
+    return None
+
+
+@rule(
+    "OB535", "rotation-forgets-consumers", FaultClass.UNSAFE, Severity.WARNING,
+    summary="A password is changed and only some of its users are restarted",
+    reason="Workloads read a Secret when they start. Those that are not restarted keep the old password and fail at their next connection, hours later.",
+    source="https://kubernetes.io/docs/concepts/configuration/secret/#using-secrets-as-environment-variables",
+    bad=sh("kubectl get deployment/celery-worker -n shop\npsql -c \"ALTER USER app PASSWORD '$NEW'\"\nkubectl create secret generic db --from-file=password -n shop --dry-run=client -o yaml | kubectl apply -f -\n"
+           "kubectl rollout restart deployment/backend -n shop"),
+    good=sh("kubectl get deployment/celery-worker -n shop\npsql -c \"ALTER USER app PASSWORD '$NEW'\"\nkubectl create secret generic db --from-file=password -n shop --dry-run=client -o yaml | kubectl apply -f -\n"
+            "kubectl rollout restart deployment/backend deployment/celery-worker -n shop"),
+)  # fmt: skip
+def rotation_forgets(context: Context) -> Iterator[Fault]:
+    """Blocks that change a database password and restart, leaving out a writer."""
+    from opsbook.manual.lint.facts.names import targets
+
+    known = context.names.writers()
+    for block in context.scripts:
+        if not re.search(r"ALTER (?:USER|ROLE).*PASSWORD", block.text, re.I | re.S):
+            continue
+        restarts = [s for s in block.steps if s.call and s.call.verb in ("rollout restart", "restart")]
+        restarted = {t.name for s in restarts if s.call for t in targets(s.call)}
+        left = sorted(name for name in known - restarted if not _variant(name, restarted))
+        if restarts and restarted and left:
+            yield Fault(restarts[-1].place, f"restarts {', '.join(sorted(restarted))}, but {', '.join(left)} keep{'s' if len(left) == 1 else ''} the old password", Fix("restart every user of the password"))
+
+
+@rule(
+    "OB536", "downtime-called-rolling", FaultClass.UNSAFE, Severity.WARNING,
+    summary="A “rolling” or “zero-downtime” update that stops the only container",
+    reason="docker compose up recreates the container: the old one stops before the new one starts. With one container that is downtime, and nothing goes back when the new one fails its health check.",
+    source="https://docs.docker.com/reference/cli/docker/compose/up/",
+    bad=sh("# Rolling update\ndocker compose -f docker-compose.prod.yml up -d --no-deps api"),
+    good=sh("# Update, with a short interruption\ndocker compose -f docker-compose.prod.yml up -d --no-deps api"),
+)  # fmt: skip
+def downtime_called_rolling(context: Context) -> Iterator[Fault]:
+    """compose up of a service under a comment or heading that says rolling or zero downtime."""
+    for step in context.calls("docker compose", "up", "restart"):
+        call = step.call
+        assert call is not None
+        said = f"{step.command.comment} {' '.join(step.block.section_path[-1:])}"
+        if re.search(r"rolling|zero[- ]?downtime|no downtime|without downtime|无停机|무중단", said, re.I) and not call.has("--scale") and (call.words or call.verb == "up"):
+            if not re.search(r"docker rollout|--scale|blue|green|canary", step.block.text):
+                yield Fault(step.place, "recreates the only container: that is downtime, not a rolling update", subject=f"rolling-{step.block.number}")
+
+
+@rule(
+    "OB537", "state-shared-with-production", FaultClass.UNSAFE, Severity.WARNING,
+    summary="terraform apply for another environment on the same state",
+    reason="A variable changes the values, not the state. In the same folder and workspace Terraform turns production into the other environment instead of building a second one.",
+    source="https://developer.hashicorp.com/terraform/language/state/workspaces",
+    bad=sh('terraform apply -var="environment=dr-test"'),
+    good=sh('terraform workspace select dr-test\nterraform apply -var="environment=dr-test"'),
+)  # fmt: skip
+def state_shared(context: Context) -> Iterator[Fault]:
+    """apply with -var environment=… and no workspace, backend configuration, other folder or state."""
+    for step in context.calls("terraform", "apply"):
+        value = _other_environment(step)
+        if value:
+            yield Fault(step.place, f"uses the state of this folder: production is changed into {value}", Fix(f"terraform workspace select {value}, or a folder and backend of its own"))
+
+
+def _other_environment(step: Step) -> str:
+    call = step.call
+    assert call is not None
+    around = step.block.text
+    if re.search(r"workspace (?:select|new)|-backend-config|-chdir|TF_WORKSPACE|-state[= ]|terraform init.*backend|cd \S*(?:env|/)", around) or call.has("-chdir"):
+        return ""
+    for flag in call.flags:
+        found = re.match(r"(?:env|environment|stage)=([\w-]+)$", (flag.value or "").strip("\"'"))
+        if flag.name == "-var" and found and not re.match(r"prod", found[1]):
+            return found[1]
+    return ""
+
+
+@rule(
+    "OB538", "destroy-of-shared-state", FaultClass.DESTROYS, Severity.ERROR,
+    summary="terraform destroy of whatever the state holds",
+    reason="destroy takes down everything in the state that is selected. A variable does not choose a state: without a workspace or backend of its own the drill tears down production.",
+    source="https://developer.hashicorp.com/terraform/cli/commands/destroy",
+    bad=sh('terraform destroy -var="environment=dr-test"'),
+    good=sh('terraform workspace select dr-test\nterraform plan -destroy -out=destroy.plan\nterraform apply destroy.plan'),
+)  # fmt: skip
+def destroy_of_shared(context: Context) -> Iterator[Fault]:
+    """destroy without workspace, target or other folder; -auto-approve in production sections."""
+    for step in context.calls("terraform", "destroy"):
+        call = step.call
+        assert call is not None
+        if call.has("-target") or re.search(r"workspace select|TF_WORKSPACE|-backend-config|cd \S+|-chdir", step.block.text):
+            continue
+        yield Fault(step.place, "tears down whatever this folder's state holds: no workspace or backend is chosen", Fix("terraform workspace select NAME; look at plan -destroy first"))

@@ -104,7 +104,7 @@ def book(folder: Path, components: list[str], checks: list[str]) -> System:
 def bench_http(folder: Path) -> None:
     config = folder / "nginx.conf"
     config.write_text(
-        f"daemon off; pid {folder}/nginx.pid; error_log /dev/null; worker_processes 1;\n"
+        f"daemon off; pid {folder}/nginx.pid; error_log /dev/null; worker_processes 1; worker_rlimit_nofile 16384;\n"
         "events { worker_connections 2048; }\n"
         f"http {{ access_log off; server {{ listen 127.0.0.1:{NGINX}; location / {{ return 200 'ok'; }} }} }}\n"
     )

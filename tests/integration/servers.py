@@ -238,7 +238,8 @@ def postgres_server(postgres_pair: tuple[Postgres, Postgres]) -> Postgres:
 class RedisServer:
     """One Redis server."""
 
-    program = "redis-server"
+    program = os.environ.get("OPSBOOK_TEST_REDIS", "redis-server")
+    """The program that tests meet; Valkey's speaks the same."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port()

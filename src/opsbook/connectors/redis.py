@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SECONDS = 5.0
+"""A server that takes longer to greet or to answer is of no use to whom waits for it."""
+
 
 class RedisComponent(Component):
     """A Redis or Valkey server; its URL names one database of it."""
@@ -37,10 +40,28 @@ class RedisConnector(Connector):
     def client(self) -> Redis:
         """The client, connected at its first command."""
         if self._client is None:
-            from redis.asyncio import Redis
+            from redis.asyncio import BlockingConnectionPool, Redis
+            from redis.backoff import NoBackoff
+            from redis.retry import Retry
 
-            url = self.system.resolve(self.component.url)
-            self._client = Redis.from_url(url, decode_responses=True, socket_connect_timeout=5, client_name="opsbook")
+            try:
+                pool = BlockingConnectionPool.from_url(
+                    self.system.resolve(self.component.url),
+                    max_connections=1,
+                    timeout=SECONDS,
+                    decode_responses=True,
+                    encoding_errors="replace",
+                    socket_connect_timeout=SECONDS,
+                    socket_timeout=SECONDS,
+                    client_name="opsbook",
+                    retry=Retry(NoBackoff(), 1),  # a connection that broke between two sweeps is opened again
+                )
+            except ValueError as error:
+                raise Unreachable(
+                    f"{self.name}: {self.component.url} is no URL of a Redis server",
+                    "write redis://:password@host:port/database, rediss:// or unix://",
+                ) from error
+            self._client = Redis.from_pool(pool)
         return self._client
 
     async def ask(self, command: Callable[[Redis], Awaitable[T]]) -> T:

@@ -15,6 +15,8 @@ from opsbook.manual.wrappers import Inner, inner_program
 # Real scripts nest a handful deep; a deeper tree is an attack on the reader's stack.
 _DEEPEST = 60
 _NESTING = 6
+# A comment speaks of the commands right below it.
+_FARTHEST_COMMENT = 40
 
 _REDIRECTS = ("file_redirect", "heredoc_redirect", "herestring_redirect")
 _SEPARATORS = (";", "&", "\n", ";;")
@@ -444,7 +446,7 @@ def _commented(source: Source, command: Command, comments: Mapping[int, tuple[st
     behind = comments.get(command.end_line - source.first_line)
     trailing = behind[0] if behind and not behind[1] else ""
     above, seen_code, seen_blank = row - 1, False, False
-    while above >= 0 and not (above in comments and comments[above][1]):
+    while above >= max(0, row - _FARTHEST_COMMENT) and not (above in comments and comments[above][1]):
         blank = above < len(source.rows) and not source.rows[above].strip()
         if seen_code if blank else seen_blank:
             return replace(command, trailing_comment=trailing)

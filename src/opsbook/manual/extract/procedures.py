@@ -17,7 +17,7 @@ from opsbook.manual.vocabulary import says
 # Sections whose numbered lists are facts, not acts.
 _NO_STEPS = ("contents", "component", "escalation", "severity", "prerequisite", "metric", "contact")
 _ADVICE = re.compile(
-    r"principle|best practice|lesson|tips|glossary|philosophy|overview|objective|feature|purpose|definition|assumption|principio|grundsätz|buenas prácticas|boas práticas|принцип|最佳实践|原则|概述|概要|개요|background|faq|dashboard|layout|panel",
+    r"principle|best practice|lesson|tips|glossary|philosophy|overview|objective|feature|purpose|definition|assumption|principio|grundsätz|buenas prácticas|boas práticas|принцип|最佳实践|原则|概述|概要|개요|background|faq|important|notice|注意|提示|dashboard|layout|panel",
     re.I,
 )
 _STEP_HEADING = re.compile(r"\W*(?:step|phase|stage|schritt|paso|passo|etapa|fase|étape|шаг|этап)\s*\d+|\W*(?:步骤|阶段|第\s*\d+\s*步|手順\s*\d|단계\s*\d|ステップ)", re.I)
@@ -75,9 +75,12 @@ def _is_stage(section: Section, repeated: frozenset[str]) -> bool:
 
 def _of_parts(section: Section, repeated: frozenset[str], whole: _Draft, found: list[Procedure]) -> None:
     """Bold titles that name a subject are procedures of their own; the rest belongs to the section."""
-    for part in parts(section, plain=False):
-        own = part.lead is not None and not names_a_part(part.title, repeated) and _runs(part.blocks)
-        if own:
+    divided = parts(section, plain=False)
+    named = [part for part in divided if part.lead is not None and not names_a_part(part.title, repeated) and _runs(part.blocks)]
+    if len(named) == 1 and named[0].line - section.line <= 2:
+        named = []  # a lone bold line right below the heading only explains it
+    for part in divided:
+        if part in named:
             made = _made(_Draft(part.title, part.line, section.path, list(part.blocks)), False)
             if made is not None:
                 found.append(made)
@@ -153,6 +156,8 @@ def _is_numbered_list(draft: _Draft, steps: Sequence[Step], staged: bool) -> boo
     if any(says(draft.title, meaning) for meaning in _NO_STEPS) and not says(draft.title, "process"):
         return False
     if _ADVICE.search(draft.title) or _of_several(draft, items):
+        return False
+    if any(isinstance(block, Fence) and block.language == "promql" for block in within(tuple(draft.blocks))):
         return False
     linked = sum(bool(item.links) for item in items)
     return linked * 2 < len(items) and not says(draft.title, "contents")

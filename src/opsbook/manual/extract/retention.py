@@ -103,11 +103,12 @@ def _of_fence(fence: Fence, part: Part) -> Iterable[Retention]:
 
 def _of_sql(text: str, line: int) -> Iterable[Retention]:
     for statement in sql_lines(text, line):
-        if (match := _SQL_DELETE.search(statement.text)) is not None:
+        told = statement.text[:4000]
+        if (match := _SQL_DELETE.search(told)) is not None:
             length = duration(f"{match[2]} {match[3]}")
             if length is not None:
                 yield Retention(line=statement.line, what=match[1].strip('"'), keep=length.text)
-        elif (match := _SQL_POLICY.search(statement.text)) is not None and (length := duration(match[2])) is not None:
+        elif (match := _SQL_POLICY.search(told)) is not None and (length := duration(match[2])) is not None:
             yield Retention(line=statement.line, what=match[1], keep=length.text)
 
 

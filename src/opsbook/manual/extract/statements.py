@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from opsbook.manual.danger import sql_destructive, why_destructive
 from opsbook.manual.document import CodeSpan, Fence
@@ -34,7 +35,13 @@ class Block:
 
 def read_block(fence: Fence, variables: Mapping[str, str] | None = None) -> Block:
     """Read a fence of shell or SQL; any other language has no commands."""
-    known = dict(variables or {})
+    return _read(fence, tuple(sorted((variables or {}).items())))
+
+
+# Several kinds of facts are read from the same block.
+@lru_cache(maxsize=1024)
+def _read(fence: Fence, variables: tuple[tuple[str, str], ...]) -> Block:
+    known = dict(variables)
     if fence.language in ("bash", "console"):
         found = commands(fence.text, fence.line, fence.columns, variables=known, console=True if fence.language == "console" else None)
         return Block(fence, _shell_lines(found), _numbered(fence), tuple(found), variables_of(found, known))

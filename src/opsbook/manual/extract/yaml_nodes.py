@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -42,6 +43,7 @@ class Entry:
             yield from _inside(value)
 
 
+@lru_cache(maxsize=256)
 def read_yaml(text: str, first_line: int) -> list[object]:
     """The documents of a YAML text: Entry, list or text. Where the whole cannot be read, its readable start is tried."""
     if len(text) > _LONGEST:

@@ -132,7 +132,7 @@ def restore_without_safety(context: Context) -> Iterator[Fault]:
         saved, verified = _saved(context, restore), _verified(context, restore)
         if not saved:
             more = " and no check after it" if not verified else ""
-            yield Fault(restore.step.place, f"overwrites the data: no safety backup before it{more}", Fix("pg_dump -Fc into a file first"))
+            yield Fault(restore.step.place, f"overwrites the data: no safety backup before it{more}", Fix("pg_dump -Fc into a file first"), subject=f"unsaved-{restore.block.section_path}")
         elif not verified:
             yield Fault(restore.step.place, "nothing checks the restored data before traffic returns", Fix("count rows and look at the newest one"))
 
@@ -232,8 +232,8 @@ def downtime_called_rolling(context: Context) -> Iterator[Fault]:
         call = step.call
         assert call is not None
         said = f"{step.command.comment} {' '.join(step.block.section_path[-1:])}"
-        if re.search(r"rolling|zero[- ]?downtime|no downtime|without downtime|无停机|무중단", said, re.I) and not call.has("--scale") and (call.words or call.verb == "up"):
-            if not re.search(r"docker rollout|--scale|blue|green|canary", step.block.text):
+        if re.search(r"rolling (?:update|deploy|restart|upgrade|release)|zero[- ]?downtime|no downtime|without downtime|无停机|무중단", said, re.I) and not call.has("--scale") and (call.words or call.verb == "up"):
+            if not step.command.within and not re.search(r"docker rollout|--scale|blue|green|canary|\bfor \w+ in\b|-[12]\b", step.block.text):
                 yield Fault(step.place, "recreates the only container: that is downtime, not a rolling update", subject=f"rolling-{step.block.number}")
 
 

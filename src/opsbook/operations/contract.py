@@ -69,3 +69,10 @@ class Operation(Protocol):
     async def verify(self, key: str, change: Change, facts: Facts) -> Verdict:
         """Whether a change of this operation has happened, judged by facts. Called when its outcome is not known."""
         ...
+
+
+class Repeatable:
+    """What idempotent operations share: their outcome need not be known, because doing them again is always right."""
+
+    async def verify(self, key: str, change: Change, facts: Facts) -> Verdict:
+        return "unknown"

@@ -91,6 +91,17 @@ def problem(details: ErrorDetails, located: Located, file: str, shape: type[Base
     return Problem(file, place, dotted(path), message, hint)
 
 
+def without_echoes(problems: list[Problem]) -> list[Problem]:
+    """A misspelt key is also a missing one; it is told once."""
+    meant = {(p.key.rpartition(".")[0], p.hint) for p in problems if p.message.endswith("is not known here")}
+    return [
+        p
+        for p in problems
+        if not p.message.endswith("is missing")
+        or (p.key.rpartition(".")[0], f"did you mean {p.key.rpartition('.')[2]!r}?") not in meant
+    ]
+
+
 def split_hint(message: str) -> tuple[str, str]:
     """Our own sentences carry their next step after a semicolon."""
     said, _, hint = message.partition("; ")

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from opsbook.book import positions
 from opsbook.book.catalogue import Catalogue
-from opsbook.book.explain import data_path, problem
+from opsbook.book.explain import data_path, problem, without_echoes
 from opsbook.book.model import BookModel, book_model
 from opsbook.book.overrides import Overridden, merged, overrides
 from opsbook.book.positions import Located, Place, Problem, Unreadable, dotted, read_yaml
@@ -124,7 +124,7 @@ def validate(
         model = shape.model_validate(data)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        problems = [problem(one, located, file, shape, data) for one in details]
+        problems = without_echoes([problem(one, located, file, shape, data) for one in details])
         paths = [data_path(one["loc"], data) for one in details]
         return None, problems + _further(shape, dict(data), paths, located, file, catalogue)
     return model, [_of(found, located, file) for found in contradictions(model, catalogue)]

@@ -65,9 +65,9 @@ class Shift(Strict):
     @model_validator(mode="after")
     def _ordered(self) -> Shift:
         if (self.start.tzinfo is None) != (self.end.tzinfo is None):
-            raise ValueError("either both `start` and `end` have an offset, or neither")
+            raise ValueError("only one of `start` and `end` has an offset; write it at both, or at neither")
         if self.start >= self.end:
-            raise ValueError("`end` is not after `start`")
+            raise ValueError("`end` is not after `start`; were they exchanged?")
         return self
 
 
@@ -96,7 +96,9 @@ class BusinessHours(Strict):
     @model_validator(mode="after")
     def _ordered(self) -> BusinessHours:
         if self.start >= self.end:
-            raise ValueError(f"these hours end ({self.end:%H:%M}) before they start ({self.start:%H:%M})")
+            raise ValueError(
+                f"these hours end ({self.end:%H:%M}) before they start ({self.start:%H:%M}); exchange them"
+            )
         return self
 
 
@@ -162,7 +164,7 @@ class Silence(Strict):
     @model_validator(mode="after")
     def _what(self) -> Silence:
         if not (self.checks or self.components):
-            raise ValueError("a silence names `checks` or `components`; it never covers everything")
+            raise ValueError("a silence never covers everything; name `checks` or `components`")
         return self
 
 

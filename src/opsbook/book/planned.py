@@ -32,7 +32,7 @@ class Window(Strict):
     @model_validator(mode="after")
     def _when(self) -> Window:
         if (self.rrule is None) == (self.at is None):
-            raise ValueError("a window has either `rrule` or `at`")
+            raise ValueError("a window begins by `rrule` or `at`; write one of them")
         return self
 
 
@@ -49,9 +49,9 @@ class Freeze(Strict):
     @model_validator(mode="after")
     def _ordered(self) -> Freeze:
         if (self.start.tzinfo is None) != (self.end.tzinfo is None):
-            raise ValueError("either both `start` and `end` have an offset, or neither")
+            raise ValueError("only one of `start` and `end` has an offset; write it at both, or at neither")
         if self.start >= self.end:
-            raise ValueError("`end` is not after `start`")
+            raise ValueError("`end` is not after `start`; were they exchanged?")
         return self
 
 

@@ -152,7 +152,7 @@ def _too_deep(text: str) -> bool:
     return deepest >= DEEPEST
 
 
-MOST_NODES = 1_000_000
+MOST_NODES = 250_000
 """Five thousand checks are some 60,000 nodes; more than this is an alias bomb."""
 
 

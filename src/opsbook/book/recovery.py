@@ -72,13 +72,13 @@ class Backup(Strict):
     @model_validator(mode="after")
     def _fits(self) -> Backup:
         if self.method == "tables" and not self.tables:
-            raise ValueError("a backup with the method `tables` names them in `tables`")
+            raise ValueError("a backup of tables names none; list them in `tables`")
         if self.method in ("files", "volume") and not self.paths:
-            raise ValueError(f"a backup with the method `{self.method}` names what it takes in `paths`")
+            raise ValueError(f"a backup of {self.method} names none; list them in `paths`")
         if self.continuous and self.schedule:
-            raise ValueError("a backup is either `continuous` or has a `schedule`")
+            raise ValueError("a continuous backup has no schedule; remove one of the two keys")
         if self.pgbackrest and self.method != "pgbackrest":
-            raise ValueError("`pgbackrest` belongs to the method pgbackrest")
+            raise ValueError("`pgbackrest` belongs to another method; write `method: pgbackrest`")
         return self
 
 
@@ -93,7 +93,7 @@ class Objective(Strict):
     @model_validator(mode="after")
     def _promises(self) -> Objective:
         if self.rto is None and self.rpo is None:
-            raise ValueError("an objective promises an `rto`, an `rpo`, or both")
+            raise ValueError("an objective promises nothing; write `rto`, `rpo`, or both")
         return self
 
 
@@ -138,9 +138,9 @@ class Retention(Strict):
     @model_validator(mode="after")
     def _what(self) -> Retention:
         if bool(self.table) == bool(self.path):
-            raise ValueError("retention has either `table` (with `column`) or `path`")
+            raise ValueError("retention is of a `table` or of a `path`; write one of them")
         if self.table and not self.column:
-            raise ValueError("retention of a table needs `column`, the time column that tells a row's age")
+            raise ValueError("retention of a table needs `column`; name the time column that tells a row's age")
         return self
 
 

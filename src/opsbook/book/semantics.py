@@ -16,7 +16,7 @@ from opsbook.book.model import BookModel
 from opsbook.book.names import SHOWN, Known, unknown_names
 from opsbook.book.positions import Path, dotted
 from opsbook.book.threshold import Threshold
-from opsbook.book.units import EXAMPLE, Dimension, parse_quantity
+from opsbook.book.units import EXAMPLE, Dimension, Quantity, parse_quantity
 from opsbook.book.words import nearest
 
 
@@ -139,7 +139,7 @@ def _thresholds(at: Path, check: Check, spec: ObservationSpec) -> Iterator[Contr
         threshold: Threshold | None = getattr(check, key)
         if threshold and (reason := threshold.misfit(spec.dimension)):
             fits = False
-            hint = f"{spec.name} yields a {spec.dimension}: write {_example(threshold, spec.dimension)}"
+            hint = f"write {_example(threshold, spec.dimension)}; see `opsbook observations {spec.name}`"
             yield Contradiction((*at, key), reason, hint)
     if check.warning and check.critical and fits and check.warning.contradicts(check.critical):
         message = f"critical ({check.critical}) is reached before warning ({check.warning}), which never shows"
@@ -149,6 +149,16 @@ def _thresholds(at: Path, check: Check, spec: ObservationSpec) -> Iterator[Contr
         yield Contradiction(at, "a check needs `warning` or `critical`", hint)
 
 
+USUAL_UNIT = {
+    Dimension.DURATION: "s",
+    Dimension.SIZE: "MB",
+    Dimension.RATIO: "%",
+    Dimension.RATE: "/s",
+    Dimension.THROUGHPUT: "MB/s",
+    Dimension.COUNT: "",
+}
+
+
 def _example(written: Threshold | None, dimension: Dimension) -> str:
     """A threshold that would fit, in the direction of the one that does not."""
     if dimension is Dimension.STATE:
@@ -156,6 +166,8 @@ def _example(written: Threshold | None, dimension: Dimension) -> str:
     if dimension is Dimension.TEXT:
         return '"!= word"'
     operator = written.operator if written and written.operator in ("<", "<=", ">", ">=") else ">"
+    if written and isinstance(written.limit, Quantity) and written.limit.dimension is Dimension.COUNT:
+        return f'"{operator} {written.limit.value:g}{USUAL_UNIT[dimension]}"'  # only its unit is missing
     return f'"{operator} {EXAMPLE[dimension].split(",")[0]}"'
 
 

@@ -32,10 +32,13 @@ MESSAGES = {
     "did not find expected alphabetic or numeric character": "a bare * or & needs a name after it",
     "found unexpected end of stream": "the text ends too early",
     "mapping values are not allowed in this context": "a ': ' that does not belong here",
-    "did not find expected key": "a key was expected here",
+    "did not find expected key": "this line does not fit the block that it stands in",
     "did not find expected <document start>": "this line is indented less than the first one",
 }
 """The parser's words → plainer ones, where its own mislead."""
+
+UNCLOSED = {"did not find expected ',' or '}'": "{}", "did not find expected ',' or ']'": "[]"}
+"""The parser's words → the bracket that is open and the one that is missing."""
 
 _STARTS = re.compile(r"[>|@`%]")
 
@@ -57,6 +60,8 @@ def explain(error: yaml.YAMLError, text: str) -> Complaint:
     # The parser notices an unclosed quote at the end of the text; where it was opened is what helps.
     ended = error.problem == "found unexpected end of stream" and error.context_mark
     mark = error.context_mark if ended else error.problem_mark or error.context_mark
+    if "scanning an alias" in (error.context or "") and error.context_mark is not None:
+        mark = error.context_mark
     if mark is None:
         return Complaint(1, 1, error.problem or "not YAML", "check indentation and quotes")
     number, column = mark.line + 1, mark.column + 1
@@ -71,6 +76,10 @@ def explain(error: yaml.YAMLError, text: str) -> Complaint:
     rest = line[column - 1 :]
     if "scanning a block scalar" in (error.context or "") or _STARTS.match(rest):
         return _bare_character(number, column, line, error)
+    if problem in UNCLOSED and error.context_mark is not None and error.context_mark.line < mark.line:
+        opened = error.context_mark
+        return Complaint(opened.line + 1, opened.column + 1, f"a {UNCLOSED[problem][0]} is opened here and not closed",
+                         f"close it with {UNCLOSED[problem][1]}")  # fmt: skip
     hint = HINTS.get(problem, "check the indentation and quotes here and in the line before")
     return Complaint(number, column, MESSAGES.get(problem, problem), hint)
 

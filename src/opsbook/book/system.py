@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -114,18 +115,24 @@ class System:
         return parse_env(text)
 
 
+_ENV_LINE = re.compile(
+    r"""\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_.]*)\s*=\s*
+    (?:'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\.)*)"|(?P<bare>.*?))\s*(?:(?<=\s)\#.*)?$""",
+    re.VERBOSE,
+)
+
+
 def parse_env(text: str) -> dict[str, str]:
-    """KEY=VALUE lines; `#` comments, `export`, and quotes around a value are understood."""
+    """KEY=VALUE lines; comments, `export`, and quotes around a value are understood."""
     values = {}
     for line in text.splitlines():
-        line = line.strip().removeprefix("export ")
-        key, equals, value = line.partition("=")
-        if not equals or line.startswith("#"):
+        found = None if line.lstrip().startswith("#") else _ENV_LINE.match(line)
+        if found is None:
             continue
-        value = value.strip()
-        if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
-            value = value[1:-1]
-        values[key.strip()] = value
+        if found["double"] is not None:
+            values[found["name"]] = re.sub(r"\\(.)", r"\1", found["double"])
+        else:
+            values[found["name"]] = found["single"] if found["single"] is not None else found["bare"]
     return values
 
 

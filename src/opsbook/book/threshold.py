@@ -49,11 +49,13 @@ class Threshold:
         if found := _RANGE.match(text):
             low, high = parse_quantity(_with_unit_of(found[3], found[2])), parse_quantity(found[3])
             if low.dimension is not high.dimension:
-                raise ValueError(f"{text!r}: both ends of a range need the same unit")
-            if low.value > high.value:
-                raise ValueError(f"{text!r}: the lower end is above the upper one")
+                raise ValueError(
+                    f"{text!r}: both ends of a range need the same unit; write one such as 'outside 10ms..20ms'"
+                )
             if low.dimension is Dimension.STATE:
                 raise ValueError(f'{text!r}: states have no range; write "is down"')
+            if low.value > high.value:
+                raise ValueError(f"{text!r}: the lower end is above the upper one; exchange them")
             return cls(text.strip(), found[1], low, high)
         found = _COMPARISON.match(text)
         if not found:

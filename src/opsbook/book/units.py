@@ -129,6 +129,7 @@ def _nearest_unit(unit: str) -> str:
     """What was probably meant: the same letters in another case, a size without its B, or a word that is near."""
     known = [*DURATION_UNITS, *SIZE_UNITS]
     same = [one for one in known if one.lower() in (unit.lower(), unit.lower() + "b")]
+    same.sort(key=lambda one: not one.startswith(unit))  # 512M means MB, not minutes
     close = same or difflib.get_close_matches(unit.lower(), known, n=1, cutoff=0.7)
     return f"did you mean {close[0]!r}?" if close else KNOWN_UNITS
 

@@ -19,13 +19,17 @@ def _quantity(dimension: Dimension, example: str) -> Any:
             raise ValueError(f"{value} has no unit; expected a {dimension} such as {example!r}")
         if not isinstance(value, str):
             raise ValueError(f"expected a {dimension} with its unit such as {example!r}")
-        quantity = parse_quantity(value)
+        try:
+            quantity = parse_quantity(value)
+        except ValueError as error:
+            said = str(error).partition(" such as ")[0]
+            raise ValueError(said if ";" in said else f"{said}; expected a {dimension} such as {example!r}") from None
         if quantity.dimension is Dimension.COUNT:
             raise ValueError(f"{value!r} has no unit; expected a {dimension} such as {example!r}")
         if quantity.dimension is not dimension:
             raise ValueError(f"{value!r} is a {quantity.dimension}; expected a {dimension} such as {example!r}")
         if quantity.value < 0:
-            raise ValueError(f"{value!r} is negative")
+            raise ValueError(f"{value!r} is negative; expected zero or more")
         return quantity.value
 
     return parse
@@ -109,7 +113,7 @@ def _cron(value: str) -> str:
     from croniter import croniter  # only books with schedules pay for it
 
     if len(value.split()) != 5 or not croniter.is_valid(value):
-        raise ValueError(f'{value!r} is not a cron line of five fields such as "0 3 * * *"')
+        raise ValueError(f'{value!r} is not a cron line of five fields; write one such as "0 3 * * *"')
     return value
 
 
@@ -127,9 +131,7 @@ def _rrule(value: str) -> str:
     try:
         rrulestr(value)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ValueError(
-            f'{value!r} is not a recurrence rule such as "FREQ=WEEKLY;BYDAY=SU;BYHOUR=2": {error}'
-        ) from error
+        raise ValueError(f"{value!r} is not a recurrence rule ({error}); write one such as FREQ=WEEKLY") from error
     return value
 
 
@@ -145,7 +147,7 @@ def _time_of_day(value: Any) -> time:
         return value
     found = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", value) if isinstance(value, str) else None
     if not found:
-        raise ValueError(f"{value!r} is not a time of day such as 09:00")
+        raise ValueError(f"{value!r} is not a time of day; write one such as 09:00")
     return time(int(found[1]), int(found[2]))
 
 

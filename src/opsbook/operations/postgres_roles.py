@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -66,7 +66,7 @@ def _text(name: str) -> str:
     return "'" + name.replace("'", "''") + "'"
 
 
-def _attributes(row: dict[str, object]) -> str:
+def _attributes(row: Mapping[str, object]) -> str:
     return f"{'LOGIN' if row['login'] else 'NOLOGIN'} CONNECTION LIMIT {row['connections']}"
 
 

@@ -92,12 +92,12 @@ class Explain(OperationParameters):
 )
 class _Explain(Repeatable):
     async def plan(self, parameters: Explain, facts: Facts) -> AsyncIterator[Change]:
-        yield Change(
-            "sql",
-            {"component": parameters.of, "statement": f"EXPLAIN (VERBOSE, SETTINGS, FORMAT TEXT) {parameters.statement}",
-             "parameters": {}, "write": False, "raw": True},
-            inverse="nothing to undo: nothing changes",
-        )  # fmt: skip
+        yield _read(parameters.of, f"EXPLAIN (VERBOSE, SETTINGS, FORMAT TEXT) {parameters.statement}")
+
+
+def _read(component: str, sql: str) -> Change:
+    effect = {"component": component, "statement": sql, "parameters": {}, "write": False}
+    return Change("sql", effect, inverse="nothing to undo: nothing changes")
 
 
 class Query(OperationParameters):
@@ -114,11 +114,4 @@ class Query(OperationParameters):
 )
 class _Query(Repeatable):
     async def plan(self, parameters: Query, facts: Facts) -> AsyncIterator[Change]:
-        effect = {
-            "component": parameters.of,
-            "statement": parameters.sql,
-            "parameters": {},
-            "write": False,
-            "raw": True,
-        }
-        yield Change("sql", effect, inverse="nothing to undo: nothing changes")
+        yield _read(parameters.of, parameters.sql)

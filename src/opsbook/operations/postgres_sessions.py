@@ -32,7 +32,8 @@ WHERE backend_type = 'client backend'
 """
 SEEN = """
 SELECT pid, usename AS user, application_name AS application, state, left(query, 200) AS query,
-       extract(epoch FROM clock_timestamp() - CASE state WHEN 'active' THEN query_start ELSE state_change END) AS seconds
+       extract(epoch FROM clock_timestamp()
+                          - CASE state WHEN 'active' THEN query_start ELSE state_change END) AS seconds
 """
 END = {
     "terminate": "SELECT pid, pg_terminate_backend(pid) AS ended ",

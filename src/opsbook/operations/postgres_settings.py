@@ -62,7 +62,7 @@ class _Setting(Repeatable):
 
 
 def _literal(value: str) -> str:
-    """A text as SQL literal: ALTER SYSTEM takes no bound values. Backslashes stay, as standard_conforming_strings has it."""
+    """A text as SQL literal, because ALTER SYSTEM takes no bound values (standard_conforming_strings is on)."""
     if "\0" in value:
         raise Refused("a setting cannot hold a NUL", "give the value without it")
     return "'" + value.replace("'", "''") + "'"

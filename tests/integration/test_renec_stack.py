@@ -1,0 +1,491 @@
+"""The example system starts, works, can be spoiled and mended, and survives what a real one must."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import ssl
+import stat
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import psycopg
+import pytest
+import redis
+from cryptography import x509
+
+from tests.integration.conftest import Renec
+from tests.integration.servers import until
+
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec"), pytest.mark.timeout(180)]
+
+
+def api(renec: Renec) -> httpx.Client:
+    """A client of the API through nginx that trusts the local authority alone."""
+    trust = ssl.create_default_context(cafile=renec.env["CA_FILE"])
+    return httpx.Client(base_url=renec.env["API_URL"], verify=trust, timeout=15)
+
+
+def rows(url: str, query: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url, connect_timeout=3, autocommit=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def metric(renec: Renec, line_start: str) -> float:
+    """The sum of the samples whose line starts so."""
+    text = httpx.get(f"{renec.env['API_DIRECT_URL']}/metrics", timeout=10).text
+    return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(line_start))
+
+
+def pid_of(renec: Renec, process: str) -> int:
+    return int(renec.supervisorctl("pid", process))
+
+
+def call(renec: Renec, task: str, *arguments: str) -> str:
+    """Queue a task by Celery's own command; returns its id."""
+    celery = ("celery", "-q", "-A", "src.scheduler.daily_probe", "call", f"src.scheduler.daily_probe.{task}")
+    return renec.must("exec", "--", *celery, *arguments).split()[-1]
+
+
+@pytest.fixture(scope="module")
+def harvested(renec: Renec) -> str:
+    """What the first full harvest said."""
+    return renec.must("harvest")
+
+
+@contextlib.contextmanager
+def requests_under_way(renec: Renec, path: str) -> Iterator[list[int]]:
+    """Requests through nginx one after the other, all the while; yields the list of their statuses."""
+    statuses: list[int] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        with api(renec) as client:
+            while not over.is_set():
+                try:
+                    statuses.append(client.get(path).status_code)
+                except httpx.HTTPError:
+                    statuses.append(0)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield statuses
+    finally:
+        over.set()
+        thread.join()
+
+
+# what is there
+
+
+def test_every_program_of_the_stack_runs_in_its_number(renec: Renec) -> None:
+    said = renec.must("status")
+    for line in ("postgres          running", "postgres-replica  running", "redis             running"):
+        assert line in said
+    assert "api               running  3 of 3" in said
+    assert "celery-worker     running  3 of 3" in said
+    assert "ui                running  2 of 2" in said
+
+
+def test_api_and_ui_answer_over_tls_of_the_local_authority(renec: Renec) -> None:
+    with api(renec) as client:
+        assert client.get("/ready").json() == {"status": "ok", "database": "ok", "cache": "ok"}
+        assert client.get("/version").json() == {"version": "1.0.0"}
+        assert client.get("/ui/health").status_code == 200
+        assert "RENEC Harvester" in client.get("/ui/").text
+    with pytest.raises(httpx.ConnectError, match="certificate"):
+        httpx.get(f"{renec.env['API_URL']}/health")
+
+
+def test_files_with_passwords_are_readable_by_their_owner_alone(renec: Renec) -> None:
+    secret = [*Path(renec.env["SECRETS_DIR"]).iterdir(), renec.run_dir / "env", renec.run_dir / "app.env"]
+    assert len(secret) > 8
+    assert {stat.S_IMODE(path.stat().st_mode) for path in secret} == {0o600}
+
+
+def test_no_password_is_in_an_argument_or_a_log(renec: Renec) -> None:
+    passwords = [path.read_text().strip() for path in Path(renec.env["SECRETS_DIR"]).iterdir()]
+    said = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
+    said += [path.read_text(errors="replace") for path in Path(renec.env["LOG_DIR"]).iterdir()]
+    assert not [password for password in passwords if any(password in text for text in said)]
+
+
+def test_the_replica_streams_over_its_slot_and_checksums_are_on(renec: Renec) -> None:
+    assert rows(renec.env["DATABASE_URL"], "SELECT slot_name, active FROM pg_replication_slots") == [
+        ("replica_1", True)
+    ]
+    assert rows(renec.env["REPLICA_URL"], "SELECT pg_is_in_recovery()") == [(True,)]
+    assert rows(renec.env["DATABASE_URL"], "SHOW data_checksums") == [("on",)]
+
+
+def test_the_monitoring_role_sees_statistics_and_changes_nothing(renec: Renec) -> None:
+    assert rows(renec.env["DATABASE_URL"], "SELECT count(*) > 0 FROM pg_stat_statements WHERE query <> ''") == [(True,)]
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        rows(renec.env["DATABASE_URL"], "DELETE FROM api_logs RETURNING id")
+
+
+def test_the_pool_shows_its_state_to_the_monitoring_role_alone_to_look_at(renec: Renec) -> None:
+    pools = rows(renec.env["PGBOUNCER_URL"], "SHOW POOLS")
+    assert ("renec_harvester", "api_user") in [pool[:2] for pool in pools]
+    with pytest.raises(psycopg.Error, match="admin access needed"):
+        rows(renec.env["PGBOUNCER_URL"], "PAUSE")
+
+
+def test_a_rotated_password_is_picked_up_without_a_restart(renec: Renec) -> None:
+    secret = Path(renec.env["SECRETS_DIR"]) / "api_user"
+    before = secret.read_text().strip()
+    pids = renec.supervisorctl("pid", "all")
+    try:
+        secret.write_text("another-password\n")
+        rows_changed(renec, "ALTER ROLE api_user PASSWORD 'another-password'")
+        rows_changed(renec, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'api_user'")
+        with api(renec) as client:
+            until(lambda: client.get("/ready").status_code == 200, 10, "the new password was not used")
+    finally:
+        secret.write_text(f"{before}\n")
+        rows_changed(renec, f"ALTER ROLE api_user PASSWORD '{before}'")
+    assert renec.supervisorctl("pid", "all") == pids
+
+
+def rows_changed(renec: Renec, statement: str) -> None:
+    with psycopg.connect(renec.env["DATABASE_SUPERUSER_URL"], autocommit=True) as connection:
+        connection.execute(statement)
+
+
+def test_prometheus_scrapes_the_api_and_its_rules_are_sound(renec: Renec) -> None:
+    if "PROMETHEUS_URL" not in renec.env:
+        pytest.skip("not installed: prometheus")
+
+    def up() -> bool:
+        answer = httpx.get(f"{renec.env['PROMETHEUS_URL']}/api/v1/query", params={"query": 'up{job="api"}'}).json()
+        return [r["value"][1] for r in answer["data"]["result"]] == ["1"]
+
+    until(up, 20, "Prometheus did not scrape the API")
+    groups = httpx.get(f"{renec.env['PROMETHEUS_URL']}/api/v1/rules").json()["data"]["groups"]
+    found = [rule for group in groups for rule in group["rules"]]
+    assert {"ApiErrorRateHigh", "SpiderStalled"} <= {rule["name"] for rule in found}
+    assert all(rule["health"] in ("ok", "unknown") for rule in found)
+
+
+# what it does
+
+
+def test_a_harvest_stores_the_whole_register_and_the_replica_has_it(renec: Renec, harvested: str) -> None:
+    assert harvested.startswith("completed: 246/246 records")
+    count = " UNION ALL ".join(f"SELECT count(*) FROM {t}" for t in ("ec_standards_v2", "certificadores_v2", "centros"))
+    assert rows(renec.env["DATABASE_URL"], count) == [(150, 36, 60)]
+    until(lambda: rows(renec.env["REPLICA_URL"], count) == [(150, 36, 60)], 10, "the replica did not follow")
+
+
+@pytest.mark.usefixtures("harvested")
+def test_a_second_look_asks_only_for_what_changed(renec: Renec) -> None:
+    assert "34 unchanged" in renec.must("harvest", "--mode", "probe")
+
+
+@pytest.mark.usefixtures("harvested")
+def test_the_statistics_tell_duration_speed_freshness_and_coverage(renec: Renec) -> None:
+    with api(renec) as client:
+        stats = client.get("/api/v1/stats/harvests").json()
+    full = next(run for run in stats["runs"] if run["mode"] == "full")
+    assert 5 < full["duration_seconds"] < 60
+    assert full["items_per_hour"] > 10_000
+    assert stats["coverage"] == 1.0
+    assert stats["freshness_seconds"] < 180
+    assert stats["running"] is None
+
+
+@pytest.mark.usefixtures("harvested")
+def test_reading_and_searching_is_cached_in_redis(renec: Renec) -> None:
+    with api(renec) as client:
+        record = client.get("/api/v1/standards/EC0007").json()
+        assert client.get("/api/v1/search", params={"q": "EC0007"}).json()["standards"]["items"][0] == record
+        assert client.get("/api/v1/standards/EC9999").status_code == 404
+    with redis.Redis.from_url(renec.env["REDIS_URL"]) as cache:
+        assert cache.exists("cache:standards/EC0007")
+
+
+def test_every_request_is_recorded_and_counted_by_its_status(renec: Renec) -> None:
+    before = metric(renec, 'http_requests_total{method="POST",route="/api/v1/harvests",status="403"}')
+    tokens = {"": 401, "Bearer wrong": 401, f"Bearer {renec.env['READER_TOKEN']}": 403}
+    with api(renec) as client:
+        for token, status in tokens.items():
+            assert client.post("/api/v1/harvests", headers={"Authorization": token}).status_code == status
+    assert metric(renec, 'http_requests_total{method="POST",route="/api/v1/harvests",status="403"}') == before + 1
+    query = "SELECT count(*) FROM api_logs WHERE status = 403 AND release = '1.0.0'"
+    until(lambda: rows(renec.env["DATABASE_URL"], query)[0][0] >= 1, 5, "the request was not recorded")
+
+
+@pytest.mark.usefixtures("harvested")
+def test_a_task_called_by_hand_runs_and_leaves_its_row(renec: Renec) -> None:
+    task = call(renec, "reharvest_items", "--args", '[["EC0001", "ECE002"]]')
+    query = f"SELECT state FROM task_runs WHERE task_id = '{task}'"
+    until(lambda: rows(renec.env["DATABASE_URL"], query) == [("SUCCESS",)], 30, "the task did not succeed")
+    assert rows(renec.env["DATABASE_URL"], "SELECT mode, items FROM harvest_runs ORDER BY id DESC LIMIT 1") == [
+        ("codes", 2)
+    ]
+
+
+def test_a_failed_task_is_counted_and_says_why(renec: Renec) -> None:
+    before = metric(renec, "celery_task_failures_total")
+    task = call(renec, "reharvest_items", "--args", '[["nonsense"]]')
+    query = f"SELECT state, error FROM task_runs WHERE task_id = '{task}'"
+    until(lambda: rows(renec.env["DATABASE_URL"], query)[0][0] == "FAILURE", 30, "the task did not fail")
+    assert "HarvestFailed" in rows(renec.env["DATABASE_URL"], query)[0][1]
+    until(lambda: metric(renec, "celery_task_failures_total") == before + 1, 5, "the failure was not counted")
+
+
+@pytest.mark.usefixtures("harvested")
+def test_an_export_holds_every_record_in_three_formats(renec: Renec) -> None:
+    output = Path(renec.env["ARTIFACTS_DIR"]) / "export.zip"
+    renec.must("exec", "--", "python", "-m", "src.cli", "export", "bundle", "--output", str(output))
+    with zipfile.ZipFile(output) as bundle:
+        assert json.loads(bundle.read("manifest.json"))["rows"]["ec_standards_v2"] == 150
+        assert len(json.loads(bundle.read("centros.json"))) == 60
+        assert {"centros.csv", "centros.xlsx"} <= set(bundle.namelist())
+
+
+def test_the_register_answers_304_to_a_known_page_and_429_to_a_burst(renec: Renec) -> None:
+    page = f"{renec.env['REGISTRY_URL']}/RENEC/estandares/EC0001"
+    with httpx.Client() as client:
+        etag = client.get(page).headers["ETag"]
+        assert client.get(page, headers={"If-None-Match": etag}).status_code == 304
+        burst = [client.get(page) for _ in range(400)]
+        refused = [answer for answer in burst if answer.status_code == 429]
+        assert refused
+        assert refused[0].headers["Retry-After"] == "2"
+        until(lambda: client.get(page).status_code == 200, 5, "the register did not forgive")
+
+
+def test_replicas_restart_one_by_one_without_a_lost_request(renec: Renec) -> None:
+    with requests_under_way(renec, "/api/v1/standards") as statuses:
+        for slot in ("api:api_00", "api:api_01", "api:api_02"):
+            until(lambda: len(statuses) > 5, 10)
+            renec.supervisorctl("restart", slot)
+        so_far = len(statuses)
+        until(lambda: len(statuses) > so_far + 5, 10)
+    assert set(statuses) == {200}
+
+
+# what can be spoiled
+
+
+def test_unknown_switches_are_refused_with_the_known_ones(renec: Renec) -> None:
+    done = renec.run("break", "nonsense")
+    assert done.returncode == 3
+    assert "slow-api" in done.stderr
+
+
+def test_slow_api_delays_every_request_until_mended(renec: Renec) -> None:
+    def seconds() -> float:
+        with api(renec) as client:
+            return client.get("/health").elapsed.total_seconds()
+
+    with renec.broken("slow-api"):
+        until(lambda: seconds() > 0.4, 5, "the API did not become slow")
+    until(lambda: seconds() < 0.2, 5, "the API stayed slow")
+
+
+def test_api_errors_fail_a_share_of_requests(renec: Renec) -> None:
+    with renec.broken("api-errors", share=1.0), api(renec) as client:
+        until(lambda: client.get("/api/v1/standards").status_code == 500, 5, "no request failed")
+        assert metric(renec, "api_errors_total") >= 1
+        assert client.get("/health").status_code == 200
+
+
+def test_stopped_worker_lets_the_queue_age(renec: Renec) -> None:
+    with renec.broken("stopped-worker"):
+        call(renec, "check_freshness")
+        until(lambda: metric(renec, "celery_oldest_waiting_task_age_seconds") > 1, 10, "no task waits")
+    until(lambda: metric(renec, "celery_queue_length") == 0, 15, "the queue was not worked off")
+
+
+def test_full_disk_stops_exports_and_harvests(renec: Renec) -> None:
+    output = Path(renec.env["ARTIFACTS_DIR"]) / "too-much.zip"
+    with renec.broken("full-disk"):
+        assert sum(p.stat().st_size for p in output.parent.rglob("*") if p.is_file()) >= 200 * 1024 * 1024
+        done = renec.run("exec", "--", "python", "-m", "src.cli", "export", "bundle", "--output", str(output))
+        assert done.returncode == 3
+        assert "remove old exports" in done.stderr
+        assert renec.run("harvest", "--mode", "probe").returncode == 3
+    assert not output.exists()
+
+
+def test_replication_stopped_makes_the_replica_fall_behind(renec: Renec) -> None:
+    behind = "SELECT pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) > 0"
+    with renec.broken("replication-stopped"):
+        with api(renec) as client:
+            client.get("/api/v1/standards")  # is recorded, so there is something to replay
+        until(lambda: rows(renec.env["REPLICA_URL"], behind) == [(True,)], 15, "the replica is not behind")
+    until(lambda: rows(renec.env["REPLICA_URL"], behind) == [(False,)], 15, "the replica did not catch up")
+
+
+def served_days(renec: Renec) -> float:
+    pem = ssl.get_server_certificate(("127.0.0.1", renec.base + 443))
+    left: timedelta = x509.load_pem_x509_certificate(pem.encode()).not_valid_after_utc - datetime.now(UTC)
+    return left.total_seconds() / 86400
+
+
+def test_certificate_expiring_is_served_and_replaced(renec: Renec) -> None:
+    with renec.broken("certificate-expiring"):
+        until(lambda: 4 < served_days(renec) <= 5, 5, "the old certificate is still served")
+    until(lambda: served_days(renec) > 80, 5, "the expiring certificate is still served")
+
+
+def test_stalled_spider_runs_and_scrapes_nothing(renec: Renec) -> None:
+    def stats() -> dict[str, Any]:
+        with api(renec) as client:
+            return dict(client.get("/api/v1/stats/harvests").json())
+
+    with renec.broken("stalled-spider"):
+        until(lambda: stats()["running"] is not None, 15, "no harvest runs")
+        assert stats()["running"]["items"] == 0
+        assert metric(renec, "renec_harvests_running") == 1
+    until(lambda: stats()["running"] is None, 60, "the harvest did not go on")
+
+
+def test_connections_exhausted_takes_nearly_all_of_them(renec: Renec) -> None:
+    share = (
+        "SELECT count(*) / current_setting('max_connections')::float FROM pg_stat_activity"
+        " WHERE backend_type = 'client backend'"
+    )
+    with renec.broken("connections-exhausted"):
+        assert rows(renec.env["DATABASE_SUPERUSER_URL"], share)[0][0] > 0.9
+    until(lambda: rows(renec.env["DATABASE_URL"], share)[0][0] < 0.5, 10, "the connections were not given back")
+
+
+def test_registry_markup_makes_a_harvest_fail_by_type(renec: Renec) -> None:
+    with renec.broken("registry-markup"):
+        done = renec.run("harvest", "--mode", "probe")
+    assert done.returncode == 1
+    assert "LayoutError" in done.stderr
+    last = "SELECT status, error_types FROM harvest_runs ORDER BY id DESC LIMIT 1"
+    assert rows(renec.env["DATABASE_URL"], last) == [("failed", {"LayoutError": 3})]
+
+
+def test_registry_throttles_is_honoured_and_the_harvest_completes(renec: Renec) -> None:
+    with renec.broken("registry-throttles"):
+        said = renec.must("harvest", "--mode", "probe")
+    assert said.startswith("completed: 30/30")
+    assert "told to wait" in said
+
+
+def test_database_down_is_seen_by_ready_and_not_by_health(renec: Renec) -> None:
+    with api(renec) as client:
+        with renec.broken("database-down"):
+            until(lambda: client.get("/ready").status_code == 503, 10, "the API did not notice")
+            assert client.get("/health").status_code == 200
+            assert client.get("/api/v1/stats/harvests").status_code == 503
+            assert metric(renec, 'renec_source_up{source="database"}') == 0
+        until(lambda: client.get("/ready").status_code == 200, 15, "the API did not recover")
+
+
+# what it survives
+
+
+@pytest.mark.parametrize("process", ["api:api_01", "redis", "nginx", "celery-worker:celery-worker_02", "pgbouncer"])
+def test_a_killed_process_comes_back(renec: Renec, process: str) -> None:
+    before = pid_of(renec, process)
+    os.kill(before, signal.SIGKILL)
+    until(lambda: pid_of(renec, process) not in (0, before), 15, f"{process} did not come back")
+    renec.must("up", "--quiet")
+    assert renec.must("status").count(" running") >= 10
+
+
+def test_up_after_a_killed_supervisord_ends_the_orphans_and_recovers(renec: Renec) -> None:
+    orphan = pid_of(renec, "api:api_00")
+    os.kill(int((renec.run_dir / "pids" / "supervisord.pid").read_text()), signal.SIGKILL)
+    until(lambda: renec.run("status").stdout.strip() == "down", 5)
+    assert psutil.pid_exists(orphan)
+    started = time.monotonic()
+    renec.must("up")
+    assert time.monotonic() - started < 30
+    assert orphan not in (pid_of(renec, f"api:api_0{n}") for n in range(3))
+    until(lambda: not alive(orphan), 5, "the orphan lives")
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_down_leaves_no_process_and_up_finds_the_data_again(renec: Renec) -> None:
+    count = "SELECT count(*) FROM spider_logs"
+    before = rows(renec.env["DATABASE_URL"], count)[0][0]
+    assert before >= 5000
+    renec.must("down")
+    root = str(renec.run_dir.resolve())
+    left = [p.info["cmdline"] for p in psutil.process_iter(["cmdline"]) if root in " ".join(p.info["cmdline"] or [])]
+    assert left == []
+    renec.must("up")
+    assert rows(renec.env["DATABASE_URL"], count)[0][0] >= before
+
+
+# releases
+
+
+def with_release(renec: Renec, version: str, check: Callable[[], None], *flags: str) -> None:
+    """Point `current` at a new release, restart one replica, check, and go back."""
+    renec.must("release", version, *flags)
+    current = Path(renec.env["CURRENT_RELEASE"])
+    before = current.readlink()
+    link_to(current, Path("releases") / version)
+    try:
+        renec.supervisorctl("restart", "api:api_00")
+        check()
+    finally:
+        link_to(current, before)
+        renec.supervisorctl("restart", "api:api_00")
+
+
+def link_to(current: Path, target: Path) -> None:
+    fresh = current.with_name(".fresh")
+    fresh.symlink_to(target)
+    fresh.replace(current)
+
+
+def versions_seen(renec: Renec) -> set[str]:
+    with api(renec) as client:
+        return {client.get("/version").json()["version"] for _ in range(40)}
+
+
+def test_a_restarted_replica_runs_the_new_release_beside_the_old(renec: Renec) -> None:
+    def both() -> None:
+        until(lambda: "1.1.0" in versions_seen(renec), 10, "the new release does not answer")
+        assert metric(renec, 'renec_release_info{version="1.1.0"}') == 1
+        assert metric(renec, 'renec_release_info{version="1.0.0"}') == 2
+
+    with_release(renec, "1.1.0", both)
+
+
+def test_a_release_that_crashes_never_runs(renec: Renec) -> None:
+    def fatal() -> None:
+        until(lambda: "FATAL" in renec.supervisorctl("status", "api:api_00"), 25, "supervisor goes on trying")
+        with api(renec) as client:
+            assert {client.get("/version").json()["version"] for _ in range(10)} == {"1.0.0"}
+
+    with_release(renec, "1.2.0", fatal, "--fault", "crash")
+
+
+def test_a_release_with_a_migration_goes_forth_and_back(renec: Renec) -> None:
+    renec.must("release", "1.3.0", "--migration")
+    folder = Path(renec.env["RELEASES_DIR"]) / "1.3.0"
+    column = "SELECT 1 FROM information_schema.columns WHERE column_name = 'requested_by'"
+    for target, expected in (("head", [(1,)]), ("0003", [])):
+        verb = "upgrade" if target == "head" else "downgrade"
+        renec.must("exec", "--", "python", "-m", "alembic", "-c", str(folder / "alembic.ini"), verb, target)
+        assert rows(renec.env["DATABASE_URL"], column) == expected
+
+
+def test_a_version_that_exists_is_not_overwritten(renec: Renec) -> None:
+    done = renec.run("release", "1.0.0")
+    assert done.returncode == 3
+    assert "exists" in done.stderr

@@ -54,32 +54,90 @@ _UNITS: dict[str, tuple[float, str]] = {
     "year": (31_536_000, r"y|yrs?|years?|a[ñn]os?|jahre?n?|ans?|années?|anni|年間?|년|год(?:а|ов)?|лет"),
 }
 _NUMBER_WORDS = {
-    "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "ten": 10, "twelve": 12, "fifteen": 15, "thirty": 30,
-    "a": 1, "an": 1, "un": 1, "una": 1, "uma": 1, "um": 1, "eine": 1, "einer": 1, "ein": 1, "dos": 2, "zwei": 2,
-}  # fmt: skip
+    "one": 1,
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "seven": 7,
+    "ten": 10,
+    "twelve": 12,
+    "fifteen": 15,
+    "thirty": 30,
+    "a": 1,
+    "an": 1,
+    "un": 1,
+    "una": 1,
+    "uma": 1,
+    "um": 1,
+    "eine": 1,
+    "einer": 1,
+    "ein": 1,
+    "dos": 2,
+    "zwei": 2,
+}
 _UNIT = "|".join(f"(?P<{name}>{words})" for name, (_, words) in _UNITS.items())
 _DURATION = re.compile(
-    rf"(?<![\w.,$:/-])(?:(?P<number>\d+(?:[.,]\d+)?)\s*\+?|(?P<word>{'|'.join(_NUMBER_WORDS)})\b)(?:\s*(?:-|–|to|a|bis|～|~|至|до)\s*(?P<upper>\d+(?:[.,]\d+)?))?"
-    rf"[\s-]{{0,2}}(?P<business>(?:business|working|calendar|full|consecutive)\s+)?(?:{_UNIT})(?![a-zA-Zà-ÿа-я/])(?!\.\w)",
+    rf"(?<![\w.,$:/-])(?:(?P<number>\d+(?:[.,]\d+)?)\s*\+?|(?P<word>{'|'.join(_NUMBER_WORDS)})\b)(?:\s*(?:-|–|"
+    rf"to|a|bis|～|~|至|до)\s*(?P<upper>\d+(?:[.,]\d+)?))?"
+    rf"[\s-]{{0,2}}(?P<business>(?:business|working|calendar|full|"
+    rf"consecutive)\s+)?(?:{_UNIT})(?![a-zA-Zà-ÿа-я/])(?!\.\w)",
     re.I,
 )
-_AT_ONCE = re.compile(r"\b(?:immediate(?:ly)?|at once|instant(?:ly)?|right away|inmediat[oa](?:mente)?|imediat[oa](?:mente)?|sofort(?:ige?)?|umgehend|imm[ée]diat(?:ement|e)?|немедленно|сразу)\b|立即|立刻|即時|즉시", re.I)
+_AT_ONCE = re.compile(
+    r"\b(?:immediate(?:ly)?|at once|instant(?:ly)?|right away|inmediat[oa](?:mente)?|imediat[oa](?:mente)?|"
+    r"sofort(?:ige?)?|umgehend|imm[ée]diat(?:ement|e)?|немедленно|сразу)\b|立即|立刻|即時|즉시",
+    re.I,
+)
 _LOOSE = re.compile(
-    r"\b(?:next (?:business |working )?day|same (?:business )?day|next (?:sprint|release|week)|end of (?:business )?day|best effort|within (?:the )?(?:business )?day|business hours|"
-    r"nächster (?:Arbeits|Werk)tag|(?:siguiente|próximo) día (?:hábil|laborable)|próximo dia útil|следующий рабочий день)\b|下一?个?工作日|翌営業日",
+    r"\b(?:next (?:business |working )?day|same (?:business )?day|next (?:sprint|release|week)|end of "
+    r"(?:business )?day|best effort|within (?:the )?(?:business )?day|business hours|"
+    r"nächster (?:Arbeits|Werk)tag|(?:siguiente|próximo) día (?:hábil|laborable)|próximo dia útil|следующий "
+    r"рабочий день)\b|下一?个?工作日|翌営業日",
     re.I,
 )
-_OPERATORS = {"<": "<", ">": ">", "≤": "<=", "≥": ">=", "<=": "<=", ">=": ">=", "=<": "<=", "=>": ">=", "==": "==", "＜": "<", "＞": ">"}
-_LESS = r"(?:less|fewer|lower) than|under|below|at most|up to|no more than|drops below|menos de|menor (?:que|de)|por debajo de|abaixo de|inferior a|unter|weniger als|kleiner als|moins de|менее|меньше|ниже|低于|小于|不超过|以下|未満|미만"
-_MORE = r"(?:more|greater|higher) than|over|above|at least|exceed(?:s|ing)?|exceeds|más de|mayor (?:que|de)|superior a|por encima de|mais de|maior que|acima de|über|mehr als|größer als|plus de|более|больше|выше|超过|大于|高于|以上|超过|초과"
-_AMOUNT = r"[$€£¥]?\d[\d,.]*(?:\s?(?:%|％|°C|[kKMGT]i?B(?:/s)?|[kKMGT](?![a-z])|ms\b|µs\b|us\b|rps\b|qps\b|req(?:uests)?/s(?:ec)?\b|/s(?:ec)?\b|/min(?:ute)?\b|/h(?:our)?\b|x\b))?"
+_OPERATORS = {
+    "<": "<",
+    ">": ">",
+    "≤": "<=",
+    "≥": ">=",
+    "<=": "<=",
+    ">=": ">=",
+    "=<": "<=",
+    "=>": ">=",
+    "==": "==",
+    "＜": "<",
+    "＞": ">",
+}
+_LESS = (
+    r"(?:less|fewer|lower) than|under|below|at most|up to|no more than|drops below|menos de|menor (?:que|"
+    r"de)|por debajo de|abaixo de|inferior a|unter|weniger als|kleiner als|moins de|менее|меньше|ниже|低于|"
+    r"小于|不超过|以下|未満|미만"
+)
+_MORE = (
+    r"(?:more|greater|higher) than|over|above|at least|exceed(?:s|ing)?|exceeds|más de|mayor (?:que|de)|"
+    r"superior a|por encima de|mais de|maior que|acima de|über|mehr als|größer als|plus de|более|больше|"
+    r"выше|超过|大于|高于|以上|超过|초과"
+)
+_AMOUNT = (
+    r"[$€£¥]?\d[\d,.]*(?:\s?(?:%|％|°C|[kKMGT]i?B(?:/s)?|[kKMGT](?![a-z])|ms\b|µs\b|us\b|rps\b|qps\b|"
+    r"req(?:uests)?/s(?:ec)?\b|/s(?:ec)?\b|/min(?:ute)?\b|/h(?:our)?\b|x\b))?"
+)
 _COMPARISON = re.compile(
-    rf"(?P<op><=|>=|=<|=>|==|<|>|≤|≥|＜|＞)\s*(?P<amount>{_AMOUNT})|\b(?:(?P<less>{_LESS})|(?P<more>{_MORE}))\s*:?\s*(?P<said>{_AMOUNT})"
+    rf"(?P<op><=|>=|=<|=>|==|<|>|≤|≥|＜|＞)\s*(?P<amount>{_AMOUNT})|\b(?:(?P<less>{_LESS})|"
+    rf"(?P<more>{_MORE}))\s*:?\s*(?P<said>{_AMOUNT})"
     rf"|(?:(?P<cless>低于|小于|不超过)|(?P<cmore>超过|大于|高于|达到))\s*(?P<cjk>{_AMOUNT})",
     re.I,
 )
 _CLOCK = r"(?:[01]?\d|2[0-4])[:.h][0-5]\d(?:\s*[ap]\.?m\.?)?|(?:1[0-2]|0?[1-9])\s*[ap]\.?m\b\.?"
-_TIMES = re.compile(rf"(?<![\d.:])(?P<from>{_CLOCK}|(?:1[0-2]|0?[1-9])(?=\s*(?:-|–|to)\s*\d{{1,2}}(?:[:.]\d\d)?\s*[ap]m))(?:\s*(?:Uhr)?\s*(?:-|–|—|to|until|till|a|bis|às|до|至|～|~)\s*(?P<to>{_CLOCK}))?(?:\s*(?:Uhr)?\s*\(?(?P<zone>UTC(?:[+-]\d+)?|GMT(?:[+-]\d+)?|[A-Z]{{2,4}}T|[A-Z][a-z]+/[A-Z]\w+)\b)?", re.I)
+_TIMES = re.compile(
+    rf"(?<![\d.:])(?P<from>{_CLOCK}|(?:1[0-2]|0?[1-9])(?=\s*(?:-|–|"
+    rf"to)\s*\d{{1,2}}(?:[:.]\d\d)?\s*[ap]m))(?:\s*(?:Uhr)?\s*(?:-|–|—|to|until|till|a|bis|às|до|至|～|"
+    rf"~)\s*(?P<to>{_CLOCK}))?(?:\s*(?:Uhr)?\s*\(?(?P<zone>UTC(?:[+-]\d+)?|GMT(?:[+-]\d+)?|[A-Z]{{2,4}}T|"
+    rf"[A-Z][a-z]+/[A-Z]\w+)\b)?",
+    re.I,
+)
 _DAYS = {
     "Monday": r"mon(?:day)?s?|lunes|segunda(?:-feira)?|montags?|lundi|понедельник\w*|周一|星期一|月曜日?|월요일",
     "Tuesday": r"tue(?:s(?:day)?)?s?|martes|terça(?:-feira)?|dienstags?|mardi|вторник\w*|周二|星期二|火曜日?|화요일",
@@ -91,13 +149,37 @@ _DAYS = {
 }
 _DAY = {name: re.compile(rf"(?<![a-zà-ÿ])(?:{words})(?![a-zà-ÿ])", re.I) for name, words in _DAYS.items()}
 _FREQUENCIES: tuple[tuple[str, str], ...] = (
-    ("continuous", r"continuous(?:ly)?|real[- ]?time|streaming|ongoing|wal[- ](?:archiv\w+|shipping|streaming)|continu[oa]|kontinuierlich|непрерывн\w*|持续|连续|实时"),
-    ("hourly", r"hourly|every hour|each hour|cada hora|stündlich|horári[oa]|toutes les heures|каждый час|ежечасн\w*|每小时|毎時|매시간"),
-    ("weekly", r"weekly|every week|each week|once a week|semanal(?:mente|es)?|wöchentlich\w*|hebdomadaire|еженедельн\w*|раз в неделю|每周|毎週|週次|매주|주간"),
-    ("monthly", r"monthly|every month|each month|mensual(?:mente|es)?|mensal(?:mente)?|monatlich\w*|mensuel\w*|ежемесячн\w*|раз в месяц|(?:of|in) (?:each|every|the) month|jeden monats|каждого месяца|de cada mes|每月|毎月|月次|매월|월간"),
-    ("quarterly", r"quarterly|every quarter|trimestral(?:mente|es)?|vierteljährlich\w*|quartalsweise|ежекварталь\w*|每季度|四半期|분기"),
+    (
+        "continuous",
+        r"continuous(?:ly)?|real[- ]?time|streaming|ongoing|wal[- ](?:archiv\w+|shipping|streaming)|"
+        r"continu[oa]|kontinuierlich|непрерывн\w*|持续|连续|实时",
+    ),
+    (
+        "hourly",
+        r"hourly|every hour|each hour|cada hora|stündlich|horári[oa]|toutes les heures|каждый час|ежечасн\w*|"
+        r"每小时|毎時|매시간",
+    ),
+    (
+        "weekly",
+        r"weekly|every week|each week|once a week|semanal(?:mente|es)?|wöchentlich\w*|hebdomadaire|"
+        r"еженедельн\w*|раз в неделю|每周|毎週|週次|매주|주간",
+    ),
+    (
+        "monthly",
+        r"monthly|every month|each month|mensual(?:mente|es)?|mensal(?:mente)?|monatlich\w*|mensuel\w*|"
+        r"ежемесячн\w*|раз в месяц|(?:of|in) (?:each|every|the) month|jeden monats|каждого месяца|de cada mes|"
+        r"每月|毎月|月次|매월|월간",
+    ),
+    (
+        "quarterly",
+        r"quarterly|every quarter|trimestral(?:mente|es)?|vierteljährlich\w*|quartalsweise|ежекварталь\w*|每季度|四半期|분기",
+    ),
     ("yearly", r"yearly|annual(?:ly)?|every year|anual(?:mente|es)?|jährlich\w*|ежегодн\w*|每年|年次|매년"),
-    ("daily", r"daily|nightly|every (?:day|night)|each (?:day|night)|once a day|diari[oa](?:mente|s)?|täglich\w*|quotidien\w*|ежедневн\w*|каждый день|每天|每日|毎日|日次|매일|일일|cada día|every 24 ?h\w*"),
+    (
+        "daily",
+        r"daily|nightly|every (?:day|night)|each (?:day|night)|once a day|diari[oa](?:mente|s)?|täglich\w*|"
+        r"quotidien\w*|ежедневн\w*|каждый день|每天|每日|毎日|日次|매일|일일|cada día|every 24 ?h\w*",
+    ),
 )
 _FREQUENCY = tuple((name, re.compile(rf"(?<![a-zà-ÿ])(?:{words})(?![a-zà-ÿ])", re.I)) for name, words in _FREQUENCIES)
 _EVERY = re.compile(r"\b(?:every|cada|alle|a cada|каждые)\s+|每", re.I)
@@ -153,7 +235,9 @@ def comparisons(text: str) -> list[Comparison]:
         unit = after or _unit_after(text, end)
         if unit and not after:
             end = text.index(unit, end) + len(unit)
-        found.append(Comparison(operator, _number(number[1]), unit, text[match.start() : end].strip(), match.start(), end))
+        found.append(
+            Comparison(operator, _number(number[1]), unit, text[match.start() : end].strip(), match.start(), end)
+        )
     return found
 
 
@@ -205,7 +289,9 @@ def frequency(text: str) -> str:
     if every:
         length = duration(text[every.end() - 0 :])
         if length is not None and length.start <= 2 and length.seconds:
-            return {3600.0: "hourly", 86_400.0: "daily", 604_800.0: "weekly"}.get(length.seconds, f"every {length.text}")
+            return {3600.0: "hourly", 86_400.0: "daily", 604_800.0: "weekly"}.get(
+                length.seconds, f"every {length.text}"
+            )
         if days(text[every.end() : every.end() + 14]):
             return "weekly"
     hits = [(match.start(), name) for name, pattern in _FREQUENCY if (match := pattern.search(text))]
@@ -214,7 +300,15 @@ def frequency(text: str) -> str:
 
 def cron_frequency(expression: str) -> str:
     """How often a cron expression fires: hourly, daily, weekly, monthly, `every 15min`, or the expression itself."""
-    named = {"@hourly": "hourly", "@daily": "daily", "@midnight": "daily", "@weekly": "weekly", "@monthly": "monthly", "@yearly": "yearly", "@annually": "yearly"}
+    named = {
+        "@hourly": "hourly",
+        "@daily": "daily",
+        "@midnight": "daily",
+        "@weekly": "weekly",
+        "@monthly": "monthly",
+        "@yearly": "yearly",
+        "@annually": "yearly",
+    }
     if expression in named:
         return named[expression]
     fields = expression.split()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markdown_it import MarkdownIt
 
@@ -41,9 +41,27 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 __all__ = [
-    "Block", "Cell", "CodeSpan", "Document", "Fence", "Heading", "Html", "Link", "ListItem", "Paragraph", "Prose",
-    "Quote", "Row", "Rule", "Section", "Table", "TextLine", "anchor_of", "read_document", "walk",
-]  # fmt: skip
+    "Block",
+    "Cell",
+    "CodeSpan",
+    "Document",
+    "Fence",
+    "Heading",
+    "Html",
+    "Link",
+    "ListItem",
+    "Paragraph",
+    "Prose",
+    "Quote",
+    "Row",
+    "Rule",
+    "Section",
+    "Table",
+    "TextLine",
+    "anchor_of",
+    "read_document",
+    "walk",
+]
 
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _TASK = re.compile(r"\[([ xX✓✔])\](?:\s+|$)")
@@ -150,7 +168,7 @@ class _Reader:
             found.append(TextLine(inline.plain(content), content, number, max(at, 0) + 1))
         return found
 
-    def _prose(self, token: Token, skip: int = 0) -> dict[str, object]:
+    def _prose(self, token: Token, skip: int = 0) -> dict[str, Any]:
         lines = self._text_lines(token)
         if skip and lines:
             first = lines[0]
@@ -176,7 +194,7 @@ class _Reader:
         first, last = self._span(token)
         prose |= {"line": first, "end_line": last}
         text = str(prose["text"])
-        return Heading(**prose, level=int(token.tag[1]), anchor=anchor_of(text, self.anchors))  # type: ignore[arg-type]
+        return Heading(**prose, level=int(token.tag[1]), anchor=anchor_of(text, self.anchors))
 
     def _list(self, token: Token, depth: int) -> list[Block]:
         ordered = token.type == "ordered_list_open"
@@ -195,7 +213,7 @@ class _Reader:
     def _item(self, token: Token, ordered: bool, depth: int, list_line: int) -> ListItem:
         first, last = self._span(token)
         number = int(token.info) if ordered and token.info.isdigit() else None
-        prose: dict[str, object] = {"text": "", "source": ""}
+        prose: dict[str, Any] = {"text": "", "source": ""}
         checked: bool | None = None
         if self.at + 1 < len(self.tokens) and self.tokens[self.at].type == "paragraph_open":
             content = self.tokens[self.at + 1]
@@ -206,9 +224,14 @@ class _Reader:
         children = tuple(self._blocks_until("list_item_close", depth))
         prose |= {"line": first, "column": self._column(first), "end_line": last}
         return ListItem(
-            **prose,  # type: ignore[arg-type]
-            ordered=ordered, number=number, depth=depth, checked=checked, list_line=list_line, children=children,
-        )  # fmt: skip
+            **prose,
+            ordered=ordered,
+            number=number,
+            depth=depth,
+            checked=checked,
+            list_line=list_line,
+            children=children,
+        )
 
     def _fence(self, token: Token, depth: int) -> Fence:
         opening, last = self._span(token)
@@ -225,10 +248,18 @@ class _Reader:
         columns = tuple(self._column_of(part, first + index) for index, part in enumerate(content))
         start = self._line(opening)
         return Fence(
-            line=first, column=columns[0], end_line=last, tag=tag, language=guess_language(tag, text), text=text,
-            opening_line=opening, indent=len(start) - len(start.lstrip()), columns=columns, closed=closed,
+            line=first,
+            column=columns[0],
+            end_line=last,
+            tag=tag,
+            language=guess_language(tag, text),
+            text=text,
+            opening_line=opening,
+            indent=len(start) - len(start.lstrip()),
+            columns=columns,
+            closed=closed,
             in_list=depth > 0,
-        )  # fmt: skip
+        )
 
     def _line(self, number: int) -> str:
         return self.lines[number - 1] if 0 < number <= len(self.lines) else ""
@@ -268,10 +299,14 @@ class _Reader:
                 at = max(at, found + len(content))
                 cells.append(
                     Cell(
-                        inline.plain(content), content, line, column,
-                        inline.code_spans(content, line, column), inline.links(content, line, column),
+                        inline.plain(content),
+                        content,
+                        line,
+                        column,
+                        inline.code_spans(content, line, column),
+                        inline.links(content, line, column),
                     )
-                )  # fmt: skip
+                )
         return Row(line, tuple(cells))
 
 

@@ -206,5 +206,12 @@ def _of_word(command: Command, word: Word, language: str, cut: int = 0) -> Embed
 
 def _of_heredoc(command: Command, heredoc: Heredoc, language: str) -> Embedded:
     return Embedded(
-        language, heredoc.text, heredoc.line, heredoc.column, command.program, heredoc.variables, ((0, heredoc.line, heredoc.column),), not heredoc.expands
-    )  # fmt: skip
+        language,
+        heredoc.text,
+        heredoc.line,
+        heredoc.column,
+        command.program,
+        heredoc.variables,
+        heredoc.segments or ((0, heredoc.line, heredoc.column),),
+        not heredoc.expands,
+    )

@@ -8,17 +8,32 @@ from collections.abc import Callable
 
 from opsbook.manual.tools import COMMANDS, REDIS_DIRECTIVES
 
-_TAGS = {
-    "sh": "bash", "shell": "bash", "bash": "bash", "zsh": "bash", "ksh": "bash", "fish": "bash", "shellscript": "bash", "cmdline": "bash",
-    "console": "console", "shell-session": "console", "shellsession": "console", "terminal": "console", "bash-session": "console", "sh-session": "console",
-    "sql": "sql", "postgresql": "sql", "postgres": "sql", "psql": "sql", "pgsql": "sql", "plpgsql": "sql", "mysql": "sql", "tsql": "sql", "sqlite": "sql",
-    "yaml": "yaml", "yml": "yaml", "json": "json", "jsonc": "json", "json5": "json", "python": "python", "py": "python", "python3": "python",
-    "promql": "promql", "prometheus": "promql", "dockerfile": "dockerfile", "docker": "dockerfile", "ini": "ini", "toml": "toml", "properties": "ini",
-    "nginx": "nginx", "nginxconf": "nginx", "hcl": "hcl", "terraform": "hcl", "tf": "hcl", "conf": "conf", "cron": "crontab", "crontab": "crontab", "env": "env", "dotenv": "env",
-    "text": "text", "txt": "text", "plain": "text", "plaintext": "text", "": "text", "none": "text", "http": "http",
-    "js": "javascript", "javascript": "javascript", "ts": "typescript", "typescript": "typescript", "ps1": "powershell", "pwsh": "powershell", "bat": "batch", "cmd": "batch", "batch": "batch",
-    "md": "markdown",
-}  # fmt: skip
+# The language of each tag that authors write.
+_SPELLINGS = {
+    "bash": "sh shell bash zsh ksh fish shellscript cmdline",
+    "console": "console shell-session shellsession terminal bash-session sh-session",
+    "sql": "sql postgresql postgres psql pgsql plpgsql mysql tsql sqlite",
+    "yaml": "yaml yml",
+    "json": "json jsonc json5",
+    "python": "python py python3",
+    "promql": "promql prometheus",
+    "dockerfile": "dockerfile docker",
+    "ini": "ini properties",
+    "toml": "toml",
+    "nginx": "nginx nginxconf",
+    "hcl": "hcl terraform tf",
+    "conf": "conf",
+    "crontab": "cron crontab",
+    "env": "env dotenv",
+    "text": "text txt plain plaintext none",
+    "http": "http",
+    "javascript": "js javascript",
+    "typescript": "ts typescript",
+    "powershell": "ps1 pwsh",
+    "batch": "bat cmd batch",
+    "markdown": "md",
+}
+_TAGS = {"": "text"} | {tag: language for language, tags in _SPELLINGS.items() for tag in tags.split()}
 
 # Tags that authors put on anything: the content may overrule them.
 _OVERRULED = frozenset(
@@ -26,29 +41,41 @@ _OVERRULED = frozenset(
 )
 
 _SQL = re.compile(
-    r"(?:select\b.+|insert\s+into|update\s+\S+\s+set|delete\s+from|create\s+(?:or\s+replace\s+)?(?:unique\s+|temp\w*\s+|materialized\s+)?"
-    r"(?:table|user|role|index|database|view|extension|schema|function|trigger|publication|subscription|policy|sequence|type)\b|"
-    r"alter\s+(?:system|table|user|role|database|index|default|schema|sequence|publication|subscription)\b|drop\s+(?:table|user|role|index|database|view|schema|extension|owned|publication|subscription)\b|"
-    r"grant\s+.+|revoke\s+.+|vacuum\b.*|analyze\b.*|reindex\s+.+|explain\s+.+|with\s+(?:recursive\s+)?\w+\s+as\b|begin\s*;|commit\s*;|rollback\s*;|"
-    r"show\s+\w+\s*;|set\s+\w[\w.]*\s*(?:=|to)|copy\s+\S+|truncate\s+(?:table\s+)?\w+|checkpoint\s*;|cluster\s+\w+|optimize\s+table|flush\s+\w+|kill\s+(?:query\s+)?\d+|reassign\s+owned|do\s+\$\$|refresh\s+materialized)",
+    r"(?:select\b.+|insert\s+into|update\s+\S+\s+set|delete\s+from|create\s+(?:or\s+replace\s+)?(?:unique\s+|"
+    r"temp\w*\s+|materialized\s+)?"
+    r"(?:table|user|role|index|database|view|extension|schema|function|trigger|publication|subscription|"
+    r"policy|sequence|type)\b|"
+    r"alter\s+(?:system|table|user|role|database|index|default|schema|sequence|publication|subscription)\b|"
+    r"drop\s+(?:table|user|role|index|database|view|schema|extension|owned|publication|subscription)\b|"
+    r"grant\s+.+|revoke\s+.+|vacuum\b.*|analyze\b.*|reindex\s+.+|explain\s+.+|"
+    r"with\s+(?:recursive\s+)?\w+\s+as\b|begin\s*;|commit\s*;|rollback\s*;|"
+    r"show\s+\w+\s*;|set\s+\w[\w.]*\s*(?:=|to)|copy\s+\S+|truncate\s+(?:table\s+)?\w+|checkpoint\s*;|"
+    r"cluster\s+\w+|optimize\s+table|flush\s+\w+|kill\s+(?:query\s+)?\d+|reassign\s+owned|do\s+\$\$|"
+    r"refresh\s+materialized)",
     re.I | re.S,
 )
 _PROMQL = re.compile(
-    r"\(*\s*(?:\d+\s*[-*/+]\s*\(*\s*)?(?:(?:rate|irate|increase|sum|avg|max|min|count|topk|bottomk|histogram_quantile|predict_linear|absent|delta|deriv|quantile|stddev|changes|resets|label_replace|"
-    r"\w+_over_time|time|clamp_\w+)\s*(?:by\s*\([^)]*\)\s*|without\s*\([^)]*\)\s*)?\(|[a-zA-Z_:][\w:]*\{[^}]*(?:=|!)~?\"|[a-z][\w:]*(?:_total|_bytes|_seconds|_count|_sum|_bucket|_ratio)\b|up\b\s*(?:$|==|\{))"
+    r"\(*\s*(?:\d+\s*[-*/+]\s*\(*\s*)?(?:(?:rate|irate|increase|sum|avg|max|min|count|topk|bottomk|"
+    r"histogram_quantile|predict_linear|absent|delta|deriv|quantile|stddev|changes|resets|label_replace|"
+    r"\w+_over_time|time|clamp_\w+)\s*(?:by\s*\([^)]*\)\s*|without\s*\([^)]*\)\s*)?\(|"
+    r"[a-zA-Z_:][\w:]*\{[^}]*(?:=|!)~?\"|[a-z][\w:]*(?:_total|_bytes|_seconds|_count|_sum|_bucket|_ratio)\b|"
+    r"up\b\s*(?:$|==|\{))"
 )
 _YAML_LINE = re.compile(r"\s*(?:-\s+.*|(?:-\s+)?(?:[\w./$\"'-]|\{\{)[^:#]{0,80}?:(?:\s.*|$)|[\]}],?|---|\.\.\.)$")
 _ASSIGNMENT = re.compile(r"(?:export\s+)?[A-Z][A-Z0-9_]*=(?!.*\$\()")
 _PROMPT = re.compile(r"\s*(?:[\w.-]+@[\w.-]+[:\s]?[^\s$#]*|\([\w-]+\)\s*|\[[^\]]+@[^\]]+\])?\s?[$❯%]\s+\S")
 _PYTHON = re.compile(
-    r"(?:import \w|from [\w.]+ import\b|def \w+\(|class \w+[(:]|async def |@\w+[\w.]*(?:\(|$)|print\(|[a-z_]\w*(?:\.\w+)* = \S|with \w+\(.*\) as |for \w+ in .+:$|if .+:$|[A-Z_]{3,} = )"
+    r"(?:import \w|from [\w.]+ import\b|def \w+\(|class \w+[(:]|async def |@\w+[\w.]*(?:\(|$)|print\(|"
+    r"[a-z_]\w*(?:\.\w+)* = \S|with \w+\(.*\) as |for \w+ in .+:$|if .+:$|[A-Z_]{3,} = )"
 )
 _BOX = re.compile(r"[┌┐└┘├┤│─╔╗╚╝║═▼▲▶◀→]|\+-{3,}\+")
 _NGINX = re.compile(
-    r"\s*(?:server|location\s.+|upstream\s+\S+|http|events)\s*\{|\s*(?:proxy_pass|listen|server_name|ssl_certificate\w*|proxy_set_header)\s+[^;]+;"
+    r"\s*(?:server|location\s.+|upstream\s+\S+|http|events)\s*\{|\s*(?:proxy_pass|listen|server_name|"
+    r"ssl_certificate\w*|proxy_set_header)\s+[^;]+;"
 )
 _CRON = re.compile(
-    r"\s*(?:@(?:daily|hourly|weekly|monthly|reboot|midnight)|(?:[\d*/,\-A-Za-z]+\s+){4}[\d*/,\-A-Za-z]+)\s+(?:\S+/\S+|\w+)"
+    r"\s*(?:@(?:daily|hourly|weekly|monthly|reboot|midnight)|"
+    r"(?:[\d*/,\-A-Za-z]+\s+){4}[\d*/,\-A-Za-z]+)\s+(?:\S+/\S+|\w+)"
 )
 _CRON_FIELDS = re.compile(r"(?:(?:\*|\d{1,2}|[A-Z]{3})(?:[-/,](?:\*|\d{1,2}|[A-Z]{3}))*\s+){5}")
 _HTTP = re.compile(r"(?:GET|POST|PUT|PATCH|DELETE|HEAD)\s+(?:/|https?://)\S*(?:\s+HTTP/[\d.]+)?\s*$")

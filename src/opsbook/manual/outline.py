@@ -11,7 +11,9 @@ from opsbook.manual.document import Block, Document, Fence, Heading, ListItem, P
 from opsbook.manual.inline import leading_strong
 from opsbook.manual.vocabulary import is_template
 
-_NUMBERED = re.compile(r"\s*(?:step\s+|schritt\s+|paso\s+|passo\s+|phase\s+|fase\s+|шаг\s+|步骤\s*|第)?(\d+)\s*(?:[.):：步]|[-–—]\s)", re.I)
+_NUMBERED = re.compile(
+    r"\s*(?:step\s+|schritt\s+|paso\s+|passo\s+|phase\s+|fase\s+|шаг\s+|步骤\s*|第)?(\d+)\s*(?:[.):：步]|[-–—]\s)", re.I
+)
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,10 @@ def repeated_titles(document: Document) -> frozenset[str]:
 
 # A bold line that tells to do something, or when, is a step; one that names a thing is a title.
 _INSTRUCTION = re.compile(
-    r"\W*(?:check|verify|run|test|confirm|tail|query|execute|wait|stop|start|install|build|view|show|get|list|use|enable|disable|add|remove|edit|set|open|connect|login|log in|copy|"
-    r"if|for|or|option|using|via|then|finally|first|next|alternative(?:ly)?|optional|otherwise|after|before|once|when|in case|expected|ensure|review|identify|gather|look|note|"
+    r"\W*(?:check|verify|run|test|confirm|tail|query|execute|wait|stop|start|install|build|view|show|get|list|"
+    r"use|enable|disable|add|remove|edit|set|open|connect|login|log in|copy|"
+    r"if|for|or|option|using|via|then|finally|first|next|alternative(?:ly)?|optional|otherwise|after|before|"
+    r"once|when|in case|expected|ensure|review|identify|gather|look|note|"
     r"si|para|cuando|ejecutar|verificar|comprobar|wenn|falls|prüfen|ausführen|если|проверить|se|quando|executar)\b",
     re.I,
 )
@@ -118,7 +122,9 @@ _INSTRUCTION = re.compile(
 
 def names_a_part(title: str, repeated: frozenset[str]) -> bool:
     """Whether a bold title only names a stage of the procedure around it."""
-    return is_template(title) or _key(title) in repeated or bool(_NUMBERED.match(title)) or bool(_INSTRUCTION.match(title))
+    return (
+        is_template(title) or _key(title) in repeated or bool(_NUMBERED.match(title)) or bool(_INSTRUCTION.match(title))
+    )
 
 
 def number_of(title: str) -> int | None:

@@ -10,12 +10,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from opsbook.manual.console import blank_console
 from opsbook.manual.shell_model import Assignment, Command, Embedded, Enclosure, Heredoc, Redirect, Word
+from opsbook.manual.shell_programs import read_program
 from opsbook.manual.shell_tree import parse
-from opsbook.manual.shell_walk import walk_program
 
 __all__ = [
-    "Assignment", "Command", "Embedded", "Enclosure", "Heredoc", "Redirect", "Word", "commands", "console_to_script", "syntax_error", "variables_of", "walk_commands",
-]  # fmt: skip
+    "Assignment",
+    "Command",
+    "Embedded",
+    "Enclosure",
+    "Heredoc",
+    "Redirect",
+    "Word",
+    "commands",
+    "console_to_script",
+    "syntax_error",
+    "variables_of",
+    "walk_commands",
+]
 
 
 def commands(
@@ -33,7 +44,7 @@ def commands(
     left out, it is seen from the text.
     """
     source = parse(blank_console(text, console), text, first_line, first_column)
-    return walk_program(source, variables or {})
+    return read_program(source, variables or {})
 
 
 def walk_commands(found: Iterable[Command]) -> Iterator[Command]:

@@ -68,6 +68,11 @@ class Heredoc:
     expands: bool
     variables: tuple[str, ...] = ()
     closed: bool = True
+    segments: tuple[tuple[int, int, int], ...] = ()
+
+    def at(self, offset: int) -> tuple[int, int]:
+        """Line and column in the file of a character of `text`."""
+        return place(self.text, self.segments or ((0, self.line, self.column),), offset)
 
 
 @dataclass(frozen=True)

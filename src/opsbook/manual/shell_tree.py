@@ -8,22 +8,28 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import tree_sitter_bash
-from tree_sitter import Language, Node, Parser
+from tree_sitter import Language, Node, Parser, Point
 
-__all__ = ["LONGEST", "PLACEHOLDER", "Node", "Source", "parse"]
+__all__ = ["LONGEST", "PLACEHOLDER", "Node", "Source", "parse", "point_of"]
 
 # A block is a few kilobytes; beyond this it is no program that a person wrote into a manual.
 LONGEST = 200_000
 
 # <pod-name>, <your bucket>: to bash a redirection, to a reader a gap to fill in.
 PLACEHOLDER = re.compile(
-    r"(?<![<\w$&)>])<(?![<=(])([A-Za-z\u0080-\uffff][\w.:/|@-]*(?: [A-Za-z][\w-]*){0,5})>(?!>)(?![&(])|(?<=[\w/=@:.\"'-])<([A-Za-z][\w.:-]*(?: [A-Za-z][\w-]*){0,5})>"
+    r"(?<![<\w$&)>])<(?![<=(])([A-Za-z\u0080-\uffff][\w.:/|@-]*(?: [A-Za-z][\w-]*){0,5})>(?!>)(?![&(])|"
+    r"(?<=[\w/=@:.\"'-])<([A-Za-z][\w.:-]*(?: [A-Za-z][\w-]*){0,5})>"
 )
 
 
 @cache
 def _parser() -> Parser:
     return Parser(Language(tree_sitter_bash.language()))
+
+
+def point_of(point: Point) -> tuple[int, int]:
+    """Row and byte column of a tree-sitter point, 0-based."""
+    return point[0], point[1]
 
 
 @dataclass
@@ -55,6 +61,15 @@ class Source:
             return self.origin(sum(map(len, lines)) + len(lines) + column)
         start = self.columns[row] if row < len(self.columns) else (self.columns[-1] if self.columns else 1)
         return self.first_line + row, start + column
+
+    def line_starts(self, text: str, row: int) -> list[tuple[int, tuple[int, int]]]:
+        """Offset and place of every line after the first of a text that begins in a row: blocks in lists are indented."""
+        found, at = [], text.find("\n")
+        while at >= 0:
+            row += 1
+            found.append((at + 1, self.place((row, 0))))
+            at = text.find("\n", at + 1)
+        return found
 
     def first_error(self) -> Node | None:
         """The first node the grammar could not read."""

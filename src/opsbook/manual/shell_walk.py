@@ -6,25 +6,30 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from opsbook.manual.embedded import with_embedded
 from opsbook.manual.shell_model import Assignment, Command, Enclosure, Heredoc, Redirect, Word
-from opsbook.manual.shell_tree import Node, Source, parse
+from opsbook.manual.shell_tree import Node, Source, point_of
 from opsbook.manual.shell_words import assignment_of, expansions, word_of
-from opsbook.manual.wrappers import Inner, inner_program
 
 # Real scripts nest a handful deep; a deeper tree is an attack on the reader's stack.
 _DEEPEST = 60
-_NESTING = 6
-# A comment speaks of the commands right below it.
-_FARTHEST_COMMENT = 40
 
 _REDIRECTS = ("file_redirect", "heredoc_redirect", "herestring_redirect")
 _SEPARATORS = (";", "&", "\n", ";;")
 _COMPOUND = {
-    "function_definition": "function", "if_statement": "if", "elif_clause": "if", "else_clause": "if", "while_statement": "loop",
-    "for_statement": "loop", "c_style_for_statement": "loop", "case_statement": "case", "case_item": "case",
-    "subshell": "subshell", "compound_statement": "group", "command_substitution": "substitution", "process_substitution": "substitution",
-}  # fmt: skip
+    "function_definition": "function",
+    "if_statement": "if",
+    "elif_clause": "if",
+    "else_clause": "if",
+    "while_statement": "loop",
+    "for_statement": "loop",
+    "c_style_for_statement": "loop",
+    "case_statement": "case",
+    "case_item": "case",
+    "subshell": "subshell",
+    "compound_statement": "group",
+    "command_substitution": "substitution",
+    "process_substitution": "substitution",
+}
 
 
 @dataclass(frozen=True)
@@ -44,21 +49,16 @@ class _Place:
 class _Walk:
     source: Source
     variables: dict[str, str]
-    depth: int
     found: list[Command] = field(default_factory=list)
     snapshots: list[dict[str, str]] = field(default_factory=list)
     pipelines: int = 0
 
 
-def walk_program(source: Source, variables: Mapping[str, str], depth: int = 0) -> list[Command]:
-    """All simple commands of a parsed block, with comments, inner programs and embedded languages."""
-    walk = _Walk(source, dict(variables), depth)
-    _sequence(walk, source.root.children, _Place(), 0)
-    comments = _comments(source)
-    done = []
-    for command, known in zip(walk.found, walk.snapshots, strict=True):
-        done.append(_finish(_commented(source, command, comments), known, depth))
-    return _fed(done)
+def walk(source: Source, variables: Mapping[str, str]) -> list[tuple[Command, dict[str, str]]]:
+    """The simple commands of a parsed block in order, each with the variables known where it stands."""
+    state = _Walk(source, dict(variables))
+    _sequence(state, source.root.children, _Place(), 0)
+    return list(zip(state.found, state.snapshots, strict=True))
 
 
 def _sequence(walk: _Walk, nodes: Iterable[Node], place: _Place, level: int) -> None:
@@ -105,7 +105,7 @@ def _statement(walk: _Walk, node: Node, place: _Place, level: int) -> None:
 
 
 def _compound(walk: _Walk, node: Node, place: _Place, level: int) -> None:
-    kind, line = _COMPOUND[node.type], walk.source.place(_point(node.start_point))[0]
+    kind, line = _COMPOUND[node.type], walk.source.place(point_of(node.start_point))[0]
     name_node = node.child_by_field_name("name")
     name = walk.source.raw(name_node) if kind == "function" and name_node else ""
     if node.type in ("for_statement",):
@@ -171,7 +171,7 @@ def _redirected(walk: _Walk, node: Node, place: _Place, level: int) -> None:
         if attaches and outer:
             at = outer[-1]
             command = walk.found[at]
-            end = max(command.end_line, walk.source.place(_point(child.end_point))[0])
+            end = max(command.end_line, walk.source.place(point_of(child.end_point))[0])
             if child.type == "file_redirect":
                 text = walk.source.slice(node.start_byte, child.end_byte)
                 command = replace(command, end_line=end, text=text if command.position == 0 else command.text)
@@ -207,14 +207,14 @@ def _in_substitution(command: Command, place: _Place) -> bool:
 
 def _redirect(walk: _Walk, node: Node) -> tuple[tuple[Redirect, ...], Heredoc | None, list[Node]]:
     source = walk.source
-    line, column = source.place(_point(node.start_point))
+    line, column = source.place(point_of(node.start_point))
     if node.type == "herestring_redirect":
         target = next((child for child in node.named_children if child.type != "file_descriptor"), None)
         if target is None:
             return (), None, []
         word = word_of(source, target, walk.variables)
         at = word.at(0)
-        return (), Heredoc(word.text, at[0], at[1], "", True, word.variables), []
+        return (), Heredoc(word.text, at[0], at[1], "", True, word.variables, True, word.segments), []
     if node.type == "heredoc_redirect":
         return _heredoc(walk, node)
     descriptor = next((child for child in node.children if child.type == "file_descriptor"), None)
@@ -246,7 +246,7 @@ def _heredoc(walk: _Walk, node: Node) -> tuple[tuple[Redirect, ...], Heredoc | N
             rest.append(child)
     delimiter = source.raw(start) if start is not None else ""
     if body is None:
-        line, column = source.place(_point(node.end_point))
+        line, column = source.place(point_of(node.end_point))
         return tuple(redirects), Heredoc("", line, column, delimiter.strip("'\"\\"), True, (), closed), rest
     # The grammar begins the body at its first character that is not blank; the file's own lines are what counts.
     row = body.start_point[0]
@@ -255,7 +255,9 @@ def _heredoc(walk: _Walk, node: Node) -> tuple[tuple[Redirect, ...], Heredoc | N
     line, column = source.place((row, 0))
     expands = not re.search(r"['\"\\]", delimiter)
     names = expansions(text) if expands else ()
-    return tuple(redirects), Heredoc(text, line, column, delimiter.strip("'\"\\"), expands, names, closed), rest
+    segments = ((0, line, column), *((start, *at) for start, at in source.line_starts(text, row)))
+    bare = delimiter.strip("'\"\\")
+    return tuple(redirects), Heredoc(text, line, column, bare, expands, names, closed, segments), rest
 
 
 def _command(walk: _Walk, node: Node, place: _Place, level: int) -> None:
@@ -350,7 +352,7 @@ def _substitutions(walk: _Walk, node: Node, place: _Place, level: int, only_if: 
     while stack:
         child = stack.pop()
         if child.type in ("command_substitution", "process_substitution"):
-            line = walk.source.place(_point(child.start_point))[0]
+            line = walk.source.place(point_of(child.start_point))[0]
             inside = _Place((*place.within, Enclosure("substitution", "", line)))
             if level < _DEEPEST:
                 _sequence(walk, child.children, inside, level + 1)
@@ -359,123 +361,48 @@ def _substitutions(walk: _Walk, node: Node, place: _Place, level: int, only_if: 
 
 
 def _emit(
-    walk: _Walk, node: Node, argv: tuple[Word, ...], assignments: tuple[Assignment, ...], redirects: tuple[Redirect, ...],
-    heredoc: Heredoc | None, place: _Place, start: Node | None = None,
-) -> None:  # fmt: skip
+    walk: _Walk,
+    node: Node,
+    argv: tuple[Word, ...],
+    assignments: tuple[Assignment, ...],
+    redirects: tuple[Redirect, ...],
+    heredoc: Heredoc | None,
+    place: _Place,
+    start: Node | None = None,
+) -> None:
     pipeline = place.pipeline
     if pipeline < 0:
         walk.pipelines += 1
         pipeline = walk.pipelines
-    line, column = walk.source.place(_point((start or node).start_point))
+    line, column = walk.source.place(point_of((start or node).start_point))
     text = walk.source.slice((start or node).start_byte, node.end_byte).rstrip()
     walk.found.append(
         Command(
-            argv=argv, line=line, column=column, end_line=walk.source.place(_point(node.end_point))[0], text=text,
-            assignments=assignments, redirects=redirects, heredoc=heredoc, pipeline=pipeline, position=place.position, length=place.length,
-            before=place.before, after=place.after, background=place.after == "&", negated=place.negated, within=place.within,
+            argv=argv,
+            line=line,
+            column=column,
+            end_line=walk.source.place(point_of(node.end_point))[0],
+            text=text,
+            assignments=assignments,
+            redirects=redirects,
+            heredoc=heredoc,
+            pipeline=pipeline,
+            position=place.position,
+            length=place.length,
+            before=place.before,
+            after=place.after,
+            background=place.after == "&",
+            negated=place.negated,
+            within=place.within,
         )
-    )  # fmt: skip
+    )
     walk.snapshots.append(dict(walk.variables))
 
 
 def _raw_word(source: Source, node: Node) -> Word:
     raw = source.raw(node)
-    line, column = source.place(_point(node.start_point))
-    end_line, end_column = source.place(_point(node.end_point))
+    line, column = source.place(point_of(node.start_point))
+    end_line, end_column = source.place(point_of(node.end_point))
     return Word(
         raw, raw, raw if "$" not in raw else None, line, column, end_line, end_column, variables=expansions(raw)
     )
-
-
-def _finish(command: Command, known: Mapping[str, str], depth: int) -> Command:
-    """Add the programs a command carries, and their languages."""
-    nested: tuple[Command, ...] = ()
-    inner = inner_program(command) if depth < _NESTING else None
-    if inner is not None:
-        nested = _nested(command, inner, known, depth)
-    return with_embedded(replace(command, nested=nested))
-
-
-def _nested(command: Command, inner: Inner, known: Mapping[str, str], depth: int) -> tuple[Command, ...]:
-    via, remote = (*command.via, inner.carrier), command.remote or inner.remote
-    if inner.words:
-        first, last = inner.words[0], inner.words[-1]
-        child = Command(
-            argv=inner.words, line=first.line, column=first.column, end_line=last.end_line, text=" ".join(word.raw for word in inner.words),
-            heredoc=command.heredoc, pipeline=command.pipeline, position=command.position, length=command.length, before=command.before,
-            after=command.after, within=command.within, comment=command.comment, comment_line=command.comment_line, via=via, remote=remote,
-        )  # fmt: skip
-        return (_finish(child, known, depth + 1),)
-    if inner.script is None:
-        return ()
-    text, origin, quoted = inner.script
-    source = parse(text, text, command.line, 1, origin)
-    found = walk_program(source, {} if quoted else known, depth + 1)
-    comment = {"comment": command.comment, "comment_line": command.comment_line} if command.comment else {}
-    return tuple(_carried(each, via, remote, comment) for each in found)
-
-
-def _carried(command: Command, via: tuple[str, ...], remote: bool, comment: Mapping[str, object]) -> Command:
-    inner = tuple(_carried(each, via, remote, {}) for each in command.nested)
-    extra = {} if command.comment else comment
-    return replace(command, via=(*via, *command.via), remote=remote or command.remote, nested=inner, **extra)  # type: ignore[arg-type]
-
-
-def _comments(source: Source) -> dict[int, tuple[str, bool]]:
-    """Row → text of its comment, and whether it stands alone there."""
-    found: dict[int, tuple[str, bool]] = {}
-    stack = [source.root]
-    while stack:
-        node = stack.pop()
-        if node.type == "comment":
-            row, column = node.start_point[0], node.start_point[1]
-            alone = row < len(source.rows) and not source.rows[row][:column].strip()
-            found[row] = (re.sub(r"^#+!?\s?", "", source.raw(node)).rstrip(), alone)
-        elif node.child_count:
-            stack.extend(node.children)
-    if 0 in found and source.raw(source.root).lstrip().startswith("#!"):
-        del found[0]
-    return found
-
-
-def _commented(source: Source, command: Command, comments: Mapping[int, tuple[str, bool]]) -> Command:
-    """Give a command the comment above it and the one behind it."""
-    row = command.line - source.first_line if source.origin is None else -1
-    if row < 0:
-        return command
-    behind = comments.get(command.end_line - source.first_line)
-    trailing = behind[0] if behind and not behind[1] else ""
-    above, seen_code, seen_blank = row - 1, False, False
-    while above >= max(0, row - _FARTHEST_COMMENT) and not (above in comments and comments[above][1]):
-        blank = above < len(source.rows) and not source.rows[above].strip()
-        if seen_code if blank else seen_blank:
-            return replace(command, trailing_comment=trailing)
-        seen_code, seen_blank = seen_code or not blank, seen_blank or blank
-        above -= 1
-    gathered: list[str] = []
-    bottom = above
-    while above >= 0 and above in comments and comments[above][1]:
-        gathered.insert(0, comments[above][0])
-        above -= 1
-    if not gathered:
-        return replace(command, trailing_comment=trailing)
-    return replace(
-        command, trailing_comment=trailing, comment="\n".join(gathered), comment_line=source.first_line + bottom
-    )
-
-
-def _fed(found: Sequence[Command]) -> list[Command]:
-    """What `echo … |` or `cat <<EOF |` feeds into a client belongs to that client's language."""
-    from opsbook.manual.embedded import fed_by
-
-    done = list(found)
-    for index in range(1, len(done)):
-        before, command = done[index - 1], done[index]
-        if command.position and before.pipeline == command.pipeline and before.position == command.position - 1:
-            done[index] = fed_by(command, before)
-    return done
-
-
-def _point(point: object) -> tuple[int, int]:
-    row, column = point  # type: ignore[misc]
-    return row, column

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from opsbook.manual.shell_model import Assignment, Word
-from opsbook.manual.shell_tree import PLACEHOLDER, Node, Source
+from opsbook.manual.shell_tree import PLACEHOLDER, Node, Source, point_of
 
 _ANSI = {
     "n": "\n",
@@ -44,6 +44,7 @@ class _Building:
     def add(self, piece: str, point: tuple[int, int], value: str | None = None) -> None:
         line, column = self.source.place(point)
         self.segments.append((self.length, line, column))
+        self.segments += [(self.length + start, *place_) for start, place_ in self.source.line_starts(piece, point[0])]
         self.text.append(piece)
         self.length += len(piece)
         if self.value is not None:
@@ -60,8 +61,8 @@ def word_of(source: Source, node: Node, variables: Mapping[str, str]) -> Word:
     _take(building, node, quoted=False)
     text = "".join(building.text)
     raw = source.raw(node)
-    line, column = source.place(_point(node.start_point))
-    end_line, end_column = source.place(_point(node.end_point))
+    line, column = source.place(point_of(node.start_point))
+    end_line, end_column = source.place(point_of(node.end_point))
     return Word(
         raw=raw,
         text=text,
@@ -101,23 +102,18 @@ def assignment_of(source: Source, node: Node, variables: Mapping[str, str], expo
     value = node.child_by_field_name("value")
     if name is None:
         return None
-    line, column = source.place(_point(node.start_point))
+    line, column = source.place(point_of(node.start_point))
     operator = next((child.type for child in node.children if child.type in ("=", "+=")), "=")
     if value is None:
-        end = source.place(_point(node.end_point))
+        end = source.place(point_of(node.end_point))
         word = Word("", "", "", end[0], end[1], end[0], end[1])
     else:
         word = word_of(source, value, variables)
     return Assignment(source.raw(name), word, line, column, exported, operator)
 
 
-def _point(point: object) -> tuple[int, int]:
-    row, column = point  # type: ignore[misc]
-    return row, column
-
-
 def _take(building: _Building, node: Node, quoted: bool) -> None:
-    source, kind, raw, at = building.source, node.type, building.source.raw(node), _point(node.start_point)
+    kind, raw, at = node.type, building.source.raw(node), point_of(node.start_point)
     if kind == "raw_string":
         building.add(raw[1:-1] if raw.endswith("'") and len(raw) > 1 else raw[1:], (at[0], at[1] + 1))
     elif kind == "ansi_c_string":
@@ -150,11 +146,11 @@ def _take_children(building: _Building, node: Node) -> None:
     source, end = building.source, node.start_byte
     for child in node.children:
         if child.start_byte > end:
-            building.add(source.slice(end, child.start_byte), _point(child.start_point))
+            building.add(source.slice(end, child.start_byte), point_of(child.start_point))
         _take(building, child, quoted=False)
         end = child.end_byte
     if not node.children:
-        _take_literal(building, source.raw(node), _point(node.start_point), False)
+        _take_literal(building, source.raw(node), point_of(node.start_point), False)
 
 
 def _take_variable(building: _Building, node: Node, name: str, at: tuple[int, int]) -> None:
@@ -169,17 +165,17 @@ def _take_variable(building: _Building, node: Node, name: str, at: tuple[int, in
 
 def _take_string(building: _Building, node: Node) -> None:
     """A double-quoted string; the grammar drops blanks at the start of lines, so the gaps are read from the file."""
-    source, end, row_at = building.source, node.start_byte, _point(node.start_point)
+    source, end, row_at = building.source, node.start_byte, point_of(node.start_point)
     for child in node.children:
         if child.start_byte > end:
             _take_literal(building, source.slice(end, child.start_byte), row_at, True)
         if child.type == '"' or child.type == '$"':
             pass
         elif child.type == "string_content":
-            _take_literal(building, source.raw(child), _point(child.start_point), True)
+            _take_literal(building, source.raw(child), point_of(child.start_point), True)
         else:
             _take(building, child, quoted=True)
-        end, row_at = child.end_byte, _point(child.end_point)
+        end, row_at = child.end_byte, point_of(child.end_point)
 
 
 def _take_literal(building: _Building, raw: str, at: tuple[int, int], quoted: bool) -> None:

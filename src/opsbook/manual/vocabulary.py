@@ -10,33 +10,102 @@ import re
 from functools import cache
 
 WORDS: dict[str, str] = {
-    "backup": "backup back-up snapshot dump copias respaldo sicherung datensicherung sauvegarde резервн бэкап 备份 備份 バックアップ 백업 cópia wal-archiv wal archiv pitr point-in-time",
-    "backup-section": "backup back-up respaldo copias sicherung datensicherung sauvegarde резервн бэкап 备份 備份 バックアップ 백업 cópias",
+    "backup": (
+        "backup back-up snapshot dump copias respaldo sicherung datensicherung sauvegarde резервн "
+        "бэкап 备份 備份 バックアップ 백업 cópia wal-archiv wal archiv pitr point-in-time"
+    ),
+    "backup-section": (
+        "backup back-up respaldo copias sicherung datensicherung sauvegarde резервн бэкап 备份 "
+        "備份 バックアップ 백업 cópias"
+    ),
     "restore": "restor recover restaur recuper wiederherstell rücksicherung восстанов 恢复 復旧 복구 リストア 复原",
-    "retention": "retention retain keep kept retención conserva retenção aufbewahr conservation хранен срок 保留 保存 보존 purge cleanup clean-up limpieza archiv",
-    "metric": "metric monitor kpi indicator threshold alert slo sla performance health golden signal métrica monitor umbral alerta indicador limiar schwell kennzahl überwach alarm метрик порог мониторинг показател оповещен 指标 监控 阈值 告警 监测 監視 アラート しきい値 메트릭 지표 임계 알림 모니터링",
+    "retention": (
+        "retention retain keep kept retención conserva retenção aufbewahr conservation хранен срок "
+        "保留 保存 보존 purge cleanup clean-up limpieza archiv"
+    ),
+    "metric": (
+        "metric monitor kpi indicator threshold alert slo sla performance health golden signal métrica "
+        "monitor umbral alerta indicador limiar schwell kennzahl überwach alarm метрик порог "
+        "мониторинг показател оповещен 指标 监控 阈值 告警 监测 監視 アラート しきい値 메트릭 지표 임계 알림 모니터링"
+    ),
     "alert": "alert alarm alerta warnung оповещен тревог 告警 报警 警报 アラート 알림 경고",
-    "critical": "critical crític kritisch критич 严重 紧急 緊急 重大 crítico page pager red emergency fatal severe 긴급 심각 危险 urgent",
+    "critical": (
+        "critical crític kritisch критич 严重 紧急 緊急 重大 crítico page pager red emergency fatal severe "
+        "긴급 심각 危险 urgent"
+    ),
     "warning": "warn advertencia aviso amber yellow warnung предупрежд 警告 注意 경고 주의 wichtig atención atenção degraded",
-    "normal": "normal target goal healthy expected baseline good green objetivo esperado ziel sollwert soll норма цель целев 正常 目标 目標 정상 목표 ideal optimal acceptable range meta slo",
-    "threshold": "threshold alert limit umbral límite limite limiar schwell grenzwert порог 阈值 閾値 임계 critical trigger condition",
-    "action": "action response remediat mitigat acción acciones respuesta ação resposta maßnahme aktion reaktion действие реакция 操作 措施 处理 动作 対応 조치 runbook",
-    "severity": "severity priority severidad prioridad gravedad severidade prioridade schweregrad priorität dringlich критичност приоритет серьезност 级别 等级 优先级 重要度 심각도 등급 incident classification incident level classification レベル 레벨",
-    "response": "response respond acknowledg respuesta resposta reaktionszeit antwortzeit реакци ответ 响应 応答 対応 응답 reacción ack initial sla reaktion",
-    "resolution": "resol fix restore solution resolución solución resolução lösung behebung решен устранен 解决 修复 解決 해결 mttr",
-    "escalation": "escalat escalam escalad escalon eskalat эскалац 升级 上报 エスカレーション 에스컬레이션 support tier support level on-call chain",
+    "normal": (
+        "normal target goal healthy expected baseline good green objetivo esperado ziel sollwert soll "
+        "норма цель целев 正常 目标 目標 정상 목표 ideal optimal acceptable range meta slo"
+    ),
+    "threshold": (
+        "threshold alert limit umbral límite limite limiar schwell grenzwert порог 阈值 閾値 임계 "
+        "critical trigger condition"
+    ),
+    "action": (
+        "action response remediat mitigat acción acciones respuesta ação resposta maßnahme aktion "
+        "reaktion действие реакция 操作 措施 处理 动作 対応 조치 runbook"
+    ),
+    "severity": (
+        "severity priority severidad prioridad gravedad severidade prioridade schweregrad priorität "
+        "dringlich критичност приоритет серьезност 级别 等级 优先级 重要度 심각도 등급 incident classification "
+        "incident level classification レベル 레벨"
+    ),
+    "response": (
+        "response respond acknowledg respuesta resposta reaktionszeit antwortzeit реакци ответ 响应 応答 "
+        "対応 응답 reacción ack initial sla reaktion"
+    ),
+    "resolution": (
+        "resol fix restore solution resolución solución resolução lösung behebung решен устранен "
+        "解决 修复 解決 해결 mttr"
+    ),
+    "escalation": (
+        "escalat escalam escalad escalon eskalat эскалац 升级 上报 エスカレーション 에스컬레이션 support tier "
+        "support level on-call chain"
+    ),
     "window": "maintenance downtime mantenimiento manutenção wartung технич обслуживан 维护 保守 メンテナンス 유지보수 점검",
-    "notice": "notice notif advance announce aviso notifica anteceden vorlauf ankündig benachrichtig уведомл 通知 提前 告知 공지 事前",
-    "contact": "contact phone call on-call escalation contacto contato teléfono telefone kontakt ansprech контакт связь 联系 联络 連絡 연락 support vendor",
-    "checklist": "checklist check list lista de verificación lista de verificação checkliste prüfliste чек-лист контрольный 检查清单 检查表 チェックリスト 체크리스트",
-    "component": "component service architecture componente servicio serviço arquitectura komponente dienst architektur компонент сервис архитектур 组件 服务 架构 構成 구성",
-    "contents": "table of contents contents tabla de contenidos índice sumário inhaltsverzeichnis содержание оглавление 目录 目次 목차 quick links toc related documentation references resources see also",
+    "notice": (
+        "notice notif advance announce aviso notifica anteceden vorlauf ankündig benachrichtig уведомл "
+        "通知 提前 告知 공지 事前"
+    ),
+    "contact": (
+        "contact phone call on-call escalation contacto contato teléfono telefone kontakt ansprech "
+        "контакт связь 联系 联络 連絡 연락 support vendor"
+    ),
+    "checklist": (
+        "checklist check list lista de verificación lista de verificação checkliste prüfliste "
+        "чек-лист контрольный 检查清单 检查表 チェックリスト 체크리스트"
+    ),
+    "component": (
+        "component service architecture componente servicio serviço arquitectura komponente dienst "
+        "architektur компонент сервис архитектур 组件 服务 架构 構成 구성"
+    ),
+    "contents": (
+        "table of contents contents tabla de contenidos índice sumário inhaltsverzeichnis содержание "
+        "оглавление 目录 目次 목차 quick links toc related documentation references resources see also"
+    ),
     "incident": "incident outage incidente störung vorfall инцидент 事件 故障 インシデント 장애 emergency",
-    "objective": "rto rpo recovery time objective recovery point objective tiempo de recuperación punto de recuperación wiederherstellungszeit wiederherstellungspunkt 恢复时间目标 恢复点目标 целевое время целевая точка",
-    "prerequisite": "prerequisite requirement before you requisito voraussetzung предварительн требован 前提 前置 先决 사전 prérequis pre-requisite",
-    "process": "procedure process plan runbook playbook steps workflow response recovery procedimiento proceso procedimento processo verfahren vorgehen ablauf порядок процедура шаги план 流程 步骤 步驟 操作 手順 절차",
-    "several": "procedures tasks operations issues playbooks runbooks scenarios problems common issues routines activities tareas procedimientos operaciones problemas escenarios tarefas procedimentos operações aufgaben verfahren probleme szenarien prozeduren задачи процедуры операции проблемы сценарии 任务 常见问题 场景 タスク 작업 checks maintenance",
-}  # fmt: skip
+    "objective": (
+        "rto rpo recovery time objective recovery point objective tiempo de recuperación punto de "
+        "recuperación wiederherstellungszeit wiederherstellungspunkt 恢复时间目标 恢复点目标 целевое время "
+        "целевая точка"
+    ),
+    "prerequisite": (
+        "prerequisite requirement before you requisito voraussetzung предварительн требован 前提 "
+        "前置 先决 사전 prérequis pre-requisite"
+    ),
+    "process": (
+        "procedure process plan runbook playbook steps workflow response recovery procedimiento "
+        "proceso procedimento processo verfahren vorgehen ablauf порядок процедура шаги план 流程 步骤 步驟 "
+        "操作 手順 절차"
+    ),
+    "several": (
+        "procedures tasks operations issues playbooks runbooks scenarios problems common issues "
+        "routines activities tareas procedimientos operaciones problemas escenarios tarefas "
+        "procedimentos operações aufgaben verfahren probleme szenarien prozeduren задачи процедуры "
+        "операции проблемы сценарии 任务 常见问题 场景 タスク 작업 checks maintenance"
+    ),
+}
 
 # Titles of the parts that every entry of a manual has: they name no procedure of their own.
 TEMPLATE = frozenset(
@@ -69,10 +138,30 @@ def _pattern(meaning: str) -> re.Pattern[str]:
 
 # Entries of more than one word, which the blank-separated tables above would cut apart.
 _PHRASES = (
-    "wal archiv", "support tier", "support level", "on-call chain", "table of contents", "tabla de contenidos",
-    "incident classification", "incident level", "recovery time objective", "recovery point objective", "tiempo de recuperación", "punto de recuperación", "целевое время",
-    "целевая точка", "lista de verificación", "lista de verificação", "check list", "before you", "see also", "quick links", "common issues", "golden signal", "related documentation",
-)  # fmt: skip
+    "wal archiv",
+    "support tier",
+    "support level",
+    "on-call chain",
+    "table of contents",
+    "tabla de contenidos",
+    "incident classification",
+    "incident level",
+    "recovery time objective",
+    "recovery point objective",
+    "tiempo de recuperación",
+    "punto de recuperación",
+    "целевое время",
+    "целевая точка",
+    "lista de verificación",
+    "lista de verificação",
+    "check list",
+    "before you",
+    "see also",
+    "quick links",
+    "common issues",
+    "golden signal",
+    "related documentation",
+)
 
 
 def _phrases(words: str) -> list[str]:
@@ -97,6 +186,9 @@ def is_template(title: str) -> bool:
     if len(words) > 1 and _SUBJECTS & set(words):
         return False
     joined = "_".join(words)
-    if joined in TEMPLATE or all(word in TEMPLATE or word in ("and", "&", "the", "y", "und", "e", "и", "of", "to", "if", "or", "manual") for word in words):
+    if joined in TEMPLATE or all(
+        word in TEMPLATE or word in ("and", "&", "the", "y", "und", "e", "и", "of", "to", "if", "or", "manual")
+        for word in words
+    ):
         return True
     return len(words) <= 2 and words[0] in TEMPLATE and words[-1] in TEMPLATE

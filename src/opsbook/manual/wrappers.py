@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from opsbook.manual.shell_model import Command, Heredoc, Word, place
+from opsbook.manual.shell_model import Command, Heredoc, Word
 
 Origin = Callable[[int], tuple[int, int]]
 
@@ -94,14 +94,17 @@ _SUBCOMMANDS: tuple[tuple[str, str, frozenset[str], int, bool], ...] = (
 
 _KUBECTL = frozenset({"kubectl", "oc", "k", "microk8s.kubectl", "kubecolor"})
 _KUBECTL_VALUED = _options(
-    "-n --namespace -c --container --context --kubeconfig --cluster -f --filename --user --as --image --target --profile -l --selector"
+    "-n --namespace -c --container --context --kubeconfig --cluster -f --filename --user --as --image "
+    "--target --profile -l --selector"
     " --request-timeout --pod-running-timeout -s --server --token --env --labels --overrides --port --restart"
 )
 _ENGINES = frozenset({"docker", "podman", "nerdctl"})
 _COMPOSERS = frozenset({"docker-compose", "podman-compose"})
 _ENGINE_VALUED = _options(
-    "-e --env -u --user -w --workdir --env-file --detach-keys -v --volume -p --publish --name --network --net --entrypoint -h --hostname"
-    " --mount -m --memory --cpus --restart -l --label --add-host --volumes-from --platform --ulimit --pid --ipc --link --log-driver"
+    "-e --env -u --user -w --workdir --env-file --detach-keys -v --volume -p --publish --name --network "
+    "--net --entrypoint -h --hostname"
+    " --mount -m --memory --cpus --restart -l --label --add-host --volumes-from --platform --ulimit --pid "
+    "--ipc --link --log-driver"
     " --cap-add --cap-drop --device --dns --gpus --shm-size --tmpfs --index -H --host --context -c"
 )
 _COMPOSE_VALUED = _options(
@@ -185,8 +188,7 @@ def _script(carrier: str, word: Word, remote: bool) -> Inner:
 
 
 def _script_of_heredoc(carrier: str, heredoc: Heredoc, remote: bool) -> Inner:
-    origin = partial(place, heredoc.text, ((0, heredoc.line, heredoc.column),))
-    return Inner(carrier, remote, script=(heredoc.text, origin, not heredoc.expands))
+    return Inner(carrier, remote, script=(heredoc.text, heredoc.at, not heredoc.expands))
 
 
 def _kubectl(program: str, words: tuple[Word, ...]) -> Inner | None:
@@ -274,6 +276,10 @@ def _command_option(program: str, words: tuple[Word, ...]) -> Inner | None:
             return Inner(
                 f"{program} ssh",
                 True,
-                script=(text[cut:], lambda offset, w=word, c=cut: w.at(offset + c), word.raw.find("'") > 0),
-            )  # type: ignore[misc]
+                script=(text[cut:], partial(_shifted, word, cut), "'" in word.raw),
+            )
     return None
+
+
+def _shifted(word: Word, cut: int, offset: int) -> tuple[int, int]:
+    return word.at(offset + cut)

@@ -11,7 +11,19 @@ from opsbook.manual.facts import Metric
 from opsbook.manual.vocabulary import says
 
 _LIMIT = re.compile(r"(?:[<>]=?|==|!=)\s*(?:bool\s+)?-?[\d.]+(?:e\d+)?\s*$")
-_CONDITION = ("threshold", "condition", "expression", "when", "limit", "trigger", "umbral", "schwelle", "порог", "阈值", "query")
+_CONDITION = (
+    "threshold",
+    "condition",
+    "expression",
+    "when",
+    "limit",
+    "trigger",
+    "umbral",
+    "schwelle",
+    "порог",
+    "阈值",
+    "query",
+)
 _NAME = ("name", "alert", "metric", "title", "id", "nombre", "名称")
 
 
@@ -43,9 +55,15 @@ def _prometheus(entry: Entry) -> Metric:
     value = limit[0].strip() if limit else ""
     slot = {"warning" if says(severity, "warning") else "critical": value} if value else {}
     return Metric(
-        line=entry.lines.get("alert", entry.line), metric=entry.text("alert"), expr=expr, for_=entry.text("for"), severity=severity,
-        action=notes.text("runbook_url", "runbook", "action") if notes else "", source="prometheus", **slot,
-    )  # fmt: skip
+        line=entry.lines.get("alert", entry.line),
+        metric=entry.text("alert"),
+        expr=expr,
+        for_=entry.text("for"),
+        severity=severity,
+        action=notes.text("runbook_url", "runbook", "action") if notes else "",
+        source="prometheus",
+        **slot,
+    )
 
 
 def _threshold(entry: Entry) -> Metric | None:
@@ -55,9 +73,14 @@ def _threshold(entry: Entry) -> Metric | None:
     severity = entry.text("severity", "level", "priority")
     slot = {"warning" if says(severity, "warning") else "critical": condition}
     return Metric(
-        line=entry.line, metric=entry.text(*_NAME), severity=severity, for_=entry.text("for", "duration", "window"),
-        action=entry.text("action", "response", "runbook", "acción", "notify"), source="yaml", **slot,
-    )  # fmt: skip
+        line=entry.line,
+        metric=entry.text(*_NAME),
+        severity=severity,
+        for_=entry.text("for", "duration", "window"),
+        action=entry.text("action", "response", "runbook", "acción", "notify"),
+        source="yaml",
+        **slot,
+    )
 
 
 def _ranges(entry: Entry, fence: Fence) -> Iterable[Metric]:
@@ -77,7 +100,9 @@ def _autoscaler(entry: Entry) -> Iterable[Metric]:
         for holder, key in ((target, "averageUtilization"), (resource, "targetAverageUtilization")):
             if resource and holder and holder.text(key):
                 line = holder.lines.get(key, holder.line)
-                yield Metric(line=line, metric=f"HPA {resource.text('name')}", target=holder.text(key) + "%", source="autoscaler")
+                yield Metric(
+                    line=line, metric=f"HPA {resource.text('name')}", target=holder.text(key) + "%", source="autoscaler"
+                )
     flat = next((inner for inner in entry.walk() if inner.text("targetCPUUtilizationPercentage")), None)
     if flat is not None:
         key = "targetCPUUtilizationPercentage"

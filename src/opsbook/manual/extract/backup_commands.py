@@ -15,14 +15,29 @@ from opsbook.manual.outline import Part, all_parts
 from opsbook.manual.shell import Command, walk_commands
 from opsbook.manual.vocabulary import says
 
-_DUMPERS = re.compile(r"(?:pg_dump|pg_dumpall|pg_basebackup|mysqldump|mariadb-dump|mongodump|mydumper|xtrabackup|mariabackup|etcdctl|velero|restic|borg|pgbackrest|barman|wal-g|redis-cli|influxd?|duplicity|kopia|tar|zip|rsync|aws)$")
+_DUMPERS = re.compile(
+    r"(?:pg_dump|pg_dumpall|pg_basebackup|mysqldump|mariadb-dump|mongodump|mydumper|xtrabackup|mariabackup|"
+    r"etcdctl|velero|restic|borg|pgbackrest|barman|wal-g|redis-cli|influxd?|duplicity|kopia|tar|zip|rsync|"
+    r"aws)$"
+)
 _WRITES = re.compile(
-    r"pg_dump|pg_basebackup|mysqldump|mariadb-dump|mongodump|mydumper|xtrabackup|mariabackup|redis-cli\b(?!.*(?i:config)).*(?i:\bbgsave\b|\bsave\b|--rdb)|snapshot save|velero (?:backup )?create|restic .*backup|borg create|pgbackrest .*backup|barman backup|"
+    r"pg_dump|pg_basebackup|mysqldump|mariadb-dump|mongodump|mydumper|xtrabackup|mariabackup|"
+    r"redis-cli\b(?!.*(?i:config)).*(?i:\bbgsave\b|\bsave\b|--rdb)|snapshot save|velero (?:backup )?create|"
+    r"restic .*backup|borg create|pgbackrest .*backup|barman backup|"
     r"wal-g (?:backup-push|wal-push)|create-db-snapshot|create-snapshot|influxd? backup|duplicity|kopia snapshot"
 )
-_SCRIPT = re.compile(r"(?:^|[/_.-])(?:db-?|pg-?)?(?:backup|snapshot|dump)(?![\w-]*(?:restore|verify|check|list|test|status|clean|monitor))[\w-]*\.(?:sh|py|rb)\b|\b(?:backup|db:backup|backup:run)\s*$", re.I)
+_SCRIPT = re.compile(
+    r"(?:^|[/_.-])(?:db-?|pg-?)?(?:backup|snapshot|dump)(?![\w-]*(?:restore|verify|check|list|test|status|"
+    r"clean|monitor))[\w-]*\.(?:sh|py|rb)\b|\b(?:backup|db:backup|backup:run)\s*$",
+    re.I,
+)
 # A copy taken before a change, or in an emergency, is a step of that procedure.
-_ONE_OFF = re.compile(r"emergency|safety|pre-|before|first|prior|manual|current|step \d|restor|recover|deploy|update|upgrade|migrat|rollback|incident|drill|test|verify|troubleshoot|sicherheits|antes|emergencia|actual(?:es)?\b|перед|текущ|之前|当前|步骤|現在|緊急|현재", re.I)
+_ONE_OFF = re.compile(
+    r"emergency|safety|pre-|before|first|prior|manual|current|step \d|restor|recover|deploy|update|upgrade|"
+    r"migrat|rollback|incident|drill|test|verify|troubleshoot|sicherheits|antes|emergencia|actual(?:es)?\b|"
+    r"перед|текущ|之前|当前|步骤|現在|緊急|현재",
+    re.I,
+)
 
 
 def backup_commands(document: Document, only: Sequence[Part] | None = None) -> list[Backup]:
@@ -54,8 +69,15 @@ def _takes(command: Command, titled: bool) -> bool:
         line = " ".join(each.words)
         if _DUMPERS.match(each.program) and _WRITES.search(line):
             return True
-        if _SCRIPT.search(each.program) or (each.program in ("bash", "sh", "python", "python3", "make", "npm") and _SCRIPT.search(line)):
-            return not re.search(r"(?:list|restore|verify|check|clean|monitor|test|delete)[\w-]*\.(?:sh|py|rb)|(?:list|restore|verify|check)[_-]backup", line, re.I)
+        if _SCRIPT.search(each.program) or (
+            each.program in ("bash", "sh", "python", "python3", "make", "npm") and _SCRIPT.search(line)
+        ):
+            return not re.search(
+                r"(?:list|restore|verify|check|clean|monitor|test|delete)[\w-]*\.(?:sh|py|rb)|(?:list|restore|"
+                r"verify|check)[_-]backup",
+                line,
+                re.I,
+            )
         archive = each.program in ("tar", "zip") and re.search(r"\s-?[a-zA-Z]*c[a-zA-Z]*\b|^zip", line)
         if titled and archive and re.search(r"backup|\$\{?\w*BACKUP", line, re.I):
             return True
@@ -69,12 +91,30 @@ def _is_one_off(command: Command) -> bool:
 def _made(command: Command, part: Part, parsed: Sequence[Command], fence: Fence) -> Backup:
     after = [each for each in walk_commands(parsed) if each.line >= command.line]
     target = next((word for each in after for word in each.words if re.match(r"(?:s3|gs|b2|az)://", word)), "")
-    own = {word.rsplit("/", 1)[-1] for each in command.walk() for word in (*each.words, *(r.target.text for r in each.redirects)) if "." in word}
-    near = next((word for each in after if own & {w.rsplit("/", 1)[-1] for w in each.words} for word in each.words if re.match(r"(?:s3|gs|b2|az)://", word)), target)
+    own = {
+        word.rsplit("/", 1)[-1]
+        for each in command.walk()
+        for word in (*each.words, *(r.target.text for r in each.redirects))
+        if "." in word
+    }
+    near = next(
+        (
+            word
+            for each in after
+            if own & {w.rsplit("/", 1)[-1] for w in each.words}
+            for word in each.words
+            if re.match(r"(?:s3|gs|b2|az)://", word)
+        ),
+        target,
+    )
     kept = keep_of(fence.text) if "keep" in fence.text or "retention" in fence.text.lower() else None
     aged = re.search(r"-mtime\s+\+(\d+)", fence.text)
     often = frequency(part.title) or frequency(command.comment) or (frequency(part.path[-1]) if part.path else "")
     return Backup(
-        line=command.line, what=command.comment.split("\n")[-1] or part.title, frequency=often or "not stated",
-        retention=f"{aged[1]}d" if aged else kept.text if kept else "", destination=near, how=command.text.split("\n")[0][:120],
-    )  # fmt: skip
+        line=command.line,
+        what=command.comment.split("\n")[-1] or part.title,
+        frequency=often or "not stated",
+        retention=f"{aged[1]}d" if aged else kept.text if kept else "",
+        destination=near,
+        how=command.text.split("\n")[0][:120],
+    )

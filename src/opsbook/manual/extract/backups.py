@@ -16,9 +16,17 @@ from opsbook.manual.vocabulary import says
 
 NOT_STATED = "not stated"
 _BUCKET = re.compile(r"(?:s3|gs|gcs|az|wasbs?|abfss?|b2|minio)://[^\s'\"`)|;]+")
-_STORE = re.compile(r"\bS3\b(?:\s+\w+)?|\bGlacier\b|\bGCS\b|\bAzure Blob\b|\bNAS\b|\bNFS\b|\boff-?site\b|\bBackblaze\b|\btape\b|/(?:var|mnt|opt|srv|data)?/?backups?\b[\w/.-]*", re.I)
+_STORE = re.compile(
+    r"\bS3\b(?:\s+\w+)?|\bGlacier\b|\bGCS\b|\bAzure Blob\b|\bNAS\b|\bNFS\b|\boff-?site\b|\bBackblaze\b|"
+    r"\btape\b|/(?:var|mnt|opt|srv|data)?/?backups?\b[\w/.-]*",
+    re.I,
+)
 _WAL = re.compile(r"\bWAL\b|binlog|binary log|transaction log|point-in-time|PITR|archive_command|oplog", re.I)
-_RESTORE = re.compile(r"restor|recover|restaur|recuper|wiederherstell|восстанов|恢复|復旧|복구|リストア|test|verif|check|drill|monitor|alert|fail|status|manual|ad-?hoc|before|prior|pre-", re.I)
+_RESTORE = re.compile(
+    r"restor|recover|restaur|recuper|wiederherstell|восстанов|恢复|復旧|복구|リストア|test|verif|check|drill|monitor|"
+    r"alert|fail|status|manual|ad-?hoc|before|prior|pre-",
+    re.I,
+)
 
 
 def backups(document: Document) -> list[Backup]:
@@ -62,15 +70,25 @@ def _of_titled_list(part: Part) -> Backup | None:
     values = _values(part)
     if len(values) < 2 or not ({"time", "frequency", "retention"} & set(values)):
         return None
-    often = frequency(values.get("frequency", "")) or frequency(part.title) or frequency(values.get("time", "")) or _by_day(values.get("time", ""))
+    often = (
+        frequency(values.get("frequency", ""))
+        or frequency(part.title)
+        or frequency(values.get("time", ""))
+        or _by_day(values.get("time", ""))
+    )
     clock = times(values.get("time", "") or values.get("frequency", ""))
     keep = duration(values.get("retention", ""))
     first = part.blocks[0].line
     line = part.line if part.lead is not None or first - part.line <= 3 else first
     return Backup(
-        line=line, what=values.get("what", part.title), frequency=often or NOT_STATED, time=clock.text if clock else "",
-        retention=keep.text if keep else "", destination=values.get("destination", ""), how=values.get("how", ""),
-    )  # fmt: skip
+        line=line,
+        what=values.get("what", part.title),
+        frequency=often or NOT_STATED,
+        time=clock.text if clock else "",
+        retention=keep.text if keep else "",
+        destination=values.get("destination", ""),
+        how=values.get("how", ""),
+    )
 
 
 def _values(part: Part) -> dict[str, str]:
@@ -98,11 +116,23 @@ def _of_frequency_list(part: Part) -> Backup | None:
 def _role(name: str) -> str:
     for role, pattern in (
         ("retention", r"retention|keep|kept|retenci|retenç|aufbewahr|хранен|保留|保存|保持|保管|보존|보관"),
-        ("frequency", r"frequen|schedule|interval|how often|häufigkeit|zeitplan|turnus|programaci|расписание|частота|频率|周期|頻度|スケジュール|주기|일정"),
+        (
+            "frequency",
+            r"frequen|schedule|interval|how often|häufigkeit|zeitplan|turnus|programaci|расписание|частота|频率|"
+            r"周期|頻度|スケジュール|주기|일정",
+        ),
         ("time", r"\btime\b|when|hora|uhrzeit|zeit|время|时间|時刻|시간|시각"),
-        ("destination", r"storage|location|destination|target|where|stored|ubicaci|destino|armazen|speicherort|ziel|ablage|место|хранилищ|位置|存储|保存先|저장|위치"),
+        (
+            "destination",
+            r"storage|location|destination|target|where|stored|ubicaci|destino|armazen|speicherort|ziel|"
+            r"ablage|место|хранилищ|位置|存储|保存先|저장|위치",
+        ),
         ("how", r"method|tool|script|how|método|methode|verfahren|werkzeug|метод|способ|方法|工具|方式|방법"),
-        ("what", r"^\W*(?:(?:backup\s+)?type|what|scope|contents?|includes?|data|component|item|source|tipo|alcance|conteúdo|art|umfang|inhalt|тип|содержимое|类型|内容|対象|種類|종류|대상)\W*$"),
+        (
+            "what",
+            r"^\W*(?:(?:backup\s+)?type|what|scope|contents?|includes?|data|component|item|source|tipo|"
+            r"alcance|conteúdo|art|umfang|inhalt|тип|содержимое|类型|内容|対象|種類|종류|대상)\W*$",
+        ),
     ):
         if re.search(pattern, name, re.I):
             return role
@@ -118,18 +148,32 @@ def _by_day(text: str) -> str:
 def _of_table(table: Table, part: Part) -> Iterable[Backup]:
     header = [cell.text for cell in table.header.cells]
     roles = {index: role for index, text in enumerate(header) if (role := _role(text))}
-    if not (_about(part) or any(says(text, "backup") for text in header)) or not {"frequency", "retention", "time"} & set(roles.values()):
+    if not (_about(part) or any(says(text, "backup") for text in header)) or not {
+        "frequency",
+        "retention",
+        "time",
+    } & set(roles.values()):
         return
     for row in table.rows:
         texts = {role: row.text(index) for index, role in reversed(roles.items())}
         told = texts.get("frequency", "") + " " + texts.get("time", "")
-        often = frequency(told) or cron_frequency(texts.get("frequency", "").strip("`")) or _by_day(told) or frequency(row.text(0))
+        often = (
+            frequency(told)
+            or cron_frequency(texts.get("frequency", "").strip("`"))
+            or _by_day(told)
+            or frequency(row.text(0))
+        )
         keep, clock = duration(texts.get("retention", "")), times(told)
         if often or keep:
             yield Backup(
-                line=row.line, what=row.text(0), frequency=often or NOT_STATED, time=clock.text if clock else "", retention=keep.text if keep else "",
-                destination=texts.get("destination", ""), how=texts.get("how", ""),
-            )  # fmt: skip
+                line=row.line,
+                what=row.text(0),
+                frequency=often or NOT_STATED,
+                time=clock.text if clock else "",
+                retention=keep.text if keep else "",
+                destination=texts.get("destination", ""),
+                how=texts.get("how", ""),
+            )
 
 
 def _of_prose(block: Prose, part: Part) -> Iterable[Backup]:
@@ -161,9 +205,21 @@ def _of_paragraph(block: Paragraph, pair: tuple[str, str] | None, part: Part) ->
         return
     if not block.strong or pair is None:
         often, clock = frequency(block.text), times(block.text)
-        if often and says(block.text, "backup") and len(block.text) < 300 and (clock or re.search(r"automat|cron|schedul|программ|自动|自動|자동", block.text, re.I)):
+        if (
+            often
+            and says(block.text, "backup")
+            and len(block.text) < 300
+            and (clock or re.search(r"automat|cron|schedul|программ|自动|自動|자동", block.text, re.I))
+        ):
             keep = keep_of(block.text)
-            yield Backup(line=block.line, what=part.title, frequency=often, time=clock.text if clock else "", retention=keep.text if keep else "", how=block.text)
+            yield Backup(
+                line=block.line,
+                what=part.title,
+                frequency=often,
+                time=clock.text if clock else "",
+                retention=keep.text if keep else "",
+                how=block.text,
+            )
         return
     values: dict[str, str] = {}
     for line in block.lines:
@@ -175,9 +231,13 @@ def _of_paragraph(block: Paragraph, pair: tuple[str, str] | None, part: Part) ->
     if often and len(block.lines) <= 8:
         keep, clock = duration(values.get("retention", "")), times(told)
         yield Backup(
-            line=block.line, what=part.title, frequency=often, time=clock.text if clock else "", retention=keep.text if keep else "",
+            line=block.line,
+            what=part.title,
+            frequency=often,
+            time=clock.text if clock else "",
+            retention=keep.text if keep else "",
             destination=values.get("destination", ""),
-        )  # fmt: skip
+        )
 
 
 def _split(block: ListItem, pair: tuple[str, str], text: str) -> Iterable[Backup]:
@@ -185,16 +245,28 @@ def _split(block: ListItem, pair: tuple[str, str], text: str) -> Iterable[Backup
     name, value = pair
     pieces = [piece.strip() for piece in re.split(r"[,;]\s+|\s+\+\s+|、", value) if piece.strip()]
     logs = [piece for piece in pieces if _WAL.search(piece)]
-    keep = keep_of(text) or next((d for piece in pieces if re.search(r"retention|retained|kept|保留", piece, re.I) and (d := duration(piece))), None)
+    keep = keep_of(text) or next(
+        (d for piece in pieces if re.search(r"retention|retained|kept|保留", piece, re.I) and (d := duration(piece))),
+        None,
+    )
     clock, bucket = times(value), _BUCKET.search(value) or _STORE.search(value)
     common = {"retention": keep.text if keep else "", "destination": bucket[0] if bucket else ""}
     rest = [piece for piece in pieces if piece not in logs] or ([] if logs else [value])
     if rest:
         told = ", ".join(rest)
         often = frequency(told) or frequency(name) or _by_day(told)
-        yield Backup(line=block.line, what=name, frequency=often or NOT_STATED, time=clock.text if clock else "", how=told, **common)
+        yield Backup(
+            line=block.line,
+            what=name,
+            frequency=often or NOT_STATED,
+            time=clock.text if clock else "",
+            how=told,
+            **common,
+        )
     for piece in logs:
-        yield Backup(line=block.line, what=f"{name} (log)", frequency=frequency(piece) or "continuous", how=piece, **common)
+        yield Backup(
+            line=block.line, what=f"{name} (log)", frequency=frequency(piece) or "continuous", how=piece, **common
+        )
 
 
 def _what(text: str) -> str:
@@ -205,7 +277,10 @@ def _what(text: str) -> str:
 def _first_command(item: ListItem) -> str:
     for block in within(item.children):
         if isinstance(block, Fence):
-            return next((line.strip() for line in block.text.split("\n") if line.strip() and not line.strip().startswith("#")), "")
+            return next(
+                (line.strip() for line in block.text.split("\n") if line.strip() and not line.strip().startswith("#")),
+                "",
+            )
     return ""
 
 
@@ -227,7 +302,10 @@ def _of_schedule(fence: Fence, part: Part) -> Iterable[Backup]:
         for entry in entries(fence.text, fence.line):
             if entry.text("kind") not in ("CronJob", "ScheduledBackup", "Schedule"):
                 continue
-            schedule = next(((inner.text("schedule"), inner.lines["schedule"]) for inner in entry.walk() if inner.text("schedule")), None)
+            schedule = next(
+                ((inner.text("schedule"), inner.lines["schedule"]) for inner in entry.walk() if inner.text("schedule")),
+                None,
+            )
             meta = entry.entry("metadata")
             name = meta.text("name") if meta else part.title
             if schedule and re.search(r"backup|dump|snapshot", fence.text, re.I):
@@ -235,15 +313,26 @@ def _of_schedule(fence: Fence, part: Part) -> Iterable[Backup]:
 
 
 def _runs_backup(command: str) -> bool:
-    return bool(re.search(r"backup|dump|snapshot|\bbak", command, re.I)) and not re.match(r"(?:/\S*/)?(?:find|rm|logrotate)\b|\S*(?:verify|check|restore|list|clean|monitor)", command)
+    return bool(re.search(r"backup|dump|snapshot|\bbak", command, re.I)) and not re.match(
+        r"(?:/\S*/)?(?:find|rm|logrotate)\b|\S*(?:verify|check|restore|list|clean|monitor)", command
+    )
 
 
 def _scheduled(line: int, part: Part, cron: str, text: str, name: str = "") -> Backup:
     fields = cron.split()
-    clock = f"{int(fields[1]):02}:{int(fields[0]):02}" if len(fields) == 5 and fields[0].isdigit() and fields[1].isdigit() else ""
+    clock = (
+        f"{int(fields[1]):02}:{int(fields[0]):02}"
+        if len(fields) == 5 and fields[0].isdigit() and fields[1].isdigit()
+        else ""
+    )
     bucket = _BUCKET.search(text)
     kept = re.search(r"-mtime\s+\+(\d+)", text)
     return Backup(
-        line=line, what=name or part.title, frequency=cron_frequency(cron) or NOT_STATED, time=clock, destination=bucket[0] if bucket else "",
-        retention=f"{kept[1]}d" if kept else "", how=text.split("\n")[0].strip()[:120] if not name else "",
-    )  # fmt: skip
+        line=line,
+        what=name or part.title,
+        frequency=cron_frequency(cron) or NOT_STATED,
+        time=clock,
+        destination=bucket[0] if bucket else "",
+        retention=f"{kept[1]}d" if kept else "",
+        how=text.split("\n")[0].strip()[:120] if not name else "",
+    )

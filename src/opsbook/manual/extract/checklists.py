@@ -34,7 +34,12 @@ def _of_section(section: Section) -> list[Checklist]:
 def _says_so(part: Part) -> bool:
     """A plain list is a checklist where its own title says so."""
     items = part.items()
-    return says(part.title, "checklist") and len(items) >= 3 and not part.fences() and not any(item.links for item in items)
+    return (
+        says(part.title, "checklist")
+        and len(items) >= 3
+        and not part.fences()
+        and not any(item.links for item in items)
+    )
 
 
 def _line(part: Part, first: ListItem) -> int:

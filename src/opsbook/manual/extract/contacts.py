@@ -11,14 +11,34 @@ from opsbook.manual.outline import Part, all_parts, split_pair, within
 from opsbook.manual.vocabulary import says
 
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
-_PHONE = re.compile(r"(?<![\w.])\+\d[\d\s().-]{6,}\d|\+\d[\dxX]?[\w-]{8,18}(?!\w)|\(\d{3}\)\s?\d{3}-\d{4}|(?<!\d)\d{3}-\d{3,4}-\d{4}|(?<!\d)1-[85]\d\d-[\w-]{7,}")
+_PHONE = re.compile(
+    r"(?<![\w.])\+\d[\d\s().-]{6,}\d|\+\d[\dxX]?[\w-]{8,18}(?!\w)|\(\d{3}\)\s?\d{3}-\d{4}|"
+    r"(?<!\d)\d{3}-\d{3,4}-\d{4}|(?<!\d)1-[85]\d\d-[\w-]{7,}"
+)
 _SLACK = re.compile(r"(?<![\w/#])#[a-z][\w-]{2,}(?!\w)|@[a-z][\w-]{3,}\b(?!\.)")
-_PAGER = re.compile(r"\bPager ?Duty\b|\bOps ?[Gg]enie\b|\bVictorOps\b|\bxMatters\b|\bSplunk On-Call\b|\bIncident\.io\b", re.I)
+_PAGER = re.compile(
+    r"\bPager ?Duty\b|\bOps ?[Gg]enie\b|\bVictorOps\b|\bxMatters\b|\bSplunk On-Call\b|\bIncident\.io\b", re.I
+)
 _PLACEHOLDER = re.compile(r"^\[[^\]]{3,60}\]$|^<[^<>]{3,60}>$|^(?:TBD|N/A|\(?to be (?:filled|defined)\)?|xxx+)$", re.I)
-_CHANNEL_WORD = re.compile(r"^\W*(?:e-?mail|phone|mobile|cell|tel(?:efon|éfono|efone|ephone)?|slack|teams|discord|telegram|pager|pagerduty|opsgenie|call|sms|chat|channel|hotline|correo|电话|邮箱|邮件|電話|メール|이메일|전화|почта|телефон|url|portal|website|web)\b", re.I)
-_ROLE_COLUMN = re.compile(r"role|name|team|who|contact|rol|nombre|equipo|função|rolle|ansprech|роль|имя|角色|姓名|负责人|职责|担当|役割|역할|담당|service|vendor|company|provider|area|escalation|level", re.I)
-_CHANNEL_COLUMN = re.compile(r"contact|phone|e-?mail|slack|channel|method|reach|pager|correo|tel[eé]f|kontakt|связь|телефон|电话|联系|邮|連絡|電話|メール|연락|전화|메일|number", re.I)
-_AVAILABILITY = re.compile(r"availab|hours|when|schedule|disponib|verfügbar|erreichbar|доступ|时间|時間|시간|coverage", re.I)
+_CHANNEL_WORD = re.compile(
+    r"^\W*(?:e-?mail|phone|mobile|cell|tel(?:efon|éfono|efone|ephone)?|slack|teams|discord|telegram|pager|"
+    r"pagerduty|opsgenie|call|sms|chat|channel|hotline|correo|电话|邮箱|邮件|電話|メール|이메일|전화|почта|телефон|url|portal|"
+    r"website|web)\b",
+    re.I,
+)
+_ROLE_COLUMN = re.compile(
+    r"role|name|team|who|contact|rol|nombre|equipo|função|rolle|ansprech|роль|имя|角色|姓名|负责人|职责|担当|役割|역할|담당|"
+    r"service|vendor|company|provider|area|escalation|level",
+    re.I,
+)
+_CHANNEL_COLUMN = re.compile(
+    r"contact|phone|e-?mail|slack|channel|method|reach|pager|correo|tel[eé]f|kontakt|связь|телефон|电话|联系|邮|連絡|"
+    r"電話|メール|연락|전화|메일|number",
+    re.I,
+)
+_AVAILABILITY = re.compile(
+    r"availab|hours|when|schedule|disponib|verfügbar|erreichbar|доступ|时间|時間|시간|coverage", re.I
+)
 
 
 def channel_of(text: str) -> str:
@@ -58,7 +78,14 @@ def _about(part: Part) -> bool:
 def _is_escalation_list(part: Part) -> bool:
     """A list of levels is an escalation path, whose people are named there."""
     title = part.title if part.lead is not None or not part.path else part.path[-1]
-    return bool(re.search(r"escalation\s+(?:path|chain|matrix|policy|procedure|process|criteria)|when to escalate|support (?:tiers|levels)", title, re.I))
+    return bool(
+        re.search(
+            r"escalation\s+(?:path|chain|matrix|policy|procedure|process|criteria)|when to escalate|support "
+            r"(?:tiers|levels)",
+            title,
+            re.I,
+        )
+    )
 
 
 def _is_channel_list(part: Part) -> bool:
@@ -78,7 +105,10 @@ def _near_contacts(part: Part) -> bool:
 
 
 def _of_channels(part: Part) -> Iterable[Contact]:
-    texts = [channel_of(item.text) or (pair[1] if (pair := split_pair(item.text, item.strong)) else "") for item in part.items()]
+    texts = [
+        channel_of(item.text) or (pair[1] if (pair := split_pair(item.text, item.strong)) else "")
+        for item in part.items()
+    ]
     channel = " / ".join(text for text in texts if text)
     if channel:
         yield Contact(line=part.line, role=part.title, channel=channel)
@@ -94,15 +124,26 @@ def _of_table(table: Table, part: Part) -> Iterable[Contact]:
         ways = [index for index in range(1, len(header)) if any(channel_of(row.text(index)) for row in table.rows)]
     if not ways or not (near or _ROLE_COLUMN.search(header[0])):
         return
-    filled = [row for row in table.rows if any(channel_of(row.text(index)) or _PLACEHOLDER.match(row.text(index)) for index in ways)]
+    filled = [
+        row
+        for row in table.rows
+        if any(channel_of(row.text(index)) or _PLACEHOLDER.match(row.text(index)) for index in ways)
+    ]
     if not filled or (not near and len(filled) * 2 < len(table.rows)):
         return
-    hours = next((index for index, text in enumerate(header) if index and _AVAILABILITY.search(text) and index not in ways), None)
+    hours = next(
+        (index for index, text in enumerate(header) if index and _AVAILABILITY.search(text) and index not in ways), None
+    )
     for row in table.rows:
         texts = [channel_of(row.text(index)) or row.text(index).strip() for index in ways]
         channel = " / ".join(dict.fromkeys(text for text in texts if text and text not in ("-", "—")))
         if channel:
-            yield Contact(line=row.line, role=row.text(0), channel=channel, availability=row.text(hours) if hours is not None else "")
+            yield Contact(
+                line=row.line,
+                role=row.text(0),
+                channel=channel,
+                availability=row.text(hours) if hours is not None else "",
+            )
 
 
 def _of_items(part: Part) -> Iterable[Contact]:
@@ -121,9 +162,15 @@ def _of_items(part: Part) -> Iterable[Contact]:
         channel = channel_of(value) or channel_of(children)
         if channel:
             role = "" if _CHANNEL_WORD.match(name) else name
-            yield Contact(line=item.line, role=role or _role(part), channel=f"{name} {channel}" if not role else channel)
+            yield Contact(
+                line=item.line, role=role or _role(part), channel=f"{name} {channel}" if not role else channel
+            )
         elif _PLACEHOLDER.match(value) or _PAGER.search(name) or item.links or (_CHANNEL_WORD.match(name) and value):
-            yield Contact(line=item.line, role="" if _CHANNEL_WORD.match(name) else name, channel=value if not _CHANNEL_WORD.match(name) else f"{name} {value}")
+            yield Contact(
+                line=item.line,
+                role="" if _CHANNEL_WORD.match(name) else name,
+                channel=value if not _CHANNEL_WORD.match(name) else f"{name} {value}",
+            )
         elif re.search(r"on-?call|24/7|\bext\.?\s*\d|contact", value, re.I) and len(value) < 80:
             yield Contact(line=item.line, role=name, channel=value)
 

@@ -13,7 +13,8 @@ from opsbook.manual.outline import Part, all_parts, split_pair, within
 from opsbook.manual.vocabulary import says
 
 _TIER = re.compile(
-    r"^\W*(?:(?:Level|Tier|Stage|Nivel|Nível|Stufe|Ebene|Уровень|Линия|Eskalationsstufe)\s*\d|L\d\b|T\d\b|(?:第?[一二三四1-4]\s*(?:级|線|线|次|차|단계))|级别\s*\d|レベル\s*\d|\d\s*차|\d(?:st|nd|rd|th)\s+(?:line|level|tier))",
+    r"^\W*(?:(?:Level|Tier|Stage|Nivel|Nível|Stufe|Ebene|Уровень|Линия|Eskalationsstufe)\s*\d|L\d\b|T\d\b|"
+    r"(?:第?[一二三四1-4]\s*(?:级|線|线|次|차|단계))|级别\s*\d|レベル\s*\d|\d\s*차|\d(?:st|nd|rd|th)\s+(?:line|level|tier))",
     re.I,
 )
 _SEVERITY = re.compile(r"\W*(?:P|SEV-?|S)\d\b|\W*(?:critical|high|medium|low)\b", re.I)
@@ -46,7 +47,9 @@ def escalation(document: Document) -> list[Escalation]:
 def _about(part: Part) -> bool:
     """Whether a list stands under a title that speaks of escalation, and not of when to escalate."""
     title = part.title if part.lead is not None else (part.path[-1] if part.path else "")
-    near = says(title, "escalation") or (part.lead is not None and bool(part.path) and says(part.path[-1], "escalation"))
+    near = says(title, "escalation") or (
+        part.lead is not None and bool(part.path) and says(part.path[-1], "escalation")
+    )
     return near and not re.search(r"\bwhen\b|criteria|trigger|template|cuándo|wann|когда|何时|process$", title, re.I)
 
 
@@ -62,12 +65,16 @@ def _of_title(part: Part) -> Escalation | None:
     level = tier[0].strip(" *") if tier else part.title
     who = re.sub(r"^[\s:：–—-]+|\s*[(（][^)）]*[)）]\s*$", "", part.title[len(tier[0]) if tier else 0 :]).strip(" :-")
     length = duration(" ".join(re.findall(r"[(（]([^()（）]*)[)）]", part.title))) or _within(part)
-    return Escalation(line=part.line, level=level, who=who, within=length.text if length else "", contact=_contact(part))
+    return Escalation(
+        line=part.line, level=level, who=who, within=length.text if length else "", contact=_contact(part)
+    )
 
 
 def _within(part: Part):  # type: ignore[no-untyped-def]
     for block in within(part.blocks):
-        if isinstance(block, ListItem) and re.search(r"respon|within|acknowledg|initial|time|innerhalb|respuesta|dentro|响应|以内|内", block.text, re.I):
+        if isinstance(block, ListItem) and re.search(
+            r"respon|within|acknowledg|initial|time|innerhalb|respuesta|dentro|响应|以内|内", block.text, re.I
+        ):
             length = duration(block.text)
             if length is not None:
                 return length
@@ -95,21 +102,35 @@ def _of_arrows(block: Prose, part: Part) -> Iterable[Escalation]:
             for index, each in enumerate(names, 1):
                 length = duration(each)
                 who = re.sub(r"\s*[(（][^)）]*[)）]", "", each)
-                yield Escalation(line=line.line, level=str(index), who=who, within=length.text if length else "", contact=channel_of(each))
+                yield Escalation(
+                    line=line.line,
+                    level=str(index),
+                    who=who,
+                    within=length.text if length else "",
+                    contact=channel_of(each),
+                )
 
 
 def _of_table(table: Table, part: Part) -> Iterable[Escalation]:
     header = [cell.text for cell in table.header.cells]
     tiers = [row for row in table.rows if _TIER.match(row.text(0))]
-    about = any(says(title, "escalation") for title in (part.title, *part.path[-1:])) or says(" ".join(header), "escalation")
+    about = any(says(title, "escalation") for title in (part.title, *part.path[-1:])) or says(
+        " ".join(header), "escalation"
+    )
     if not about or len(header) < 2:
         return
     if re.search(r"\bwhen\b|trigger|condition|criteria", part.title + header[0], re.I):
         return
-    if not says(part.title, "escalation") and sum(bool(_SEVERITY.match(row.text(0))) for row in table.rows) * 2 >= len(table.rows):
+    if not says(part.title, "escalation") and sum(bool(_SEVERITY.match(row.text(0))) for row in table.rows) * 2 >= len(
+        table.rows
+    ):
         return
     chain = _CHAIN.search(part.title) or any(says(text, "escalation") for text in header[1:])
-    levelled = chain or len(tiers) * 2 >= len(table.rows) or re.search(r"level|tier|nivel|stufe|уровень|级别|レベル|레벨|단계|order|步", header[0], re.I)
+    levelled = (
+        chain
+        or len(tiers) * 2 >= len(table.rows)
+        or re.search(r"level|tier|nivel|stufe|уровень|级别|レベル|레벨|단계|order|步", header[0], re.I)
+    )
     if not levelled and not re.search(r"time|minutes|elapsed|after|zeit|tiempo|时间|時間|시간", header[0], re.I):
         return
     for row in table.rows:
@@ -130,13 +151,23 @@ def _of_drawing(part: Part) -> Iterable[Escalation]:
             length = duration(line)
             if tier:
                 who = re.sub(r"^[\s:：–—-]+|\s*[(（].*$", "", line[tier.end() :]).strip(" │|")
-                drawn.append(Escalation(line=fence.line + index, level=tier[0].strip(" │|"), who=who, contact=channel_of(line), within=length.text if length else ""))
+                drawn.append(
+                    Escalation(
+                        line=fence.line + index,
+                        level=tier[0].strip(" │|"),
+                        who=who,
+                        contact=channel_of(line),
+                        within=length.text if length else "",
+                    )
+                )
         yield from drawn if len(drawn) >= 2 else ()
 
 
 def _time_column(header: list[str], cell: object) -> str:
     for index, title in enumerate(header):
-        if re.search(r"time|within|after|response|escala|eskala|zeit|tiempo|tempo|время|时间|時間|시간|sla", title, re.I):
+        if re.search(
+            r"time|within|after|response|escala|eskala|zeit|tiempo|tempo|время|时间|時間|시간|sla", title, re.I
+        ):
             length = duration(cell(index))  # type: ignore[operator]
             if length is not None:
                 return length.text
@@ -160,4 +191,6 @@ def _of_items(part: Part) -> Iterable[Escalation]:
         tier = _TIER.match(name)
         level = name if pair else (tier[0].strip() if tier else str(number))
         who = value if pair else re.sub(r"^[\s:–—-]+", "", name[len(tier[0]) :] if tier else name)
-        yield Escalation(line=item.line, level=level, who=who, within=length.text if length else "", contact=channel_of(item.text))
+        yield Escalation(
+            line=item.line, level=level, who=who, within=length.text if length else "", contact=channel_of(item.text)
+        )

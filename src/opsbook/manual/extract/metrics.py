@@ -16,20 +16,37 @@ from opsbook.manual.vocabulary import says
 _COLUMN_ORDER = ("action", "normal", "warning", "critical", "severity", "threshold")
 _FOR = re.compile(r"\b(?:for|over|during|sustained)\s+(?:more than\s+|at least\s+|>\s*)?(?=\d)", re.I)
 _LEADING = re.compile(
-    r"^\W*(?:(?P<normal>target|goal|normal|healthy|should be|must be|keep|ideal|ok|good|expected|baseline|objetivo|ziel|正常\S*|目标|目標|정상 ?\S*|목표)"
-    r"|(?P<critical>critical|alert|page|red|alarm|alerta|crítico|kritisch|严重|告警|アラート|위험|긴급)|(?P<warning>warn(?:ing)?|yellow|amber|degraded|aviso|advertencia|warnung|警告|경고|주의))"
+    r"^\W*(?:(?P<normal>target|goal|normal|healthy|should be|must be|keep|ideal|ok|good|expected|baseline|"
+    r"objetivo|ziel|正常\S*|目标|目標|정상 ?\S*|목표)"
+    r"|(?P<critical>critical|alert|page|red|alarm|alerta|crítico|kritisch|严重|告警|アラート|위험|긴급)|"
+    r"(?P<warning>warn(?:ing)?|yellow|amber|degraded|aviso|advertencia|warnung|警告|경고|주의))"
     r"\b\s*(?:range|threshold|value|level|if|at|when|on)?\s*[:：]?\s*(?:if|at|when)?\s*",
     re.I,
 )
 _SLOT = re.compile(
-    r"(?P<normal>\b(?:target|goal|normal|healthy|ideal|good|green)\b|🟢|✅|正常|目标|目標)|(?P<warning>\bwarn(?:ing)?\b|\byellow\b|\bamber\b|\bdegraded\b|🟡|⚠|警告|경고|주의)|(?P<critical>\bcritical\b|\balert\b|\bpage\b|\bred\b|🔴|🚨|严重|告警|긴급)",
+    r"(?P<normal>\b(?:target|goal|normal|healthy|ideal|good|green)\b|🟢|✅|正常|目标|目標)|"
+    r"(?P<warning>\bwarn(?:ing)?\b|\byellow\b|\bamber\b|\bdegraded\b|🟡|⚠|警告|경고|주의)|(?P<critical>\bcritical\b|"
+    r"\balert\b|\bpage\b|\bred\b|🔴|🚨|严重|告警|긴급)",
     re.I,
 )
 # "Check disk space > 20%": the box is to check, the metric is what is checked.
-_CHECKING = re.compile(r"^(?:check|verify|ensure|confirm|monitor|review|make sure|verificar|comprobar|prüfen?|проверить)\s+(?:that\s+|the\s+)?(?=\w)", re.I)
-_AT = re.compile(r"^(?P<name>[^:]{3,60}?)\s+(?:at|bei|al|em|на|a)\s+(?P<value>\d+(?:[.,]\d+)?\s?(?:%|ms|s|MB|GB)?)$", re.I)
-_NOT_A_METRIC = re.compile(r"^\W*(?:if|when|whenever|after|once|bei|ab|nach|archive|delete|purge|remove|drop|scale|wait|until|unless|in case|si|cuando|wenn|falls|se|если|如果|若|当)\b", re.I)
-_GENERIC = frozenset("high low elevated increased critical excessive the a of is usage rate too space average large slow times time utilization consumption level".split())  # noqa: SIM905
+_CHECKING = re.compile(
+    r"^(?:check|verify|ensure|confirm|monitor|review|make sure|verificar|comprobar|prüfen?|"
+    r"проверить)\s+(?:that\s+|the\s+)?(?=\w)",
+    re.I,
+)
+_AT = re.compile(
+    r"^(?P<name>[^:]{3,60}?)\s+(?:at|bei|al|em|на|a)\s+(?P<value>\d+(?:[.,]\d+)?\s?(?:%|ms|s|MB|GB)?)$", re.I
+)
+_NOT_A_METRIC = re.compile(
+    r"^\W*(?:if|when|whenever|after|once|bei|ab|nach|archive|delete|purge|remove|drop|scale|wait|until|unless|"
+    r"in case|si|cuando|wenn|falls|se|если|如果|若|当)\b",
+    re.I,
+)
+_GENERIC = frozenset(
+    "high low elevated increased critical excessive the a of is usage rate too space average large slow "
+    "times time utilization consumption level".split()
+)  # noqa: SIM905
 
 
 def metrics(document: Document) -> list[Metric]:
@@ -49,7 +66,9 @@ def metrics(document: Document) -> list[Metric]:
 
 def _of_table(table: Table, part: Part) -> Iterable[Metric]:
     header = [cell.text for cell in table.header.cells]
-    if len(header) < 2 or any(re.search(r"\b(?:RTO|RPO)\b|response time|resolution", text, re.I) for text in header[1:]):
+    if len(header) < 2 or any(
+        re.search(r"\b(?:RTO|RPO)\b|response time|resolution", text, re.I) for text in header[1:]
+    ):
         return
     roles = {index: role for index, text in enumerate(header) if index and (role := _column(text))}
     figures = [index for index, role in roles.items() if role in ("normal", "warning", "critical", "threshold")]
@@ -87,19 +106,31 @@ def _column(text: str) -> str:
 
 
 def _is_severity_table(header: list[str], part: Part) -> bool:
-    return says(header[0], "severity") and not any(says(text, "normal") or says(text, "metric") for text in header) and says(part.context, "incident")
+    return (
+        says(header[0], "severity")
+        and not any(says(text, "normal") or says(text, "metric") for text in header)
+        and says(part.context, "incident")
+    )
 
 
 def _is_figure(text: str, compared: bool = False) -> bool:
     if compared:
         return bool(comparisons(text)) or "%" in text
-    return bool(comparisons(text) or durations(text) or re.search(r"\d+(?:[.,]\d+)?\s*(?:%|ms|[kMG]i?B|[a-z]{0,3}$)|[<>≤≥=]\s*\d", text.strip()))
+    return bool(
+        comparisons(text)
+        or durations(text)
+        or re.search(r"\d+(?:[.,]\d+)?\s*(?:%|ms|[kMG]i?B|[a-z]{0,3}$)|[<>≤≥=]\s*\d", text.strip())
+    )
 
 
 def _alert_severity(part: Part) -> str:
     """`critical` or `warning` where a list is titled as the alerts of that severity."""
     title = part.title
-    if not says(title, "alert") or len(title) > 80 or re.search(r"\b(?:sent|go|goes|routed|channel|notif\w+)\b", title, re.I):
+    if (
+        not says(title, "alert")
+        or len(title) > 80
+        or re.search(r"\b(?:sent|go|goes|routed|channel|notif\w+)\b", title, re.I)
+    ):
         return ""
     words = re.sub(r"[(（].*", "", title)
     if says(words, "critical"):
@@ -125,7 +156,11 @@ def _of_list(part: Part) -> list[Metric]:
 
 def _grouped(found: list[Metric], part: Part) -> list[Metric]:
     """Items that are named by a range only (`Warning: …`, `Critical: …`) are the ranges of one metric, which the title names."""
-    ranges = [metric for metric in found if (match := _LEADING.match(metric.metric)) and not metric.metric[match.end() :].strip(" :：")]
+    ranges = [
+        metric
+        for metric in found
+        if (match := _LEADING.match(metric.metric)) and not metric.metric[match.end() :].strip(" :：")
+    ]
     if not ranges:
         return found
     values: dict[str, str] = {}
@@ -150,7 +185,14 @@ def _of_item(item: ListItem, severity: str, part: Part) -> Metric | None:
     if nested is not None:
         return nested
     # An alert without a figure is still an alert, where the list says so by its title.
-    if severity and len(text.split()) <= 8 and not comparisons(text) and "`" not in item.source and not item.children and split_pair(text) is None:
+    if (
+        severity
+        and len(text.split()) <= 8
+        and not comparisons(text)
+        and "`" not in item.source
+        and not item.children
+        and split_pair(text) is None
+    ):
         return Metric(line=item.line, metric=text, severity=severity, source="list")
     return None
 
@@ -221,7 +263,7 @@ def _several(value: str, found: list[Comparison]) -> dict[str, str]:
     for comparison in found:
         before = value[start : comparison.start]
         after = re.match(r"\s*[(（]([^)）]*)[)）]", value[comparison.end :])
-        words = [match for match in _SLOT.finditer(before)]
+        words = list(_SLOT.finditer(before))
         inside = _SLOT.search(after[1]) if after else None
         match = words[-1] if words else inside
         if match is not None:
@@ -274,7 +316,12 @@ def _joined(found: list[Metric], alerts: list[Metric]) -> list[Metric]:
 
 
 def _same(metric: Metric, subject: frozenset[str], alert: Metric) -> bool:
-    if (alert.critical and metric.critical) or (alert.warning and metric.warning) or metric.source != "list" or not subject:
+    if (
+        (alert.critical and metric.critical)
+        or (alert.warning and metric.warning)
+        or metric.source != "list"
+        or not subject
+    ):
         return False
     own = _subject(metric.metric)
     return bool(own) and (subject <= own or own <= subject)

@@ -12,14 +12,24 @@ from opsbook.manual.outline import split_pair, within
 from opsbook.manual.vocabulary import says
 
 _KINDS: tuple[tuple[str, str], ...] = (
-    ("RTO", r"\bRTO\b|recovery[- ]time[- ]objective|tiempo de recuperación|tempo de recuperação|Wiederherstellungszeit|целевое время восстановления|恢复时间目标|目標復旧時間|복구 ?시간 ?목표"),
-    ("RPO", r"\bRPO\b|recovery[- ]point[- ]objective|punto de recuperación|ponto de recuperação|Wiederherstellungspunkt|целевая точка восстановления|恢复点目标|目標復旧時点|복구 ?시점 ?목표"),
-)  # fmt: skip
+    (
+        "RTO",
+        r"\bRTO\b|recovery[- ]time[- ]objective|tiempo de recuperación|tempo de recuperação|"
+        r"Wiederherstellungszeit|целевое время восстановления|恢复时间目标|目標復旧時間|복구 ?시간 ?목표",
+    ),
+    (
+        "RPO",
+        r"\bRPO\b|recovery[- ]point[- ]objective|punto de recuperación|ponto de recuperação|"
+        r"Wiederherstellungspunkt|целевая точка восстановления|恢复点目标|目標復旧時点|복구 ?시점 ?목표",
+    ),
+)
 _KIND = tuple((kind, re.compile(words, re.I)) for kind, words in _KINDS)
 _SLO = re.compile(r"\b(?:SLO|SLA)\b|service[- ]level", re.I)
 _PERCENT = re.compile(r"\d{2,3}(?:\.\d+)?\s?%")
 # Talk about an objective is not the objective: measured figures, checklists, questions.
-_TALK = re.compile(r"\b(?:actual|measured|achieved|elapsed|took|met|missed|exceed\w*|review|test\w*|verify|document)\b", re.I)
+_TALK = re.compile(
+    r"\b(?:actual|measured|achieved|elapsed|took|met|missed|exceed\w*|review|test\w*|verify|document)\b", re.I
+)
 
 
 def objectives(document: Document) -> list[Objective]:
@@ -62,11 +72,18 @@ def _of_line(text: str, line: int, kinds: list[str], block: Prose) -> Iterable[O
         other = [match.start() for name, each in _KIND if name != kind and (match := each.search(after))]
         after = after[: min(other)] if other else after
         length = duration(after)
-        if length is None or length.start > 60 or _TALK.search(after[: length.start]) or _TALK.search(text[: hits[0].start()]):
+        if (
+            length is None
+            or length.start > 60
+            or _TALK.search(after[: length.start])
+            or _TALK.search(text[: hits[0].start()])
+        ):
             continue
         if re.search(r"[.;。]\s", after[: length.start]):
             continue
-        yield Objective(line=line, kind=kind, value=length.text, scope=_scope(text[: hits[0].start()], after[: length.start], block))
+        yield Objective(
+            line=line, kind=kind, value=length.text, scope=_scope(text[: hits[0].start()], after[: length.start], block)
+        )
 
 
 def _scope(before: str, between: str, block: Prose) -> str:
@@ -82,7 +99,9 @@ def _scope(before: str, between: str, block: Prose) -> str:
 
 
 def _of_table(table: Table) -> Iterable[Objective]:
-    columns = {index: kinds[0] for index, cell in enumerate(table.header.cells) if len(kinds := _kinds_in(cell.text)) == 1}
+    columns = {
+        index: kinds[0] for index, cell in enumerate(table.header.cells) if len(kinds := _kinds_in(cell.text)) == 1
+    }
     by_column = {index: kind for index, kind in columns.items() if index or len(columns) > 1}
     if by_column:
         for row in table.rows:
@@ -92,7 +111,9 @@ def _of_table(table: Table) -> Iterable[Objective]:
                     scope = row.text(0).lower() if 0 not in by_column else "system"
                     yield Objective(line=row.line, kind=kind, value=length.text, scope=scope or "system")
         return
-    if any(_TALK.search(cell.text) for cell in table.header.cells) or re.search(r"condition|trigger|action", table.header.text(0), re.I):
+    if any(_TALK.search(cell.text) for cell in table.header.cells) or re.search(
+        r"condition|trigger|action", table.header.text(0), re.I
+    ):
         return
     for row in (table.header, *table.rows):
         yield from _of_row(row, table)
@@ -105,7 +126,13 @@ def _of_row(row: Row, table: Table) -> Iterable[Objective]:
             length = duration(row.text(index))
             if length is not None:
                 header = table.header.text(index) if row is not table.header else ""
-                scope = header.lower() if len(row.cells) > 2 and header and not re.search(r"target|value|objective|目标|目標|valor|wert", header, re.I) else "system"
+                scope = (
+                    header.lower()
+                    if len(row.cells) > 2
+                    and header
+                    and not re.search(r"target|value|objective|目标|目標|valor|wert", header, re.I)
+                    else "system"
+                )
                 yield Objective(line=row.line, kind=kinds[0], value=length.text, scope=scope)
                 return
         return
@@ -127,9 +154,16 @@ def _of_service_levels(document: Document) -> Iterable[Objective]:
             continue
         percent = _PERCENT.search(block.text)
         titled = bool(block.section_path) and bool(_SLO.search(block.section_path[-1]))
-        if percent and (titled or _SLO.search(block.text)) and not says(block.text, "alert") and not re.search(r"[<>]\s*SL[AO]", block.text):
+        if (
+            percent
+            and (titled or _SLO.search(block.text))
+            and not says(block.text, "alert")
+            and not re.search(r"[<>]\s*SL[AO]", block.text)
+        ):
             pair = split_pair(block.text.split("\n")[0], block.strong)
-            yield Objective(line=block.line, kind="SLO", value=percent[0], scope=(pair[0] if pair else "system").lower())
+            yield Objective(
+                line=block.line, kind="SLO", value=percent[0], scope=(pair[0] if pair else "system").lower()
+            )
 
 
 def _distinct(found: list[Objective]) -> list[Objective]:

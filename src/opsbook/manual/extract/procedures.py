@@ -17,10 +17,16 @@ from opsbook.manual.vocabulary import says
 # Sections whose numbered lists are facts, not acts.
 _NO_STEPS = ("contents", "component", "escalation", "severity", "prerequisite", "metric", "contact")
 _ADVICE = re.compile(
-    r"principle|best practice|lesson|tips|glossary|philosophy|overview|objective|feature|purpose|definition|assumption|principio|grundsätz|buenas prácticas|boas práticas|принцип|最佳实践|原则|概述|概要|개요|background|faq|important|notice|注意|提示|dashboard|layout|panel",
+    r"principle|best practice|lesson|tips|glossary|philosophy|overview|objective|feature|purpose|definition|"
+    r"assumption|principio|grundsätz|buenas prácticas|boas práticas|принцип|最佳实践|原则|概述|概要|개요|background|faq|"
+    r"important|notice|注意|提示|dashboard|layout|panel",
     re.I,
 )
-_STEP_HEADING = re.compile(r"\W*(?:step|phase|stage|schritt|paso|passo|etapa|fase|étape|шаг|этап)\s*\d+|\W*(?:步骤|阶段|第\s*\d+\s*步|手順\s*\d|단계\s*\d|ステップ)", re.I)
+_STEP_HEADING = re.compile(
+    r"\W*(?:step|phase|stage|schritt|paso|passo|etapa|fase|étape|шаг|этап)\s*\d+|\W*(?:步骤|阶段|第\s*\d+\s*步|"
+    r"手順\s*\d|단계\s*\d|ステップ)",
+    re.I,
+)
 
 
 @dataclass
@@ -76,7 +82,11 @@ def _is_stage(section: Section, repeated: frozenset[str]) -> bool:
 def _of_parts(section: Section, repeated: frozenset[str], whole: _Draft, found: list[Procedure]) -> None:
     """Bold titles that name a subject are procedures of their own; the rest belongs to the section."""
     divided = parts(section, plain=False)
-    named = [part for part in divided if part.lead is not None and not names_a_part(part.title, repeated) and _runs(part.blocks)]
+    named = [
+        part
+        for part in divided
+        if part.lead is not None and not names_a_part(part.title, repeated) and _runs(part.blocks)
+    ]
     if len(named) == 1 and named[0].line - section.line <= 2:
         named = []  # a lone bold line right below the heading only explains it
     for part in divided:
@@ -135,7 +145,13 @@ def _made(draft: _Draft, staged: bool) -> Procedure | None:
     if not runnable and not _is_numbered_list(draft, steps, staged):
         return None
     lines = [line for block in code for line in block.commands]
-    inline = [made for block in within(tuple(draft.blocks)) if isinstance(block, Prose) for span in block.code if (made := inline_command(span))]
+    inline = [
+        made
+        for block in within(tuple(draft.blocks))
+        if isinstance(block, Prose)
+        for span in block.code
+        if (made := inline_command(span))
+    ]
     why = list(dict.fromkeys(line.destructive for line in lines if line.destructive))
     if not lines:
         acts = [line.destructive for line in inline] + [prose_destructive(step.text) for step in steps]
@@ -143,10 +159,17 @@ def _made(draft: _Draft, staged: bool) -> Procedure | None:
     everything = sorted((*lines, *inline), key=lambda line: line.line)
     end = max((block.end_line for block in draft.blocks), default=draft.line)
     return Procedure(
-        line=draft.line, title=draft.title, path=draft.path, end_line=end, steps=tuple(steps), commands=tuple(everything),
+        line=draft.line,
+        title=draft.title,
+        path=draft.path,
+        end_line=end,
+        steps=tuple(steps),
+        commands=tuple(everything),
         prose=tuple(block.text for block in draft.blocks if isinstance(block, Paragraph) and not is_bold_lead(block)),
-        parameters=_parameters(code), destructive=bool(why), why=tuple(why),
-    )  # fmt: skip
+        parameters=_parameters(code),
+        destructive=bool(why),
+        why=tuple(why),
+    )
 
 
 def _is_numbered_list(draft: _Draft, steps: Sequence[Step], staged: bool) -> bool:

@@ -41,7 +41,8 @@ def promql(document: Document) -> list[Query]:
 
 def _of_block(fence: Fence) -> Iterable[Query]:
     """Expressions one after another: a new one begins on a line that is not indented and where no bracket is open."""
-    title, gathered, start, depth = "", [], 0, 0
+    gathered: list[str] = []
+    title, start, depth = "", 0, 0
     lines = fence.text.removesuffix("\n").split("\n")
     for index, line in enumerate(lines):
         stripped = line.strip()

@@ -16,13 +16,19 @@ from opsbook.manual.vocabulary import says
 _SQL_DELETE = re.compile(r"delete\s+from\s+([\w.\"]+).*?\binterval\s*'?\s*(\d+)\s*'?\s*(\w+)", re.I | re.S)
 _SQL_POLICY = re.compile(r"add_retention_policy\s*\(\s*'([\w.]+)'\s*,.*?interval\s*'\s*(\d+\s*\w+)", re.I | re.S)
 _SETTING = re.compile(
-    r"^\s*(?:export\s+)?[\"']?([A-Za-z_][\w.-]*?(?:retention|keep|ttl_days|max_age|retain)[\w.-]*)[\"']?\s*[:=]\s*[\"']?(\d+)\s*([a-zA-Z]*)\b", re.I
-)
-_KEPT = re.compile(
-    r"\b(?:retain(?:ed|s)?|keep|kept|stored|preserved|archived?|delet(?:e|ed)|purged?|removed?|rotat\w+|retention|expire[sd]?|aufbewahr\w*|gelöscht|conserva\w*|retenci[oó]n|mant\w+|retenção|elimina\w*|хран\w+|удаля\w+)\b|保留|保存|保持|删除|削除|보관|보존|삭제",
+    r"^\s*(?:export\s+)?[\"']?([A-Za-z_][\w.-]*?(?:retention|keep|ttl_days|max_age|"
+    r"retain)[\w.-]*)[\"']?\s*[:=]\s*[\"']?(\d+)\s*([a-zA-Z]*)\b",
     re.I,
 )
-_NAME = re.compile(r"retention|retain|keep|retenci|retenç|aufbewahr|conserva|срок хранения|хранение|保留|保存|보존|보관", re.I)
+_KEPT = re.compile(
+    r"\b(?:retain(?:ed|s)?|keep|kept|stored|preserved|archived?|delet(?:e|ed)|purged?|removed?|rotat\w+|"
+    r"retention|expire[sd]?|aufbewahr\w*|gelöscht|conserva\w*|retenci[oó]n|mant\w+|retenção|elimina\w*|"
+    r"хран\w+|удаля\w+)\b|保留|保存|保持|删除|削除|보관|보존|삭제",
+    re.I,
+)
+_NAME = re.compile(
+    r"retention|retain|keep|retenci|retenç|aufbewahr|conserva|срок хранения|хранение|保留|保存|보존|보관", re.I
+)
 
 
 def retention(document: Document) -> list[Retention]:
@@ -46,7 +52,12 @@ def keep_of(text: str) -> Duration | None:
     """For how long a text says that something is kept: `keep 30 days`, `retained for 1 year`, `30-day retention`."""
     for match in _KEPT.finditer(text):
         length = duration(text[match.end() : match.end() + 60])
-        if length is not None and length.seconds and length.seconds >= 3600 and not re.search(r"[.;]\s", text[match.end() : match.end() + length.start]):
+        if (
+            length is not None
+            and length.seconds
+            and length.seconds >= 3600
+            and not re.search(r"[.;]\s", text[match.end() : match.end() + length.start])
+        ):
             return length
         before = duration(text[max(0, match.start() - 24) : match.start()])
         if before is not None and before.seconds and before.seconds >= 3600 and _NAME.match(match[0]):
@@ -60,16 +71,28 @@ def _of_prose(block: Prose, part: Part) -> Iterable[Retention]:
     for line in block.lines:
         pair = split_pair(line.text, block.strong if line is block.lines[0] else "")
         if pair and _NAME.search(pair[0]) and (length := duration(pair[1])) is not None:
-            yield Retention(line=line.line, what=part.title.lower() if _NAME.fullmatch(pair[0].strip()) else pair[0].lower(), keep=length.text)
+            yield Retention(
+                line=line.line,
+                what=part.title.lower() if _NAME.fullmatch(pair[0].strip()) else pair[0].lower(),
+                keep=length.text,
+            )
         elif _KEPT.search(line.text) and (kept := keep_of(line.text)) is not None and len(line.text) < 200:
             what = pair[0] if pair else _subject(line.text, part)
             yield Retention(line=line.line, what=what.lower(), keep=kept.text)
-        elif pair and isinstance(block, ListItem) and _titled_retention(part) and (length := duration(pair[1])) is not None and length.start <= 20:
+        elif (
+            pair
+            and isinstance(block, ListItem)
+            and _titled_retention(part)
+            and (length := duration(pair[1])) is not None
+            and length.start <= 20
+        ):
             yield Retention(line=line.line, what=pair[0].lower(), keep=length.text)
 
 
 def _titled_retention(part: Part) -> bool:
-    return bool(_NAME.search(part.title)) or (bool(part.path) and part.lead is None and bool(_NAME.search(part.path[-1])))
+    return bool(_NAME.search(part.title)) or (
+        bool(part.path) and part.lead is None and bool(_NAME.search(part.path[-1]))
+    )
 
 
 def _subject(text: str, part: Part) -> str:
@@ -126,8 +149,14 @@ def _of_settings(fence: Fence) -> Iterable[Retention]:
         match = _SETTING.match(line) if len(line) < 500 else None
         if match is None:
             continue
-        unit = match[3] or ("days" if re.search(r"day", match[1], re.I) else "hours" if re.search(r"hour", match[1], re.I) else "")
+        unit = match[3] or (
+            "days" if re.search(r"day", match[1], re.I) else "hours" if re.search(r"hour", match[1], re.I) else ""
+        )
         length = duration(f"{match[2]} {unit}") if unit else None
         if length is not None:
-            what = re.sub(r"[_.-]*(?:retention|keep|retain|days?|hours?|max_age|ttl)[_.-]*", " ", match[1], flags=re.I).replace("_", " ").strip()
+            what = (
+                re.sub(r"[_.-]*(?:retention|keep|retain|days?|hours?|max_age|ttl)[_.-]*", " ", match[1], flags=re.I)
+                .replace("_", " ")
+                .strip()
+            )
             yield Retention(line=fence.line + index, what=what.lower() or match[1].lower(), keep=length.text)

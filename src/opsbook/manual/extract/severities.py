@@ -12,9 +12,21 @@ from opsbook.manual.facts import Severity
 from opsbook.manual.outline import Part, all_parts, split_pair, within
 from opsbook.manual.vocabulary import says
 
-_LEVEL = re.compile(r"\b(?:P|SEV|Sev|S)[ -]?([0-5])\b|\b(?:Severity|Priority|Level|Severidad|Prioridad|Nivel|Priorität|Schweregrad|Stufe|Уровень|Приоритет)\s*[-:]?\s*([0-5])\b|(?:级别|等级|优先级|レベル|레벨)\s*([0-5])|([1-4一二三四])\s*(?:级|급)", re.I)
-_NAMED = re.compile(r"^\W*(critical|high|medium|low|minor|major|moderate|urgent|warning|info(?:rmational)?|blocker|emergency|crític[oa]|alt[oa]|medi[oa]|média|baj[oa]|baix[oa]|kritisch|hoch|mittel|niedrig|критическ\w+|высок\w+|средн\w+|низк\w+|紧急|严重|高|中|低|緊急|重大|警告|긴급|높음|중간|낮음)\b", re.I)
-_RESPONSE = re.compile(r"response|respond|respuesta|resposta|reaktion|реакци|ответ|响应|対応|応答|응답|대응|acknowledg", re.I)
+_LEVEL = re.compile(
+    r"\b(?:P|SEV|Sev|S)[ -]?([0-5])\b|\b(?:Severity|Priority|Level|Severidad|Prioridad|Nivel|Priorität|"
+    r"Schweregrad|Stufe|Уровень|Приоритет)\s*[-:]?\s*([0-5])\b|(?:级别|等级|优先级|レベル|레벨)\s*([0-5])|"
+    r"([1-4一二三四])\s*(?:级|급)",
+    re.I,
+)
+_NAMED = re.compile(
+    r"^\W*(critical|high|medium|low|minor|major|moderate|urgent|warning|info(?:rmational)?|blocker|emergency|"
+    r"crític[oa]|alt[oa]|medi[oa]|média|baj[oa]|baix[oa]|kritisch|hoch|mittel|niedrig|критическ\w+|высок\w+|"
+    r"средн\w+|низк\w+|紧急|严重|高|中|低|緊急|重大|警告|긴급|높음|중간|낮음)\b",
+    re.I,
+)
+_RESPONSE = re.compile(
+    r"response|respond|respuesta|resposta|reaktion|реакци|ответ|响应|対応|応答|응답|대응|acknowledg", re.I
+)
 _BRACKET = re.compile(r"[(（]([^()（）]*)[)）]")
 
 
@@ -41,7 +53,9 @@ def _merged(timed: list[Severity], plain: list[Severity]) -> list[Severity]:
         key = _key(severity.name)
         if key in by_name:
             first = by_name[key]
-            by_name[key] = replace(first, response=first.response or severity.response, resolution=first.resolution or severity.resolution)
+            by_name[key] = replace(
+                first, response=first.response or severity.response, resolution=first.resolution or severity.resolution
+            )
         else:
             by_name[key] = severity
     unknown = [severity for severity in plain if _key(severity.name) not in by_name]
@@ -65,16 +79,35 @@ def _of_table(table: Table, part: Part) -> Iterable[Severity]:
     if len(header) < 2 or len(levelled) * 2 <= len(table.rows) or len(levelled) < 2:
         return
     response = _column(header, _RESPONSE, 1)
-    resolution = _column(header, re.compile(r"resol|fix|restor|solu[cç]|lösung|behebung|решен|устран|解决|修复|解決|復旧|해결|복구|mitigat", re.I), 1)
-    if response is None and resolution is None and not says(" ".join(header), "severity") and not says(part.context, "severity"):
+    resolution = _column(
+        header,
+        re.compile(
+            r"resol|fix|restor|solu[cç]|lösung|behebung|решен|устран|解决|修复|解決|復旧|해결|복구|mitigat", re.I
+        ),
+        1,
+    )
+    if (
+        response is None
+        and resolution is None
+        and not says(" ".join(header), "severity")
+        and not says(part.context, "severity")
+    ):
         return
-    if response is None and resolution is None and not says(part.context, "incident") and not says(part.context, "severity"):
+    if (
+        response is None
+        and resolution is None
+        and not says(part.context, "incident")
+        and not says(part.context, "severity")
+    ):
         return
     for row in levelled:
         yield Severity(
-            line=row.line, name=row.text(0), response=_time(row.text(response) if response is not None else ""),
-            resolution=_time(row.text(resolution) if resolution is not None else ""), means=row.text(1) if response != 1 else "",
-        )  # fmt: skip
+            line=row.line,
+            name=row.text(0),
+            response=_time(row.text(response) if response is not None else ""),
+            resolution=_time(row.text(resolution) if resolution is not None else ""),
+            means=row.text(1) if response != 1 else "",
+        )
 
 
 def _column(header: list[str], pattern: re.Pattern[str], start: int) -> int | None:
@@ -106,7 +139,11 @@ def _of_title(part: Part) -> Severity | None:
     response, resolution = _times_below(part)
     if times and not response:
         response = times[0][1].text
-    if not times and not response and not says(" ".join(part.path[:-1] if part.lead is None else part.path), "severity"):
+    if (
+        not times
+        and not response
+        and not says(" ".join(part.path[:-1] if part.lead is None else part.path), "severity")
+    ):
         return None
     name = _BRACKET.sub(lambda m: "" if duration(m[1]) else m[0], title).strip(" :-")
     means = "; ".join(item.text for item in part.items())
@@ -127,7 +164,11 @@ def _times_below(part: Part) -> tuple[str, str]:
 
 def _of_items(part: Part) -> Iterable[Severity]:
     """`- **P1 (High)**: major feature broken`, with times in the text or in the items below."""
-    items = [item for item in part.items() if _LEVEL.match(re.sub(r"^\W+", "", item.text)) or (item.strong and _NAMED.match(item.strong))]
+    items = [
+        item
+        for item in part.items()
+        if _LEVEL.match(re.sub(r"^\W+", "", item.text)) or (item.strong and _NAMED.match(item.strong))
+    ]
     if len(items) < 2 or len(items) * 2 < len(part.items()) or any(item.checked is not None for item in items):
         return
     if not says(part.context, "severity") and not all(_LEVEL.match(re.sub(r"^\W+", "", item.text)) for item in items):
@@ -137,7 +178,11 @@ def _of_items(part: Part) -> Iterable[Severity]:
         text = pair[1] if pair else item.text
         response, resolution = "", ""
         for child in item.children:
-            if isinstance(child, ListItem) and (inner := split_pair(child.text, child.strong)) and (length := duration(inner[1])):
+            if (
+                isinstance(child, ListItem)
+                and (inner := split_pair(child.text, child.strong))
+                and (length := duration(inner[1]))
+            ):
                 if _RESPONSE.search(inner[0]):
                     response = length.text
                 elif says(inner[0], "resolution"):
@@ -147,4 +192,10 @@ def _of_items(part: Part) -> Iterable[Severity]:
             response = length.text
         elif not response and pair and (length := duration(text)) and length.start <= 12:
             response = length.text
-        yield Severity(line=item.line, name=pair[0] if pair else item.strong or item.text[:40], response=response, resolution=resolution, means=text)
+        yield Severity(
+            line=item.line,
+            name=pair[0] if pair else item.strong or item.text[:40],
+            response=response,
+            resolution=resolution,
+            means=text,
+        )

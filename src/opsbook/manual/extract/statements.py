@@ -15,7 +15,33 @@ from opsbook.manual.shell import Command, commands, variables_of
 from opsbook.manual.tools import COMMANDS
 
 # Programs that set the scene and do nothing to a system.
-_SCENERY = frozenset({"echo", "printf", "cd", "set", "export", "alias", "source", ".", "true", "exit", "read", "local", "declare", "unset", "sleep", "wait", "return", "shift", "trap", "clear", "[", "[[", "test"})  # fmt: skip
+_SCENERY = frozenset(
+    {
+        "echo",
+        "printf",
+        "cd",
+        "set",
+        "export",
+        "alias",
+        "source",
+        ".",
+        "true",
+        "exit",
+        "read",
+        "local",
+        "declare",
+        "unset",
+        "sleep",
+        "wait",
+        "return",
+        "shift",
+        "trap",
+        "clear",
+        "[",
+        "[[",
+        "test",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +69,13 @@ def read_block(fence: Fence, variables: Mapping[str, str] | None = None) -> Bloc
 def _read(fence: Fence, variables: tuple[tuple[str, str], ...]) -> Block:
     known = dict(variables)
     if fence.language in ("bash", "console"):
-        found = commands(fence.text, fence.line, fence.columns, variables=known, console=True if fence.language == "console" else None)
+        found = commands(
+            fence.text,
+            fence.line,
+            fence.columns,
+            variables=known,
+            console=True if fence.language == "console" else None,
+        )
         return Block(fence, _shell_lines(found), _numbered(fence), tuple(found), variables_of(found, known))
     if fence.language == "sql":
         return Block(fence, tuple(sql_lines(fence.text, fence.line)), _numbered(fence), (), known)
@@ -53,7 +85,9 @@ def _read(fence: Fence, variables: tuple[tuple[str, str], ...]) -> Block:
 def _shell_lines(found: list[Command]) -> tuple[CommandLine, ...]:
     lines: list[CommandLine] = []
     pipeline: list[Command] = []
-    recreates = any(each.program in ("docker", "docker-compose", "podman") and {"pull", "build"} & set(each.words) for each in found)
+    recreates = any(
+        each.program in ("docker", "docker-compose", "podman") and {"pull", "build"} & set(each.words) for each in found
+    )
     for command in found:
         if pipeline and pipeline[-1].pipeline != command.pipeline:
             pipeline = []
@@ -67,9 +101,13 @@ def _shell_lines(found: list[Command]) -> tuple[CommandLine, ...]:
         if command.position and lines and lines[-1].line == pipeline[0].line:
             if why and not lines[-1].destructive:
                 last = lines[-1]
-                lines[-1] = CommandLine(line=last.line, text=last.text, language=last.language, comment=last.comment, destructive=why)
+                lines[-1] = CommandLine(
+                    line=last.line, text=last.text, language=last.language, comment=last.comment, destructive=why
+                )
             continue
-        lines.append(CommandLine(line=command.line, text=command.text, language="bash", comment=command.comment, destructive=why))
+        lines.append(
+            CommandLine(line=command.line, text=command.text, language="bash", comment=command.comment, destructive=why)
+        )
     return tuple(lines)
 
 
@@ -90,7 +128,11 @@ def sql_lines(text: str, first_line: int) -> list[CommandLine]:
             continue
         comment = "\n".join(re.findall(r"(?:--|#)\s?([^\n]*)", body[:skipped]))
         line = first_line + text.count("\n", 0, start + skipped)
-        found.append(CommandLine(line=line, text=statement, language="sql", comment=comment, destructive=sql_destructive(statement)))
+        found.append(
+            CommandLine(
+                line=line, text=statement, language="sql", comment=comment, destructive=sql_destructive(statement)
+            )
+        )
     return found
 
 

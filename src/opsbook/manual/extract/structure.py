@@ -8,12 +8,18 @@ from opsbook.manual.document import Document, Fence
 from opsbook.manual.extract.yaml_nodes import entries
 from opsbook.manual.facts import ConfigBlock, Reference
 
-_CONFIG = frozenset({"yaml", "json", "toml", "ini", "env", "conf", "nginx", "hcl", "dockerfile", "crontab", "xml", "python"})
+_CONFIG = frozenset(
+    {"yaml", "json", "toml", "ini", "env", "conf", "nginx", "hcl", "dockerfile", "crontab", "xml", "python"}
+)
 
 
 def config_blocks(document: Document) -> list[ConfigBlock]:
     """All blocks that configure something, with what they configure where they say so."""
-    return [ConfigBlock(line=fence.line, language=fence.language, what=_what(fence)) for fence in document.fences() if fence.language in _CONFIG]
+    return [
+        ConfigBlock(line=fence.line, language=fence.language, what=_what(fence))
+        for fence in document.fences()
+        if fence.language in _CONFIG
+    ]
 
 
 def _what(fence: Fence) -> str:
@@ -39,7 +45,15 @@ def references(document: Document) -> list[Reference]:
     for link in document.links():
         if link.target.startswith("#"):
             target = link.target[1:]
-            found.append(Reference(line=link.line, text=link.text, target=link.target, kind="section", resolves=target.lower() in anchors))
+            found.append(
+                Reference(
+                    line=link.line,
+                    text=link.text,
+                    target=link.target,
+                    kind="section",
+                    resolves=target.lower() in anchors,
+                )
+            )
         elif re.match(r"[a-z][a-z0-9+.-]*:", link.target, re.I):
             found.append(Reference(line=link.line, text=link.text, target=link.target, kind="url"))
         elif link.target:

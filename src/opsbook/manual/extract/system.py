@@ -16,19 +16,41 @@ from opsbook.manual.vocabulary import says
 _KIND_WORDS: tuple[tuple[str, str], ...] = (
     ("scheduler", r"celery[ -]?beat|scheduler|\bcron\b|\bbeat\b|planificador|airflow"),
     ("worker", r"worker|celery|sidekiq|consumer|spider|crawler|queue processor|\bjobs?\b|trabajador|arbeiter"),
-    ("database", r"postgres\w*|mysql|mariadb|mongo\w*|database|base de datos|banco de dados|datenbank|база данных|数据库|データベース|데이터베이스|timescale\w*|clickhouse|cassandra|elasticsearch|opensearch|\brds\b|neo4j|sqlite|influxdb"),
+    (
+        "database",
+        r"postgres\w*|mysql|mariadb|mongo\w*|database|base de datos|banco de dados|datenbank|база "
+        r"данных|数据库|データベース|데이터베이스|timescale\w*|clickhouse|cassandra|elasticsearch|opensearch|"
+        r"\brds\b|neo4j|sqlite|influxdb",
+    ),
     ("cache", r"redis|valkey|memcached|\bcache\b|caché|缓存|キャッシュ|캐시"),
     ("queue", r"rabbitmq|kafka|\bnats\b|\bsqs\b|broker|message queue|activemq|pulsar"),
-    ("monitoring", r"prometheus|grafana|alertmanager|loki|jaeger|flower|monitoring|datadog|sentry|kibana|uptime|zipkin|监控|モニタリング"),
-    ("proxy", r"nginx|traefik|haproxy|load ?balancer|ingress|pgbouncer|cdn|cloudfront|gateway|caddy|envoy|reverse proxy|eureka|balanceador|负载均衡|cert-manager"),
+    (
+        "monitoring",
+        r"prometheus|grafana|alertmanager|loki|jaeger|flower|monitoring|datadog|sentry|kibana|"
+        r"uptime|zipkin|监控|モニタリング",
+    ),
+    (
+        "proxy",
+        r"nginx|traefik|haproxy|load ?balancer|ingress|pgbouncer|cdn|cloudfront|gateway|caddy|envoy|"
+        r"reverse proxy|eureka|balanceador|负载均衡|cert-manager",
+    ),
     ("bucket", r"\bs3\b|minio|object storage|bucket|blob storage"),
     ("ui", r"\bui\b|front-?end|next\.?js|react|angular|\bvue\b|web app|dashboard|interfaz|前端|フロント|프론트"),
-    ("api", r"\bapi\b|back-?end|fastapi|django|flask|express|spring|rails|\bgo app|app server|server|service|servicio|serviço|dienst|сервис|后端|服务|サービス|서비스"),
-)  # fmt: skip
+    (
+        "api",
+        r"\bapi\b|back-?end|fastapi|django|flask|express|spring|rails|\bgo app|app server|server|service|"
+        r"servicio|serviço|dienst|сервис|后端|服务|サービス|서비스",
+    ),
+)
 _KINDS = tuple((kind, re.compile(words, re.I)) for kind, words in _KIND_WORDS)
 _TITLE_NOISE = re.compile(
-    r"\b(?:manual de (?:operaciones|operações|operación|operação)|guía de operaciones|guia de operação|руководство по эксплуатации|operations?|operational|operating|runbooks?|manuals?|guides?|handbook|playbooks?|procedures?|documentation|production|troubleshooting|deployment|maintenance|and|&|for|the|ops|sre|on-?call|incident response|"
-    r"disaster recovery|backup|recovery|standard|manual de (?:operaciones|operações)|guía de operaciones|guia de operação|betriebshandbuch|betriebsanleitung|руководство(?: по эксплуатации)?|инструкция)\b|运维手册|操作手册|恢复|手册|運用・?保守?|マニュアル|手順書|운영 ?매뉴얼|매뉴얼",
+    r"\b(?:manual de (?:operaciones|operações|operación|operação)|guía de operaciones|guia de operação|"
+    r"руководство по эксплуатации|operations?|operational|operating|runbooks?|manuals?|guides?|handbook|"
+    r"playbooks?|procedures?|documentation|production|troubleshooting|deployment|maintenance|and|&|for|the|"
+    r"ops|sre|on-?call|incident response|"
+    r"disaster recovery|backup|recovery|standard|manual de (?:operaciones|operações)|guía de operaciones|guia "
+    r"de operação|betriebshandbuch|betriebsanleitung|руководство(?: по эксплуатации)?|инструкция)\b|运维手册|操作手册|"
+    r"恢复|手册|運用・?保守?|マニュアル|手順書|운영 ?매뉴얼|매뉴얼",
     re.I,
 )
 _WORKLOAD = re.compile(r"^(?:deployments?|deploy|statefulsets?|sts|daemonsets?|ds)(?:\.apps)?/([\w.-]+)$")
@@ -36,7 +58,21 @@ _URL = re.compile(r"(?:https?|redis|rediss|postgres(?:ql)?|mysql|amqp|mongodb):/
 _BUCKET = re.compile(r"\b(?:s3|gs|gcs|b2|wasbs?)://[\w${}.-]+(?:/[\w${}./-]*)?")
 _IMAGE = re.compile(r"^(?:[\w.-]+(?::\d+)?/)?[\w.-]+(?:/[\w.-]+)*:[\w][\w.-]*$")
 _VALUED = {"-n", "--namespace"}
-_CLIENTS = frozenset({"psql", "pg_dump", "pg_restore", "pg_isready", "mysql", "mysqldump", "createdb", "dropdb", "vacuumdb", "reindexdb", "pgbench"})
+_CLIENTS = frozenset(
+    {
+        "psql",
+        "pg_dump",
+        "pg_restore",
+        "pg_isready",
+        "mysql",
+        "mysqldump",
+        "createdb",
+        "dropdb",
+        "vacuumdb",
+        "reindexdb",
+        "pgbench",
+    }
+)
 
 
 def system(document: Document) -> System:
@@ -48,9 +84,17 @@ def system(document: Document) -> System:
     components = _components(document, commands)
     name, line = _name(document, [each.name for each in namespaces])
     return System(
-        line=line, name=name, components=components, endpoints=_distinct(_endpoints(document)), namespaces=namespaces, databases=databases, users=users,
-        tables=tables, images=_distinct(_images(document, commands)), buckets=_distinct(_buckets(document)),
-    )  # fmt: skip
+        line=line,
+        name=name,
+        components=components,
+        endpoints=_distinct(_endpoints(document)),
+        namespaces=namespaces,
+        databases=databases,
+        users=users,
+        tables=tables,
+        images=_distinct(_images(document, commands)),
+        buckets=_distinct(_buckets(document)),
+    )
 
 
 def kind_of(text: str) -> str:
@@ -76,7 +120,9 @@ def _commands(document: Document) -> Iterator[Command]:
 
 def _name(document: Document, namespaces: list[str]) -> tuple[str, int]:
     """The title without the words that name the document; else what the introduction calls the system."""
-    heading = next((each for each in document.headings() if each.level == 1), None) or next(iter(document.headings()), None)
+    heading = next((each for each in document.headings() if each.level == 1), None) or next(
+        iter(document.headings()), None
+    )
     if heading is None:
         return "", 1
     title = re.sub(r"^[^\w]+", "", heading.text)
@@ -90,9 +136,11 @@ def _name(document: Document, namespaces: list[str]) -> tuple[str, int]:
         return best[0], heading.line
     for block in document.walk():
         text = getattr(block, "text", "")
-        match = re.search(r"\b(?:the|managing|running|operating|maintaining) ((?!The\b)[A-Z][\w-]*(?: [A-Z][\w-]*)*) (?:platform|system|application|service|project|in production)", text) or re.search(
-            r"\b(?:managing|running|maintaining|of) the ([A-Z][\w-]*(?: [A-Z][\w-]*)*)", text
-        )
+        match = re.search(
+            r"\b(?:the|managing|running|operating|maintaining) ((?!The\b)[A-Z][\w-]*(?: [A-Z][\w-]*)*) "
+            r"(?:platform|system|application|service|project|in production)",
+            text,
+        ) or re.search(r"\b(?:managing|running|maintaining|of) the ([A-Z][\w-]*(?: [A-Z][\w-]*)*)", text)
         if match and not isinstance(block, Fence):
             return match[1], block.line
     return (namespaces[0] if namespaces else title), heading.line
@@ -131,7 +179,10 @@ def _databases(commands: list[Command]) -> tuple[tuple[Named, ...], tuple[Named,
         if command.program not in _CLIENTS:
             continue
         words = command.words
-        name, user = _option(words, {"-d", "--dbname", "--database"}), _option(words, {"-U", "-u", "--username", "--user"})
+        name, user = (
+            _option(words, {"-d", "--dbname", "--database"}),
+            _option(words, {"-U", "-u", "--username", "--user"}),
+        )
         if not name:
             name = _operand(words)
         if _static(name) and not name.startswith(("postgres://", "postgresql://", "/", ".")) and "." not in name:
@@ -141,7 +192,33 @@ def _databases(commands: list[Command]) -> tuple[tuple[Named, ...], tuple[Named,
     return _distinct(names), _distinct(users)
 
 
-_WITH_VALUE = frozenset({"-U", "-h", "-p", "-c", "-f", "-t", "-T", "-n", "-F", "-d", "-j", "-v", "-o", "-P", "-u", "-e", "--command", "--host", "--port", "--username", "--table", "--file", "--format"})  # fmt: skip
+_WITH_VALUE = frozenset(
+    {
+        "-U",
+        "-h",
+        "-p",
+        "-c",
+        "-f",
+        "-t",
+        "-T",
+        "-n",
+        "-F",
+        "-d",
+        "-j",
+        "-v",
+        "-o",
+        "-P",
+        "-u",
+        "-e",
+        "--command",
+        "--host",
+        "--port",
+        "--username",
+        "--table",
+        "--file",
+        "--format",
+    }
+)
 
 
 def _operand(words: tuple[str, ...]) -> str:
@@ -157,8 +234,16 @@ def _operand(words: tuple[str, ...]) -> str:
     return ""
 
 
-_TABLE = re.compile(r"\b(?:from|join|into|update|vacuum(?:\s+(?:full|analyze|verbose))*|analyze|table(?:\s+if\s+exists)?|reindex\s+table)\s+(?:only\s+|concurrently\s+)?([a-z_][\w.]*)", re.I)
-_NOT_TABLES = re.compile(r"^(?:pg_|information_schema|select|set|only|now|lateral|unnest|generate_series|analyze|full|verbose|where|the|stdin|system|all)", re.I)
+_TABLE = re.compile(
+    r"\b(?:from|join|into|update|vacuum(?:\s+(?:full|analyze|verbose))*|analyze|table(?:\s+if\s+exists)?|"
+    r"reindex\s+table)\s+(?:only\s+|concurrently\s+)?([a-z_][\w.]*)",
+    re.I,
+)
+_NOT_TABLES = re.compile(
+    r"^(?:pg_|information_schema|select|set|only|now|lateral|unnest|generate_series|analyze|full|verbose|"
+    r"where|the|stdin|system|all)",
+    re.I,
+)
 
 
 def _tables(document: Document, commands: list[Command]) -> Iterator[Named]:
@@ -198,7 +283,9 @@ def _images(document: Document, commands: list[Command]) -> Iterator[Named]:
                 image = word.partition("=")[2]
                 if image and _IMAGE.match(image):
                     yield Named(line=command.line, name=image)
-        elif command.program in ("docker", "podman") and {"pull", "push", "run", "build", "scan", "tag"} & set(words[1:3]):
+        elif command.program in ("docker", "podman") and {"pull", "push", "run", "build", "scan", "tag"} & set(
+            words[1:3]
+        ):
             for word in words[2:]:
                 if _IMAGE.match(word) and not re.match(r"\d+:\d+|.*/.*:/|/", word) and not word.startswith("-"):
                     yield Named(line=command.line, name=word)
@@ -235,7 +322,11 @@ def _described(section: Section) -> Iterator[Component]:
             if pair and isinstance(item, ListItem) and item.checked is None and len(pair[0].split()) <= 5:
                 yield _component(pair[0], pair[1], item.line)
         for block in part.blocks:
-            if isinstance(block, Table) and re.search(r"component|service|name|componente|servicio|dienst|компонент|сервис|组件|服务|名|구성|서비스", block.header.text(0), re.I):
+            if isinstance(block, Table) and re.search(
+                r"component|service|name|componente|servicio|dienst|компонент|сервис|组件|服务|名|구성|서비스",
+                block.header.text(0),
+                re.I,
+            ):
                 for row in block.rows:
                     yield _component(row.text(0), " ".join(cell.text for cell in row.cells[1:]), row.line)
 
@@ -244,13 +335,21 @@ def _component(name: str, detail: str, line: int) -> Component:
     kind = kind_of(name)
     port = re.search(r"(?:port|puerto|porta|端口|:)\s*(\d{2,5})\b", detail, re.I)
     return Component(
-        line=line, name=name, kind=kind if kind not in ("other", "api") else kind_of(f"{name} {detail}"), detail=detail, replicas=_replicas(detail),
+        line=line,
+        name=name,
+        kind=kind if kind not in ("other", "api") else kind_of(f"{name} {detail}"),
+        detail=detail,
+        replicas=_replicas(detail),
         port=int(port[1]) if port else None,
-    )  # fmt: skip
+    )
 
 
 def _replicas(text: str) -> int | None:
-    match = re.search(r"\b(\d{1,3})\s*(?:replicas?|pods?|instances?|nodes?|réplicas|instancias|instanzen|реплик|副本|个实例)", text, re.I)
+    match = re.search(
+        r"\b(\d{1,3})\s*(?:replicas?|pods?|instances?|nodes?|réplicas|instancias|instanzen|реплик|副本|个实例)",
+        text,
+        re.I,
+    )
     return int(match[1]) if match else None
 
 
@@ -261,7 +360,12 @@ def _drawn(fence: Fence) -> Iterator[Component]:
         for cell in cells:
             label = re.sub(r"\s+", " ", cell).strip(" -*•")
             name = re.sub(r"\s*\([^)]*\)", "", label)
-            if len(name) >= 2 and kind_of(name) != "other" and len(name.split()) <= 4 and re.match(r"[A-Za-z\u4e00-\u9fff\uac00-\ud7af]", name):
+            if (
+                len(name) >= 2
+                and kind_of(name) != "other"
+                and len(name.split()) <= 4
+                and re.match(r"[A-Za-z\u4e00-\u9fff\uac00-\ud7af]", name)
+            ):
                 yield Component(line=fence.line + index, name=name, kind=kind_of(name), replicas=_replicas(label))
 
 
@@ -273,7 +377,12 @@ def _workloads(commands: list[Command]) -> Iterator[Component]:
             for index, word in enumerate(words):
                 match = _WORKLOAD.match(word)
                 name = match[1] if match else ""
-                if not name and word in ("deployment", "deploy", "statefulset", "sts") and index + 1 < len(words) and re.fullmatch(r"[a-z][\w.-]*", words[index + 1]):
+                if (
+                    not name
+                    and word in ("deployment", "deploy", "statefulset", "sts")
+                    and index + 1 < len(words)
+                    and re.fullmatch(r"[a-z][\w.-]*", words[index + 1])
+                ):
                     name = words[index + 1]
                 if _static(name):
                     yield Component(line=command.line, name=name, kind=kind_of(name), workload=name)

@@ -11,8 +11,17 @@ from opsbook.manual.facts import Window
 from opsbook.manual.outline import Part, all_parts, named_values, split_pair, within
 from opsbook.manual.vocabulary import says
 
-_WHEN = re.compile(r"^\W*(?:when|day|time|window|schedule|start|date|cuándo|día|hora|horario|quando|dia|wann|tag|zeit|uhrzeit|zeitfenster|когда|день|время|окно|时间|日期|時間|日時|曜日|일시|시간)\b|^\W*(?:时间|日期|时间窗口|维护窗口|時間|日時|曜日|일시|시간|요일)", re.I)
-_NAMES_WINDOW = re.compile(r"\b(?:maintenance|update|patch\w*|change|service|deployment|release)\s+windows?\b|\bwartungsfenster\b|ventana\s+de\s+\w+|janela\s+de\s+\w+|окн[оа]\s+(?:технич|обслуж)\w*|维护窗口|メンテナンス(?:時間|ウィンドウ)|점검\s?시간", re.I)
+_WHEN = re.compile(
+    r"^\W*(?:when|day|time|window|schedule|start|date|cuándo|día|hora|horario|quando|dia|wann|tag|zeit|"
+    r"uhrzeit|zeitfenster|когда|день|время|окно|时间|日期|時間|日時|曜日|일시|시간)\b|^\W*(?:时间|日期|时间窗口|维护窗口|時間|日時|曜日|일시|시간|"
+    r"요일)",
+    re.I,
+)
+_NAMES_WINDOW = re.compile(
+    r"\b(?:maintenance|update|patch\w*|change|service|deployment|release)\s+windows?\b|\bwartungsfenster\b|"
+    r"ventana\s+de\s+\w+|janela\s+de\s+\w+|окн[оа]\s+(?:технич|обслуж)\w*|维护窗口|メンテナンス(?:時間|ウィンドウ)|점검\s?시간",
+    re.I,
+)
 
 
 def windows(document: Document) -> list[Window]:
@@ -85,9 +94,15 @@ def _made(name: str, line: int, when: str, values: dict[str, list[str]], part: P
     often = frequency(" ".join(values.get("frequency", []))) or frequency(when) or frequency(part.title)
     named = days(when)
     return Window(
-        line=line, name=name, day=", ".join(named), time=time.text if time else "", timezone=time.zone if time else "",
-        frequency=often or ("weekly" if named else ""), duration=lasts.text if lasts else "", notice=notice.text if notice else "",
-    )  # fmt: skip
+        line=line,
+        name=name,
+        day=", ".join(named),
+        time=time.text if time else "",
+        timezone=time.zone if time else "",
+        frequency=often or ("weekly" if named else ""),
+        duration=lasts.text if lasts else "",
+        notice=notice.text if notice else "",
+    )
 
 
 def _of_sentence(block: Prose, part: Part) -> Iterable[Window]:
@@ -95,7 +110,9 @@ def _of_sentence(block: Prose, part: Part) -> Iterable[Window]:
     if isinstance(block, ListItem) and block.checked is not None:
         return
     for line in block.lines:
-        if not _NAMES_WINDOW.search(line.text) and not (says(line.text, "window") and _about(part) and isinstance(block, ListItem)):
+        if not _NAMES_WINDOW.search(line.text) and not (
+            says(line.text, "window") and _about(part) and isinstance(block, ListItem)
+        ):
             continue
         time = times(line.text)
         if time is None or not (days(line.text) or frequency(line.text)) or len(line.text) > 220:
@@ -115,7 +132,9 @@ def _of_table(table: Table, part: Part) -> Iterable[Window]:
     when = [index for index, text in enumerate(header) if _WHEN.match(text) or _NAMES_WINDOW.search(text)]
     for row in table.rows:
         text = " ".join(row.text(index) for index in when) if when else ""
-        if not times(text) or not (days(text) or days(row.text(0)) or frequency(" ".join(cell.text for cell in row.cells))):
+        if not times(text) or not (
+            days(text) or days(row.text(0)) or frequency(" ".join(cell.text for cell in row.cells))
+        ):
             continue
         values: dict[str, list[str]] = {}
         for index, title in enumerate(header):

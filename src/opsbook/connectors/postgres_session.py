@@ -170,7 +170,7 @@ class Session:
         if left <= 0:
             raise TimeoutError
         settings = {"milliseconds": str(max(1, int(left * SERVER_SHARE * 1000))), "path": path}
-        task = asyncio.ensure_future(_transaction(connection, settings, statement, parameters))
+        task = asyncio.ensure_future(self._run(connection, settings, statement, parameters))
         try:
             done, _ = await asyncio.wait({task}, timeout=left)
         except asyncio.CancelledError:
@@ -180,6 +180,15 @@ class Session:
             await self._cut(connection, task)
             raise TimeoutError
         return task.result()
+
+    async def _run(
+        self,
+        connection: psycopg.AsyncConnection[Row],
+        settings: Mapping[str, Any],
+        statement: str,
+        parameters: Mapping[str, Any],
+    ) -> list[Row]:
+        return await _transaction(connection, settings, statement, parameters)
 
     async def _connected(self, deadline: float) -> psycopg.AsyncConnection[Row]:
         import psycopg

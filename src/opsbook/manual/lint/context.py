@@ -104,7 +104,7 @@ class Context:
         """All that stands in the innermost section of a path, in small letters."""
         lines = self.document.lines
         for section in self.document.all_sections():
-            if section.path == path and section.heading is not None:
+            if section.path == path:
                 last = max((block.end_line for block in section.blocks), default=section.line)
                 return "\n".join(lines[section.line - 1 : last]).lower()
         return ""

@@ -142,6 +142,8 @@ def latest_never_written(context: Context) -> Iterator[Fault]:
             if not found or (found[1] == "latest" and not word.text.startswith("s3://")) or "/" in word.text and re.search(r"releases/latest|https?://", word.text):
                 continue
             base = re.sub(r"\.(?:gz|zst|xz)$", "", found[1])
+            if step.call and step.call.tool == "aws" and len(step.call.args) > 1 and word is step.call.args[-1] and word.text.startswith("s3://"):
+                told.add(base)
             if base in told:
                 continue
             told.add(base)

@@ -55,8 +55,8 @@ _RESOURCES = {"cpu": r"\bcpu\b", "memory": r"\bmemory\b|\bram\b", "disk": r"\bdi
     summary="A value that is normal by one line and an alert by another",
     reason="Between the two limits the system is healthy and alarming at once; people learn to ignore the alert.",
     source="https://sre.google/sre-book/monitoring-distributed-systems/",
-    bad="- Memory usage (<85%)\n- CPU usage (<70%)\n\n**Warning alerts:**\n- Memory usage (>80%)",
-    good="- Memory usage (<75%)\n- CPU usage (<70%)\n\n**Warning alerts:**\n- Memory usage (>80%)",
+    bad="## Key Metrics to Monitor\n\n- Memory usage (<85%)\n- CPU usage (<70%)\n\n**Warning alerts:**\n- Memory usage (>80%)",
+    good="## Key Metrics to Monitor\n\n- Memory usage (<75%)\n- CPU usage (<70%)\n\n**Warning alerts:**\n- Memory usage (>80%)",
 )  # fmt: skip
 def thresholds_overlap(context: Context) -> Iterator[Fault]:
     """Percent limits of one resource; “resource usage” stands for CPU, memory and disk."""
@@ -109,8 +109,8 @@ def crossed(context: Context) -> Iterator[Fault]:
     summary="Escalation to somebody who is not there, or whom nobody can reach",
     reason="An incident that must be answered in minutes at any hour goes to a person with office hours, or to a role for which the manual has no contact.",
     source="https://sre.google/workbook/on-call/",
-    bad="| Role | Contact | Availability |\n|---|---|---|\n| On-Call | a@shop.dev | 24/7 |\n| Lead | b@shop.dev | Mon-Fri 9-5 |\n\n**Escalation Path**: On-Call → Lead\n\n| Severity | Response Time | Resolution Time |\n|---|---|---|\n| P0 | 15 minutes | 1 hour |",
-    good="| Role | Contact | Availability |\n|---|---|---|\n| On-Call | a@shop.dev | 24/7 |\n| Lead | b@shop.dev | 24/7 |\n\n**Escalation Path**: On-Call → Lead\n\n| Severity | Response Time | Resolution Time |\n|---|---|---|\n| P0 | 15 minutes | 1 hour |",
+    bad="## Emergency Contacts\n\n| Role | Contact | Availability |\n|---|---|---|\n| On-Call | a@shop.dev | 24/7 |\n| Lead | b@shop.dev | Mon-Fri 9-5 |\n\n**Escalation Path**: On-Call → Lead\n\n## Response Times\n\n| Severity | Response Time | Resolution Time |\n|---|---|---|\n| P0 | 15 minutes | 1 hour |",
+    good="## Emergency Contacts\n\n| Role | Contact | Availability |\n|---|---|---|\n| On-Call | a@shop.dev | 24/7 |\n| Lead | b@shop.dev | 24/7 |\n\n**Escalation Path**: On-Call → Lead\n\n## Response Times\n\n| Severity | Response Time | Resolution Time |\n|---|---|---|\n| P0 | 15 minutes | 1 hour |",
 )  # fmt: skip
 def escalation_to_nobody(context: Context) -> Iterator[Fault]:
     """Levels whose contact has office hours, or (in a one-line path) no contact at all, where a response within an hour is promised."""

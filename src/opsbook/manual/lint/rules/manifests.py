@@ -100,7 +100,7 @@ def api_version_gone(context: Context) -> Iterator[Fault]:
 @rule(
     "OB423", "yaml-broken", FaultClass.WILL_NOT_RUN, Severity.ERROR,
     summary="A YAML block that does not parse",
-    reason="No tool reads it as it stands.",
+    reason="No tool reads it as it stands: indentation is meaning in YAML, and one wrong blank moves a key or ends the list.",
     source="https://yaml.org/spec/1.2.2/",
     bad=yml("groups:\n  - name: api\n    rules:\n     - alert: Down\n      expr: up == 0"),
     good=yml("groups:\n  - name: api\n    rules:\n      - alert: Down\n        expr: up == 0"),

@@ -70,7 +70,7 @@ def wrong_language(context: Context) -> Iterator[Fault]:
         source = context.document.lines[fence.opening_line - 1]
         at = source.find(fence.tag)
         edits = (Edit(fence.opening_line, at + 1, at + 1 + len(fence.tag), tag),) if at >= 0 else ()
-        yield Fault(context.place(fence.line + first), f"this is {really}, not {told}", Fix(f"tag the block {tag}", edits, safe=True))
+        yield Fault(context.place(fence.line), f"this is {really}, not {told}", Fix(f"tag the block {tag}", edits, safe=True))
 
 
 def _is_json(text: str) -> bool:
@@ -134,18 +134,19 @@ def ampersand(context: Context) -> Iterator[Fault]:
 )  # fmt: skip
 def not_exported(context: Context) -> Iterator[Fault]:
     """Bare assignments of capitals in a block that exports others and runs nothing that uses them."""
-    for block_ in context.scripts:
-        if not any(step.program == "export" for step in block_.top):
+    for fence in context.document.fences():
+        if fence.language not in ("bash", "env") or _TAGGED.get(fence.tag.lower()) != "shell":
             continue
-        for step in block_.top:
-            if step.command.argv or step.command.within:
+        lines = fence.text.split("\n")
+        if not any(re.match(r"\s*export\s+[A-Z_]\w*=", line) for line in lines):
+            continue
+        for number, line in enumerate(lines):
+            found = re.match(r"\s*([A-Z][A-Z0-9_]*)=(?!.*(?:\$\(|`))\S*\s*(?:#.*)?$", line)
+            if not found or re.search(rf"\$\{{?{found[1]}\b|export\s+(?:\w+\s+)*{found[1]}\b|set -a|allexport", fence.text):
                 continue
-            for assignment in step.command.assignments:
-                name = assignment.name
-                if name.isupper() and not re.search(rf"\$\{{?{name}\b|export\s+(?:\w+\s+)*{name}\b|set -a|allexport", block_.text):
-                    edit = Edit(assignment.line, assignment.column, assignment.column, "export ")
-                    yield Fault(Place(assignment.line, assignment.column), f"{name} is not exported: no program sees it", Fix("export it", (edit,), safe=False),
-                                subject=f"export-{block_.number}")  # fmt: skip
+            at = fence.at(sum(len(text) + 1 for text in lines[:number]) + found.start(1))
+            edit = Edit(at[0], at[1], at[1], "export ")
+            yield Fault(Place(*at), f"{found[1]} is not exported: no program sees it", Fix("export it", (edit,), safe=False), subject=f"export-{fence.line}")
 
 
 @rule(

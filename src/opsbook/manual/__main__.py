@@ -11,7 +11,7 @@ from typing import Any
 
 from opsbook.errors import OpsbookError, UsageError
 from opsbook.manual.document import read_document
-from opsbook.manual.reading import Manual, as_json, extract, item_json
+from opsbook.manual.reading import Manual, as_json, extract
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Duration:
-    """A length of time as written: `text` is short and plain (`15min`, `2 weeks`, `next business day`), `seconds` None where it has none."""
+    """A length of time as written: `text` is short and plain (`15min`, `2 weeks`, `next business day`), `seconds`
+    None where it has none."""
 
     seconds: float | None
     text: str
@@ -141,8 +142,10 @@ _TIMES = re.compile(
 _DAYS = {
     "Monday": r"mon(?:day)?s?|lunes|segunda(?:-feira)?|montags?|lundi|понедельник\w*|周一|星期一|月曜日?|월요일",
     "Tuesday": r"tue(?:s(?:day)?)?s?|martes|terça(?:-feira)?|dienstags?|mardi|вторник\w*|周二|星期二|火曜日?|화요일",
-    "Wednesday": r"wed(?:nesday)?s?|mi[ée]rcoles|quarta(?:-feira)?|mittwochs?|mercredi|сред[ауы]|周三|星期三|水曜日?|수요일",
-    "Thursday": r"thu(?:rs(?:day)?)?s?|jueves|quinta(?:-feira)?|donnerstags?|jeudi|четверг\w*|周四|星期四|木曜日?|목요일",
+    "Wednesday": r"wed(?:nesday)?s?|mi[ée]rcoles|quarta(?:-feira)?|mittwochs?|mercredi|сред[ауы]|"
+    r"周三|星期三|水曜日?|수요일",
+    "Thursday": r"thu(?:rs(?:day)?)?s?|jueves|quinta(?:-feira)?|donnerstags?|jeudi|четверг\w*|"
+    r"周四|星期四|木曜日?|목요일",
     "Friday": r"fri(?:day)?s?|viernes|sexta(?:-feira)?|freitags?|vendredi|пятниц\w*|周五|星期五|金曜日?|금요일",
     "Saturday": r"sat(?:urday)?s?|s[áa]bados?|samstags?|sonnabends?|samedi|суббот\w*|周六|星期六|土曜日?|토요일",
     "Sunday": r"sun(?:day)?s?|domingos?|sonntags?|dimanche|воскресень\w*|周日|周天|星期日|星期天|日曜日?|일요일",
@@ -172,7 +175,8 @@ _FREQUENCIES: tuple[tuple[str, str], ...] = (
     ),
     (
         "quarterly",
-        r"quarterly|every quarter|trimestral(?:mente|es)?|vierteljährlich\w*|quartalsweise|ежекварталь\w*|每季度|四半期|분기",
+        r"quarterly|every quarter|trimestral(?:mente|es)?|vierteljährlich\w*|quartalsweise|ежекварталь\w*|"
+        r"每季度|四半期|분기",
     ),
     ("yearly", r"yearly|annual(?:ly)?|every year|anual(?:mente|es)?|jährlich\w*|ежегодн\w*|每年|年次|매년"),
     (

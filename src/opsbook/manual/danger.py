@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from opsbook.manual.danger_rules import RULES
 from opsbook.manual.shell import Command
@@ -57,7 +58,10 @@ _PROSE = re.compile(
 
 
 def why_destructive(command: Command, before: Sequence[Command] = ()) -> str:
-    """Why a command, or one it runs, is destructive; empty where it is not. `before` are the earlier ones of its pipeline."""
+    """Why a command, or one it runs, is destructive; empty where it is not.
+
+    `before` are the earlier ones of its pipeline.
+    """
     for each in command.walk():
         reason = _why(each, before)
         if reason:
@@ -103,7 +107,7 @@ def _loads(command: Command, before: Sequence[Command]) -> str:
     if any(redirect.operator == "<" for redirect in command.redirects):
         return "loads a dump into a database"
     words = command.words
-    for flag, word in zip(words, words[1:], strict=False):
+    for flag, word in pairwise(words):
         if flag in ("-f", "--file") and re.search(r"backup|dump|restore|latest|snapshot", word, re.I):
             return "loads a dump into a database"
     if before and before[-1].program in (

@@ -1,4 +1,5 @@
-"""Other languages inside commands: SQL in psql -c, Python in python -c, JSON in curl -d, PromQL in a query parameter."""
+"""Other languages inside commands: SQL in psql -c, Python in python -c, JSON in curl -d, PromQL in a query
+parameter."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from opsbook.manual.shell_model import Command, Embedded, Heredoc, Word
 
 @dataclass(frozen=True)
 class _Client:
-    """How a program is given a text: options, short letter that may end a cluster (`-tAc`), and whether standard input is read."""
+    """How a program is given a text: options, short letter that may end a cluster (`-tAc`), and whether standard
+    input is read."""
 
     language: str
     options: tuple[str, ...] = ()

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Component:
-    """A part of the system. `kind`: api, ui, worker, scheduler, database, cache, proxy, monitoring, queue, bucket, other."""
+    """A part of the system.
+
+    `kind`: api, ui, worker, scheduler, database, cache, proxy, monitoring, queue, bucket, other.
+    """
 
     line: int
     name: str
@@ -20,7 +23,8 @@ class Component:
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
-    """An endpoint, namespace, database, user, image, bucket, host or table that the manual names, at its first place."""
+    """An endpoint, namespace, database, user, image, bucket, host or table that the manual names, at its first
+    place."""
 
     line: int
     name: str

@@ -84,7 +84,8 @@ _INI_SECTION = re.compile(r"\[[\w .:\"/-]+\]\s*$")
 
 
 def guess_language(tag: str, text: str) -> str:
-    """The language of a block: bash, console, sql, yaml, json, python, promql, dockerfile, ini, nginx, hcl, env, conf, crontab, http, diagram, text, or the tag itself."""
+    """The language of a block: bash, console, sql, yaml, json, python, promql, dockerfile, ini, nginx, hcl, env,
+    conf, crontab, http, diagram, text, or the tag itself."""
     tag = tag.strip().lower().lstrip("{.").rstrip("}").split(",")[0]
     named = _TAGS.get(tag, tag)
     if named not in _OVERRULED or (named == "text" and tag and tag != "none" and not _BOX.search(text)):
@@ -192,7 +193,7 @@ def _is_sql(content: list[str], sample: str) -> bool:  # noqa: ARG001
 
 def _is_json(content: list[str], sample: str) -> bool:
     start = content[0].lstrip()[:1]
-    if start not in ("{", "[") or re.match(r"\[\[?\s", content[0].lstrip() + " ") and len(content[0].strip()) > 1:
+    if start not in ("{", "[") or (re.match(r"\[\[?\s", content[0].lstrip() + " ") and len(content[0].strip()) > 1):
         return False
     try:
         return isinstance(json.loads(sample), (dict, list))
@@ -273,8 +274,7 @@ def _is_hcl(content: list[str], sample: str) -> bool:  # noqa: ARG001
 
 def _is_crontab(content: list[str], sample: str) -> bool:  # noqa: ARG001
     return all(
-        _CRON.match(line)
-        and (line.strip().startswith("@") or _CRON_FIELDS.match(line.strip()))
+        (_CRON.match(line) and (line.strip().startswith("@") or _CRON_FIELDS.match(line.strip())))
         or _ASSIGNMENT.match(line)
         for line in content
     )

@@ -18,7 +18,10 @@ _NUMBERED = re.compile(
 
 @dataclass(frozen=True)
 class Part:
-    """A run of blocks of one section. `lead` is the paragraph that titles it (bold, or ending in a colon), None before the first."""
+    """A run of blocks of one section.
+
+    `lead` is the paragraph that titles it (bold, or ending in a colon), None before the first.
+    """
 
     section: Section
     title: str
@@ -56,7 +59,8 @@ def within(blocks: tuple[Block, ...]) -> Iterator[Block]:
 def lead_title(block: Block) -> str | None:
     """The title that a paragraph gives to what follows, or None where it is running text.
 
-    A title is one line that is bold as a whole, or bold up to a colon or a remark in brackets; or a short line ending in a colon.
+    A title is one line that is bold as a whole, or bold up to a colon or a remark in brackets; or a short line ending
+    in a colon.
     """
     if not isinstance(block, Paragraph) or len(block.lines) != 1:
         return None

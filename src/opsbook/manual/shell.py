@@ -40,8 +40,8 @@ def commands(
     """The simple commands of a block in the order in which they stand.
 
     `first_column` is the column of the first character of each line, or a list with one for every line (Fence.columns).
-    `variables` are values known from earlier blocks of the procedure. `console` tells whether lines are prompts and output;
-    left out, it is seen from the text.
+    `variables` are values known from earlier blocks of the procedure. `console` tells whether lines are prompts and
+    output; left out, it is seen from the text.
     """
     source = parse(blank_console(text, console), text, first_line, first_column)
     return read_program(source, variables or {})
@@ -67,7 +67,10 @@ def variables_of(found: Iterable[Command], known: Mapping[str, str] | None = Non
 
 
 def syntax_error(text: str) -> tuple[int, int] | None:
-    """Row and column (0-based) of the first thing the grammar could not read, or None. A hint, not bash's own verdict."""
+    """Row and column (0-based) of the first thing the grammar could not read, or None.
+
+    A hint, not bash's own verdict.
+    """
     error = parse(blank_console(text, None), text, 1, 1).first_error()
     return None if error is None else (error.start_point[0], error.start_point[1])
 

@@ -11,8 +11,9 @@ class Word:
     """One word of a command.
 
     `raw` is what the file holds. `text` is the word without its quoting, expansions left as written. `value` is the
-    text where it is static, known variables filled in, else None. `placeholders` are the names in `<angle brackets>` and the
-    like that a person must fill in; such a word still has a value. `segments` lead from `text` back to the file.
+    text where it is static, known variables filled in, else None. `placeholders` are the names in `<angle brackets>`
+    and the like that a person must fill in; such a word still has a value. `segments` lead from `text` back to the
+    file.
     """
 
     raw: str
@@ -59,7 +60,10 @@ class Redirect:
 
 @dataclass(frozen=True)
 class Heredoc:
-    """A here-document or here-string: `text` begins at `line` and `column`. `expands` where the shell fills in variables."""
+    """A here-document or here-string: `text` begins at `line` and `column`.
+
+    `expands` where the shell fills in variables.
+    """
 
     text: str
     line: int
@@ -88,8 +92,8 @@ class Enclosure:
 class Embedded:
     """A piece of another language that a command carries.
 
-    `language` is sql, python, json, promql, redis, javascript, lua …; `variables` are the shell's expansions left in it;
-    `client` is the program that gets it, `quoted` tells that it came from single quotes or a literal heredoc.
+    `language` is sql, python, json, promql, redis, javascript, lua …; `variables` are the shell's expansions left in
+    it; `client` is the program that gets it, `quoted` tells that it came from single quotes or a literal heredoc.
     """
 
     language: str
@@ -110,10 +114,11 @@ class Embedded:
 class Command:
     """A simple command.
 
-    `pipeline` numbers the pipelines of a block, `position` counts from 0 within one of `length`. `before` is the operator that
-    joins it to the command before (`&&`, `||`, `;`, `&`, `|`, a newline as `;`, nothing for the first), `after` the one behind.
-    `nested` are the programs it runs by itself (`kubectl exec … -- psql`: psql, with `via` naming the carriers, outermost
-    first), `remote` tells that a nested program runs on another host, pod or container. A bare assignment has no words.
+    `pipeline` numbers the pipelines of a block, `position` counts from 0 within one of `length`. `before` is the
+    operator that joins it to the command before (`&&`, `||`, `;`, `&`, `|`, a newline as `;`, nothing for the first),
+    `after` the one behind. `nested` are the programs it runs by itself (`kubectl exec … -- psql`: psql, with `via`
+    naming the carriers, outermost first), `remote` tells that a nested program runs on another host, pod or
+    container. A bare assignment has no words.
     """
 
     argv: tuple[Word, ...]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from opsbook.manual.embedded import fed_by, with_embedded
 from opsbook.manual.shell_model import Command
@@ -66,10 +67,10 @@ def _nested(command: Command, inner: Inner, known: Mapping[str, str], depth: int
     return tuple(_carried(each, via, remote, comment) for each in found)
 
 
-def _carried(command: Command, via: tuple[str, ...], remote: bool, comment: Mapping[str, object]) -> Command:
+def _carried(command: Command, via: tuple[str, ...], remote: bool, comment: Mapping[str, Any]) -> Command:
     inner = tuple(_carried(each, via, remote, {}) for each in command.nested)
-    extra = {} if command.comment else comment
-    return replace(command, via=(*via, *command.via), remote=remote or command.remote, nested=inner, **extra)  # type: ignore[arg-type]
+    extra: Mapping[str, Any] = {} if command.comment else comment
+    return replace(command, via=(*via, *command.via), remote=remote or command.remote, nested=inner, **extra)
 
 
 def _comments(source: Source) -> dict[int, tuple[str, bool]]:

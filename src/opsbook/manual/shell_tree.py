@@ -63,7 +63,8 @@ class Source:
         return self.first_line + row, start + column
 
     def line_starts(self, text: str, row: int) -> list[tuple[int, tuple[int, int]]]:
-        """Offset and place of every line after the first of a text that begins in a row: blocks in lists are indented."""
+        """Offset and place of every line after the first of a text that begins in a row: blocks in lists are
+        indented."""
         found, at = [], text.find("\n")
         while at >= 0:
             row += 1

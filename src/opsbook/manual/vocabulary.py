@@ -1,7 +1,7 @@
 """What the words of operations manuals mean, in the languages in which manuals are written.
 
-Stems match at the beginning of a word, so that `restor` meets restore, restoring and restoration; Chinese, Japanese and Korean
-words match anywhere.
+Stems match at the beginning of a word, so that `restor` meets restore, restoring and restoration; Chinese, Japanese
+and Korean words match anywhere.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WORDS: dict[str, str] = {
         "critical crític kritisch критич 严重 紧急 緊急 重大 crítico page pager red emergency fatal severe "
         "긴급 심각 危险 urgent"
     ),
-    "warning": "warn advertencia aviso amber yellow warnung предупрежд 警告 注意 경고 주의 wichtig atención atenção degraded",
+    "warning": "warn advertencia aviso amber yellow warnung предупрежд 警告 注意 경고 주의 wichtig atenç atenci degraded",
     "normal": (
         "normal target goal healthy expected baseline good green objetivo esperado ziel sollwert soll "
         "норма цель целев 正常 目标 目標 정상 목표 ideal optimal acceptable range meta slo"
@@ -63,7 +63,7 @@ WORDS: dict[str, str] = {
         "escalat escalam escalad escalon eskalat эскалац 升级 上报 エスカレーション 에스컬레이션 support tier "
         "support level on-call chain"
     ),
-    "window": "maintenance downtime mantenimiento manutenção wartung технич обслуживан 维护 保守 メンテナンス 유지보수 점검",
+    "window": "maintenance downtime mantenimiento manutenç wartung технич обслужив 维护 保守 メンテナンス 유지보수 점검",
     "notice": (
         "notice notif advance announce aviso notifica anteceden vorlauf ankündig benachrichtig уведомл "
         "通知 提前 告知 공지 事前"
@@ -110,16 +110,23 @@ WORDS: dict[str, str] = {
 # Titles of the parts that every entry of a manual has: they name no procedure of their own.
 TEMPLATE = frozenset(
     """
-    procedure procedures steps step process commands command example examples usage symptoms symptom signs investigation investigate diagnosis diagnostics diagnose diagnostic resolution resolve solution
-    solutions fix fixes remediation mitigation mitigate verification verify validation validate prerequisites prerequisite requirements cause causes cause(s) description purpose overview when impact
-    expected output result results note notes warning important actions action response detection detect immediate check checks run execute troubleshooting summary details manual_steps
-    rollback prevention escalation follow-up cleanup recovery response_steps initial_response immediate_actions root_cause quick_fix quick_check debug_steps debug long-term_fix short-term_fix
-    síntomas síntoma diagnóstico solución soluciones causa causas pasos procedimiento procedimientos resolución verificación requisitos ejemplo comandos prevención acciones descripción
-    sintomas sintoma solução soluções passos procedimento resolução verificação exemplo
-    symptome ursache ursachen diagnose lösung lösungen vorgehen schritte verfahren überprüfung prüfung voraussetzungen beispiel maßnahmen behebung befehle sofortmaßnahmen
-    symptômes cause diagnostic solution étapes procédure vérification
-    симптомы причина причины диагностика решение шаги порядок проверка команды пример действия
-    症状 现象 原因 诊断 解决方案 解决方法 解决 步骤 处理 处理步骤 排查 排查步骤 验证 前提条件 检查 操作步骤 示例 命令 対処 対応 手順 確認 対処法 診断 증상 원인 해결 해결방법 해결책 진단 조치 확인 절차 대응
+    procedure procedures steps step process commands command example examples usage symptoms symptom signs
+    investigation investigate diagnosis diagnostics diagnose diagnostic resolution resolve solution solutions
+    fix fixes remediation mitigation mitigate verification verify validation validate prerequisites
+    prerequisite requirements cause causes cause(s) description purpose overview when impact expected output
+    result results note notes warning important actions action response detection detect immediate check
+    checks run execute troubleshooting summary details manual_steps rollback prevention escalation follow-up
+    cleanup recovery response_steps initial_response immediate_actions root_cause quick_fix quick_check
+    debug_steps debug long-term_fix short-term_fix síntomas síntoma diagnóstico solución soluciones causa
+    causas pasos procedimiento procedimientos resolución verificación requisitos ejemplo comandos prevención
+    acciones descripción sintomas sintoma solução soluções passos procedimento resolução verificação exemplo
+    symptome ursache ursachen diagnose lösung lösungen vorgehen schritte verfahren überprüfung prüfung
+    voraussetzungen beispiel maßnahmen behebung befehle sofortmaßnahmen symptômes cause diagnostic solution
+    étapes procédure vérification симптомы причина причины диагностика решение шаги порядок проверка команды
+    пример действия 症状 现象 原因 诊断 解决方案 解决方法 解决 步骤 处理 处理步骤 排查 排查步骤
+    验证 前提条件 检查 操作步骤 示例 命令 対処 対応 手順
+    確認 対処法 診断 증상 원인
+    해결 해결방법 해결책 진단 조치 확인 절차 대응
     """.split()  # noqa: SIM905
 )
 

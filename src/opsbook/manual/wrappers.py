@@ -14,7 +14,8 @@ Origin = Callable[[int], tuple[int, int]]
 
 @dataclass(frozen=True)
 class Inner:
-    """The inner program: words of the same command, or a script of its own (text, way to the file, whether outer variables stay out)."""
+    """The inner program: words of the same command, or a script of its own (text, way to the file, whether outer
+    variables stay out)."""
 
     carrier: str
     remote: bool = False

@@ -41,7 +41,8 @@ _ONE_OFF = re.compile(
 
 
 def backup_commands(document: Document, only: Sequence[Part] | None = None) -> list[Backup]:
-    """One backup for a script that takes one, and one for each command where a script takes several; `only` these parts."""
+    """One backup for a script that takes one, and one for each command where a script takes several; `only` these
+    parts."""
     found: list[Backup] = []
     for part in all_parts(document) if only is None else only:
         for fence in part.fences():

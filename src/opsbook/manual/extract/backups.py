@@ -30,7 +30,10 @@ _RESTORE = re.compile(
 
 
 def backups(document: Document) -> list[Backup]:
-    """All backups of a manual. Where it declares a regime, its manual dumps are procedures, not backups; else they are all it has."""
+    """All backups of a manual.
+
+    Where it declares a regime, its manual dumps are procedures, not backups; else they are all it has.
+    """
     declared: list[Backup] = []
     for part in all_parts(document):
         titled = _of_titled_list(part) or _of_frequency_list(part)
@@ -177,7 +180,8 @@ def _of_table(table: Table, part: Part) -> Iterable[Backup]:
 
 
 def _of_prose(block: Prose, part: Part) -> Iterable[Backup]:
-    """`- **Database**: Daily snapshots, WAL archiving` in a section on backups; `- Full backups: daily, kept 30 days` anywhere."""
+    """`- **Database**: Daily snapshots, WAL archiving` in a section on backups; `- Full backups: daily, kept 30
+    days` anywhere."""
     text = block.text.split("\n")[0].strip()
     if isinstance(block, ListItem) and (block.checked is not None or len(text) > 240):
         return

@@ -11,7 +11,8 @@ from opsbook.manual.vocabulary import says
 def checklists(document: Document) -> list[Checklist]:
     """All checklists of a manual: one for each title that stands over boxes.
 
-    Boxes below the items of one numbered list are one checklist in stages. A list without boxes counts where its title says so.
+    Boxes below the items of one numbered list are one checklist in stages. A list without boxes counts where its
+    title says so.
     """
     found: list[Checklist] = []
     for section in document.all_sections():

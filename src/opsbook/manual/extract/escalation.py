@@ -55,7 +55,7 @@ def _about(part: Part) -> bool:
 
 def _of_title(part: Part) -> Escalation | None:
     """`Level 1 - On-call Engineer` over what they do."""
-    if not _TIER.match(part.title) or part.fences() and part.lead is None:
+    if not _TIER.match(part.title) or (part.fences() and part.lead is None):
         return None
     heading: Heading | None = part.section.heading
     above = " ".join(part.path if part.lead is not None else part.path[:-1])

@@ -44,9 +44,11 @@ _NOT_A_METRIC = re.compile(
     re.I,
 )
 _GENERIC = frozenset(
-    "high low elevated increased critical excessive the a of is usage rate too space average large slow "
-    "times time utilization consumption level".split()
-)  # noqa: SIM905
+    """
+    high low elevated increased critical excessive the a of is usage rate too space average large slow times time
+    utilization consumption level
+    """.split()  # noqa: SIM905
+)
 
 
 def metrics(document: Document) -> list[Metric]:
@@ -155,7 +157,8 @@ def _of_list(part: Part) -> list[Metric]:
 
 
 def _grouped(found: list[Metric], part: Part) -> list[Metric]:
-    """Items that are named by a range only (`Warning: …`, `Critical: …`) are the ranges of one metric, which the title names."""
+    """Items that are named by a range only (`Warning: …`, `Critical: …`) are the ranges of one metric, which the
+    title names."""
     ranges = [
         metric
         for metric in found

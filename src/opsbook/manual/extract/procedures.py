@@ -18,7 +18,8 @@ from opsbook.manual.vocabulary import says
 _NO_STEPS = ("contents", "component", "escalation", "severity", "prerequisite", "metric", "contact")
 _ADVICE = re.compile(
     r"principle|best practice|lesson|tips|glossary|philosophy|overview|objective|feature|purpose|definition|"
-    r"assumption|principio|grundsätz|buenas prácticas|boas práticas|принцип|最佳实践|原则|概述|概要|개요|background|faq|"
+    r"assumption|principio|grundsätz|buenas prácticas|boas práticas|принцип|最佳实践|原则|概述|概要|개요|"
+    r"background|faq|"
     r"important|notice|注意|提示|dashboard|layout|panel",
     re.I,
 )
@@ -196,7 +197,7 @@ def _of_several(draft: _Draft, items: Sequence[ListItem]) -> bool:
 def _steps(draft: _Draft, code: Sequence[CodeBlock]) -> list[Step]:
     """The numbered items, or the numbered comments of the blocks, or the blocks' titles."""
     items = [block for block in draft.blocks if isinstance(block, ListItem) and block.ordered]
-    by_line = sorted((line.line for block in code for line in block.commands))
+    by_line = sorted(line.line for block in code for line in block.commands)
     if len(items) >= 2:
         return _bounded([(item.line, item.text) for item in items], by_line)
     numbered = [pair for block in code for pair in block.numbered]

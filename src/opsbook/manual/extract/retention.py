@@ -11,7 +11,6 @@ from opsbook.manual.extract.statements import read_block, sql_lines
 from opsbook.manual.facts import Retention
 from opsbook.manual.outline import Part, all_parts, split_pair, within
 from opsbook.manual.shell import walk_commands
-from opsbook.manual.vocabulary import says
 
 _SQL_DELETE = re.compile(r"delete\s+from\s+([\w.\"]+).*?\binterval\s*'?\s*(\d+)\s*'?\s*(\w+)", re.I | re.S)
 _SQL_POLICY = re.compile(r"add_retention_policy\s*\(\s*'([\w.]+)'\s*,.*?interval\s*'\s*(\d+\s*\w+)", re.I | re.S)

@@ -121,7 +121,8 @@ def _time(text: str) -> str:
 
 
 def _of_title(part: Part) -> Severity | None:
-    """`P1 - Critical (Response: Immediate)` over a list of what it means, or `Critical alerts (Response within 1 hour)`."""
+    """`P1 - Critical (Response: Immediate)` over a list of what it means, or `Critical alerts (Response within 1
+    hour)`."""
     title = part.title
     heading: Heading | None = part.section.heading
     if part.lead is None and heading is None:
@@ -188,10 +189,10 @@ def _of_items(part: Part) -> Iterable[Severity]:
                 elif says(inner[0], "resolution"):
                     resolution = length.text
         said = _RESPONSE.search(item.text)
-        if not response and said and (length := duration(item.text[said.start() :])):
-            response = length.text
-        elif not response and pair and (length := duration(text)) and length.start <= 12:
-            response = length.text
+        if not response:
+            told = duration(item.text[said.start() :]) if said else None
+            plain = duration(text) if pair else None
+            response = told.text if told else plain.text if plain and plain.start <= 12 else ""
         yield Severity(
             line=item.line,
             name=pair[0] if pair else item.strong or item.text[:40],

@@ -117,7 +117,8 @@ def _brings_up(command: Command) -> bool:
 
 
 def sql_lines(text: str, first_line: int) -> list[CommandLine]:
-    """The statements of a text of SQL with the lines on which they begin; quotes, dollar quotes and comments are respected."""
+    """The statements of a text of SQL with the lines on which they begin; quotes, dollar quotes and comments are
+    respected."""
     found: list[CommandLine] = []
     for start, end in _statements(text):
         body = text[start:end]

@@ -45,7 +45,10 @@ class Entry:
 
 @lru_cache(maxsize=256)
 def read_yaml(text: str, first_line: int) -> list[object]:
-    """The documents of a YAML text: Entry, list or text. Where the whole cannot be read, its readable start is tried."""
+    """The documents of a YAML text: Entry, list or text.
+
+    Where the whole cannot be read, its readable start is tried.
+    """
     if len(text) > _LONGEST:
         return []
     try:

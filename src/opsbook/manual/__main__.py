@@ -39,9 +39,7 @@ def _lint(document: Any, manual: Manual) -> list[dict[str, Any]]:
     if importlib.util.find_spec("opsbook.manual.lint") is None:
         return []
     lint = importlib.import_module("opsbook.manual.lint")
-    return [
-        finding if isinstance(finding, dict) else item_json(finding) for finding in lint.lint_document(document, manual)
-    ]
+    return [finding.as_json() for finding in lint.lint_document(document, manual)]
 
 
 def _summary(manual: Manual) -> str:

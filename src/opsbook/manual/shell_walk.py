@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from opsbook.manual.shell_model import Assignment, Command, Enclosure, Heredoc, Redirect, Word
+from opsbook.manual.shell_redirects import REDIRECTS, raw_word, read_redirect
 from opsbook.manual.shell_tree import Node, Source, point_of
-from opsbook.manual.shell_words import assignment_of, expansions, word_of
+from opsbook.manual.shell_words import assignment_of, word_of
 
 # Real scripts nest a handful deep; a deeper tree is an attack on the reader's stack.
 _DEEPEST = 60
 
-_REDIRECTS = ("file_redirect", "heredoc_redirect", "herestring_redirect")
 _SEPARATORS = (";", "&", "\n", ";;")
 _COMPOUND = {
     "function_definition": "function",
@@ -87,7 +86,7 @@ def _statement(walk: _Walk, node: Node, place: _Place, level: int) -> None:
     elif kind in ("declaration_command", "unset_command"):
         _declaration(walk, node, place, level)
     elif kind == "test_command":
-        _emit(walk, node, (_raw_word(walk.source, node),), (), (), None, place)
+        _emit(walk, node, (raw_word(walk.source, node),), (), (), None, place)
         _substitutions(walk, node, place, level)
     elif kind == "pipeline":
         _pipeline(walk, node, place, level)
@@ -160,13 +159,13 @@ def _redirected(walk: _Walk, node: Node, place: _Place, level: int) -> None:
     start = len(walk.found)
     if body is not None:
         _statement(walk, body, place, level + 1)
-    redirects = [child for child in node.children if child.type in _REDIRECTS]
+    redirects = [child for child in node.children if child.type in REDIRECTS]
     attaches = body is not None and body.type in ("command", "pipeline", "list", "test_command", "variable_assignment")
     if body is None and redirects:
         _emit(walk, node, (), (), (), None, place)
         attaches = True
     for child in redirects:
-        plain, heredoc, rest = _redirect(walk, child)
+        plain, heredoc, rest = read_redirect(walk.source, child, walk.variables)
         outer = [i for i in range(start, len(walk.found)) if not _in_substitution(walk.found[i], place)]
         if attaches and outer:
             at = outer[-1]
@@ -205,61 +204,6 @@ def _in_substitution(command: Command, place: _Place) -> bool:
     return len(command.within) > len(place.within)
 
 
-def _redirect(walk: _Walk, node: Node) -> tuple[tuple[Redirect, ...], Heredoc | None, list[Node]]:
-    source = walk.source
-    line, column = source.place(point_of(node.start_point))
-    if node.type == "herestring_redirect":
-        target = next((child for child in node.named_children if child.type != "file_descriptor"), None)
-        if target is None:
-            return (), None, []
-        word = word_of(source, target, walk.variables)
-        at = word.at(0)
-        return (), Heredoc(word.text, at[0], at[1], "", True, word.variables, True, word.segments), []
-    if node.type == "heredoc_redirect":
-        return _heredoc(walk, node)
-    descriptor = next((child for child in node.children if child.type == "file_descriptor"), None)
-    operator = next((child.type for child in node.children if not child.is_named), ">")
-    target = node.child_by_field_name("destination")
-    word = word_of(source, target, walk.variables) if target is not None else _raw_word(source, node)
-    number = source.raw(descriptor) if descriptor is not None else ""
-    return (Redirect(operator, word, int(number) if number.isdigit() else -1, line, column),), None, []
-
-
-def _heredoc(walk: _Walk, node: Node) -> tuple[tuple[Redirect, ...], Heredoc | None, list[Node]]:
-    source = walk.source
-    body, start = None, None
-    rest: list[Node] = []
-    redirects: list[Redirect] = []
-    closed = False
-    for child in node.children:
-        if child.type == "heredoc_body":
-            body = child
-        elif child.type == "heredoc_start":
-            start = child
-        elif child.type == "heredoc_end":
-            closed = True
-        elif child.type in _REDIRECTS:
-            redirects.extend(_redirect(walk, child)[0])
-        elif child.type == "pipeline":
-            rest.extend(each for each in child.named_children if each.type != "comment")
-        elif child.type in ("command", "list", "redirected_statement"):
-            rest.append(child)
-    delimiter = source.raw(start) if start is not None else ""
-    if body is None:
-        line, column = source.place(point_of(node.end_point))
-        return tuple(redirects), Heredoc("", line, column, delimiter.strip("'\"\\"), True, (), closed), rest
-    # The grammar begins the body at its first character that is not blank; the file's own lines are what counts.
-    row = body.start_point[0]
-    offset = body.start_byte - body.start_point[1]
-    text = source.slice(offset, body.end_byte)
-    line, column = source.place((row, 0))
-    expands = not re.search(r"['\"\\]", delimiter)
-    names = expansions(text) if expands else ()
-    segments = ((0, line, column), *((start, *at) for start, at in source.line_starts(text, row)))
-    bare = delimiter.strip("'\"\\")
-    return tuple(redirects), Heredoc(text, line, column, bare, expands, names, closed, segments), rest
-
-
 def _command(walk: _Walk, node: Node, place: _Place, level: int) -> None:
     source = walk.source
     argv: list[Word] = []
@@ -271,8 +215,8 @@ def _command(walk: _Walk, node: Node, place: _Place, level: int) -> None:
         if child.type == "variable_assignment":
             made = None if split else assignment_of(source, child, walk.variables, exported=False)
             assignments += [made] if made else []
-        elif child.type in _REDIRECTS:
-            plain, here, _ = _redirect(walk, child)
+        elif child.type in REDIRECTS:
+            plain, here, _ = read_redirect(walk.source, child, walk.variables)
             redirects.extend(plain)
             heredoc = here or heredoc
         elif child.type != "comment" and child.start_byte < child.end_byte:
@@ -397,12 +341,3 @@ def _emit(
         )
     )
     walk.snapshots.append(dict(walk.variables))
-
-
-def _raw_word(source: Source, node: Node) -> Word:
-    raw = source.raw(node)
-    line, column = source.place(point_of(node.start_point))
-    end_line, end_column = source.place(point_of(node.end_point))
-    return Word(
-        raw, raw, raw if "$" not in raw else None, line, column, end_line, end_column, variables=expansions(raw)
-    )

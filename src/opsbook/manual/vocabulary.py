@@ -33,7 +33,7 @@ WORDS: dict[str, str] = {
         "critical crític kritisch критич 严重 紧急 緊急 重大 crítico page pager red emergency fatal severe "
         "긴급 심각 危险 urgent"
     ),
-    "warning": "warn advertencia aviso amber yellow warnung предупрежд 警告 注意 경고 주의 wichtig atenç atenci degraded",
+    "warning": "warn advertenc aviso amber yellow предупрежд 警告 注意 경고 주의 wichtig atenç atenci degraded",
     "normal": (
         "normal target goal healthy expected baseline good green objetivo esperado ziel sollwert soll "
         "норма цель целев 正常 目标 目標 정상 목표 ideal optimal acceptable range meta slo"
@@ -63,7 +63,7 @@ WORDS: dict[str, str] = {
         "escalat escalam escalad escalon eskalat эскалац 升级 上报 エスカレーション 에스컬레이션 support tier "
         "support level on-call chain"
     ),
-    "window": "maintenance downtime mantenimiento manutenç wartung технич обслужив 维护 保守 メンテナンス 유지보수 점검",
+    "window": "maintenance downtime mantenimiento manutenç wartung техн обслужив 维护 保守 メンテナンス 유지보수 점검",
     "notice": (
         "notice notif advance announce aviso notifica anteceden vorlauf ankündig benachrichtig уведомл "
         "通知 提前 告知 공지 事前"

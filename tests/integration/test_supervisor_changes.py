@@ -16,9 +16,10 @@ from opsbook.connectors.change import Change, Done, More
 from opsbook.connectors.registry import OpenConnections, open_connections, registered
 from opsbook.connectors.runtimes.contract import Unsupported, Verb
 from opsbook.connectors.runtimes.supervisor import Supervisor
-from opsbook.connectors.runtimes.supervisor_exec import CommandFailed
+from opsbook.connectors.runtimes.supervisor_exec import CommandFailed, _carriers
 from opsbook.connectors.runtimes.supervisor_executor import NotReady
 from opsbook.errors import OpsbookError, Refused, UsageError
+from tests.integration.eventually import eventually
 from tests.integration.supervisord import Supervisord, new_supervisord
 
 pytestmark = pytest.mark.real
@@ -80,7 +81,7 @@ def shared() -> Iterator[Supervisord]:
 
 @asynccontextmanager
 async def opened(server: Supervisord, **runtime: str) -> AsyncIterator[Hands]:
-    async with open_connections(server.system(**runtime)) as connections:
+    async with open_connections(server.system(None, **runtime)) as connections:
         yield Hands(connections)
 
 
@@ -321,10 +322,7 @@ async def test_what_still_carries_the_key_is_ended_with_its_children(hands: Hand
     await hands.do("worker", Verb.SCALE, replicas=1)
     change = await hands.plan("worker", Verb.EXEC, argv=["sh", "-c", "trap '' TERM; sleep 601 & sleep 602; true"])
     task = asyncio.create_task(hands.apply(change, key="run/7/0"))
-    from opsbook.connectors.runtimes.supervisor_exec import _carriers
-
-    while len(_carriers("run/7/0")) < 3:
-        await asyncio.sleep(0.05)
+    await eventually(lambda: len(_carriers("run/7/0")) >= 3)
     async with opened_again(hands) as others:
         assert await others.executor.end("run/7/0", change)
     assert _carriers("run/7/0") == []
@@ -337,11 +335,10 @@ async def test_a_process_killed_meanwhile_does_not_stop_a_scale(hands: Hands) ->
     change = await hands.plan("worker", Verb.SCALE, replicas=3)
     os.kill((await hands.pids("worker"))["worker_00"], signal.SIGKILL)
     await hands.apply(change)
-    for _ in range(100):
-        if await hands.ready("worker") == 3:
-            return
+    deadline = asyncio.get_running_loop().time() + 10
+    while await hands.ready("worker") != 3:
+        assert asyncio.get_running_loop().time() < deadline, "three processes never ran"
         await asyncio.sleep(0.05)
-    pytest.fail("three processes never ran")
 
 
 async def test_what_is_not_told_cannot_be_done(shared: Supervisord) -> None:

@@ -38,9 +38,10 @@ from opsbook.connectors.runtimes.contract import (
 )
 from opsbook.connectors.runtimes.supervisor_config import Program, Settings, read_config
 from opsbook.connectors.runtimes.supervisor_events import read_events
-from opsbook.connectors.runtimes.supervisor_logs import LogFile, follow_logs, lines_of_text, read_logs, tail
+from opsbook.connectors.runtimes.supervisor_logs import LogFile, follow_logs, lines_of_text, read_logs
 from opsbook.connectors.runtimes.supervisor_releases import Releases
 from opsbook.connectors.runtimes.supervisor_rpc import SupervisorRpc, settings_of_url
+from opsbook.connectors.tails import tail
 from opsbook.errors import UsageError
 
 FRESH_SECONDS = 0.2

@@ -20,8 +20,8 @@ from opsbook.connectors.runtimes import supervisor_exec
 from opsbook.connectors.runtimes.contract import Verb
 from opsbook.connectors.runtimes.supervisor import Process, Supervisor, reason
 from opsbook.connectors.runtimes.supervisor_changes import KIND
-from opsbook.connectors.runtimes.supervisor_logs import tail
 from opsbook.connectors.runtimes.supervisor_rpc import ALREADY_STARTED, NOT_RUNNING, SupervisorFault
+from opsbook.connectors.tails import tail
 from opsbook.errors import OpsbookError, Refused
 
 LOOK_SECONDS = 0.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,12 +13,10 @@ from pathlib import Path
 from opsbook.connectors.blocking import on_thread
 from opsbook.connectors.log_lines import written_at
 from opsbook.connectors.runtimes.contract import LogLine, LogQuery
+from opsbook.connectors.tails import DAWN, MOST_BYTES, tail
 
-MOST_BYTES = 16 * 2**20
-"""Read of one file at most, from its end; a day of a busy API is larger, and nobody reads it line by line."""
 LOOK_SECONDS = 0.3
 LONGEST_LINE = 8000
-DAWN = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -63,40 +61,6 @@ def _lines_of(file: LogFile, query: LogQuery, now: datetime) -> list[tuple[datet
         if query.contains in raw:
             wanted.append((last, LogLine(file.instance, raw[:LONGEST_LINE], at)))
     return list(wanted)
-
-
-def tail(path: Path, lines: int | None) -> Iterable[str]:
-    """The last lines of a log and of the one it was rotated from; all that is read of them where `lines` is None."""
-    found: list[str] = []
-    left = MOST_BYTES
-    for one in (path, path.with_name(path.name + ".1")):
-        part, read = _last_lines(one, left, None if lines is None else lines - len(found))
-        found = part + found
-        left -= read
-        if left <= 0 or (lines is not None and len(found) >= lines):
-            break
-    return found if lines is None else found[len(found) - lines if lines < len(found) else 0 :]
-
-
-def _last_lines(path: Path, most: int, lines: int | None) -> tuple[list[str], int]:
-    blocks: list[bytes] = []
-    read = newlines = 0
-    try:
-        with path.open("rb") as file:
-            end = file.seek(0, 2)
-            while end > 0 and read < most and (lines is None or newlines <= lines):
-                size = min(end, 65536)
-                end -= size
-                file.seek(end)
-                block = file.read(size)
-                blocks.append(block)
-                read += size
-                newlines += block.count(b"\n")
-            whole = end == 0
-    except OSError:
-        return [], 0
-    text = b"".join(reversed(blocks)).decode("utf-8", errors="replace").splitlines()
-    return (text if whole else text[1:]), read
 
 
 def _size(path: Path) -> tuple[int, int]:

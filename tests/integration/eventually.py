@@ -10,6 +10,6 @@ async def eventually(condition: Callable[[], object], seconds: float = 10.0) -> 
     """Returns once the condition holds; fails after the deadline."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds
-    while not condition():  # noqa: ASYNC110  the condition is a state of other processes
+    while not condition():
         assert clock() < deadline, f"not within {seconds:g} s"
         await asyncio.sleep(0.02)

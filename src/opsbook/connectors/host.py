@@ -20,6 +20,8 @@ from opsbook.errors import Unreachable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import psutil
+
 SAMPLE_SECONDS = 0.5
 """Between two looks at what only grows. All rates of a sweep share one pair of looks."""
 
@@ -157,7 +159,7 @@ def _processes(proc: str) -> list[RunningProcess]:
     return sorted(found, key=lambda one: one.memory, reverse=True)
 
 
-def _busy(process: object) -> float:
+def _busy(process: psutil.Process) -> float:
     import psutil
 
     try:

@@ -19,7 +19,7 @@ from opsbook.errors import Unreachable, UsageError
 if TYPE_CHECKING:
     import httpx
 
-    from opsbook.connectors.http_wire import Phases, WireTransport
+    from opsbook.connectors._http_wire import Phases, WireTransport
 
 LONGEST_BODY = 2 * 2**20
 """Bytes of a body that are read; a health answer is far smaller, a page of metrics of a large service 1 MB."""
@@ -91,7 +91,7 @@ class HttpClient:
 
     def transport(self, *, keep: bool = True) -> WireTransport:
         """A transport to the same server, for exchanges that want connections of their own."""
-        from opsbook.connectors.http_wire import Target, WireTransport
+        from opsbook.connectors._http_wire import Target, WireTransport
 
         trust = self._trust
         return WireTransport(

@@ -13,7 +13,7 @@ from opsbook.errors import OpsbookError
 if TYPE_CHECKING:
     import httpx
 
-    from opsbook.connectors.http_wire import Phases
+    from opsbook.connectors._http_wire import Phases
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pydantic import Field
 from opsbook.book.catalogue import Cost, Parameters
 from opsbook.book.units import DURATION_UNITS, Dimension
 from opsbook.connectors.contract import Fact, ReadFailed
+from opsbook.connectors.metrics_text import aggregate
 from opsbook.connectors.prometheus import (
     AlertmanagerConnector,
     MonitoringConnector,

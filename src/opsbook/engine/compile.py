@@ -1,0 +1,134 @@
+"""Compiling procedures: Markdown of a book becomes typed steps, or every mistake of it at once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from opsbook.book.catalogue import Catalogue, Risk
+from opsbook.book.positions import Place
+from opsbook.book.system import System
+from opsbook.engine.front_matter import FrontMatter, compile_front_matter
+from opsbook.engine.markdown import LARGEST_FILE, FenceSource, Source, TasksSource, read_source
+from opsbook.engine.mistakes import InvalidProcedure, Mistakes
+from opsbook.engine.procedure import Procedure, Step, StepKind
+from opsbook.engine.steps import StepCompiler
+
+FOLDER = "procedures"
+
+
+def load_procedures(system: System, catalogue: Catalogue) -> dict[str, Procedure]:
+    """Every procedure of the book, by the name of its file. Raises InvalidProcedure with the mistakes of all files."""
+    found, wrong = {}, []
+    for path in sorted((system.folder / FOLDER).glob("*.md")):
+        if path.name.lower() == "readme.md" or path.name.startswith("."):
+            continue
+        name = os.path.relpath(path)
+        try:
+            procedure = compile_procedure(_read(path, name), name, system, catalogue)
+        except InvalidProcedure as error:
+            wrong += error.mistakes
+        else:
+            found[procedure.name] = procedure
+    if wrong:
+        raise InvalidProcedure(wrong)
+    return found
+
+
+def compile_procedure(text: str, file: str, system: System, catalogue: Catalogue) -> Procedure:
+    """One procedure; its name is that of the file without `.md`. Raises InvalidProcedure with all its mistakes."""
+    mistakes = Mistakes(file, text.split("\n"))
+    name = Path(file).name.removesuffix(".md")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", name):
+        wanted = re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).strip("-_.")
+        mistakes.add((1, 1), f"a procedure cannot be named {name!r}", f"name the file {wanted}.md")
+    source = read_source(text, mistakes)
+    front = compile_front_matter(source.front, system, mistakes)
+    compiler = StepCompiler(front.parameters, system, catalogue, mistakes)
+    steps = _with_ids([(one, step) for one in source.steps if (step := compiler.compile(one)) is not None], mistakes)
+    if not source.steps:
+        mistakes.add(
+            (1, 1), "the procedure has no step", "write a fence (op, sh, sql, promql, http, check) or `- [ ] …`"
+        )
+    risk = _risk(front, steps, source, mistakes)
+    if mistakes.found:
+        raise InvalidProcedure([mistakes])
+    return Procedure(
+        name=name,
+        title=front.title,
+        risk=risk,
+        steps=tuple(steps),
+        parameters=front.parameters,
+        lock=front.lock,
+        owner=front.owner,
+        objective=front.objective,
+        prose=source.prose,
+        file=file,
+        revision=hashlib.sha256(text.encode()).hexdigest(),
+    )
+
+
+def _read(path: Path, name: str) -> str:
+    mistakes = Mistakes(name, [])
+    try:
+        if path.stat().st_size <= LARGEST_FILE:
+            return path.read_text(encoding="utf-8")
+        mistakes.add((1, 1), "the file is larger than 1 MiB", "is it a procedure?")
+    except UnicodeDecodeError:
+        mistakes.add((1, 1), "the file is not UTF-8 text", "save it as UTF-8")
+    except OSError as error:
+        mistakes.add((1, 1), f"the file cannot be read: {error.strerror}", "check its permissions")
+    raise InvalidProcedure([mistakes])
+
+
+def _risk(front: FrontMatter, steps: list[Step], source: Source, mistakes: Mistakes) -> Risk:
+    """As declared, or that of the riskiest step."""
+    highest = max(steps, key=lambda step: step.risk.rank, default=None)
+    if highest is None or front.risk is None:
+        return highest.risk if highest else front.risk or Risk.READ
+    if front.risk.rank < highest.risk.rank:
+        place: Place = source.front.value(("risk",))
+        hint = f"write `risk: {highest.risk}`"
+        if highest.kind in (StepKind.SH, StepKind.SQL, StepKind.HTTP):
+            hint += ", or say at the step what it does (risk=safe)"
+        message = f"step {highest.id!r} (line {highest.line}) is {highest.risk}, which is more than {front.risk}"
+        mistakes.add((place.line, place.column), message, hint, len(front.risk))
+    return front.risk
+
+
+def _with_ids(found: list[tuple[FenceSource | TasksSource, Step]], mistakes: Mistakes) -> list[Step]:
+    """Every step gets an id of its own: the given one, or one made of its title or number."""
+    taken: dict[str, int] = {}
+    for source, step in found:
+        if not step.id:
+            continue
+        assert isinstance(source, FenceSource)
+        attribute = source.attributes["id"]
+        if step.id in taken:
+            message = f"the id {step.id!r} is already taken in line {taken[step.id]}"
+            mistakes.add(attribute.value_place, message, "give each step its own", attribute.length)
+        taken.setdefault(step.id, step.line)
+    steps = []
+    for number, (_, step) in enumerate(found, 1):
+        if not step.id:
+            slug = _slug(step.title) or f"step-{number}"
+            identity, n = slug, 2
+            while identity in taken:
+                identity, n = f"{slug}-{n}", n + 1
+            taken[identity] = step.line
+            step = Step(**{**step.__dict__, "id": identity})
+        steps.append(step)
+    return steps
+
+
+def _slug(title: str) -> str:
+    """The first words of a title as an id."""
+    words = re.findall(r"[a-z0-9]+", re.sub(r"\{\{.*?\}\}", " ", title).lower().replace("'", ""))
+    slug = ""
+    for word in words[:6]:
+        if len(slug) + len(word) > 40:
+            break
+        slug += ("-" if slug else "") + word
+    return slug

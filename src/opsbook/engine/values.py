@@ -1,0 +1,199 @@
+"""Fills the values of a step in: parameters, saved results and facts become data of its effect, never code of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from opsbook.book.catalogue import Parameters
+from opsbook.book.references import Reference
+from opsbook.book.system import System
+from opsbook.connectors.change import Change, Json
+from opsbook.connectors.runtimes.contract import Runtime, Verb
+from opsbook.engine.expressions import ExpressionError, Secret, evaluate, names_of
+from opsbook.engine.http_values import READS, fill_request
+from opsbook.engine.procedure import Step, StepKind
+from opsbook.engine.promql_values import fill_query
+from opsbook.engine.shell_values import LARGEST_VALUE
+from opsbook.engine.sql_values import fill_statements
+from opsbook.engine.templates import fill_text, text_of
+
+SHELL = ("bash", "-euo", "pipefail", "-c")
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A step with its values.
+
+    `kind` names the executor for `argv`, `sql` and `http`; `exec` is a command inside `workload`, whose change the
+    runtime makes; `op`, `promql`, `check` and `person` are not one change each.
+    """
+
+    kind: str
+    effect: dict[str, Json]
+    workload: str = ""
+    parameters: Parameters | None = None
+    """Of an operation, typed."""
+    undo: Filled | None = None
+    why_no_undo: str = "it cannot be undone"
+
+
+def fill(step: Step, names: Mapping[str, Any], system: System) -> Filled:
+    """The step as it would be done with these names.
+
+    `names` are the parameters (`parameters.names_of_parameters`), the saved results by their name and again under
+    `saved`, `facts`, `environment` and `system`. Raises NotThere for a name without a value yet, ExpressionError for a
+    value that cannot stand where it would.
+    """
+    try:
+        filled = _FILL[step.kind](step, step.body, names, system)
+        if step.undo is None:
+            return filled
+        undo = _FILL[step.kind](step, step.undo, names, system)
+    except ExpressionError as error:
+        raise type(error)(f"step {step.id!r} (line {step.line}): {error.message}", error.hint) from error
+    return Filled(filled.kind, filled.effect, filled.workload, filled.parameters, undo)
+
+
+async def change_of(filled: Filled, runtime: Runtime | None) -> Change:
+    """The one change of an `sh`, `sql` or `http` step. `runtime` is asked for commands inside a workload."""
+    inverse: Change | str = await change_of(filled.undo, runtime) if filled.undo else filled.why_no_undo
+    if filled.kind != "exec":
+        return Change(filled.kind, filled.effect, inverse=inverse)
+    assert runtime is not None, "a command inside a workload needs the runtime"
+    change = await runtime.change(filled.workload, Verb.EXEC, filled.effect)
+    return Change(change.kind, change.effect, change.evidence, change.guard, inverse)
+
+
+def _sh(step: Step, body: Mapping[str, Any], names: Mapping[str, Any], system: System) -> Filled:
+    env: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+    for variable, expression in body["values"].items():
+        value = evaluate(expression, names)
+        if isinstance(value, Secret):
+            secrets[variable] = value.reference
+        else:
+            env[variable] = _shell_value(variable, expression, value, body)
+    for entry in step.env:
+        name, _, reference = entry.partition("=")
+        secrets[name] = reference or f"${{{name}}}"
+    argv = [*SHELL, body["program"]]
+    if not step.on:
+        effect = {
+            "argv": argv, "env": env, "secrets": secrets, "workdir": step.workdir, "timeout": step.timeout,
+            "ok": _judged(step, "exit"), "sensitive": step.sensitive,
+        }  # fmt: skip
+        return Filled("argv", effect)
+    if secrets:
+        # A runtime hands on an argv and no environment, and a secret never stands in an argv.
+        raise ExpressionError(
+            f"a secret cannot be handed to a command inside {step.on!r}", "let the workload's own environment hold it"
+        )
+    words = ["env", *(f"{name}={value}" for name, value in env.items())] if env else []
+    workload = system.components[step.on].workload
+    return Filled("exec", {"argv": [*words, *argv], "timeout": step.timeout}, workload)
+
+
+def _shell_value(variable: str, expression: str, value: Any, body: Mapping[str, Any]) -> str:
+    text = text_of(value, expression)
+    place = f"{{{{ {expression} }}}}"
+    if "\0" in text:
+        raise ExpressionError(f"{place} holds a NUL character, which no shell word can", "remove it from the value")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise ExpressionError(f"{place} is not valid text (a lone surrogate)", "give it as UTF-8") from None
+    if size > LARGEST_VALUE:
+        raise ExpressionError(
+            f"{place} has {size:,} bytes; a shell word takes at most {LARGEST_VALUE:,}",
+            "put it into a file, and name that",
+        )
+    if variable in body["numbers"] and (not isinstance(value, int) or isinstance(value, bool)):
+        raise ExpressionError(f"{place} is not a whole number, and bash calculates with it", "write {{ name | int }}")
+    if variable in body["words"] and text.startswith("-"):
+        raise ExpressionError(
+            f"the value of {place} begins with `-`, which its command would read as an option: {text[:40]!r}",
+            "write `--` before it in the script, or --option={{ value }}",
+        )
+    return text
+
+
+def _sql(step: Step, body: Mapping[str, Any], names: Mapping[str, Any], _: System) -> Filled:
+    effect = {
+        "component": step.on, **fill_statements(body["statements"], names), "write": body["write"],
+        "timeout": step.timeout, "sensitive": step.sensitive,
+    }  # fmt: skip
+    return Filled("sql", effect, why_no_undo=_no_undo(bool(body["write"])))
+
+
+def _http(step: Step, body: Mapping[str, Any], names: Mapping[str, Any], _: System) -> Filled:
+    effect = {
+        "component": step.on, **fill_request(body, names), "timeout": step.timeout, "ok": _judged(step, "status"),
+        "sensitive": step.sensitive,
+    }  # fmt: skip
+    return Filled("http", effect, why_no_undo=_no_undo(body["method"] not in READS))
+
+
+def _op(_: Step, body: Mapping[str, Any], names: Mapping[str, Any], system: System) -> Filled:
+    spec = system.book.catalogue.operations[body["operation"]]
+    given = fill_tree(body["parameters"], names)
+    try:
+        parameters = spec.parameters.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise ExpressionError(f"{spec.name}: {where}: {message}", f"see `opsbook operations {spec.name}`") from None
+    component = str(getattr(parameters, "of", ""))
+    if component and component not in system.components:
+        raise ExpressionError(f"{spec.name}: there is no component {component!r}", "give the name of one of the book")
+    plain = parameters.model_dump(mode="json", by_alias=True)
+    return Filled("op", {"operation": spec.name, "parameters": plain}, parameters=parameters)
+
+
+def _promql(step: Step, body: Mapping[str, Any], names: Mapping[str, Any], _: System) -> Filled:
+    return Filled("promql", {"component": step.on, "query": fill_query(body["query"], names), "timeout": step.timeout})
+
+
+def _check(_: Step, body: Mapping[str, Any], __: Mapping[str, Any], ___: System) -> Filled:
+    return Filled("check", dict(body))
+
+
+def _person(_: Step, body: Mapping[str, Any], names: Mapping[str, Any], __: System) -> Filled:
+    items = [text_of(fill_text(item, names)) for item in body["items"]]
+    return Filled("person", {"text": text_of(fill_text(body["text"], names)), "items": items})
+
+
+def fill_tree(value: Json, names: Mapping[str, Any]) -> Any:
+    """Plain data with the templates of its texts filled in. A secret as a whole value is its reference."""
+    if isinstance(value, dict):
+        return {key: fill_tree(one, names) for key, one in value.items()}
+    if isinstance(value, list):
+        return [fill_tree(one, names) for one in value]
+    if not isinstance(value, str) or "{{" not in value:
+        return value
+    filled = fill_text(value, names)
+    return Reference(filled.reference) if isinstance(filled, Secret) else filled
+
+
+def _judged(step: Step, name: str) -> str:
+    """Who judges the exit code or status: `expect` where it reads it, else the executor."""
+    return "any" if step.expect and name in names_of(step.expect) else "good"
+
+
+def _no_undo(changes: bool) -> str:
+    return "it cannot be undone" if changes else "it changes nothing"
+
+
+_FILL = {
+    StepKind.SH: _sh,
+    StepKind.SQL: _sql,
+    StepKind.HTTP: _http,
+    StepKind.OP: _op,
+    StepKind.PROMQL: _promql,
+    StepKind.CHECK: _check,
+    StepKind.PERSON: _person,
+}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from opsbook.book.catalogue import Strict
 from opsbook.book.references import Reference, SecretReference
-from opsbook.book.values import Duration, Name, TimeOfDay, TimeZone
+from opsbook.book.values import Duration, Name, Short, TimeOfDay, TimeZone
 
 Role = Literal["viewer", "responder", "operator", "admin"]
 
@@ -30,11 +30,7 @@ class Channel(Strict):
     timeout: Duration = Field(timedelta(seconds=10), description="how long one delivery may take")
 
 
-def _channel(value: Any) -> Any:
-    return {"url": value} if isinstance(value, str) else value
-
-
-ChannelOrUrl = Annotated[Channel, BeforeValidator(_channel)]
+ChannelOrUrl = Annotated[Channel, Short("url")]
 
 
 class Contact(Strict):

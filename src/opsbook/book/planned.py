@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from opsbook.book.catalogue import Risk, Strict
 from opsbook.book.checks import EVERYWHERE
 from opsbook.book.references import Reference, SecretReference
-from opsbook.book.values import Cron, Duration, Name, RecurrenceRule, TimeZone
+from opsbook.book.values import Cron, Duration, Name, RecurrenceRule, Short, TimeZone
 
 
 class Window(Strict):
@@ -76,10 +76,6 @@ class ChecklistItem(Strict):
     optional: bool = Field(False, description="the list is done without it")
 
 
-def _item(value: Any) -> Any:
-    return {"text": value} if isinstance(value, str) else value
-
-
 class Checklist(Strict):
     """Recurring or situational work, kept as a record."""
 
@@ -89,7 +85,7 @@ class Checklist(Strict):
     timezone: TimeZone | None = Field(None, description="the book's where left out")
     on: Literal["incident", "deploy", "window", "shift"] | None = Field(None, description="what opens it")
     assign: Name | None = Field(None, description="rotation or contact who works it")
-    items: tuple[Annotated[ChecklistItem, BeforeValidator(_item)], ...] = Field(min_length=1, description="its lines")
+    items: tuple[Annotated[ChecklistItem, Short("text")], ...] = Field(min_length=1, description="its lines")
 
 
 class Rotation(Strict):

@@ -138,6 +138,7 @@ class Reference:
         return {
             "type": "string",
             "minLength": 1,
+            "x-type": "reference",
             "examples": ["${NAME}", "${NAME:-default}", "file:secrets/name", "cmd:program argument"],
             "description": "a value or a secret reference: ${ENV}, ${ENV:-default}, file:PATH, cmd:PROGRAM ARGS",
         }

@@ -154,6 +154,7 @@ class Threshold:
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {
             "type": "string",
+            "x-type": "threshold",
             "pattern": PATTERN,
             "description": f"which values are bad: {FORMS}",
             "examples": ["> 200ms", "< 20%", "== 0", "is down", "outside 10..20", "< 50% of 7d"],

@@ -8,7 +8,16 @@ from datetime import time, timedelta
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from opsbook.book.units import Dimension, parse_quantity, show, write_duration
 
@@ -54,7 +63,9 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
     PlainSerializer(lambda t: write_duration(t.total_seconds()), return_type=str),
-    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["30s", "5m", "1h30m", "7d"]}),
+    WithJsonSchema(
+        {"type": "string", "x-type": "duration", "pattern": DURATION_PATTERN, "examples": ["30s", "5m", "1h30m", "7d"]}
+    ),
 ]
 Size = Annotated[
     float,
@@ -63,6 +74,7 @@ Size = Annotated[
     WithJsonSchema(
         {
             "type": "string",
+            "x-type": "size",
             "pattern": r"^\s*\d[\d,]*(\.\d+)?\s*([kKMGT]?B|[KMGT]iB?)\s*$",
             "examples": ["512MB", "4GiB"],
         }
@@ -72,7 +84,9 @@ Ratio = Annotated[
     float,
     BeforeValidator(_quantity(Dimension.RATIO, "99.9%")),
     PlainSerializer(lambda n: f"{n * 100:.6g}%", return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": r"^\s*\d[\d,]*(\.\d+)?\s*%\s*$", "examples": ["99.9%"]}),
+    WithJsonSchema(
+        {"type": "string", "x-type": "share", "pattern": r"^\s*\d[\d,]*(\.\d+)?\s*%\s*$", "examples": ["99.9%"]}
+    ),
 ]
 
 
@@ -86,7 +100,11 @@ def _slug(value: str) -> str:
     return value
 
 
-Name = Annotated[str, AfterValidator(_slug), WithJsonSchema({"type": "string", "pattern": "^[a-z0-9][a-z0-9_.-]*$"})]
+Name = Annotated[
+    str,
+    AfterValidator(_slug),
+    WithJsonSchema({"type": "string", "x-type": "name", "pattern": "^[a-z0-9][a-z0-9_.-]*$"}),
+]
 
 
 @cache
@@ -104,7 +122,9 @@ def _timezone(value: str) -> str:
 TimeZone = Annotated[
     str,
     AfterValidator(_timezone),
-    WithJsonSchema({"type": "string", "examples": ["UTC", "America/Mexico_City", "Europe/Berlin"]}),
+    WithJsonSchema(
+        {"type": "string", "x-type": "time zone", "examples": ["UTC", "America/Mexico_City", "Europe/Berlin"]}
+    ),
 ]
 
 
@@ -120,7 +140,9 @@ def _cron(value: str) -> str:
 Cron = Annotated[
     str,
     AfterValidator(_cron),
-    WithJsonSchema({"type": "string", "pattern": r"^\s*\S+(\s+\S+){4}\s*$", "examples": ["0 3 * * *"]}),
+    WithJsonSchema(
+        {"type": "string", "x-type": "cron line", "pattern": r"^\s*\S+(\s+\S+){4}\s*$", "examples": ["0 3 * * *"]}
+    ),
 ]
 
 
@@ -138,7 +160,13 @@ def _rrule(value: str) -> str:
 RecurrenceRule = Annotated[
     str,
     AfterValidator(_rrule),
-    WithJsonSchema({"type": "string", "examples": ["FREQ=WEEKLY;BYDAY=SU;BYHOUR=2", "FREQ=MONTHLY;BYDAY=1SU"]}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "x-type": "recurrence rule",
+            "examples": ["FREQ=WEEKLY;BYDAY=SU;BYHOUR=2", "FREQ=MONTHLY;BYDAY=1SU"],
+        }
+    ),
 ]
 
 
@@ -155,7 +183,9 @@ TimeOfDay = Annotated[
     time,
     BeforeValidator(_time_of_day),
     PlainSerializer(lambda t: t.strftime("%H:%M"), return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d$", "examples": ["09:00"]}),
+    WithJsonSchema(
+        {"type": "string", "x-type": "time of day", "pattern": r"^([01]\d|2[0-3]):[0-5]\d$", "examples": ["09:00"]}
+    ),
 ]
 
 
@@ -168,5 +198,21 @@ def _environment_name(value: str) -> str:
 VariableName = Annotated[
     str,
     AfterValidator(_environment_name),
-    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}),
+    WithJsonSchema({"type": "string", "x-type": "variable", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}),
 ]
+
+
+class Short:
+    """An annotation: the mapping may be written as the text of one of its keys alone."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._expand, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string", "description": f"its `{self.key}` alone"}, handler(schema)]}
+
+    def _expand(self, value: Any) -> Any:
+        return {self.key: value} if isinstance(value, str) else value

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from rich.console import Console, Group, RenderableType
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -42,28 +41,25 @@ def sweep_view(system: System, sweep: Sweep, everything: bool, width: int) -> Re
 
 
 def _table(sweep: Sweep, everything: bool, width: int) -> Table:
+    wide = width >= NARROW
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("")
+    table.add_column("", width=1)
     table.add_column("check", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
-    wide = width >= NARROW
     if wide:
         table.add_column("warning", style="dim", no_wrap=True)
         table.add_column("critical", style="dim", no_wrap=True)
-    table.add_column("", ratio=1, overflow="fold")
+        table.add_column("what", style="dim", no_wrap=True, overflow="ellipsis")
     for component, results in by_component(sweep).items():
-        shown = [r for r in results if everything or r.cause is None]
-        if not shown:
-            continue
-        table.add_row("", Text(component, style="bold"))
+        shown = [result for result in results if everything or result.cause is None]
+        if shown:
+            table.add_row("", Text(component, style="bold"))
         for result in shown:
-            limits = [str(limit or "") for limit in (result.warning, result.critical)] if wide else []
-            note = "" if result.state in (State.OK, State.WARNING) and not everything else escape(result.sentence)
-            if result.cause:
-                note = f"[dim]follows from {result.cause}[/dim]"
             mark = Text(MARK[result.state], style=STYLE[result.state])
             name = Text("  " + result.check.id, style="" if result.state is State.OK else STYLE[result.state])
-            table.add_row(mark, name, escape(result.shown), *map(escape, limits), note)
+            limits = [str(limit or "") for limit in (result.warning, result.critical)]
+            what = f"follows from {result.cause}" if result.cause else result.check.title
+            table.add_row(mark, name, Text(result.shown), *([Text(text) for text in (*limits, what)] if wide else []))
     return table
 
 

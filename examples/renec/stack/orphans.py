@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
@@ -45,9 +46,25 @@ def belongs(process: psutil.Process, instance: Instance) -> bool:
         return any(place in said for place in places) or Path(process.cwd()).is_relative_to(instance.root)
 
 
+def leaderless(leader: int) -> list[psutil.Process]:
+    """Members of a process group whose leader is dead, as nginx's workers after a kill of their master.
+
+    The kernel gives out no process id that is still the id of a group, so they are that leader's own.
+    """
+    if psutil.pid_exists(leader):
+        return []
+    members = []
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError):
+            if os.getpgid(process.pid) == leader:
+                members.append(process)
+    return members
+
+
 def by_pid_file(instance: Instance) -> Iterator[psutil.Process]:
     for name in PID_FILES:
         number = first_number(instance.root / name)
+        yield from leaderless(number) if number else ()
         try:
             if number and belongs(process := psutil.Process(number), instance):
                 yield process

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stack import binaries, monitoring
-from stack.instance import Instance, server_account
+from stack.instance import EXAMPLE, Instance, server_account
 from stack.postgres import PRIMARY, REPLICA
 
 SERVER: dict[str, Any] = {"as_server": True, "stop_signal": "INT", "stop_seconds": 20}
@@ -55,7 +55,7 @@ def programs(instance: Instance) -> list[Program]:
         Program("celery-worker", argv["celery-worker"], 6, 3, from_release=True, stop_seconds=30, options=WHOLE_GROUP),
         Program("celery-beat", argv["celery-beat"], from_release=True),
         Program("ui", argv["ui"], 4, 2, instance.port("ui"), from_release=True),
-        Program("nginx", argv["nginx"], stop_signal="QUIT"),
+        Program("nginx", argv["nginx"], stop_signal="QUIT", options={"directory": str(EXAMPLE)}),
         *(Program(name, monitoring_argv(instance, name, path)) for name, path in monitoring.programs().items()),
     ]
 
@@ -68,6 +68,7 @@ def commands(instance: Instance) -> dict[str, list[str]]:
     worker = ["worker", "-P", "threads", "-c", "1", "-E", "--without-gossip", "--without-mingle"]
     schedule = str(instance.folder("data") / "celerybeat-schedule")
     registry = [str(instance.port("registry")), str(instance.folder("switches"))]
+    nginx = [binaries.required("nginx"), "-c", str(etc / "nginx" / "nginx.conf"), "-e", "stderr"]
     return {
         "postgres": database(instance, PRIMARY, "postgres"),
         "postgres-replica": database(instance, REPLICA, "replica"),
@@ -78,7 +79,7 @@ def commands(instance: Instance) -> dict[str, list[str]]:
         "ui": [python, "-m", "src.serve", "ui"],
         "celery-worker": [*celery, *worker, "-n", "celery-worker_%(process_num)02d@renec"],
         "celery-beat": [*celery, "beat", "-s", schedule, "--pidfile="],
-        "nginx": [binaries.required("nginx"), "-c", str(etc / "nginx" / "nginx.conf"), "-e", "stderr"],
+        "nginx": [python, "-m", "stack.start_nginx", str(instance.folder("pids") / "nginx.pid"), *nginx],
     }
 
 

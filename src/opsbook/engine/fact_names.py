@@ -1,4 +1,8 @@
-"""Facts that expressions read: `facts.<observation>` or `facts.<component>.<observation>`."""
+"""Facts that expressions read: `facts.<observation>` or `facts.<component>.<observation>`.
+
+Without a component it is the one that the step addresses, where the observation can be read of it; else the only one of
+which it can.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +29,12 @@ class FactName:
 
 
 def facts_read(
-    expression: str, system: System, catalogue: Catalogue
+    expression: str, on: str, system: System, catalogue: Catalogue
 ) -> tuple[tuple[FactName, ...], list[tuple[str, str]]]:
     """The facts that an expression reads, and (message, hint) for each that there is not."""
     found, wrong = [], []
     for path in sorted(paths_below(expression, "facts")):
-        fact, reason = _fact(path, system, catalogue)
+        fact, reason = _fact(path, on, system, catalogue)
         if fact is not None:
             found.append(fact)
         elif reason is not None:
@@ -48,7 +52,7 @@ def facts_of(steps: Procedure | Step, system: System, catalogue: Catalogue) -> t
             expressions += [str(one) for one in step.body["values"].values()]
         for expression in expressions:
             if expression and "facts" in expression:
-                found |= set(facts_read(expression, system, catalogue)[0])
+                found |= set(facts_read(expression, step.on, system, catalogue)[0])
     return tuple(sorted(found))
 
 
@@ -79,7 +83,7 @@ def _texts(value: Any) -> Iterable[str]:
 
 
 def _fact(
-    path: tuple[str, ...], system: System, catalogue: Catalogue
+    path: tuple[str, ...], on: str, system: System, catalogue: Catalogue
 ) -> tuple[FactName | None, tuple[str, str] | None]:
     named = path[0] in system.components and len(path) > 1
     rest = path[1:] if named else path
@@ -96,6 +100,8 @@ def _fact(
         return None, (f"{name} cannot be read of {path[0]!r}", nearest(path[0], fitting))
     if named:
         return FactName(whole, name, path[0]), None
+    if on in fitting:
+        return FactName(whole, name, on), None
     if len(fitting) != 1:
         hint = f"say which: facts.{fitting[0]}.{name}" if fitting else "add such a component to book.yaml"
         return None, (f"{name} can be read of {len(fitting) or 'no'} components", hint)

@@ -20,21 +20,15 @@ WHOLE_SYSTEM = "system"
 KEYS = ("title", "risk", "params", "lock", "owner", "objective")
 PARAMETER_KEYS = ("type", "default", "required", "choices", "doc")
 RESULTS = (
-    "rows",
-    "value",
-    "rowcount",
-    "columns",
-    "stdout",
-    "exit",
-    "status",
-    "json",
-    "body",
-    "headers",
+    "rows", "value", "records", "columns", "series", "checks", "stdout", "exit", "status", "json", "body", "headers",
     "result",
-    "ok",
+)  # fmt: skip
+"""What steps yield; a parameter of the same name would be hidden."""
+SURROUNDINGS = ("saved", "facts")
+RESERVED = frozenset(
+    {*RESULTS, *SURROUNDINGS, "environment", "system", "run"}
+    | {"true", "false", "none", "not", "and", "or", "in", "is", "if", "else"}
 )
-SURROUNDINGS = ("saved", "facts", "environment", "system")
-RESERVED = frozenset({*RESULTS, *SURROUNDINGS, "true", "false", "none", "not", "and", "or", "in", "is", "if", "else"})
 NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 

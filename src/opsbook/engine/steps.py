@@ -29,13 +29,13 @@ MOST_RETRIES = 20
 RESULT_NAMES: dict[StepKind, tuple[str, ...]] = {
     StepKind.OP: RESULTS,
     StepKind.SH: ("exit", "stdout", "json"),
-    StepKind.SQL: ("rows", "value", "rowcount", "columns"),
-    StepKind.PROMQL: ("rows", "value"),
+    StepKind.SQL: ("rows", "value", "records", "columns"),
+    StepKind.PROMQL: ("rows", "value", "series"),
     StepKind.HTTP: ("status", "json", "body", "headers"),
-    StepKind.CHECK: ("rows", "ok"),
+    StepKind.CHECK: ("checks", "value"),
 }
 """What `expect` may read of the result of each kind."""
-STAYS = {"exit", "status", "rowcount"}
+STAYS = {"exit", "status", "rows"}
 """What there is of the result of a sensitive step."""
 
 
@@ -48,6 +48,8 @@ class StepCompiler:
         self.system, self.catalogue, self.mistakes = system, catalogue, mistakes
         self.parameters = {parameter.name: parameter for parameter in parameters}
         self.saved: dict[str, int] = {}
+        self.on = ""
+        """The component that the step at hand addresses."""
         self.bodies = BodyCompiler(parameters, system, catalogue, mistakes)
 
     def compile(self, source: FenceSource | TasksSource) -> Step | None:
@@ -57,6 +59,7 @@ class StepCompiler:
         attributes = source.attributes
         on = self._component(source)
         body = self.bodies.compile(source, on)
+        self.on = on or str((body or {}).get("of", ""))
         texts = [*self._texts(body), *([attributes["undo"].value] if "undo" in attributes else [])]
         when, expect = self._condition(source, "when"), self._condition(source, "expect")
         save = self._save(source)
@@ -75,7 +78,7 @@ class StepCompiler:
             body=body,
             risk=risk,
             idempotent=idempotent,
-            on=on or str(body.get("of", "")),
+            on=self.on,
             timeout=self._timeout(source),
             retry=self._retry(source),
             when=when,
@@ -162,7 +165,7 @@ class StepCompiler:
         for name in sorted(saved_of(expression, saved) - saved):
             hint = nearest(name, sorted(saved), "save a result under it with save=")
             self.mistakes.add(place, f"no step before saves {name!r}", hint, length)
-        for message, hint in facts_read(expression, self.system, self.catalogue)[1]:
+        for message, hint in facts_read(expression, self.on, self.system, self.catalogue)[1]:
             self.mistakes.add(place, message, hint, length)
         return set(saved_of(expression, self.saved))
 
@@ -189,7 +192,7 @@ class StepCompiler:
         except ExpressionError:
             return
         for name in sorted(hidden):
-            self._at(attribute, f"the {name} of a sensitive step is not kept", "expect its exit or status, or rowcount")
+            self._at(attribute, f"the {name} of a sensitive step is not kept", "expect its exit, status or rows")
 
     # Attributes
 

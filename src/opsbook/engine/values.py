@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
-from opsbook.book.catalogue import Parameters
-from opsbook.book.references import Reference
 from opsbook.book.system import System
 from opsbook.connectors.change import Change, Json
 from opsbook.connectors.runtimes.contract import Runtime, Verb
@@ -21,51 +18,40 @@ from opsbook.engine.shell_values import LARGEST_VALUE
 from opsbook.engine.sql_values import fill_statements
 from opsbook.engine.templates import fill_text, text_of
 
+Filled = dict[str, Json]
+
 SHELL = ("bash", "-euo", "pipefail", "-c")
-
-
-@dataclass(frozen=True)
-class Filled:
-    """A step with its values.
-
-    `kind` names the executor for `argv`, `sql` and `http`; `exec` is a command inside `workload`, whose change the
-    runtime makes; `op`, `promql`, `check` and `person` are not one change each.
-    """
-
-    kind: str
-    effect: dict[str, Json]
-    workload: str = ""
-    parameters: Parameters | None = None
-    """Of an operation, typed."""
-    undo: Filled | None = None
-    why_no_undo: str = "it cannot be undone"
+NO_UNDO = "the step says no `undo`"
+NOTHING_CHANGES = "it changes nothing"
 
 
 def fill(step: Step, names: Mapping[str, Any], system: System) -> Filled:
-    """The step as it would be done with these names.
+    """The body of the step with these names: the whole effect of its change for `sh`, `sql` and `http`.
 
-    `names` are the parameters (`parameters.names_of_parameters`), the saved results by their name and again under
-    `saved`, `facts`, `environment` and `system`. Raises NotThere for a name without a value yet, ExpressionError for a
-    value that cannot stand where it would.
+    `op` yields `operation` and `parameters`; `promql` `query`; `check` its names; `person` `text` and `items`. `names`
+    are the parameters (`parameters.names_of_parameters`), the saved results by their names and again under `saved`, and
+    `facts`. An undo is filled in as a step that has it for its body.
+
+    Raises NotThere for a name without a value yet, ExpressionError for a value that cannot stand where it would.
     """
     try:
-        filled = _FILL[step.kind](step, step.body, names, system)
-        if step.undo is None:
-            return filled
-        undo = _FILL[step.kind](step, step.undo, names, system)
+        return _FILL[step.kind](step, step.body, names, system)
     except ExpressionError as error:
         raise type(error)(f"step {step.id!r} (line {step.line}): {error.message}", error.hint) from error
-    return Filled(filled.kind, filled.effect, filled.workload, filled.parameters, undo)
 
 
-async def change_of(filled: Filled, runtime: Runtime | None) -> Change:
+async def change_of(step: Step, filled: Filled, system: System, runtime: Runtime | None = None) -> Change:
     """The one change of an `sh`, `sql` or `http` step. `runtime` is asked for commands inside a workload."""
-    inverse: Change | str = await change_of(filled.undo, runtime) if filled.undo else filled.why_no_undo
-    if filled.kind != "exec":
-        return Change(filled.kind, filled.effect, inverse=inverse)
+    if step.kind is StepKind.SQL:
+        return Change("sql", filled, inverse=NO_UNDO if filled["write"] else NOTHING_CHANGES)
+    if step.kind is StepKind.HTTP:
+        return Change("http", filled, inverse=NOTHING_CHANGES if filled["method"] in READS else NO_UNDO)
+    assert step.kind is StepKind.SH, f"a step of the kind {step.kind} is not one change"
+    if not step.on:
+        return Change("argv", filled, inverse=NO_UNDO)
     assert runtime is not None, "a command inside a workload needs the runtime"
-    change = await runtime.change(filled.workload, Verb.EXEC, filled.effect)
-    return Change(change.kind, change.effect, change.evidence, change.guard, inverse)
+    change = await runtime.change(system.components[step.on].workload, Verb.EXEC, filled)
+    return Change(change.kind, change.effect, change.evidence, change.guard, NO_UNDO)
 
 
 def _sh(step: Step, body: Mapping[str, Any], names: Mapping[str, Any], system: System) -> Filled:
@@ -82,19 +68,17 @@ def _sh(step: Step, body: Mapping[str, Any], names: Mapping[str, Any], system: S
         secrets[name] = reference or f"${{{name}}}"
     argv = [*SHELL, body["program"]]
     if not step.on:
-        effect = {
+        return {
             "argv": argv, "env": env, "secrets": secrets, "workdir": step.workdir, "timeout": step.timeout,
             "ok": _judged(step, "exit"), "sensitive": step.sensitive,
         }  # fmt: skip
-        return Filled("argv", effect)
     if secrets:
         # A runtime hands on an argv and no environment, and a secret never stands in an argv.
         raise ExpressionError(
             f"a secret cannot be handed to a command inside {step.on!r}", "let the workload's own environment hold it"
         )
     words = ["env", *(f"{name}={value}" for name, value in env.items())] if env else []
-    workload = system.components[step.on].workload
-    return Filled("exec", {"argv": [*words, *argv], "timeout": step.timeout}, workload)
+    return {"argv": [*words, *argv], "timeout": step.timeout}
 
 
 def _shell_value(variable: str, expression: str, value: Any, body: Mapping[str, Any]) -> str:
@@ -122,19 +106,17 @@ def _shell_value(variable: str, expression: str, value: Any, body: Mapping[str, 
 
 
 def _sql(step: Step, body: Mapping[str, Any], names: Mapping[str, Any], _: System) -> Filled:
-    effect = {
+    return {
         "component": step.on, **fill_statements(body["statements"], names), "write": body["write"],
         "timeout": step.timeout, "sensitive": step.sensitive,
     }  # fmt: skip
-    return Filled("sql", effect, why_no_undo=_no_undo(bool(body["write"])))
 
 
 def _http(step: Step, body: Mapping[str, Any], names: Mapping[str, Any], _: System) -> Filled:
-    effect = {
+    return {
         "component": step.on, **fill_request(body, names), "timeout": step.timeout, "ok": _judged(step, "status"),
         "sensitive": step.sensitive,
     }  # fmt: skip
-    return Filled("http", effect, why_no_undo=_no_undo(body["method"] not in READS))
 
 
 def _op(_: Step, body: Mapping[str, Any], names: Mapping[str, Any], system: System) -> Filled:
@@ -150,21 +132,20 @@ def _op(_: Step, body: Mapping[str, Any], names: Mapping[str, Any], system: Syst
     component = str(getattr(parameters, "of", ""))
     if component and component not in system.components:
         raise ExpressionError(f"{spec.name}: there is no component {component!r}", "give the name of one of the book")
-    plain = parameters.model_dump(mode="json", by_alias=True)
-    return Filled("op", {"operation": spec.name, "parameters": plain}, parameters=parameters)
+    return {"operation": spec.name, "parameters": given}
 
 
 def _promql(step: Step, body: Mapping[str, Any], names: Mapping[str, Any], _: System) -> Filled:
-    return Filled("promql", {"component": step.on, "query": fill_query(body["query"], names), "timeout": step.timeout})
+    return {"component": step.on, "query": fill_query(body["query"], names), "timeout": step.timeout}
 
 
 def _check(_: Step, body: Mapping[str, Any], __: Mapping[str, Any], ___: System) -> Filled:
-    return Filled("check", dict(body))
+    return dict(body)
 
 
 def _person(_: Step, body: Mapping[str, Any], names: Mapping[str, Any], __: System) -> Filled:
     items = [text_of(fill_text(item, names)) for item in body["items"]]
-    return Filled("person", {"text": text_of(fill_text(body["text"], names)), "items": items})
+    return {"text": text_of(fill_text(body["text"], names)), "items": items}
 
 
 def fill_tree(value: Json, names: Mapping[str, Any]) -> Any:
@@ -176,16 +157,12 @@ def fill_tree(value: Json, names: Mapping[str, Any]) -> Any:
     if not isinstance(value, str) or "{{" not in value:
         return value
     filled = fill_text(value, names)
-    return Reference(filled.reference) if isinstance(filled, Secret) else filled
+    return filled.reference if isinstance(filled, Secret) else filled
 
 
 def _judged(step: Step, name: str) -> str:
     """Who judges the exit code or status: `expect` where it reads it, else the executor."""
     return "any" if step.expect and name in names_of(step.expect) else "good"
-
-
-def _no_undo(changes: bool) -> str:
-    return "it cannot be undone" if changes else "it changes nothing"
 
 
 _FILL = {

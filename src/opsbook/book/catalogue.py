@@ -81,6 +81,8 @@ class ObservationSpec:
     cost: Cost = Cost.CHEAP
     warning: Threshold | None = None
     critical: Threshold | None = None
+    follows: bool = True
+    """Whether a fault of a component that is needed can be why it is bad. What is set or written down is not."""
     vital: bool = False
     """Whether it tells that the component is there at all; what else is wrong with an absent one follows from that."""
 

@@ -37,7 +37,7 @@ def _down(results: Sequence[Result]) -> dict[str, Result]:
 
 
 def _cause(result: Result, down: dict[str, Result], upstream: Upstream) -> str | None:
-    if result.state is State.OK:
+    if result.state is State.OK or not result.spec.follows:
         return None
     suspects = [result.check.of, *result.check.depends_on, *upstream(result.check.of)]
     for other in result.check.depends_on:

@@ -137,7 +137,7 @@ def _labels(sweep: Sweep, result: Result) -> str:
 
 def worst_first(results: tuple[Result, ...] | list[Result]) -> list[Result]:
     """Results in the order in which a person wants them."""
-    return sorted(results, key=lambda result: WORST_FIRST.index(result.state))
+    return sorted(results, key=lambda result: (result.cause is not None, WORST_FIRST.index(result.state)))
 
 
 def by_component(sweep: Sweep) -> dict[str, list[Result]]:

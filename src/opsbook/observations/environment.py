@@ -23,6 +23,7 @@ class NamesParameters(Parameters):
     of="workload",
     parameters=NamesParameters,
     critical="> 0",
+    follows=False,
     doc="Environment variables that the workload needs and that are not set, or empty. The detail has their names.",
 )
 async def missing(connector: Connector, said: NamesParameters) -> Fact:

@@ -90,11 +90,12 @@ def observation(
     warning: str = "",
     critical: str = "",
     vital: bool = False,
+    follows: bool = True,
 ) -> Callable[[Function], Function]:
     """Registers a function as an observation of these component kinds (`workload` and `any` are wildcards)."""
 
     def decorate(function: Function) -> Function:
-        register(make_spec(name, dimension, of, doc, parameters, cost, warning, critical, vital),
+        register(make_spec(name, dimension, of, doc, parameters, cost, warning, critical, vital, follows),
                  FunctionReader(function, parameters is not NoParameters))  # fmt: skip
         return function
 
@@ -111,6 +112,7 @@ def make_spec(
     warning: str = "",
     critical: str = "",
     vital: bool = False,
+    follows: bool = True,
 ) -> ObservationSpec:
     """A spec from the words that a registration uses."""
     kinds = (of,) if isinstance(of, str) else of
@@ -118,7 +120,9 @@ def make_spec(
     def limit(text: str) -> Threshold | None:
         return Threshold.parse(text) if text else None
 
-    return ObservationSpec(name, doc, dimension, kinds, parameters, cost, limit(warning), limit(critical), vital)
+    return ObservationSpec(
+        name, doc, dimension, kinds, parameters, cost, limit(warning), limit(critical), follows=follows, vital=vital
+    )
 
 
 @cache

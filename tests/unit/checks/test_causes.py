@@ -77,3 +77,10 @@ def test_a_cause_is_bad_has_no_cause_itself_and_explains_only_what_is_not_ok(
         assert result.cause != result.check.id
         cause = by_id[result.cause]
         assert cause.state.bad and cause.spec.vital and cause.cause is None
+
+
+def test_what_is_written_down_somewhere_does_not_follow_from_a_fault() -> None:
+    written = make_spec("x.variables", Dimension.COUNT, "any", "doc", follows=False)
+    check = Check.model_validate({"id": "variables", "observe": "x", "of": "api"})
+    missing = Result(check, written, State.CRITICAL, 2, "", NOW)
+    assert causes(a_result("database", State.CRITICAL, True, "db-up"), missing)["variables"] is None

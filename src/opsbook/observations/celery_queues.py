@@ -136,8 +136,9 @@ async def failure_rate(celery: CeleryConnector, parameters: ResultsParameters) -
     parameters=LastRunParameters,
     cost=Cost.MODERATE,
     doc="Time since a task last finished well. Best by a `key` of the broker's Redis that the application sets in a "
-    "handler of task_success: `redis.set('last-run:' + sender.name, time.time())`. Without a key, by the results that the "
-    "backend keeps, which name their task with result_extended = True. Runs in a table are read by postgres.freshness.",
+    "handler of task_success: `redis.set('last-run:' + sender.name, time.time())`. Without a key, by the results that "
+    "the backend keeps, which name their task with result_extended = True. Runs in a table are read by "
+    "postgres.freshness.",
 )
 async def last_run(celery: CeleryConnector, parameters: LastRunParameters) -> Fact:
     if parameters.key:

@@ -34,7 +34,12 @@ MARK = "/* opsbook */"
 """Stands in every statement, so that slow queries can leave opsbook out."""
 
 _PASSWORD = re.compile(
-    r"(password|identified by)(\s+|\s*[=:]\s*)(E?'(?:[^']|'')*(?:'|$)|\$\$.*?(?:\$\$|$))", re.I | re.S
+    r"""(password|identified\ by)(\s+|\s*[=:]\s*)
+        (''[^']+''                      # inside another literal
+        |E?'(?:[^']|'')*(?:'|$)
+        |\$\$.*?(?:\$\$|$)
+        |(?<=[=:])[^\s'"$]+)""",
+    re.I | re.S | re.X,
 )
 _MARK = re.compile(r"%%|%\((\w+)\)s")
 

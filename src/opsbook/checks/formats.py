@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from typing import Any
-
 from xml.etree import ElementTree
 
 from opsbook.book.units import CANONICAL_UNIT

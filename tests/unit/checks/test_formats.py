@@ -68,7 +68,7 @@ def test_nagios_has_one_status_line_with_performance_data_and_no_stray_bar() -> 
     )
     assert first.count("|") == 1
     assert "'api-latency'=0.12s" in first
-    assert [line.split(":")[0] for line in rest] == ["CRITICAL db-up", "UNKNOWN api-p95", "WARNING api-latency"]
+    assert [line.split(":")[0] for line in rest] == ["CRITICAL db-up", "WARNING api-latency", "UNKNOWN api-p95"]
 
 
 def test_prometheus_leaves_out_the_value_that_is_not_there() -> None:

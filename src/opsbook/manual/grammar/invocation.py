@@ -144,7 +144,7 @@ def _flags(
     while letters:
         name, letters = "-" + letters[0], letters[1:]
         takes = None if known is None else known.get(name)
-        if takes in (1, 2) and letters:
+        if letters and (takes == 1 or (takes == 2 and letters[0] in "=+-0123456789")):
             taken.append((Flag(name, letters.removeprefix("="), word), True))
             return taken, index
         if takes == 1 and index < len(words):

@@ -10,7 +10,7 @@ from opsbook.manual.lint.facts.names import targets
 from opsbook.manual.lint.facts.steps import ShellBlock, Step
 
 _DUMP_FILE = re.compile(r"\.(?:sql|dump|bak|psql)(?:\.(?:gz|bz2|xz|zst|gpg|enc|age))?\b|backup|dump|\$\{?\w*(?:BACKUP|DUMP)\w*", re.I)
-_REHEARSAL = re.compile(r"drill|\bdr[-_ ]|test|staging|verif|rehears|scratch|temp|_restored?\b|\bnew[-_ ](?!backup|dump|password)|migrat|another|fresh|clean (?:install|server)|single table|specific table|partial|selective|sandbox|clone|local|develop|dry|migrat|import|seed|init|setup|install|schema", re.I)
+_REHEARSAL = re.compile(r"drill|\bdr[-_ ]|test|staging|verif|rehears|scratch|temp|_restored?\b|\bnew[-_ ](?!backup|dump|password)|migrat|another|fresh|clean (?:install|server)|(?:complete|full|entire|whole) (?:server|host) |single table|specific table|partial|selective|sandbox|clone|local|develop|dry|migrat|import|seed|init|setup|install|schema", re.I)
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,8 @@ def statements(document: Document, steps: Iterator[Step]) -> tuple[Statement, ..
         if fence.language == "sql":
             dialect = "mysql" if fence.tag in ("mysql", "mariadb") else "postgres"
             found += _split(fence.text, fence.at, dialect, fence, None, fence.section_path)
+        elif fence.language == "python":
+            found += _of_program(fence)
     for step in steps:
         for piece in step.command.embedded:
             if piece.language == "sql":
@@ -97,6 +99,24 @@ def statements(document: Document, steps: Iterator[Step]) -> tuple[Statement, ..
                 found += _split(piece.text, piece.at, dialect, None, step, step.block.section_path)
     found.sort(key=lambda statement: statement.line)
     return tuple(found)
+
+
+_LITERAL = re.compile(r"(?P<mark>\"\"\"|''')(?P<long>.*?)(?P=mark)|(?:execute|text|read_sql|fetch\w*)\(\s*(?P<quote>[\"'])(?P<short>[^\n]*?)(?P=quote)", re.S)
+
+
+def _of_program(fence: Fence) -> Iterator[Statement]:
+    """The SQL in string literals of a Python block that passes them to execute() and the like."""
+    if not re.search(r"execute\(|read_sql|fetch(?:all|one|val|row)?\(|psycopg|asyncpg|sqlalchemy", fence.text):
+        return
+    for match in _LITERAL.finditer(fence.text):
+        group = "long" if match["long"] is not None else "short"
+        text, start = match[group], match.start(group)
+        if re.match(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|ALTER|CREATE|DROP|VACUUM|REINDEX|WITH)\b", text, re.I) and "{" not in text:
+
+            def at(offset: int, start: int = start) -> tuple[int, int]:
+                return fence.at(start + offset)
+
+            yield from _split(text, at, "postgres", fence, None, fence.section_path)
 
 
 def _split(

@@ -120,7 +120,7 @@ def backup_in_window(context: Context) -> Iterator[Fault]:
             if days and window.day and window.day.lower() not in days:
                 continue
             minute = int(at[1]) * 60 + int(at[2])
-            if start < minute < end:
+            if start <= minute < end:
                 line = next((n for n in range(backup.line, min(backup.line + 4, len(context.document.lines)) + 1) if re.search(r"\d{1,2}(?::\d\d)?\s*(?:AM|PM)|\d{1,2}:\d\d", context.document.lines[n - 1])), backup.line)
                 yield Fault(context.place(line), f"the {backup.frequency} backup at {backup.time} runs inside the window {window.time} of line {window.line}")
 

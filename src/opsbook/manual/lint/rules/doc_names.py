@@ -68,6 +68,10 @@ def thresholds_overlap(context: Context) -> Iterator[Fault]:
         if found and kind and found[1] in "<≤" and not re.search(r"free|available|remaining", metric.metric, re.I):
             normal.append((kind, float(found[2]), metric.line))
     for metric in metrics:
+        own, told_at = _SHARE.search(metric.normal), _SHARE.search(metric.warning or metric.critical)
+        if own and told_at and own[1] in "<≤" and told_at[1] in ">≥" and float(own[2]) > float(told_at[2]):
+            yield Fault(context.place(metric.line), f"{metric.metric} is normal up to {own[2]} % and alerts above {told_at[2]} %")
+            continue
         for told in (metric.warning, metric.critical):
             found = _SHARE.search(told)
             if not found or found[1] not in ">≥" or re.search(r"free|available|remaining|pod|node|container|host", metric.metric, re.I):
@@ -109,8 +113,8 @@ def crossed(context: Context) -> Iterator[Fault]:
     summary="Escalation to somebody who is not there, or whom nobody can reach",
     reason="An incident that must be answered in minutes at any hour goes to a person with office hours, or to a role for which the manual has no contact.",
     source="https://sre.google/workbook/on-call/",
-    bad="## Emergency Contacts\n\n| Role | Contact | Availability |\n|---|---|---|\n| On-Call | a@shop.dev | 24/7 |\n| Lead | b@shop.dev | Mon-Fri 9-5 |\n\n**Escalation Path**: On-Call → Lead\n\n## Response Times\n\n| Severity | Response Time | Resolution Time |\n|---|---|---|\n| P0 | 15 minutes | 1 hour |",
-    good="## Emergency Contacts\n\n| Role | Contact | Availability |\n|---|---|---|\n| On-Call | a@shop.dev | 24/7 |\n| Lead | b@shop.dev | 24/7 |\n\n**Escalation Path**: On-Call → Lead\n\n## Response Times\n\n| Severity | Response Time | Resolution Time |\n|---|---|---|\n| P0 | 15 minutes | 1 hour |",
+    bad="## Emergency Contacts\n\n| Role | Contact | Availability |\n|---|---|---|\n| On-Call | a@shop.dev | 24/7 |\n| Lead | b@shop.dev | Mon-Fri 9-5 |\n\n**Escalation Path**: On-Call → Lead\n\n## Incident Response\n\n### Response Times\n\n| Severity | Response Time | Resolution Time |\n|---|---|---|\n| P0 | 15 minutes | 1 hour |\n| P1 | 1 hour | 4 hours |",
+    good="## Emergency Contacts\n\n| Role | Contact | Availability |\n|---|---|---|\n| On-Call | a@shop.dev | 24/7 |\n| Lead | b@shop.dev | 24/7 |\n\n**Escalation Path**: On-Call → Lead\n\n## Incident Response\n\n### Response Times\n\n| Severity | Response Time | Resolution Time |\n|---|---|---|\n| P0 | 15 minutes | 1 hour |\n| P1 | 1 hour | 4 hours |",
 )  # fmt: skip
 def escalation_to_nobody(context: Context) -> Iterator[Fault]:
     """Levels whose contact has office hours, or (in a one-line path) no contact at all, where a response within an hour is promised."""

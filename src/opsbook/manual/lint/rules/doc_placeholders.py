@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 from opsbook.manual.lint.context import Context
 from opsbook.manual.lint.example import sh
+from opsbook.manual.lint.facts.steps import Step
 from opsbook.manual.lint.finding import FaultClass, Fix, Severity
 from opsbook.manual.lint.rule import Fault, Place, rule
+from opsbook.manual.shell import Word
 
 _CONTACT = re.compile(r"contact|escalat|on-?call|support|emergency|vendor|phone", re.I)
 _BLANK = re.compile(
@@ -99,11 +101,28 @@ def name_not_filled_in(context: Context) -> Iterator[Fault]:
         for word in step.command.argv[1:]:
             if any(word in s.command.argv for s in inner) or len(word.text) > 80 or word.placeholders:
                 continue
+            bucket = re.search(r"s3://((?:your|my)-[\w-]*bucket[\w-]*|bucket-name|your-bucket)", word.text)
+            if bucket:
+                yield Fault(step.at(word), f"{bucket[1]} is a placeholder", subject=bucket[1])
+                continue
+            pod = _pod(step, word)
+            if pod:
+                yield Fault(step.at(word), f"no controller names a pod {pod}: it stands for another name", Fix("deployment/NAME, or look the pod up by its label"), subject=pod)
+                continue
             found = _NAME.search(word.text)
             if found and "://" not in word.text and "@" not in word.text and not re.search(r"your-?domain|your-?company|your-?registry", word.text):
                 if re.search(r"(?i)key|token|secret|password", word.text):
                     continue
                 yield Fault(step.at(word), f"{found[1]} is a placeholder that looks like a name", Fix("write it as $VARIABLE or <name> and say where it comes from"), subject=found[1])
+
+
+def _pod(step: Step, word: Word) -> str:
+    """A pod called NAME-pod, which is what authors write where the generated name would stand."""
+    call = step.call
+    if call is None or call.tool != "kubectl" or call.verb not in ("exec", "logs", "cp", "describe", "delete", "port-forward") or word not in call.args:
+        return ""
+    found = re.match(r"(?:[\w-]+/)?([a-z][\w-]*-pod)(?::|$)", word.text)
+    return found[1] if found and f"name: {found[1]}" not in step.block.text else ""
 
 
 @rule(
@@ -118,7 +137,7 @@ def parameter_by_hand(context: Context) -> Iterator[Fault]:
     """Placeholders in commands; told once."""
     for step in context.steps:
         for word in step.command.argv[1:]:
-            if step.outer is None and word.placeholders and not word.placeholders[0].startswith(".") and not any(s.outer is step and word in s.command.argv for s in step.block.steps):
+            if step.outer is None and word.placeholders and not word.placeholders[0].startswith(".") and step.program not in ("echo", "printf") and not any(s.outer is step and word in s.command.argv for s in step.block.steps):
                 yield Fault(step.at(word), f"<{word.placeholders[0]}> is to be filled in by hand", subject="by-hand")
 
 

@@ -238,6 +238,46 @@ def downtime_called_rolling(context: Context) -> Iterator[Fault]:
 
 
 @rule(
+    "OB539", "restore-ignores-errors", FaultClass.UNSAFE, Severity.WARNING,
+    summary="A dump fed to psql that goes on after errors",
+    reason="Without ON_ERROR_STOP psql goes on after every failed statement and ends with 0: half a restore looks like a whole one.",
+    source="https://www.postgresql.org/docs/current/app-psql.html#APP-PSQL-VARIABLES-ON-ERROR-STOP",
+    bad=sh("dropdb -U app shop_old\ncreatedb -U app shop\npsql -U app -d shop < backup.sql"),
+    good=sh("createdb -U app shop\npsql -U app -d shop -v ON_ERROR_STOP=1 < backup.sql"),
+)  # fmt: skip
+def restore_ignores_errors(context: Context) -> Iterator[Fault]:
+    """psql restores into new or emptied databases; the others are told by OB530."""
+    told = {fault.at.line for fault in restore_into_live(context)}
+    for restore in restores(context.steps):
+        step = restore.step
+        if restore.plain and step.program == "psql" and not {step.command.line, step.outermost.command.line} & told:
+            if not re.search(r"ON_ERROR_STOP|--single-transaction|\s-1\b", step.command.text) and not re.search(r"ON_ERROR_STOP", restore.block.text):
+                yield Fault(step.place, "psql goes on after errors and ends with 0: a broken restore is not noticed", Fix("-v ON_ERROR_STOP=1"), subject=f"errors-{restore.block.number}")
+
+
+@rule(
+    "OB550", "rollback-goes-nowhere", FaultClass.WILL_NOT_RUN, Severity.WARNING,
+    summary="A “rollback” that starts the same version again",
+    reason="compose up takes the image or the build that the compose file names now. Unless a tag, the file or the checkout changes, what comes up is what was running.",
+    source="https://docs.docker.com/reference/cli/docker/compose/up/",
+    bad="## Rollback\n\n" + sh("docker compose down\ndocker compose up -d --build"),
+    good="## Rollback\n\n" + sh("git checkout v1.4.2\ndocker compose up -d --build"),
+)  # fmt: skip
+def rollback_goes_nowhere(context: Context) -> Iterator[Fault]:
+    """compose up under a rollback heading or comment in a block that changes no version."""
+    for block in context.scripts:
+        head = " ".join(block.section_path[-1:])
+        ups = [s for s in block.top if s.call and s.call.tool == "docker compose" and s.call.verb == "up"]
+        if not ups or not re.search(r"roll ?back|revert", head + " " + " ".join(s.command.comment for s in ups), re.I):
+            continue
+        if re.search(r"checkout|git (?:reset|revert|switch)|export \w*(?:TAG|VERSION)|\b[A-Z_]*(?:TAG|VERSION|IMAGE)=|sed -i|docker tag|-f \S*(?:prev|rollback|old)|\bcp \S+|\bmv |restore|previous|backup|\.sh\b", block.text):
+            continue
+        if any(s.program in ("pg_restore", "alembic", "psql", "vi", "vim", "nano") for s in block.steps):
+            continue
+        yield Fault(ups[0].place, "starts the version that the compose file names now: nothing goes back", Fix("check out or set the version first"))
+
+
+@rule(
     "OB537", "state-shared-with-production", FaultClass.UNSAFE, Severity.WARNING,
     summary="terraform apply for another environment on the same state",
     reason="A variable changes the values, not the state. In the same folder and workspace Terraform turns production into the other environment instead of building a second one.",

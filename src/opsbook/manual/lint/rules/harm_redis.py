@@ -103,10 +103,15 @@ def redis_save(context: Context) -> Iterator[Fault]:
         if not words or words[0].upper() not in ("BGSAVE", "SAVE"):
             continue
         said = f"{step.comment} {' '.join(step.block.section_path[-1:])}".lower()
-        copied = any(re.search(r"\.rdb|/var/lib/redis|\bLASTSAVE\b", s.command.text, re.I) for s in step.block.after(step))
-        if "backup" in said.replace("back up", "backup") and not copied:
+        later = step.block.after(step)
+        copied = next((s for s in later if re.search(r"\.rdb|/var/lib/redis", s.command.text, re.I)), None)
+        waited = any(re.search(r"LASTSAVE|rdb_bgsave_in_progress|\bsleep\b|\bwait\b|until|while", s.command.text, re.I) for s in later)
+        if "backup" in said.replace("back up", "backup") and copied is None and not waited:
             yield Fault(step.place, f"{words[0].upper()} only writes dump.rdb on the Redis host; nothing copies it away or waits for it",
                         Fix("redis-cli --rdb FILE streams a snapshot to this host; then copy FILE away"))  # fmt: skip
+        elif words[0].upper() == "BGSAVE" and copied is not None and not waited:
+            yield Fault(step.place, f"BGSAVE works in the background: line {copied.command.line} copies the file before it is written",
+                        Fix("wait until LASTSAVE changes, or use redis-cli --rdb FILE"))  # fmt: skip
 
 
 @rule(

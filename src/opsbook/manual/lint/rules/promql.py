@@ -262,6 +262,24 @@ def _same_unit(node: Any) -> bool:
 
 
 @rule(
+    "OB412", "limit-that-is-zero", FaultClass.WILL_NOT_RUN, Severity.WARNING,
+    summary="Memory divided by a limit that is 0 where there is none",
+    reason="container_spec_memory_limit_bytes is 0 for containers without a limit: the share is +Inf, and the alert fires for them for ever.",
+    source="https://github.com/google/cadvisor/blob/master/docs/storage/prometheus.md",
+    bad=promql("container_memory_usage_bytes / container_spec_memory_limit_bytes > 0.9"),
+    good=promql("container_memory_usage_bytes / (container_spec_memory_limit_bytes > 0) > 0.9"),
+)  # fmt: skip
+def limit_that_is_zero(context: Context) -> Iterator[Fault]:
+    """A division by the bare limit."""
+    for expression in context.expressions:
+        for node in nodes(expression.tree):
+            if type(node).__name__ == "BinaryExpr" and str(node.op) == "/":
+                under = bare(node.rhs)
+                if type(under).__name__ == "VectorSelector" and under.name == "container_spec_memory_limit_bytes":
+                    yield Fault(expression.find("container_spec_memory_limit_bytes"), "is 0 for containers without a limit: the share is +Inf", Fix("(container_spec_memory_limit_bytes > 0)"), subject="limit")
+
+
+@rule(
     "OB411", "rule-file", FaultClass.WILL_NOT_RUN, Severity.ERROR,
     summary="A Prometheus rule that promtool refuses",
     reason="Prometheus does not load a rule file with an unknown key, a duration it cannot read or a rule without an expression; none of its alerts work then.",
@@ -273,6 +291,12 @@ def rule_file(context: Context) -> Iterator[Fault]:
     """groups/rules of YAML blocks: keys, durations, expression present."""
     keys = {"alert", "record", "expr", "for", "keep_firing_for", "labels", "annotations"}
     for manifest in context.manifests:
+        loose = manifest.data if isinstance(manifest.data, list) else [manifest.data]
+        for number, entry in enumerate(loose):
+            if isinstance(entry, dict) and {"alert", "expr"} <= entry.keys():
+                path: tuple[str | int, ...] = (number,) if isinstance(manifest.data, list) else ()
+                for key in sorted(map(str, entry.keys() - keys)):
+                    yield Fault(manifest.place(*path, key), f"Prometheus knows no key {key} in a rule", Fix("below labels or annotations"), subject=f"key-{manifest.first_line}")
         root: tuple[str | int, ...] = ("spec",) if manifest.kind == "PrometheusRule" else ()
         for g, group in enumerate(manifest.get(*root, "groups") or []):
             rules = group.get("rules") if isinstance(group, dict) else None
@@ -282,7 +306,7 @@ def rule_file(context: Context) -> Iterator[Fault]:
                 path = (*root, "groups", g, "rules", r)
                 if not entry.get("expr"):
                     yield Fault(manifest.place(*path), f"{entry.get('alert') or entry.get('record')} has no expr")
-                for key in entry.keys() - keys:
+                for key in sorted(map(str, entry.keys() - keys)):
                     yield Fault(manifest.place(*path, str(key)), f"Prometheus knows no key {key} in a rule")
                 wait = entry.get("for")
                 if wait is not None and not re.fullmatch(r"(?:\d+(?:ms|[smhdwy]))+|0", str(wait)):

@@ -194,6 +194,29 @@ def plain_dump(context: Context) -> Iterator[Fault]:
 
 
 @rule(
+    "OB640", "secret-in-plain-file", FaultClass.INSECURE, Severity.WARNING,
+    summary="Secrets written into a plain file",
+    reason="Secrets of a cluster are only base64: whoever reads the file, the disk or the bucket has them. /tmp is readable for every user of the host.",
+    source="https://kubernetes.io/docs/concepts/security/secrets-good-practices/",
+    bad=sh("kubectl get all,configmap,secret -n shop -o yaml > backup.yaml"),
+    good=sh("kubectl get all,configmap -n shop -o yaml > backup.yaml"),
+)  # fmt: skip
+def secret_in_plain_file(context: Context) -> Iterator[Fault]:
+    """get secrets -o yaml into a file that nothing encrypts; openssl rand into /tmp."""
+    for step in context.steps:
+        call = step.call
+        into = [r.target.text for r in step.command.redirects if r.operator in (">", ">>")]
+        if call and call.tool == "kubectl" and call.verb == "get" and call.words and into and call.has("-o", "--output"):
+            kinds = call.words[0].lower().split(",")
+            named = len(call.words) > 1
+            if {"secret", "secrets"} & {kind.split("/")[0] for kind in kinds} and not re.search(r"\b(?:gpg|age|sops|kubeseal|openssl enc)\b", step.block.text):
+                if not (named and re.search(r"before|old|delete", into[0] + step.block.text)):
+                    yield Fault(step.place, f"writes the cluster's secrets in plain into {into[0]}", Fix("leave secrets out, or encrypt the file"))
+        if step.program == "openssl" and "rand" in step.words and any(name.startswith("/tmp/") for name in into):
+            yield Fault(step.place, "writes a new secret into /tmp, where every user can read it", Fix("umask 077 and a folder of one's own"))
+
+
+@rule(
     "OB636", "remote-script-piped-to-shell", FaultClass.INSECURE, Severity.HINT,
     summary="A script from the network is run unseen",
     reason="What the server sends today runs with your rights; a cut connection runs half of it.",

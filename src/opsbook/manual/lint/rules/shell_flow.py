@@ -203,12 +203,15 @@ def path_after_cd(context: Context) -> Iterator[Fault]:
             words = step.words
             if step.program == "cd" and len(words) > 1 and not step.command.within:
                 target = words[1].rstrip("/")
-                inside = target if re.fullmatch(r"(?:\./)?[\w.-]+", target) and target not in (".", "..") else ""
+                inside = target if re.fullmatch(r"(?:\./)?[\w.-]+(?:/[\w.-]+)*", target) and target not in (".", "..") else ""
                 continue
             if not inside or step.command.within:
                 continue
             for word in step.command.argv:
                 found = re.match(r"(?:\./)?([\w-]+)/[\w./-]*$", word.text)
+                if found and "/" in inside and found[1] == inside.split("/")[0] and step.program in ("git", "kubectl", "helm", "cat", "docker", "kustomize", "terraform", "vim", "nano"):
+                    yield Fault(step.at(word), f"after cd {inside}, {word.text} is looked for inside it", Fix("cd back first"))
+                    continue
                 if found and found[1] != inside and word.text.rstrip("/").count("/") >= 0 and _is_folder(step, word.text) and (found[1] in roots or found[1] in ("scripts", "kubernetes", "k8s", "terraform", "deploy", "deployment")):
                     yield Fault(step.at(word), f"after cd {inside}, {word.text} is looked for inside {inside}/", Fix(f"cd back, or (cd {inside} && …)"))
 
@@ -241,6 +244,10 @@ def check_cannot_fail(context: Context) -> Iterator[Fault]:
     for block in context.scripts:
         changed: Step | None = None
         for step in block.steps:
+            decides = step.command.after == "||" or any(e.kind in ("condition", "if-condition", "while-condition") for e in step.command.within)
+            if step.program == "curl" and decides and _blind(step, deciding=True) and step.command.length == 1:
+                yield Fault(step.place, "decides by curl's exit status, which is 0 on HTTP 500 and 404 too", Fix("curl -fsS"), subject=f"decides-{block.number}")
+                continue
             if _changes(step):
                 changed = step
             elif step.program == "curl" and changed is not None and _blind(step):
@@ -259,12 +266,12 @@ def _changes(step: Step) -> bool:
         ("systemctl", "restart"), ("systemctl", "start")}  # fmt: skip
 
 
-def _blind(step: Step) -> bool:
+def _blind(step: Step, *, deciding: bool = False) -> bool:
     """A GET whose answer nothing looks at: no -f, no status code, no grep, not in a condition or a loop."""
     call = step.call
     if call is None or call.has("-f", "--fail", "--fail-with-body", "-w", "--write-out", "-I", "--head", "-X", "--request", "-d", "--data", "-o", "-v", "-i", "--include"):
         return False
-    if step.command.within or step.command.negated or step.command.after in ("&&", "||") or step.command.redirects:
+    if not deciding and (step.command.within or step.command.negated or step.command.after in ("&&", "||") or step.command.redirects):
         return False
     later = [s.program for s in step.block.pipeline(step)[step.command.position + 1 :]]
     text = step.command.text
@@ -310,6 +317,9 @@ def prompt_in_script(context: Context) -> Iterator[Fault]:
         elif tty and step.block.text.startswith("#!") and re.search(r"cron|nightly|schedul|automat", context.section_text(step.block.section_path)):
             yield Fault(step.place, "-t fails under cron: the input device is not a TTY", Fix("leave out -t"))
         inner = next((s for s in step.block.steps if s.outer is step), None)
+        dump = next((s for s in step.block.steps if s.outer is step and s.program in (*DUMPS, "tar", "cat")), None)
+        if tty and dump is not None and step.command.length == 1 and any(r.operator in (">", ">>") for r in step.command.redirects) and not piped_in:
+            yield Fault(step.place, f"-t writes \\r\\n for every line end: what {dump.program} writes into the file is broken", Fix("leave out -t"))
         bare_shell = inner is not None and inner.program in ("bash", "sh", "zsh", "ash") and len(inner.words) == 1
         if bare_shell and not call.has("-i", "--stdin", "--interactive") and not piped_in:
             yield Fault(step.place, "a shell without -it ends at once", Fix("add -it"))

@@ -56,6 +56,8 @@ def wrong_language(context: Context) -> Iterator[Fault]:
         told, really = _TAGGED.get(fence.tag.lower()), _REALLY.get(fence.language)
         if not told or not really or told == really or fence.language in ("env", "diagram", "text"):
             continue
+        if told == "SQL" and fence.language == "sql":
+            continue
         if told == "shell" and fence.language not in ("sql", "conf", "nginx", "python", "yaml", "json", "promql", "ini"):
             continue
         if told != "shell" and fence.language != "bash":
@@ -78,6 +80,32 @@ def _is_json(text: str) -> bool:
         return isinstance(json.loads(text), (dict, list))
     except ValueError:
         return False
+
+
+@rule(
+    "OB109", "prose-in-shell", FaultClass.WILL_NOT_RUN, Severity.ERROR,
+    summary="Numbered prose inside a shell block",
+    reason="The shell takes the number for a command: “1.: command not found”. A step that is prose belongs outside the block, so that what is inside can be run.",
+    source="https://spec.commonmark.org/0.31.2/#list-items",
+    bad=sh("1. Check pod status: kubectl get pods -n shop\n2. Restart if necessary: kubectl rollout restart deployment/api -n shop"),
+    good=sh("# 1. Check pod status\nkubectl get pods -n shop\n# 2. Restart if necessary\nkubectl rollout restart deployment/api -n shop"),
+)  # fmt: skip
+def prose_in_shell(context: Context) -> Iterator[Fault]:
+    """Lines of a shell-tagged block that are list items or ticked boxes; here-documents and strings are left alone."""
+    for fence in context.document.fences():
+        if _TAGGED.get(fence.tag.lower()) != "shell":
+            continue
+        lines = fence.text.split("\n")
+        hits = [n for n, line in enumerate(lines) if re.match(r"\s*(?:\d{1,2}\.\s+[A-Za-z]|[□☐✓✔•]\s*\w|- \[[ x]\] )", line)]
+        if hits and not re.search(r"<<-?\s*['\"]?\w+", fence.text) and fence.text.count('"') % 2 == 0:
+            yield Fault(context.place(fence.line + hits[0]), f"{len(hits)} line{'s are' if len(hits) > 1 else ' is'} prose: the shell takes “{lines[hits[0]].split()[0]}” for a command",
+                        Fix("put the prose into comments or outside the block"))  # fmt: skip
+    for fence in context.document.fences():
+        if fence.tag.lower() in ("sql", "postgresql", "postgres", "mysql"):
+            for number, line in enumerate(fence.text.split("\n")):
+                if re.match(r"\s*(?:sudo |psql |mysql |docker |kubectl |pg_dump |pg_restore )", line):
+                    yield Fault(context.place(fence.line + number), f"{line.split()[0]} is a shell command in an SQL block", Fix("a block of its own, tagged bash"))
+                    break
 
 
 @rule(

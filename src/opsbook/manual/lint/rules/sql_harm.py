@@ -10,6 +10,7 @@ from sqlglot import exp
 from opsbook.manual.lint.context import Context
 from opsbook.manual.lint.example import sh, sql
 from opsbook.manual.lint.facts.statements import Statement
+from opsbook.manual.lint.facts.steps import Step
 from opsbook.manual.lint.finding import FaultClass, Fix, Severity
 from opsbook.manual.lint.rule import Fault, rule
 
@@ -145,6 +146,78 @@ def _saved(context: Context, statement: Statement) -> bool:
     ahead = " ".join(s.command.text for s in statement.step.block.before(statement.step)) if statement.step else ""
     section = f"{' '.join(statement.section_path)} {context.section_text(statement.section_path)}"
     return bool(re.search(r"pg_dump|mysqldump|backup|snapshot|restor|migrat|rollback|develop|reset", f"{ahead} {section}", re.I))
+
+
+@rule(
+    "OB217", "not-in-a-transaction", FaultClass.WILL_NOT_RUN, Severity.ERROR,
+    summary="Several statements in one psql -c, one of which cannot run in a transaction; or a database that drops itself",
+    reason="psql sends the text of one -c as a single transaction: DROP DATABASE, VACUUM, ALTER SYSTEM, REINDEX DATABASE and CREATE INDEX CONCURRENTLY are refused there. And nobody can drop the database that he is "
+           "connected to.",
+    source="https://www.postgresql.org/docs/current/app-psql.html (-c), https://www.postgresql.org/docs/current/sql-dropdatabase.html",
+    bad=sh('psql -U app -d postgres -c "DROP DATABASE shop_test; CREATE DATABASE shop_test;"'),
+    good=sh('psql -U app -d postgres -c "DROP DATABASE shop_test" -c "CREATE DATABASE shop_test"'),
+)  # fmt: skip
+def not_in_a_transaction(context: Context) -> Iterator[Fault]:
+    """By the step that carries the statements; files and here-documents are not one transaction."""
+    alone = re.compile(r"(VACUUM|DROP DATABASE|CREATE DATABASE|ALTER SYSTEM|REINDEX (?:DATABASE|SYSTEM)|(?:CREATE|DROP) (?:UNIQUE )?INDEX CONCURRENTLY|REINDEX \w+ CONCURRENTLY|CREATE TABLESPACE|DROP TABLESPACE)\b", re.I)
+    by_step: dict[int, list[Statement]] = {}
+    for statement in context.statements:
+        step = statement.step
+        if step is not None and step.program == "psql" and step.call is not None and step.call.has("-c", "--command") and statement.dialect == "postgres":
+            by_step.setdefault(id(step), []).append(statement)
+    for group in by_step.values():
+        step = group[0].step
+        assert step is not None and step.call is not None
+        carried = len(step.call.values("-c", "--command"))
+        for statement in group:
+            found = alone.match(statement.bare)
+            if found and len(group) > carried:
+                yield Fault(statement.place, f"{found[1].upper()} cannot run inside a transaction, and one -c with several statements is one", Fix("a -c for each statement"))
+            drop = re.match(r"DROP DATABASE\s+(?:IF EXISTS\s+)?[\"']?([\w${}-]+)", statement.bare, re.I)
+            if drop and drop[1].strip("${}") in {(_connected(step) or "?").strip("${}")}:
+                yield Fault(statement.place, f"is connected to {drop[1]} itself: cannot drop the currently open database", Fix("-d postgres"))
+
+
+def _connected(step: Step) -> str:
+    """The database a psql is connected to: named, or the user's."""
+    call = step.call
+    assert call is not None
+    named = call.value("-d", "--dbname") or (call.words[0] if call.words else "")
+    user = call.value("-U", "--username") or ""
+    values = {a.name: a.value.value or a.value.text for s in step.block.top for a in s.command.assignments}
+    text = named or user
+    return values.get(text.strip("${}\""), text)
+
+
+@rule(
+    "OB218", "index-dropped-with-lock", FaultClass.UNSAFE, Severity.HINT,
+    summary="DROP INDEX on a live table without CONCURRENTLY",
+    reason="It waits for, and then blocks, every other access to the table while it holds an exclusive lock.",
+    source="https://www.postgresql.org/docs/current/sql-dropindex.html",
+    bad=sql("DROP INDEX idx_orders_old;"),
+    good=sql("DROP INDEX CONCURRENTLY idx_orders_old;"),
+)  # fmt: skip
+def index_dropped(context: Context) -> Iterator[Fault]:
+    """DROP INDEX in PostgreSQL."""
+    for statement in context.statements:
+        if re.match(r"DROP INDEX (?!CONCURRENTLY)", statement.bare, re.I) and statement.dialect == "postgres" and not _OFFLINE.search(context.section_text(statement.section_path)):
+            yield Fault(statement.place, "locks the table against every access", Fix("DROP INDEX CONCURRENTLY"))
+
+
+@rule(
+    "OB219", "query-beside-the-point", FaultClass.WILL_NOT_RUN, Severity.WARNING,
+    summary="A query that does not answer what its comment asks",
+    reason="pg_stats describes the values of columns; whether an index is used stands in pg_stat_user_indexes.idx_scan. The answer looks right and says nothing.",
+    source="https://www.postgresql.org/docs/current/view-pg-stats.html",
+    bad=sql("-- Check for unused indexes\nSELECT schemaname, tablename, attname FROM pg_stats;"),
+    good=sql("-- Check for unused indexes\nSELECT relname, indexrelname FROM pg_stat_user_indexes WHERE idx_scan = 0;"),
+)  # fmt: skip
+def beside_the_point(context: Context) -> Iterator[Fault]:
+    """Unused indexes asked of pg_stats or pg_indexes; bloat asked of pg_stats."""
+    for statement in context.statements:
+        said = f"{statement.comment} {statement.step.comment if statement.step else ''}"
+        if re.search(r"unused index|index usage", said, re.I) and re.search(r"\bFROM (?:pg_stats|pg_indexes)\b", statement.bare, re.I) and "idx_scan" not in statement.bare:
+            yield Fault(statement.find(r"pg_stats|pg_indexes"), "says nothing of the use of indexes", Fix("pg_stat_user_indexes, idx_scan = 0"))
 
 
 @rule(

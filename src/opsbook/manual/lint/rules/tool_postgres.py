@@ -122,7 +122,9 @@ def restore_of_plain(context: Context) -> Iterator[Fault]:
             names = [w for w in call.words] + [r.target.text for r in (*step.command.redirects, *step.outermost.command.redirects) if r.operator == "<"]
             for name in names:
                 base = name.strip("\"'").rsplit("/", 1)[-1]
-                if re.search(r"\.sql(?:\.gz|\.bz2|\.xz)?$", base) and not any(fmt == "archive" and _alike(base, known) for known, fmt in formats):
+                if re.search(r"\.(?:dump|custom|pgdump|bak)\.(?:gz|xz|bz2|zst)$", base):
+                    yield Fault(step.place, f"pg_restore cannot read a compressed file ({base}): an archive of -Fc is compressed already", Fix("do not gzip it, or gunzip -c … | pg_restore"))
+                elif re.search(r"\.sql(?:\.gz|\.bz2|\.xz)?$", base) and not any(fmt == "archive" and _alike(base, known) for known, fmt in formats):
                     yield Fault(step.place, f"pg_restore cannot read plain SQL ({base})", Fix("psql -v ON_ERROR_STOP=1 -f FILE"))
         elif step.program == "psql":
             names = [v for v in call.values("-f", "--file")] + [r.target.text for r in (*step.command.redirects, *step.outermost.command.redirects) if r.operator == "<"]

@@ -1,7 +1,8 @@
 """The wire under the one HTTP client: an httpx transport that speaks HTTP/1.1 with h11 over asyncio's own streams.
 
-Loaded with the first exchange, because httpx takes its time to import. It measures the phases of every exchange, tries every address of a name, keeps at most one idle connection, and costs a
-fourth of the CPU of httpx's default transport, which matters where hundreds of endpoints are asked each minute.
+Loaded with the first exchange, because importing httpx takes its time. It measures the phases of every exchange, tries
+every address of a name, keeps at most one idle connection, and costs a fourth of the CPU of httpx's default transport,
+which matters where hundreds of endpoints are asked each minute.
 """
 
 from __future__ import annotations

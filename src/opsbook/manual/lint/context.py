@@ -16,17 +16,19 @@ from opsbook.manual.lint.facts.steps import ShellBlock, Step, all_steps, shell_b
 from opsbook.manual.lint.rule import Place
 
 if TYPE_CHECKING:
+    from opsbook.manual.lint.repository import Repository
     from opsbook.manual.lint.shellcheck import Complaint
     from opsbook.manual.reading import Manual
 
 
 @dataclass
 class Context:
-    """One manual under lint. `complaints` are shellcheck's, from one call for all blocks."""
+    """One manual under lint. `others` are the other manuals of the system, `repository` what lies around this one."""
 
     document: Document
     manual: Manual | None
     others: tuple[Context, ...] = field(default=(), repr=False)
+    repository: Repository | None = None
 
     @cached_property
     def blocks(self) -> tuple[ShellBlock, ...]:

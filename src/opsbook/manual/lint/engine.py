@@ -15,6 +15,7 @@ from opsbook.manual.lint.rule import Rule, all_rules
 from opsbook.manual.lint.suppress import suppressions
 
 if TYPE_CHECKING:
+    from opsbook.manual.lint.repository import Repository
     from opsbook.manual.reading import Manual
 
 _LINES_PER_HINT = 20
@@ -33,9 +34,17 @@ class Choice:
         return (not self.select or _named(rule, self.select)) and not _named(rule, self.ignore)
 
 
-def lint_document(document: Document, manual: Manual | None = None, choice: Choice | None = None) -> list[Finding]:
-    """The findings of one manual, by line. Raises UsageError where the choice names no rule that exists."""
-    return _lint([Context(document, manual)], choice or Choice())
+def lint_document(
+    document: Document,
+    manual: Manual | None = None,
+    choice: Choice | None = None,
+    repository: Repository | None = None,
+) -> list[Finding]:
+    """The findings of one manual, by line. Files that it names are looked up only where a repository is given.
+
+    Raises UsageError where the choice names no rule that exists.
+    """
+    return _lint([Context(document, manual, repository=repository)], choice or Choice())
 
 
 def lint_documents(pairs: Sequence[tuple[Document, Manual | None]], choice: Choice | None = None) -> list[Finding]:

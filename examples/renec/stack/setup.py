@@ -24,6 +24,7 @@ from stack import (
 from stack.errors import StackError
 from stack.instance import Instance
 from stack.progress import Progress
+from stack.rendering import give_to_server
 
 SEEDED_ROWS, SEEDED_DAYS = 5000, 500
 
@@ -39,6 +40,7 @@ def configure(instance: Instance) -> None:
 def prepare(instance: Instance, progress: Progress) -> None:
     """What needs no running server: passwords, cluster, certificates, release."""
     credentials.generate(instance)
+    give_to_server(instance.folder("backups"))  # a backup tool of PostgreSQL runs as its user
     with ThreadPoolExecutor(2) as pool, progress.step("database cluster, certificates, first release"):
         cluster = pool.submit(postgres.make_cluster, instance)
         certificates.make_authority(instance)

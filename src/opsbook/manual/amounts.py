@@ -122,7 +122,7 @@ _MORE = (
     r"выше|超过|大于|高于|以上|超过|초과"
 )
 _AMOUNT = (
-    r"[$€£¥]?\d[\d,.]*(?:\s?(?:%|％|°C|[kKMGT]i?B(?:/s)?|[kKMGT](?![a-z])|ms\b|µs\b|us\b|rps\b|qps\b|"
+    r"[$€£¥]?\d(?:[\d,.]*\d)?(?:\s?(?:%|％|°C|[kKMGT]i?B(?:/s)?|[kKMGT](?![a-z])|ms\b|µs\b|us\b|rps\b|qps\b|"
     r"req(?:uests)?/s(?:ec)?\b|/s(?:ec)?\b|/min(?:ute)?\b|/h(?:our)?\b|x\b))?"
 )
 _COMPARISON = re.compile(
@@ -217,7 +217,8 @@ def duration(text: str) -> Duration | None:
 def _shown(match: re.Match[str], name: str, value: float) -> str:
     number = f"{value:g}"
     if match["upper"] and match["number"]:
-        number = f"{match['number']}-{match['upper']}"
+        # "0-15 min" is within 15 minutes.
+        number = match["upper"] if match["number"] == "0" else f"{match['number']}-{match['upper']}"
     if match["business"] and match["business"].strip().lower() in ("business", "working"):
         return f"{number} business {'day' if name == 'd' else name}" + ("s" if value != 1 else "")
     if name in ("month", "year"):

@@ -16,7 +16,7 @@ Redirected: TypeAlias = tuple[tuple[Redirect, ...], Heredoc | None, list[Node]]
 
 
 def read_redirect(source: Source, node: Node, variables: Mapping[str, str]) -> Redirected:
-    """A redirection from its node: plain ones, a here-document, and the commands that follow its mark on the same line."""
+    """A redirection from its node: plain ones, a here-document, the commands that follow its mark on the line."""
     line, column = source.place(point_of(node.start_point))
     if node.type == "herestring_redirect":
         target = next((child for child in node.named_children if child.type != "file_descriptor"), None)

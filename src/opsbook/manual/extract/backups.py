@@ -157,6 +157,10 @@ def _of_table(table: Table, part: Part) -> Iterable[Backup]:
         "time",
     } & set(roles.values()):
         return
+    # A table of how long data is kept is no table of backups, though it stand beside one.
+    own = says(part.title, "backup") or any(says(text, "backup") for text in header)
+    if not own and not {"frequency", "time"} & set(roles.values()):
+        return
     for row in table.rows:
         texts = {role: row.text(index) for index, role in reversed(roles.items())}
         told = texts.get("frequency", "") + " " + texts.get("time", "")

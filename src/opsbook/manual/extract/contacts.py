@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from opsbook.manual.amounts import duration
 from opsbook.manual.document import Document, ListItem, Table
 from opsbook.manual.facts import Contact
 from opsbook.manual.outline import Part, all_parts, split_pair, within
@@ -159,6 +160,8 @@ def _of_items(part: Part) -> Iterable[Contact]:
                 yield Contact(line=item.line, role=item.strong or _without(text, channel), channel=channel)
             continue
         name, value = pair
+        if duration(name) is not None:
+            continue
         channel = channel_of(value) or channel_of(children)
         if channel:
             role = "" if _CHANNEL_WORD.match(name) else name

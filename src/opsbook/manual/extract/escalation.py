@@ -50,7 +50,18 @@ def _about(part: Part) -> bool:
     near = says(title, "escalation") or (
         part.lead is not None and bool(part.path) and says(part.path[-1], "escalation")
     )
+    called = re.search(
+        r"\bcall(?:ed)?\b|notif|\bpaged?\b|contact|incident|llamar|avisar|alarmier|anruf|联系|呼叫|呼出", title, re.I
+    )
+    near = near or (called is not None and _starts_with_times(part))
     return near and not re.search(r"\bwhen\b|criteria|trigger|template|cuándo|wann|когда|何时|process$", title, re.I)
+
+
+def _starts_with_times(part: Part) -> bool:
+    """A list of whom to call after how long: every item opens with the time."""
+    items = [item for item in part.items() if item.checked is None]
+    told = [length for item in items if (length := duration(item.text)) is not None and length.start <= 10]
+    return len(items) >= 2 and len(told) == len(items)
 
 
 def _of_title(part: Part) -> Escalation | None:

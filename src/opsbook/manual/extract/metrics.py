@@ -24,9 +24,10 @@ _LEADING = re.compile(
     re.I,
 )
 _SLOT = re.compile(
-    r"(?P<normal>\b(?:target|goal|normal|healthy|ideal|good|green)\b|🟢|✅|正常|目标|目標)|"
-    r"(?P<warning>\bwarn(?:ing)?\b|\byellow\b|\bamber\b|\bdegraded\b|🟡|⚠|警告|경고|주의)|(?P<critical>\bcritical\b|"
-    r"\balert\b|\bpage\b|\bred\b|🔴|🚨|严重|告警|긴급)",
+    r"(?P<normal>\b(?:target|goal|normal|healthy|ideal|good|green|objetivo|meta|ziel|soll|норма|цель)\b|🟢|✅|正常|目标|目標)|"
+    r"(?P<warning>\bwarn(?:ing)?\b|\byellow\b|\bamber\b|\bdegraded\b|\bwarnung\b|\b(?:aviso|advertencia)\b|"
+    r"\bпредупрежд\w*|🟡|⚠|警告|경고|주의)|(?P<critical>\bcritical\b|"
+    r"\balert\b|\bpage\b|\bred\b|\bkritisch\b|\bcrític[oa]\b|\bкритич\w*|🔴|🚨|严重|告警|긴급)",
     re.I,
 )
 # "Check disk space > 20%": the box is to check, the metric is what is checked.

@@ -41,7 +41,7 @@ def objectives(document: Document) -> list[Objective]:
         elif isinstance(block, (Paragraph, ListItem, Heading)):
             found.extend(_of_prose(block))
     found.extend(_of_service_levels(document))
-    return _distinct(sorted(found, key=lambda objective: (objective.line, objective.kind)))
+    return _distinct(sorted(found, key=lambda objective: objective.line))
 
 
 def _kinds_in(text: str) -> list[str]:
@@ -88,7 +88,8 @@ def _of_line(text: str, line: int, kinds: list[str], block: Prose) -> Iterable[O
 
 def _scope(before: str, between: str, block: Prose) -> str:
     words = re.sub(r"[^\w\s/-]", " ", before).strip().lower()
-    words = re.sub(r"^(?:the|our|with|target|and|for)\s+|\s+(?:target|and|with|the)$", "", words)
+    words = re.sub(r"^(?:(?:the|our|with|target|and|for|el|la|los|der|die|das|le|les|o|os)(?:\s+|$))+", "", words)
+    words = re.sub(r"\s+(?:target|and|with|the)$", "", words)
     if 0 < len(words.split()) <= 3 and words not in ("target", "goal", "objective", "current"):
         return words
     named = re.search(r"\bfor\s+(?:the\s+)?([\w /-]{2,30}?)\s*(?:is|:|\)|$)", between, re.I)

@@ -11,7 +11,7 @@ from opsbook.manual.danger import sql_destructive, why_destructive
 from opsbook.manual.document import CodeSpan, Fence
 from opsbook.manual.facts import CommandLine
 from opsbook.manual.language import first_word
-from opsbook.manual.shell import Command, commands, variables_of
+from opsbook.manual.shell import Command, commands, variables_of, walk_commands
 from opsbook.manual.tools import COMMANDS
 
 # Programs that set the scene and do nothing to a system.
@@ -86,7 +86,7 @@ def _shell_lines(found: list[Command]) -> tuple[CommandLine, ...]:
     lines: list[CommandLine] = []
     pipeline: list[Command] = []
     recreates = any(
-        each.program in ("docker", "docker-compose", "podman") and {"pull", "build"} & set(each.words) for each in found
+        each.program in ("docker", "docker-compose", "podman") and {"pull", "build"} & set(each.words) for each in walk_commands(found)
     )
     for command in found:
         if pipeline and pipeline[-1].pipeline != command.pipeline:
@@ -112,8 +112,11 @@ def _shell_lines(found: list[Command]) -> tuple[CommandLine, ...]:
 
 
 def _brings_up(command: Command) -> bool:
-    line = " ".join(command.words)
-    return bool(re.search(r"compose\b.*\bup\b", line)) and "--scale" not in line
+    for each in command.walk():
+        line = " ".join(each.words)
+        if each.program.startswith(("docker", "podman")) and re.search(r"compose\b.*\bup\b", line):
+            return "--scale" not in line
+    return False
 
 
 def sql_lines(text: str, first_line: int) -> list[CommandLine]:

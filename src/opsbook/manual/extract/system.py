@@ -5,47 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from opsbook.manual.document import Document, Fence, ListItem, Section, Table
+from opsbook.manual.document import Document, Fence
+from opsbook.manual.extract.components import components, is_static
 from opsbook.manual.extract.statements import read_block
 from opsbook.manual.extract.yaml_nodes import Entry, entries
-from opsbook.manual.facts import Component, Named, System
-from opsbook.manual.outline import parts, split_pair
+from opsbook.manual.facts import Named, System
 from opsbook.manual.shell import Command, walk_commands
-from opsbook.manual.vocabulary import says
 
-_KIND_WORDS: tuple[tuple[str, str], ...] = (
-    ("scheduler", r"celery[ -]?beat|scheduler|\bcron\b|\bbeat\b|planificador|airflow"),
-    ("worker", r"worker|celery|sidekiq|consumer|spider|crawler|queue processor|\bjobs?\b|trabajador|arbeiter"),
-    (
-        "database",
-        r"postgres\w*|mysql|mariadb|mongo\w*|database|base de datos|banco de dados|datenbank|база "
-        r"данных|数据库|データベース|데이터베이스|timescale\w*|clickhouse|cassandra|elasticsearch|opensearch|"
-        r"\brds\b|neo4j|sqlite|influxdb",
-    ),
-    ("cache", r"redis|valkey|memcached|\bcache\b|caché|缓存|キャッシュ|캐시"),
-    ("queue", r"rabbitmq|kafka|\bnats\b|\bsqs\b|broker|message queue|activemq|pulsar"),
-    (
-        "monitoring",
-        r"prometheus|grafana|alertmanager|loki|jaeger|flower|monitoring|datadog|sentry|kibana|"
-        r"uptime|zipkin|监控|モニタリング",
-    ),
-    (
-        "proxy",
-        r"nginx|traefik|haproxy|load ?balancer|ingress|pgbouncer|cdn|cloudfront|gateway|caddy|envoy|"
-        r"reverse proxy|eureka|balanceador|负载均衡|cert-manager",
-    ),
-    ("bucket", r"\bs3\b|minio|object storage|bucket|blob storage"),
-    ("ui", r"\bui\b|front-?end|next\.?js|react|angular|\bvue\b|web app|dashboard|interfaz|前端|フロント|프론트"),
-    (
-        "api",
-        r"\bapi\b|back-?end|fastapi|django|flask|express|spring|rails|\bgo app|app server|server|service|"
-        r"servicio|serviço|dienst|сервис|后端|服务|サービス|서비스",
-    ),
-)
-_KINDS = tuple((kind, re.compile(words, re.I)) for kind, words in _KIND_WORDS)
 _TITLE_NOISE = re.compile(
     r"\b(?:manual de (?:operaciones|operações|operación|operação)|guía de operaciones|guia de operação|"
-    r"руководство по эксплуатации|operations?|operational|operating|runbooks?|manuals?|guides?|handbook|"
+    r"руководство по эксплуатации|operations?|operational|operating|runbooks?|manuals?|guides?|(?:service\s+)?handbook|"
     r"playbooks?|procedures?|documentation|production|troubleshooting|deployment|maintenance|and|&|for|the|"
     r"ops|sre|on-?call|incident response|"
     r"disaster recovery|backup|recovery|standard|manual de (?:operaciones|operações)|guía de operaciones|guia "
@@ -53,7 +22,6 @@ _TITLE_NOISE = re.compile(
     r"恢复|手册|運用・?保守?|マニュアル|手順書|운영 ?매뉴얼|매뉴얼",
     re.I,
 )
-_WORKLOAD = re.compile(r"^(?:deployments?|deploy|statefulsets?|sts|daemonsets?|ds)(?:\.apps)?/([\w.-]+)$")
 _URL = re.compile(r"(?:https?|redis|rediss|postgres(?:ql)?|mysql|amqp|mongodb)://[^\s<>\"'`|)\\,;\]]+")
 _BUCKET = re.compile(r"\b(?:s3|gs|gcs|b2|wasbs?)://[\w${}.-]+(?:/[\w${}./-]*)?")
 _IMAGE = re.compile(r"^(?:[\w.-]+(?::\d+)?/)?[\w.-]+(?:/[\w.-]+)*:[\w][\w.-]*$")
@@ -81,12 +49,12 @@ def system(document: Document) -> System:
     namespaces = _distinct(_namespaces(commands, document))
     databases, users = _databases(commands)
     tables = _distinct(_tables(document, commands))
-    components = _components(document, commands)
+    parts = components(document, commands)
     name, line = _name(document, [each.name for each in namespaces])
     return System(
         line=line,
         name=name,
-        components=components,
+        components=parts,
         endpoints=_distinct(_endpoints(document)),
         namespaces=namespaces,
         databases=databases,
@@ -95,14 +63,6 @@ def system(document: Document) -> System:
         images=_distinct(_images(document, commands)),
         buckets=_distinct(_buckets(document)),
     )
-
-
-def kind_of(text: str) -> str:
-    """The kind of component that a name or description tells of; `other` where it tells none."""
-    for kind, pattern in _KINDS:
-        if pattern.search(text):
-            return kind
-    return "other"
 
 
 def _distinct(found: Iterable[Named]) -> tuple[Named, ...]:
@@ -156,19 +116,15 @@ def _option(words: tuple[str, ...], names: set[str]) -> str:
     return ""
 
 
-def _static(name: str) -> bool:
-    return bool(name) and not re.search(r"[$<>{}\[\]*]", name)
-
-
 def _namespaces(commands: list[Command], document: Document) -> Iterator[Named]:
     for command in commands:
         if command.program in ("kubectl", "oc", "helm", "k", "stern", "flux"):
             words = command.words[: command.words.index("--")] if "--" in command.words else command.words
             name = _option(words, _VALUED)
-            if _static(name):
+            if is_static(name):
                 yield Named(line=command.line, name=name)
     for entry, _ in _yaml(document):
-        if entry.text("namespace") and _static(entry.text("namespace")):
+        if entry.text("namespace") and is_static(entry.text("namespace")):
             yield Named(line=entry.lines["namespace"], name=entry.text("namespace"))
 
 
@@ -185,9 +141,9 @@ def _databases(commands: list[Command]) -> tuple[tuple[Named, ...], tuple[Named,
         )
         if not name:
             name = _operand(words)
-        if _static(name) and not name.startswith(("postgres://", "postgresql://", "/", ".")) and "." not in name:
+        if is_static(name) and not name.startswith(("postgres://", "postgresql://", "/", ".")) and "." not in name:
             names.append(Named(line=command.line, name=name))
-        if _static(user):
+        if is_static(user):
             users.append(Named(line=command.line, name=user))
     return _distinct(names), _distinct(users)
 
@@ -292,97 +248,3 @@ def _images(document: Document, commands: list[Command]) -> Iterator[Named]:
     for entry, _ in _yaml(document):
         if _IMAGE.match(entry.text("image")):
             yield Named(line=entry.lines["image"], name=entry.text("image"))
-
-
-def _components(document: Document, commands: list[Command]) -> tuple[Component, ...]:
-    found: dict[str, Component] = {}
-
-    def take(component: Component) -> None:
-        found.setdefault(re.sub(r"\W+", "", component.name).lower(), component)
-
-    for section in document.all_sections():
-        for component in _described(section):
-            take(component)
-    for fence in document.fences():
-        if fence.language == "diagram":
-            for component in _drawn(fence):
-                take(component)
-    for component in _workloads(commands):
-        take(component)
-    return tuple(sorted(found.values(), key=lambda component: component.line))
-
-
-def _described(section: Section) -> Iterator[Component]:
-    """Lists and tables of sections on components and architecture."""
-    if not says(section.title, "component") or says(section.title, "metric"):
-        return
-    for part in parts(section):
-        for item in part.items():
-            pair = split_pair(item.text.split("\n")[0], item.strong)
-            if pair and isinstance(item, ListItem) and item.checked is None and len(pair[0].split()) <= 5:
-                yield _component(pair[0], pair[1], item.line)
-        for block in part.blocks:
-            if isinstance(block, Table) and re.search(
-                r"component|service|name|componente|servicio|dienst|компонент|сервис|组件|服务|名|구성|서비스",
-                block.header.text(0),
-                re.I,
-            ):
-                for row in block.rows:
-                    yield _component(row.text(0), " ".join(cell.text for cell in row.cells[1:]), row.line)
-
-
-def _component(name: str, detail: str, line: int) -> Component:
-    kind = kind_of(name)
-    port = re.search(r"(?:port|puerto|porta|端口|:)\s*(\d{2,5})\b", detail, re.I)
-    return Component(
-        line=line,
-        name=name,
-        kind=kind if kind not in ("other", "api") else kind_of(f"{name} {detail}"),
-        detail=detail,
-        replicas=_replicas(detail),
-        port=int(port[1]) if port else None,
-    )
-
-
-def _replicas(text: str) -> int | None:
-    match = re.search(
-        r"\b(\d{1,3})\s*(?:replicas?|pods?|instances?|nodes?|réplicas|instancias|instanzen|реплик|副本|个实例)",
-        text,
-        re.I,
-    )
-    return int(match[1]) if match else None
-
-
-def _drawn(fence: Fence) -> Iterator[Component]:
-    """The labels in the boxes of a diagram; a count in brackets below a label is its replicas."""
-    rows = [re.split(r"[│┃║|┌┐└┘├┤┬┴┼─╔╗╚╝═▼▲▶◀→←+]+", line) for line in fence.text.split("\n")]
-    for index, cells in enumerate(rows):
-        for cell in cells:
-            label = re.sub(r"\s+", " ", cell).strip(" -*•")
-            name = re.sub(r"\s*\([^)]*\)", "", label)
-            if (
-                len(name) >= 2
-                and kind_of(name) != "other"
-                and len(name.split()) <= 4
-                and re.match(r"[A-Za-z\u4e00-\u9fff\uac00-\ud7af]", name)
-            ):
-                yield Component(line=fence.line + index, name=name, kind=kind_of(name), replicas=_replicas(label))
-
-
-def _workloads(commands: list[Command]) -> Iterator[Component]:
-    """Deployments and services that the commands act on."""
-    for command in commands:
-        words = command.words
-        if command.program in ("kubectl", "oc"):
-            for index, word in enumerate(words):
-                match = _WORKLOAD.match(word)
-                name = match[1] if match else ""
-                if (
-                    not name
-                    and word in ("deployment", "deploy", "statefulset", "sts")
-                    and index + 1 < len(words)
-                    and re.fullmatch(r"[a-z][\w.-]*", words[index + 1])
-                ):
-                    name = words[index + 1]
-                if _static(name):
-                    yield Component(line=command.line, name=name, kind=kind_of(name), workload=name)

@@ -17,6 +17,8 @@ from opsbook.connectors.tails import DAWN, MOST_BYTES, tail
 
 LOOK_SECONDS = 0.3
 LONGEST_LINE = 8000
+LOOK_BACK = 200
+"""Lines that are read at least, to find the time of the ones that are wanted."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +52,25 @@ async def follow_logs(files: list[LogFile], query: LogQuery, now: datetime) -> A
 
 
 def _lines_of(file: LogFile, query: LogQuery, now: datetime) -> list[tuple[datetime, LogLine]]:
-    """Lines with a key that orders them: a line without a time belongs to the one before."""
-    wanted: deque[tuple[datetime, LogLine]] = deque(maxlen=query.tail if query.since is None else None)
-    last = DAWN
-    for raw in tail(file.path, query.tail if query.since is None and not query.contains else None):
-        at = written_at(raw, now)
+    """Lines with a key that orders them: a line without a time belongs to the one before, the first to the next; lines
+    of a file without any times were written when the file was."""
+    few = query.tail if query.since is None and not query.contains else None
+    lines = tail(file.path, None if few is None else max(few, LOOK_BACK))
+    times = [written_at(line, now) for line in lines]
+    last = next(filter(None, times), None) or _modified(file.path)
+    wanted: deque[tuple[datetime, LogLine]] = deque(maxlen=query.tail)
+    for line, at in zip(lines, times, strict=True):
         last = at or last
-        if query.since is not None and last < query.since:
-            continue
-        if query.contains in raw:
-            wanted.append((last, LogLine(file.instance, raw[:LONGEST_LINE], at)))
+        if query.contains in line and (query.since is None or last >= query.since):
+            wanted.append((last, LogLine(file.instance, line[:LONGEST_LINE], at)))
     return list(wanted)
+
+
+def _modified(path: Path) -> datetime:
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except OSError:
+        return DAWN
 
 
 def _size(path: Path) -> tuple[int, int]:

@@ -1,0 +1,1 @@
+"""What applies changes, a kind each."""

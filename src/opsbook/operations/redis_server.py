@@ -1,0 +1,96 @@
+"""A Redis server: saved, its memory given back, its settings changed and kept."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from pydantic import Field
+
+from opsbook.book.catalogue import Risk
+from opsbook.connectors.change import Change
+from opsbook.errors import Refused
+from opsbook.operations.contract import Facts, OperationParameters, Repeatable
+from opsbook.operations.redis_keys import redis_of
+from opsbook.operations.registry import operation
+
+SECRET_SETTINGS = ("requirepass", "masterauth", "tls-key-file-pass", "tls-client-key-file-pass")
+
+
+class Save(OperationParameters):
+    within: float = Field(600, gt=0, description="seconds that it may take")
+
+
+@operation(
+    "redis.save",
+    Risk.SAFE,
+    of="redis",
+    idempotent=True,
+    parameters=Save,
+    doc="Saves to disk in the background (BGSAVE) and waits until it is done. The server forks: it needs free memory.",
+)
+class _Save(Repeatable):
+    async def plan(self, parameters: Save, facts: Facts) -> AsyncIterator[Change]:
+        info = await redis_of(facts, parameters.of).info()
+        evidence = {
+            "changes since the last save": info.get("rdb_changes_since_last_save"),
+            "bytes": info.get("used_memory"),
+        }
+        effect = {"component": parameters.of, "within": parameters.within}
+        yield Change("redis-save", effect, evidence, None, "nothing to undo: no data changes")
+
+
+class Purge(OperationParameters):
+    pass
+
+
+@operation(
+    "redis.memory_purge",
+    Risk.SAFE,
+    of="redis",
+    idempotent=True,
+    parameters=Purge,
+    doc="Asks the allocator to give unused memory back to the system (MEMORY PURGE).",
+)
+class _Purge(Repeatable):
+    async def plan(self, parameters: Purge, facts: Facts) -> AsyncIterator[Change]:
+        info = await redis_of(facts, parameters.of).info()
+        evidence = {"resident": info.get("used_memory_rss"), "used": info.get("used_memory")}
+        effect = {"component": parameters.of, "command": ["MEMORY", "PURGE"]}
+        yield Change("redis", effect, evidence, None, "nothing to undo: no data changes")
+
+
+class Setting(OperationParameters):
+    name: str = Field(pattern=r"^[a-z0-9-]+$", description="the setting, e.g. maxmemory")
+    value: str = Field(description="its value as Redis reads it, e.g. 512mb")
+    keep: bool = Field(True, description="also write it to the server's file, where it has one (CONFIG REWRITE)")
+
+
+@operation(
+    "redis.setting",
+    Risk.DISRUPTIVE,
+    of="redis",
+    idempotent=True,
+    parameters=Setting,
+    doc="Changes a setting of the running server, and keeps it over restarts where the server has a file. Undo puts "
+    "the value from before back.",
+)
+class _Setting(Repeatable):
+    async def plan(self, parameters: Setting, facts: Facts) -> AsyncIterator[Change]:
+        if parameters.name in SECRET_SETTINGS:
+            raise Refused(f"{parameters.name} is a secret: it would stand in the plan", "rotate it instead")
+        redis = redis_of(facts, parameters.of)
+        found = await redis.ask(lambda client: client.config_get(parameters.name))
+        if parameters.name not in found:
+            raise Refused(f"the server has no setting {parameters.name!r}", "see CONFIG GET *")
+        now = str(found[parameters.name])
+        facts.record(f"{parameters.of}: {parameters.name}", now)
+
+        def to(value: str) -> dict[str, object]:
+            return {"component": parameters.of, "command": ["CONFIG", "SET", parameters.name, value]}
+
+        evidence = {"now": now, "to": parameters.value}
+        yield Change("redis", to(parameters.value), evidence, None, Change("redis", to(now)))
+        has_file = (await redis.info()).get("config_file")
+        if parameters.keep and has_file:
+            rewrite = {"component": parameters.of, "command": ["CONFIG", "REWRITE"]}
+            yield Change("redis", rewrite, {"file": has_file}, None, Change("redis", rewrite))

@@ -1,0 +1,150 @@
+"""Workloads, the same on every runtime: the runtime plans each change, with its guard and its undo."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from pydantic import Field
+
+from opsbook.book.catalogue import Risk
+from opsbook.connectors.change import Change
+from opsbook.connectors.http import HttpSettings
+from opsbook.connectors.runtimes.contract import Unsupported, Verb
+from opsbook.errors import Refused
+from opsbook.operations.contract import Facts, OperationParameters, Repeatable, Verdict
+from opsbook.operations.registry import operation
+
+
+class Workload(OperationParameters):
+    wait: float = Field(120, gt=0, description="seconds that one instance may take to be ready")
+    health: bool = Field(True, description="wait until its health page answers, where the component has one")
+
+
+async def change_of(facts: Facts, component: str, verb: Verb, arguments: dict[str, Any]) -> Change:
+    """The runtime's change. Raises Refused for a component without workload, Unsupported where the runtime cannot."""
+    workload = facts.system.components[component].workload
+    if not workload:
+        raise Refused(f"{component} has no workload in the runtime", f"set `workload` of {component} in book.yaml")
+    if verb.value not in facts.runtime.capabilities:
+        raise Unsupported(f"this runtime cannot {verb.value} a workload", "`opsbook doctor` lists what it can")
+    return await facts.runtime.change(workload, verb, arguments)
+
+
+def gate(facts: Facts, parameters: Workload) -> Change | None:
+    """The wait for the health page; None where the component has none."""
+    component = facts.system.components[parameters.of]
+    if not parameters.health or not isinstance(component, HttpSettings):
+        return None
+    effect = {"component": parameters.of, "healthy": True, "within": parameters.wait}
+    return Change("wait", effect, inverse="nothing to undo: waiting changes nothing")
+
+
+class _Verb(Repeatable):
+    verb: Verb
+    gated = True
+
+    def arguments(self, parameters: Any) -> dict[str, Any]:
+        return {"wait": parameters.wait}
+
+    async def plan(self, parameters: Any, facts: Facts) -> AsyncIterator[Change]:
+        yield await change_of(facts, parameters.of, self.verb, self.arguments(parameters))
+        wait = gate(facts, parameters) if self.gated else None
+        if wait is not None:
+            yield wait
+
+
+@operation(
+    "workload.start", Risk.SAFE, of="workload", idempotent=True, parameters=Workload,
+    doc="Starts a workload that is down and waits until it is ready.",
+)  # fmt: skip
+class _Start(_Verb):
+    verb = Verb.START
+
+    async def plan(self, parameters: Workload, facts: Facts) -> AsyncIterator[Change]:
+        replicas = facts.system.components[parameters.of].replicas
+        arguments = {"wait": parameters.wait, **({"replicas": replicas} if replicas else {})}
+        yield await change_of(facts, parameters.of, Verb.START, arguments)
+        wait = gate(facts, parameters)
+        if wait is not None:
+            yield wait
+
+
+@operation(
+    "workload.stop", Risk.DISRUPTIVE, of="workload", idempotent=True, parameters=Workload,
+    doc="Stops a workload: nobody serves until it is started again. Undo starts what ran.",
+)  # fmt: skip
+class _Stop(_Verb):
+    verb = Verb.STOP
+    gated = False
+
+
+@operation(
+    "workload.restart", Risk.DISRUPTIVE, of="workload", idempotent=True, parameters=Workload,
+    doc="Restarts a workload one instance at a time, each ready before the next; cut off, it restarts one once more.",
+)  # fmt: skip
+class _Restart(_Verb):
+    verb = Verb.RESTART
+
+
+class Scale(Workload):
+    replicas: int = Field(ge=1, description="how many instances are to run; to none, use workload.stop")
+
+
+@operation(
+    "workload.scale", Risk.SAFE, of="workload", idempotent=True, parameters=Scale,
+    doc="Brings a workload to a number of instances, at least one. Undo goes back to the number from before.",
+)  # fmt: skip
+class _Scale(_Verb):
+    verb = Verb.SCALE
+
+    def arguments(self, parameters: Scale) -> dict[str, Any]:
+        return {"replicas": parameters.replicas, "wait": parameters.wait}
+
+
+class Deploy(Workload):
+    version: str = Field(min_length=1, description="the version, as the runtime names it")
+
+
+@operation(
+    "workload.deploy", Risk.DISRUPTIVE, of="workload", idempotent=True, parameters=Deploy,
+    doc="Brings a workload to a version, one instance at a time. Undo goes back to the version from before.",
+)  # fmt: skip
+class _Deploy(_Verb):
+    verb = Verb.DEPLOY
+
+    def arguments(self, parameters: Deploy) -> dict[str, Any]:
+        return {"version": parameters.version, "wait": parameters.wait}
+
+
+class Rollback(Workload):
+    version: str = Field("", description="the version to go back to; the one before where left out")
+
+
+@operation(
+    "workload.rollback", Risk.DISRUPTIVE, of="workload", idempotent=True, parameters=Rollback,
+    doc="Brings a workload back to the version before, or to a named one, one instance at a time.",
+)  # fmt: skip
+class _Rollback(_Verb):
+    verb = Verb.ROLLBACK
+
+    def arguments(self, parameters: Rollback) -> dict[str, Any]:
+        return {"wait": parameters.wait, **({"version": parameters.version} if parameters.version else {})}
+
+
+class Exec(OperationParameters):
+    argv: tuple[str, ...] = Field(min_length=1, description="program and arguments; no shell reads them")
+    timeout: float = Field(600, gt=0, description="seconds after which it is ended")
+
+
+@operation(
+    "workload.exec", Risk.DESTRUCTIVE, of="workload", idempotent=False, parameters=Exec,
+    doc="Runs one command in the directory and environment of a workload. What it does is not known to opsbook.",
+)  # fmt: skip
+class _Exec:
+    async def plan(self, parameters: Exec, facts: Facts) -> AsyncIterator[Change]:
+        arguments = {"argv": list(parameters.argv), "timeout": parameters.timeout}
+        yield await change_of(facts, parameters.of, Verb.EXEC, arguments)
+
+    async def verify(self, key: str, change: Change, facts: Facts) -> Verdict:
+        return "unknown"

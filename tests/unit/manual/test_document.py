@@ -21,12 +21,20 @@ def test_it_numbers_lines_from_one() -> None:
 
 def test_it_gives_headings_the_anchor_that_github_gives() -> None:
     document = read_document("# Backup & Restore\n\n## Überblick: `psql`\n\n## Again\n\n## Again\n")
-    assert [heading.anchor for heading in document.headings()] == ["backup--restore", "überblick-psql", "again", "again-1"]
+    assert [heading.anchor for heading in document.headings()] == [
+        "backup--restore",
+        "überblick-psql",
+        "again",
+        "again-1",
+    ]
 
 
 def test_it_reads_setext_headings() -> None:
     document = read_document("Almacén\n=======\n\nParte\n-----\n")
-    assert [(heading.text, heading.level, heading.line) for heading in document.headings()] == [("Almacén", 1, 1), ("Parte", 2, 4)]
+    assert [(heading.text, heading.level, heading.line) for heading in document.headings()] == [
+        ("Almacén", 1, 1),
+        ("Parte", 2, 4),
+    ]
 
 
 def test_it_tells_the_section_of_every_block() -> None:
@@ -103,7 +111,11 @@ def test_it_finds_inline_code_with_its_column() -> None:
 
 def test_it_finds_links_and_bare_addresses_but_none_in_code() -> None:
     document = read_document("[Guide](./guide.md#top) https://x.example/a, `https://no.example` <ops@x.example>\n")
-    assert [link.target for link in document.links()] == ["./guide.md#top", "https://x.example/a", "mailto:ops@x.example"]
+    assert [link.target for link in document.links()] == [
+        "./guide.md#top",
+        "https://x.example/a",
+        "mailto:ops@x.example",
+    ]
 
 
 def test_it_keeps_front_matter_apart() -> None:

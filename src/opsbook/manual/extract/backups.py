@@ -68,7 +68,8 @@ def _about(part: Part) -> bool:
 
 def _of_titled_list(part: Part) -> Backup | None:
     """`Daily Backups:` over time, retention, type and storage."""
-    if not says(part.title, "backup") or _RESTORE.search(part.title.replace("Recovery", "")):
+    named = says(part.title, "backup") or (bool(frequency(part.title)) and _about(part))
+    if not named or _RESTORE.search(part.title.replace("Recovery", "")):
         return None
     values = _values(part)
     if len(values) < 2 or not ({"time", "frequency", "retention"} & set(values)):

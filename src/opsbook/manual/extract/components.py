@@ -43,7 +43,9 @@ _KIND_WORDS: tuple[tuple[str, str], ...] = (
 _KINDS = tuple((kind, re.compile(words, re.I)) for kind, words in _KIND_WORDS)
 _WORKLOAD = re.compile(r"^(?:deployments?|deploy|statefulsets?|sts|daemonsets?|ds)(?:\.apps)?/([\w.-]+)$")
 _UNIT_VERBS = frozenset({"start", "stop", "restart", "reload", "status", "enable", "disable"})
-_COMPOSE_VERBS = frozenset({"up", "stop", "start", "restart", "logs", "exec", "run", "pull", "build", "ps", "rm", "kill"})
+_COMPOSE_VERBS = frozenset(
+    {"up", "stop", "start", "restart", "logs", "exec", "run", "pull", "build", "ps", "rm", "kill"}
+)
 _NAME_COLUMN = re.compile(
     r"\W*(?:component|service|container|application|name|componente|servicio|serviço|dienst|komponente|"
     r"компонент|сервис|组件|服务|コンポーネント|"

@@ -82,20 +82,20 @@ def _of_line(text: str, line: int, kinds: list[str], block: Prose) -> Iterable[O
         if re.search(r"[.;。]\s", after[: length.start]):
             continue
         yield Objective(
-            line=line, kind=kind, value=length.text, scope=_scope(text[: hits[0].start()], after[: length.start], block)
+            line=line, kind=kind, value=length.text, scope=_scope(text[: hits[0].start()], after[: length.start])
         )
 
 
-def _scope(before: str, between: str, block: Prose) -> str:
+def _scope(before: str, between: str) -> str:
     words = re.sub(r"[^\w\s/-]", " ", before).strip().lower()
     words = re.sub(r"^(?:(?:the|our|with|target|and|for|el|la|los|der|die|das|le|les|o|os)(?:\s+|$))+", "", words)
-    words = re.sub(r"\s+(?:target|and|with|the)$", "", words)
-    if 0 < len(words.split()) <= 3 and words not in ("target", "goal", "objective", "current"):
+    spoken = re.search(r"\s(?:an?|the|of|is|un|una|ein|eine|el|with|and)$|^(?:we|it|this|wir|nous)\s", words)
+    words = re.sub(r"\s+target$", "", words)
+    if 0 < len(words.split()) <= 3 and not spoken and words not in ("target", "goal", "objective", "current"):
         return words
     named = re.search(r"\bfor\s+(?:the\s+)?([\w /-]{2,30}?)\s*(?:is|:|\)|$)", between, re.I)
     if named:
         return named[1].strip().lower()
-    del block
     return "system"
 
 

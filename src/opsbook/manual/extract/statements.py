@@ -86,7 +86,8 @@ def _shell_lines(found: list[Command]) -> tuple[CommandLine, ...]:
     lines: list[CommandLine] = []
     pipeline: list[Command] = []
     recreates = any(
-        each.program in ("docker", "docker-compose", "podman") and {"pull", "build"} & set(each.words) for each in walk_commands(found)
+        each.program in ("docker", "docker-compose", "podman") and {"pull", "build"} & set(each.words)
+        for each in walk_commands(found)
     )
     for command in found:
         if pipeline and pipeline[-1].pipeline != command.pipeline:

@@ -51,7 +51,10 @@ def test_it_finds_other_promises_limits_times_and_names() -> None:
     assert told["OB570"] == ["1.md: RTO 2h here, 4h in 0.md line 5"]
     assert any("API Error Rate" in text for text in told["OB571"])
     assert any("P1: response 30min here, 1h in 0.md" in text for text in told["OB572"])
-    assert {text.split(" here")[0] for text in told["OB573"]} == {"1.md: database shop_prod", "1.md: namespace shop-live"}
+    assert {text.split(" here")[0] for text in told["OB573"]} == {
+        "1.md: database shop_prod",
+        "1.md: namespace shop-live",
+    }
 
 
 def test_it_is_silent_where_they_agree() -> None:

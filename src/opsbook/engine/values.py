@@ -54,7 +54,7 @@ async def change_of(step: Step, filled: Filled, system: System, runtime: Runtime
     return Change(change.kind, change.effect, change.evidence, change.guard, NO_UNDO)
 
 
-def _sh(step: Step, body: Mapping[str, Any], names: Mapping[str, Any], system: System) -> Filled:
+def _sh(step: Step, body: Mapping[str, Any], names: Mapping[str, Any], _: System) -> Filled:
     env: dict[str, str] = {}
     secrets: dict[str, str] = {}
     for variable, expression in body["values"].items():

@@ -1,0 +1,112 @@
+"""Procedures: by their shape, whatever the language."""
+
+from __future__ import annotations
+
+import pytest
+
+from opsbook.manual.reading import Manual, read_manual
+
+
+def read(text: str) -> Manual:
+    return read_manual(text, "test.md")
+
+
+def test_a_heading_over_commands_is_a_procedure() -> None:
+    procedure = read(
+        "# M\n\n## Ops\n\n### Restart\n\n```bash\n# Ask\nsystemctl status x\n# Do\nsystemctl restart x\n```\n"
+    ).procedures[0]
+    assert (procedure.title, procedure.path, procedure.line, procedure.destructive) == (
+        "Restart",
+        ("M", "Ops"),
+        5,
+        False,
+    )
+    assert [(step.text, step.commands) for step in procedure.steps] == [("Ask", (9,)), ("Do", (11,))]
+
+
+def test_bold_titles_that_name_subjects_are_procedures_of_their_own() -> None:
+    text = "## Common Issues\n\n**High Load:**\n```bash\nuptime\n```\n\n**Disk Full:**\n```bash\ndf -h\n```\n"
+    assert [(procedure.title, procedure.line) for procedure in read(text).procedures] == [
+        ("High Load", 3),
+        ("Disk Full", 8),
+    ]
+
+
+@pytest.mark.parametrize(
+    "titles",
+    [
+        ("Symptoms", "Diagnosis", "Solution"),
+        ("Síntomas", "Diagnóstico", "Solución"),
+        ("症状", "诊断", "解决"),
+        ("Симптомы", "Диагностика", "Решение"),
+    ],
+)
+def test_bold_titles_of_stages_belong_to_their_heading(titles: tuple[str, str, str]) -> None:
+    body = "\n\n".join(f"**{title}**:\n```bash\nuptime\n```" for title in titles)
+    assert [procedure.title for procedure in read(f"## Fehler\n\n### Slow\n\n{body}\n").procedures] == ["Slow"]
+
+
+def test_bold_titles_that_recur_are_the_manuals_own_template() -> None:
+    one = "**Kuvaus:**\n```bash\nuptime\n```\n\n**Ratkaisu:**\n```bash\ndf -h\n```\n"
+    text = f"## A\n\n### Yksi\n\n{one}\n### Kaksi\n\n{one}\n### Kolme\n\n{one}\n"
+    assert [procedure.title for procedure in read(text).procedures] == ["Yksi", "Kaksi", "Kolme"]
+
+
+def test_numbered_items_with_commands_are_the_steps_of_their_heading() -> None:
+    text = "## Full disk\n\n1. Look:\n   ```bash\n   df -h\n   ```\n2. Clean:\n   ```bash\n   rm -rf /tmp/x\n   ```\n"
+    procedure = read(text).procedures[0]
+    assert ([step.text for step in procedure.steps], procedure.destructive, procedure.why) == (
+        ["Look:", "Clean:"],
+        True,
+        ("deletes files",),
+    )
+
+
+def test_titled_items_in_a_section_of_several_tasks_are_procedures_of_their_own() -> None:
+    text = "### Weekly Tasks\n\n1. **Full Backup**\n   ```bash\n   ./backup.sh\n   ```\n2. **Review**\n   - Read logs\n"
+    assert [(procedure.title, procedure.line) for procedure in read(text).procedures] == [("Full Backup", 3)]
+
+
+def test_headings_that_are_steps_belong_to_the_one_above() -> None:
+    text = (
+        "## Move\n\n### Step 1: stop\n\n```bash\nsystemctl stop x\n```\n\n### Step 2: "
+        "go\n\n```bash\nsystemctl start x\n```\n"
+    )
+    found = read(text).procedures
+    assert [(procedure.title, len(procedure.commands)) for procedure in found] == [("Move", 2)]
+
+
+def test_a_numbered_list_without_commands_is_a_procedure_and_judged_by_its_verbs() -> None:
+    procedure = read("### Full Recovery\n\n1. Restore etcd\n2. Start nodes\n3. Check\n").procedures[0]
+    assert (len(procedure.steps), procedure.destructive) == (3, True)
+
+
+@pytest.mark.parametrize(
+    "title", ["Table of Contents", "Key Components", "Escalation Path", "Principles", "Prerequisites", "目录"]
+)
+def test_a_numbered_list_of_facts_is_no_procedure(title: str) -> None:
+    assert read(f"## {title}\n\n1. One\n2. Two\n3. Three\n").procedures == ()
+
+
+def test_settings_and_aliases_are_no_procedure() -> None:
+    assert read("## Environment\n\n```bash\nA=1\nB=2\n```\n\n```bash\nalias k='kubectl'\n```\n").procedures == ()
+
+
+def test_numbered_comments_alone_are_steps() -> None:
+    procedure = read("## Window\n\n```bash\n# 1. Tell users\n# send mail\n# 2. Do it\n```\n").procedures[0]
+    assert ([step.text for step in procedure.steps], procedure.commands) == (["Tell users", "Do it"], ())
+
+
+def test_a_procedure_names_what_must_be_filled_in() -> None:
+    procedure = read("## Scale\n\n```bash\nkubectl scale deploy/api --replicas=$1 -n <namespace>\n```\n").procedures[0]
+    assert procedure.parameters == ("$1", "namespace")
+
+
+def test_statements_of_sql_are_commands_of_a_procedure() -> None:
+    procedure = read(
+        "## Upkeep\n\n```sql\n-- look\nSELECT 1;\n-- clean; really\nDELETE FROM t\nWHERE x;\n```\n"
+    ).procedures[0]
+    assert [(command.line, command.comment, bool(command.destructive)) for command in procedure.commands] == [
+        (5, "look", False),
+        (7, "clean; really", True),
+    ]

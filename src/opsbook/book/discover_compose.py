@@ -34,7 +34,9 @@ def read(found: Found, files: list[Path]) -> None:
 
 def _place(found: Found, path: Path, data: dict[str, Any], services: dict[str, Any]) -> Place:
     source = relative(found, path)
-    known = {str(name): service for name, service in services.items() if isinstance(service, dict)}
+    known = {
+        str(name): service for name, service in services.items() if isinstance(service, dict) and str(name).strip()
+    }
     values = {slug(name): _environment(service) for name, service in known.items()}
     parts = [_part(name, service, source) for name, service in known.items() if not _runs_once(service)]
     kept = {part.name for part in parts}

@@ -185,3 +185,22 @@ def _until(text: str, start: int, quote: str, escapes: bool) -> tuple[int, bool]
         else:
             return at + 1, True
     return len(text), False
+
+
+def yields_rows(statement: str) -> bool:
+    """Whether it answers with rows: a query, or a change that says RETURNING."""
+    depth, words = 0, []
+    for span in spans(statement):
+        if span.kind is Lexeme.CODE:
+            for match in re.finditer(r"[A-Za-z_]\w*|[()]", statement[span.start : span.end]):
+                word = match[0].upper()
+                depth += {"(": 1, ")": -1}.get(word, 0)
+                if depth == 0 and word != ")":
+                    words.append(word)
+    if not words:
+        return statement.lstrip().startswith("(")
+    verbs = ("SELECT", "VALUES", "TABLE", "INSERT", "UPDATE", "DELETE", "MERGE")
+    verb = words[0] if words[0] != "WITH" else next((word for word in words if word in verbs), "SELECT")
+    if verb in ("INSERT", "UPDATE", "DELETE", "MERGE"):
+        return "RETURNING" in words
+    return verb in ("SHOW", "EXPLAIN", "VALUES", "TABLE") or (verb == "SELECT" and "INTO" not in words)

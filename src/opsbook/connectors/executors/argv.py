@@ -53,7 +53,7 @@ class ArgvExecutor:
     def __init__(self, connections: Connections) -> None:
         self.system = connections.system
 
-    async def apply(self, key: str, change: Change, cursor: Json, out: Sink) -> Done:  # noqa: ARG002
+    async def apply(self, key: str, change: Change, cursor: Json, out: Sink) -> Done:
         """Run the command to its end.
 
         Raises NotReached where it did not start, CommandFailed where it ended badly, TimeoutError where it took too
@@ -78,7 +78,7 @@ class ArgvExecutor:
             raise
         return self._concluded(effect, code, output, list(secrets.values()), time.monotonic() - started)
 
-    async def end(self, key: str, change: Change) -> bool:  # noqa: ARG002
+    async def end(self, key: str, change: Change) -> bool:
         """End everything that the command has started, also what has left its session or ignores SIGTERM."""
         return await end_tree(key)
 

@@ -112,6 +112,8 @@ def yaml_broken(context: Context) -> Iterator[Fault]:
         fence = tagged.get(manifest.first_line) or next((f for f in tagged.values() if f.line <= manifest.error_line <= f.end_line), None)
         if not manifest.error or fence is None or re.search(r"\{\{|\{%|^\s*\.\.\.|…|<[\w -]+>|!\w+", fence.text, re.M):
             continue
+        if not re.search(r"(?m)^\s*(?:- )?(?:apiVersion|kind|groups|rules|services|expr|image|version|spec|data|receivers|route|scrape_configs|jobs|name)\s*:", fence.text):
+            continue  # prose in YAML's clothes
         if re.search(r"could not determine a constructor|timestamp|duplicate", manifest.error):
             continue
         yield Fault(Place(manifest.error_line, 1), f"does not parse: {manifest.error}")

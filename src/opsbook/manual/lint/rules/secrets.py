@@ -53,6 +53,10 @@ def _argument_secret(step: Step) -> tuple[str, str] | None:
     if program in ("mysql", "mysqldump", "mysqladmin", "mariadb", "mariadb-dump"):
         if any(re.match(r"-p.+|--password=.+", word) for word in words[1:]):
             return f"{program} -p shows the password to every user of the host", "mysql -p"
+    if program == "kubectl" and call is not None and call.verb == "create secret docker-registry" and call.has("--docker-password"):
+        return "the registry's password stands in the arguments of kubectl", "docker-password"
+    if program == "docker" and call is not None and call.verb == "login" and call.has("-p", "--password"):
+        return "the registry's password stands in the arguments of docker login", "docker-login"
     if program == "kubectl" and call is not None and call.verb == "create secret generic":
         for flag in call.flags:
             name, equals, value = (flag.value or "").partition("=")

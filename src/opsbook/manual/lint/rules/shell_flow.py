@@ -397,5 +397,5 @@ def filter_cannot_match(context: Context) -> Iterator[Fault]:
     for step in context.steps:
         if re.match(r"(?:pip3?|npm|yarn)\s+(?:list|outdated)", step.command.text) or (step.call and step.call.tool in ("pip", "npm") and step.call.verb in ("list", "outdated")):
             later = [s for s in step.block.pipeline(step) if s.index > step.index and s.program == "grep"]
-            if later and re.search(r"security|vulnerab|cve", later[0].command.text, re.I):
+            if later and any(re.fullmatch(r"[\^\"']?(?:security|vulnerab\w*|cves?)[\"'$]?", word, re.I) for word in later[0].words[1:]):
                 yield Fault(step.place, f"{step.program} prints names and versions only; grep never matches", Fix("pip-audit or npm audit"))

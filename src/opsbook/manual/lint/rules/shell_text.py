@@ -128,7 +128,7 @@ def curl_glob(context: Context) -> Iterator[Fault]:
             text = re.sub(r"\$\{[^}]*\}", "", word.text)
             if not re.match(r"(?:https?://|\$|[\w.-]+[:/])", word.text) or not re.search(r"[?/]", text):
                 continue
-            if re.search(r"\[(?!\d+-\d+\]|[a-z]-[a-z]\]|[\da-fA-F:]+\])|\{(?!\{)[^}]*[=\"]", text):
+            if re.search(r"\[(?!\d+-\d+\]|[a-z]-[a-z]\]|(?=[^\]]*:)[\da-fA-F:.]+\])|\{(?!\{)[^}]*[=\"]", text):
                 yield Fault(step.at(word), "curl expands { } and [ ] in the URL itself: bad range in URL", Fix("-G with --data-urlencode 'query=…', or -g"))
 
 

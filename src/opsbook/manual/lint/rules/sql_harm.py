@@ -106,7 +106,7 @@ def change_without_where(context: Context) -> Iterator[Fault]:
         tree = statement.tree
         transient = re.search(r"\b\w*(?:tmp|temp|cache|log|staging|session|test|queue|stat)\w*\b", statement.bare, re.I)
         if isinstance(tree, (exp.Delete, exp.Update)) and tree.args.get("where") is None and not tree.args.get("using"):
-            if re.match(r"(?:DELETE|UPDATE)\b", statement.upper) and not statement.is_templated:
+            if re.match(r"(?:DELETE|UPDATE)\b", statement.upper) and not statement.is_templated and "PG_STAT" not in statement.upper:
                 verb = "deletes" if isinstance(tree, exp.Delete) else "changes"
                 settings = re.search(r"\bUPDATE\s+\w*(?:settings|config|sequence|feature_flags)\w*\b|setval", statement.bare, re.I)
                 told = re.search(r"reset|clear|wipe|purge|re-?initiali[sz]e", statement.comment, re.I)

@@ -9,7 +9,7 @@ from opsbook.manual.lint.context import Context
 from opsbook.manual.lint.example import sql
 from opsbook.manual.lint.facts.periods import periods
 from opsbook.manual.lint.facts.syntax import syntax_error
-from opsbook.manual.lint.finding import FaultClass, Severity
+from opsbook.manual.lint.finding import FaultClass, Fix, Severity
 from opsbook.manual.lint.rule import Fault, Place, rule
 
 
@@ -47,6 +47,22 @@ def comment_contradicts(context: Context) -> Iterator[Fault]:
         kept = [p for text in re.findall(r"interval\s+'([^']+)'", statement.bare, re.I) for p in periods(text)]
         if statement.upper.startswith("DELETE") and len(promised) == 1 and len(kept) == 1 and abs(promised[0] - kept[0]) > 0.1 * promised[0]:
             yield Fault(statement.find(r"interval\s+'[^']+'"), f"the comment says {last[key].strip()}, the statement deletes after another time")
+
+
+@rule(
+    "OB223", "system-view-changed", FaultClass.WILL_NOT_RUN, Severity.ERROR,
+    summary="UPDATE, INSERT or DELETE on a statistics view",
+    reason="The pg_stat_… relations and information_schema are views over the server's counters: “cannot update view”. Counters are reset by functions, pg_stat_reset() and its kin.",
+    source="https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-STATS-FUNCTIONS",
+    bad=sql("UPDATE pg_stat_statements_info SET dealloc = 0;"),
+    good=sql("SELECT pg_stat_statements_reset();"),
+)  # fmt: skip
+def system_view_changed(context: Context) -> Iterator[Fault]:
+    """DML whose target is a statistics relation."""
+    for statement in context.statements:
+        found = re.match(r"(?:UPDATE|INSERT INTO|DELETE FROM|TRUNCATE(?: TABLE)?)\s+(?:pg_catalog\.)?(pg_stat\w*|information_schema\.\w+)", statement.bare, re.I)
+        if found and statement.dialect == "postgres":
+            yield Fault(statement.place, f"{found[1]} is a view of the server's counters and cannot be changed", Fix("pg_stat_reset() or the reset function of the extension"))
 
 
 @rule(

@@ -12,7 +12,7 @@ from opsbook.manual.lint.finding import Edit, FaultClass, Fix, Severity
 from opsbook.manual.lint.rule import Fault, rule
 
 _NAMESPACED = frozenset({"delete", "patch", "scale", "set image", "set env", "set resources", "rollout restart", "rollout undo", "rollout status", "rollout history",
-                         "create secret generic", "create secret tls", "create configmap", "create job", "exec", "edit", "autoscale", "cp", "expose", "logs", "describe", "get", "port-forward", "top pod"})  # fmt: skip
+                         "create secret generic", "create secret tls", "create secret docker-registry", "create configmap", "create job", "exec", "edit", "autoscale", "cp", "expose", "logs", "describe", "get", "port-forward", "top pod"})  # fmt: skip
 _CHANGES = _NAMESPACED - {"logs", "describe", "get", "port-forward", "top pod", "rollout status", "rollout history", "exec", "cp"}
 
 
@@ -37,7 +37,7 @@ def namespace_missing(context: Context) -> Iterator[Fault]:
         return
     most = used.most_common(1)[0][0] if used else ""
     for mention in relevant:
-        if mention.namespace or not mention.target.kind and mention.call.verb not in ("create secret generic", "create job", "create configmap", "create secret tls"):
+        if mention.namespace or not mention.target.kind and mention.call.verb not in ("create secret generic", "create secret docker-registry", "create job", "create configmap", "create secret tls"):
             continue
         if mention.call.verb in ("get", "describe") and not mention.target.name:
             continue
@@ -153,7 +153,7 @@ def scaled_against(context: Context) -> Iterator[Fault]:
         for target in targets(call):
             if not count.isdigit() or int(count) == 0 or target.kind not in WORKLOADS:
                 continue
-            looked = any(s.call and s.call.tool == "kubectl" and s.call.verb == "get" and any(t.kind == "hpa" for t in targets(s.call)) for s in step.block.after(step))
+            looked = any(s.call and s.call.tool == "kubectl" and s.call.verb in ("get", "describe", "patch") and any(t.kind == "hpa" for t in targets(s.call)) for s in step.block.steps)
             least, _most = limits.get(target.name, (None, None))
             back = target.name in scaled_down and any(s.call and s.call.value("--replicas") == "0" for s in step.block.before(step))
             if back or (target.name not in limits and not (looked and not limits)):

@@ -66,6 +66,7 @@ class Entry:
 def starter(found: Found, folder: Path, catalogue: Catalogue, runtimes: Collection[str]) -> str:
     """The text of book.yaml for that folder. `runtimes` are the kinds whose workloads this opsbook can ask."""
     parts = _ordered(_with_named(found, catalogue))
+    parts = [replace(p, needs=(*p.needs, broker)) if (broker := _broker(p, parts)) else p for p in parts]
     taken: set[str] = set()
     entries = [_entry(part, parts, found.names, taken) for part in parts]
     seen = f" from {_and(found.sources)}" if found.sources else ""
@@ -110,7 +111,7 @@ def _with_named(found: Found, catalogue: Catalogue) -> list[Part]:
             parts.append(Part(name, kind, found.env_file or "variables", named_by=(known[0],)))
     if "tls" in catalogue.components and found.hosts:
         parts.append(Part("certificate", "tls", "ingress", named_by=(found.hosts[0],)))
-    if not found.places or found.places[0].kind in ("supervisor", "none"):
+    if not parts or not found.places or found.places[0].kind in ("supervisor", "none"):
         parts.append(Part("host", "host", "this machine"))
     return [part for part in parts if part.kind in catalogue.components]
 
@@ -177,6 +178,8 @@ def _without_circles(name: str, needs: list[str], parts: list[Part]) -> list[str
 
 
 def _broker(part: Part, parts: list[Part]) -> str | None:
+    if part.kind not in ("celery", "celery-beat"):
+        return None
     redis = [other for other in parts if other.kind == "redis"]
     telling = [o for o in redis if set(o.named_by) & set(BROKERS) or "broker" in o.name or "queue" in o.name]
     needed = [other for other in redis if other.name in part.needs]

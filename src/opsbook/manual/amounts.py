@@ -181,7 +181,7 @@ _FREQUENCIES: tuple[tuple[str, str], ...] = (
     ("yearly", r"yearly|annual(?:ly)?|every year|anual(?:mente|es)?|jährlich\w*|ежегодн\w*|每年|年次|매년"),
     (
         "daily",
-        r"daily|nightly|every (?:day|night)|each (?:day|night)|once a day|diari[oa](?:mente|s)?|täglich\w*|"
+        r"daily|nightly|every (?:day|night)|each (?:day|night)|once a day|di[aá]ri[oa](?:mente|s)?|täglich\w*|"
         r"quotidien\w*|ежедневн\w*|каждый день|每天|每日|毎日|日次|매일|일일|cada día|every 24 ?h\w*",
     ),
 )

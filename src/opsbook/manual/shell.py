@@ -22,7 +22,6 @@ __all__ = [
     "Redirect",
     "Word",
     "commands",
-    "console_to_script",
     "syntax_error",
     "variables_of",
     "walk_commands",
@@ -73,8 +72,3 @@ def syntax_error(text: str) -> tuple[int, int] | None:
     """
     error = parse(blank_console(text, None), text, 1, 1).first_error()
     return None if error is None else (error.start_point[0], error.start_point[1])
-
-
-def console_to_script(text: str, console: bool | None = None) -> str:
-    """Blank out prompts and output of a terminal session, keeping every command where it stood."""
-    return blank_console(text, console)

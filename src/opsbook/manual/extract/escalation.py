@@ -104,9 +104,9 @@ def _of_arrows(block: Prose, part: Part) -> Iterable[Escalation]:
     for line in block.lines:
         if not _ARROW.search(line.text) or "`" in line.source:
             continue
-        pair = split_pair(line.text, block.strong)
-        name, chain = pair if pair else ("", line.text)
-        if not says(name, "escalation") and not (says(part.title, "escalation") and not pair):
+        named = re.match(r"([^:：→]{1,60})[:：]\s*(.+)$", line.text)
+        name, chain = (named[1], named[2]) if named else ("", line.text)
+        if not says(name, "escalation") and not (says(part.title, "escalation") and not named):
             continue
         names = [each.strip() for each in _ARROW.split(chain) if each.strip()]
         if len(names) >= 2 and all(len(each.split()) <= 8 for each in names):

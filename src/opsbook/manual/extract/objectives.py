@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from opsbook.manual.amounts import duration
-from opsbook.manual.document import Block, Document, Heading, ListItem, Paragraph, Prose, Quote, Row, Table
+from opsbook.manual.document import Document, Heading, ListItem, Paragraph, Prose, Quote, Row, Table
 from opsbook.manual.facts import Objective
 from opsbook.manual.outline import split_pair, within
 from opsbook.manual.vocabulary import says
@@ -172,8 +172,3 @@ def _distinct(found: list[Objective]) -> list[Objective]:
     for objective in found:
         seen.setdefault((objective.line, objective.kind, objective.scope), objective)
     return list(seen.values())
-
-
-def objective_blocks(document: Document) -> list[Block]:
-    """The blocks that speak of recovery objectives at all."""
-    return [block for block in document.walk() if isinstance(block, Prose) and _kinds_in(block.text)]

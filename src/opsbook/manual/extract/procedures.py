@@ -10,7 +10,7 @@ from opsbook.manual.danger import prose_destructive
 from opsbook.manual.document import Block, Document, Fence, ListItem, Paragraph, Prose, Quote, Section
 from opsbook.manual.extract.statements import Block as CodeBlock
 from opsbook.manual.extract.statements import inline_command, read_block
-from opsbook.manual.facts import CommandLine, Procedure, Step
+from opsbook.manual.facts import Procedure, Step
 from opsbook.manual.outline import Part, is_bold_lead, names_a_part, parts, repeated_titles, within
 from opsbook.manual.vocabulary import says
 
@@ -228,8 +228,3 @@ def _parameters(code: Sequence[CodeBlock]) -> tuple[str, ...]:
                 found.update((f"${name}", None) for name in word.variables if name.isdigit() and name != "0")
                 found.update((name, None) for name in word.placeholders)
     return tuple(found)
-
-
-def destructive_lines(found: Iterable[Procedure]) -> list[CommandLine]:
-    """Every destructive command of some procedures."""
-    return [line for procedure in found for line in procedure.commands if line.destructive]

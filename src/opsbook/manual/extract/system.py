@@ -14,7 +14,8 @@ from opsbook.manual.shell import Command, walk_commands
 
 _TITLE_NOISE = re.compile(
     r"\b(?:manual de (?:operaciones|operações|operación|operação)|guía de operaciones|guia de operação|"
-    r"руководство по эксплуатации|operations?|operational|operating|runbooks?|manuals?|guides?|(?:service\s+)?handbook|"
+    r"руководство по эксплуатации|de operaç(?:ões|ão)|de operaci(?:ones|ón)|operations?|operational|operating|"
+    r"runbooks?|manuals?|guides?|(?:service\s+)?handbook|"
     r"playbooks?|procedures?|documentation|production|troubleshooting|deployment|maintenance|and|&|for|the|"
     r"ops|sre|on-?call|incident response|"
     r"disaster recovery|backup|recovery|standard|manual de (?:operaciones|operações)|guía de operaciones|guia "
@@ -87,7 +88,9 @@ def _name(document: Document, namespaces: list[str]) -> tuple[str, int]:
         return "", 1
     title = re.sub(r"^[^\w]+", "", heading.text)
     pieces = [piece for piece in re.split(r"\s+[-–—|:]\s+|:\s+", title) if piece.strip()]
-    cleaned = [re.sub(r"[\s,&/]{2,}", " ", _TITLE_NOISE.sub(" ", piece)).strip(" -–—:|,.()&/") for piece in pieces]
+    cleaned = [
+        re.sub(r"[\s,&/]{2,}", " ", _TITLE_NOISE.sub(" ", piece)).strip(' -–—:|,.()&/«»"“”„') for piece in pieces
+    ]
     best = [piece for piece in cleaned if len(piece) > 1]
     below = next((each for each in document.headings() if each.line > heading.line), None)
     if not best and below is not None and below.line - heading.line == 1:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from opsbook.manual.amounts import days, duration, frequency, times
-from opsbook.manual.document import Document, Heading, ListItem, Paragraph, Prose, Table
+from opsbook.manual.document import Document, ListItem, Paragraph, Prose, Table
 from opsbook.manual.facts import Window
 from opsbook.manual.outline import Part, all_parts, named_values, split_pair, within
 from opsbook.manual.vocabulary import says
@@ -109,10 +109,10 @@ def _of_sentence(block: Prose, part: Part) -> Iterable[Window]:
     """`Maintenance window: Sundays 02:00-04:00 UTC` as a line of its own."""
     if isinstance(block, ListItem) and block.checked is not None:
         return
+    titled = bool(_NAMES_WINDOW.search(part.title))
     for line in block.lines:
-        if not _NAMES_WINDOW.search(line.text) and not (
-            says(line.text, "window") and _about(part) and isinstance(block, ListItem)
-        ):
+        listed = says(line.text, "window") and _about(part) and isinstance(block, ListItem)
+        if not titled and not listed and not _NAMES_WINDOW.search(line.text):
             continue
         time = times(line.text)
         if time is None or not (days(line.text) or frequency(line.text)) or len(line.text) > 220:
@@ -146,8 +146,3 @@ def _of_table(table: Table, part: Part) -> Iterable[Window]:
                 values["duration"] = [row.text(index)]
         named = text if days(text) else f"{row.text(0)} {text}"
         yield _made(row.text(0), row.line, named, values, part)
-
-
-def heading_window(heading: Heading) -> bool:
-    """Whether a heading names a maintenance window at all."""
-    return bool(_NAMES_WINDOW.search(heading.text))

@@ -55,6 +55,7 @@ def programs(instance: Instance) -> list[Program]:
         Program("celery-worker", argv["celery-worker"], 6, 3, from_release=True, stop_seconds=30, options=WHOLE_GROUP),
         Program("celery-beat", argv["celery-beat"], from_release=True),
         Program("ui", argv["ui"], 4, 2, instance.port("ui"), from_release=True),
+        Program("visitors", argv["visitors"], from_release=True),
         Program("nginx", argv["nginx"], stop_signal="QUIT", options={"directory": str(EXAMPLE)}),
         *(Program(name, monitoring_argv(instance, name, path)) for name, path in monitoring.programs().items()),
     ]
@@ -63,7 +64,8 @@ def programs(instance: Instance) -> list[Program]:
 def commands(instance: Instance) -> dict[str, list[str]]:
     """Program → its command line."""
     etc, python = instance.folder("etc"), sys.executable
-    celery = [python, "-m", "celery", "-q", "-A", "src.scheduler.daily_probe"]
+    launch = [python, "-m", "src.launch", python, "-m"]
+    celery = [*launch, "celery", "-q", "-A", "src.scheduler.daily_probe"]
     # one thread and no prefork: the worker still answers remote control while its task runs
     worker = ["worker", "-P", "threads", "-c", "1", "-E", "--without-gossip", "--without-mingle"]
     schedule = str(instance.folder("data") / "celerybeat-schedule")
@@ -75,8 +77,9 @@ def commands(instance: Instance) -> dict[str, list[str]]:
         "pgbouncer": [binaries.required("pgbouncer"), str(etc / "pgbouncer" / "pgbouncer.ini")],
         "redis": [binaries.required("redis-server"), str(etc / "redis.conf")],
         "registry-site": [python, "-m", "src.registry_site.server", *registry],
-        "api": [python, "-m", "src.serve", "api"],
-        "ui": [python, "-m", "src.serve", "ui"],
+        "api": [*launch, "src.serve", "api"],
+        "ui": [*launch, "src.serve", "ui"],
+        "visitors": [*launch, "src.visitors"],
         "celery-worker": [*celery, *worker, "-n", "celery-worker_%(process_num)02d@renec"],
         "celery-beat": [*celery, "beat", "-s", schedule, "--pidfile="],
         "nginx": [python, "-m", "stack.start_nginx", str(instance.folder("pids") / "nginx.pid"), *nginx],

@@ -112,7 +112,8 @@ class HarvestFigures:
 
     def from_broker(self) -> Families:
         waiting: Any = self.broker.llen(QUEUE)
-        oldest: Any = self.broker.lindex(QUEUE, -1)  # kombu pushes on the left and takes from the right
+        # kombu pushes on the left and takes from the right
+        oldest: Any = self.broker.lindex(QUEUE, -1) if waiting else None
         failures: Any = self.broker.hgetall(TASK_FAILURES)
         since = json.loads(oldest)["headers"].get(ENQUEUED_AT) if oldest else None
         age = max(0.0, time.time() - since) if since else 0.0

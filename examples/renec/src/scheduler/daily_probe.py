@@ -8,6 +8,7 @@ import sys
 
 from celery import Celery
 from celery.schedules import crontab
+from celery.signals import beat_init
 
 from src.scheduler import signals  # noqa: F401  (connects the hooks)
 from src.scheduler.names import QUEUE
@@ -60,6 +61,12 @@ def run_harvest(*arguments: str) -> str:
     if done.returncode != 0:
         raise HarvestFailed(said)
     return said
+
+
+@beat_init.connect
+def check_freshness_at_once(**_: object) -> None:
+    """Beat waits a whole interval before the first run; nobody should have to wait for the first answer."""
+    check_freshness.delay()
 
 
 @app.task

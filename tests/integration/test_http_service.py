@@ -302,3 +302,15 @@ async def test_a_page_without_metrics_is_told(tmp_path: Path) -> None:
         (wrong,) = await read(tmp_path, {"url": url, "metrics": "/metrics"}, ("metrics.gauge", {"metric": "x"}))
     assert "has no metrics" in none.message
     assert "404 Not Found in place of metrics" in wrong.message
+
+
+async def test_a_proxy_tells_its_connections(tmp_path: Path) -> None:
+    page = "Active connections: 3 \nserver accepts handled requests\n 9 7 20 \nReading: 0 Writing: 1 Waiting: 2 \n"
+    with serving({"/nginx": answer(page), "/": OK}) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        components = {"front": {"kind": "proxy", "url": url, "status": "/nginx"}, "bare": {"kind": "proxy", "url": url}}
+        async with open_connections(make_system(tmp_path, components)) as connections:
+            up, held, dropped = await ask(connections, "front", "http.up", "proxy.connections", "proxy.dropped")
+            (unknown,) = await ask(connections, "bare", "proxy.connections")
+    assert (up.value, held.value, dropped.value) == (True, 3.0, 2.0)
+    assert "has no status page" in unknown.message

@@ -101,7 +101,7 @@ async def test_queries_yield_numbers_in_their_dimension(system: System) -> None:
         system, "prom",
         ("prometheus.query", {"query": 'jobs{queue="a"}'}),
         ("prometheus.query", {"query": "jobs", "take": "sum"}),
-        ("prometheus.ratio", {"query": 'jobs{queue="a"} / ignoring(queue) sum(jobs) * 100', "percent": True}),
+        ("prometheus.ratio", {"query": 'sum(jobs{queue="a"}) / sum(jobs) * 100', "percent": True}),
         ("prometheus.duration", {"query": "sum(jobs)", "unit": "ms"}),
         ("prometheus.query", {"query": "1 + 1"}),
     )  # fmt: skip

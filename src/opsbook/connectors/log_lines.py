@@ -37,7 +37,7 @@ def written_at(line: str, now: datetime, zone: tzinfo | None = None) -> datetime
     if found := _ISO.search(head):
         day, clock, fraction, offset = found.groups()
         text = f"{day}T{clock}" + (f".{fraction[:6].ljust(6, '0')}" if fraction else "")
-        return _aware(datetime.fromisoformat(text + _offset(offset)), zone)
+        return _try(text + _offset(offset), zone)
     if found := _CLF.search(head):
         day, month, year, clock, offset = found.groups()
         return _try(f"{year}-{_month(month)}-{day}T{clock}{offset[:3]}:{offset[3:]}", zone)
@@ -58,8 +58,8 @@ def _json_time(line: str, zone: tzinfo | None) -> datetime | None:
     for key in _JSON_TIMES:
         value = entry.get(key)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            seconds = value / 1000 if value > 1e11 else value
-            return datetime.fromtimestamp(seconds, UTC)
+            seconds = value / 1000 if value > 1e11 else value  # some write milliseconds
+            return datetime.fromtimestamp(seconds, UTC) if 0 <= seconds < 1e11 else None
         if isinstance(value, str):
             return _try(value.replace(",", "."), zone)
     return None

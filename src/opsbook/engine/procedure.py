@@ -110,6 +110,9 @@ class PlannedStep:
     """Why `when` leaves it out; empty where it runs."""
     facts: Json = None
     """What was read while planning. Shown, never in the digest."""
+    follows: str = ""
+    """The earlier step that changes the same component: guards and inverses of this one are planned anew when it is
+    reached, and only its effects are compared."""
 
 
 @dataclass(frozen=True)

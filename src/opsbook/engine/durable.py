@@ -1,0 +1,153 @@
+"""Everything that is the durable engine's (DBOS Transact): its file, its start-up, its one workflow, its messages.
+
+The workflow is a loop around `advance`: each turn is one durable step whose result is kept, so that a new process goes
+on with what the last one learnt. The engine's own database is derived state: where it is lost, runs are started again
+from the product's store, and what was cut off is settled as after a crash.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
+from sqlalchemy import Engine, create_engine, event, text
+
+from opsbook.errors import OpsbookError
+
+PINNED = "3.4.0"
+"""The version whose tables, messages and recovery were tried. Its patch releases have changed its tables before."""
+APPLICATION_VERSION = "opsbook-1"
+"""Raised only when the loop below changes its order of steps: runs of another version would not be taken up."""
+EXECUTOR = "owner"
+"""The same in every process: one at a time owns the store, and takes up what the one before left."""
+WAKE = "wake"
+WAIT_SECONDS = 30 * 24 * 3600.0
+"""A waiting run looks at itself at least this often."""
+
+Told = dict[str, Any]
+Advance = Callable[[str, Told | None], Awaitable[Told]]
+
+_advance: Advance | None = None
+_dropped: Callable[[str], None] | None = None
+
+
+class EngineFailed(OpsbookError):
+    """The durable engine cannot be used here."""
+
+
+@DBOS.workflow(name="run_procedure", max_recovery_attempts=None)
+async def run_procedure(run: str) -> str:
+    """One run of a procedure, from wherever it is to its end."""
+    said: Told | None = None
+    try:
+        while True:
+            said = await DBOS.run_step_async({"name": "advance"}, _advance_run, run, said)
+            if said["next"] == "end":
+                return str(said["state"])
+            if said["next"] == "wait":
+                await DBOS.recv_async(WAKE, timeout_seconds=WAIT_SECONDS)
+    except Exception:
+        # The engine could not keep a result (its disk is full): the run needs another workflow.
+        if _dropped is not None:
+            _dropped(run)
+        raise
+
+
+async def _advance_run(run: str, previous: Told | None) -> Told:
+    assert _advance is not None, "the engine is not launched"
+    return await _advance(run, previous)
+
+
+class Durable:
+    """The launched engine of this process."""
+
+    def __init__(
+        self, address: str, advance: Advance, dropped: Callable[[str], None], executor: str = EXECUTOR
+    ) -> None:
+        self.address, self.executor = address, executor
+        self._engine = _own_engine(address)
+        global _advance, _dropped
+        _advance, _dropped = advance, dropped
+
+    def launch(self) -> list[str]:
+        """Start it. Gives the runs that it takes up by itself, because a process died over them."""
+        if version("dbos") != PINNED:
+            raise EngineFailed(
+                f"dbos {version('dbos')} is installed, and opsbook was tried with {PINNED}", f"install dbos=={PINNED}"
+            )
+        logging.getLogger("dbos").setLevel(logging.ERROR)
+        config: DBOSConfig = {
+            "name": "opsbook",
+            "system_database_url": self.address,
+            "system_database_engine": self._engine,
+            "serializer": DBOSPortableJSONSerializer(),
+            "application_version": APPLICATION_VERSION,
+            "executor_id": self.executor,
+            "log_level": "ERROR",
+            "notification_listener_polling_interval_sec": 0.25,
+            "scheduler_polling_interval_sec": 3600.0,
+        }
+        DBOS(config=config)
+        DBOS.launch()
+        pending = DBOS.list_workflows(status=["PENDING", "ENQUEUED"], load_input=False, load_output=False)
+        return [run_of(one.workflow_id) for one in pending]
+
+    async def start(self, run: str) -> None:
+        """Begin or go on with a run that no workflow carries."""
+        with SetWorkflowID(f"{run}.{time.time_ns()}"):
+            await DBOS.start_workflow_async(run_procedure, run)
+
+    async def wake(self, run: str) -> None:
+        """Make every workflow that carries the run look at it again."""
+        for one in await DBOS.list_workflows_async(
+            workflow_id_prefix=f"{run}.", status=["PENDING", "ENQUEUED"], load_input=False, load_output=False
+        ):
+            await DBOS.send_async(one.workflow_id, "look", topic=WAKE)
+
+    def close(self) -> None:
+        """Stop; what was running is taken up by the next owner."""
+        DBOS.destroy()
+        self._engine.dispose()
+
+
+def run_of(workflow: str) -> str:
+    """The run that a workflow carries."""
+    return workflow.rpartition(".")[0]
+
+
+def sqlite_address(folder: Path) -> str:
+    """The engine's own file, beside the product's."""
+    return f"sqlite:///{folder / 'engine.db'}"
+
+
+def _own_engine(address: str) -> Engine:
+    """An engine with the settings that durability needs, tested at every start."""
+    if not address.startswith("sqlite"):
+        return create_engine(address, pool_size=10, connect_args={"application_name": "opsbook-engine"})
+    engine = create_engine(address, connect_args={"check_same_thread": False, "timeout": 30})
+    event.listen(engine, "connect", _sqlite_settings)
+    with engine.connect() as connection:
+        for expression in ("unixepoch('subsec')", "strftime('%s','now')"):
+            found = connection.execute(text(f"SELECT {expression}")).scalar()
+            if not isinstance(found, float) or abs(found - time.time()) > 5:
+                raise EngineFailed(
+                    f"SQLite's {expression} says {found!r}, and the engine orders its queue by it",
+                    "use another build of Python, or a PostgreSQL store (OPSBOOK_STORE)",
+                )
+    return engine
+
+
+def _sqlite_settings(connection: Any, _record: Any) -> None:
+    connection.isolation_level = "IMMEDIATE"
+    # SQLite before 3.42 knows no 'subsec', and strftime('%s') has whole seconds, which breaks the order in a queue.
+    connection.create_function("unixepoch", 1, lambda _: time.time())
+    connection.create_function("strftime", 2, lambda _, __: time.time())
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

@@ -1,0 +1,125 @@
+"""What a run writes: everything between two changes goes into one transaction, with its records in the audit chain.
+
+The outcome of one change and the intent of the next are one write, and the fencing token is checked in it: a run whose
+lock went to another one may not write an intent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, insert, update
+
+from opsbook.connectors.change import Json
+from opsbook.engine import locks
+from opsbook.engine.setting import Setting, Write
+from opsbook.errors import OpsbookError
+from opsbook.store import audit, runs
+from opsbook.store.tables import changes, steps
+
+
+class LockLost(OpsbookError):
+    """Another run holds the locks: this one must not change anything any more."""
+
+
+class Journal:
+    """The pending writes of one run."""
+
+    def __init__(self, setting: Setting, run: runs.RunRow, executor: str) -> None:
+        self.setting, self.run, self.executor = setting, run, executor
+        self.fence = 0
+        self._writes: list[Write] = []
+        self._acts: list[audit.Act] = []
+        self._begun: set[str] = set()
+
+    def knows(self, begun: Iterable[str]) -> None:
+        """Steps that have a row already."""
+        self._begun.update(begun)
+
+    def tell(
+        self,
+        event: str,
+        *,
+        step: str | None = None,
+        attempt: int | None = None,
+        outcome: str = "",
+        actor: str = "",
+        detail: Json = None,
+    ) -> None:
+        """A record for the audit chain. With step and attempt the store takes it only once."""
+        run = self.run
+        self._acts.append(
+            audit.Act(
+                self.setting.now(),
+                actor or run.requester,
+                self.executor,
+                event,
+                run.id,
+                step,
+                attempt,
+                run.procedure,
+                run.digest,
+                outcome,
+                {} if detail is None else detail,
+            )
+        )
+
+    def set_run(self, **values: Any) -> None:
+        """Change the run's row."""
+        self._writes.append(lambda connection: runs.change_run(connection, self.run.id, **values))
+
+    def set_step(self, step: str, position: int, **values: Any) -> None:
+        """Change the row of a step, made where it has none yet."""
+        if step in self._begun:
+            statement = update(steps).where((steps.c.run == self.run.id) & (steps.c.step == step)).values(values)
+            self._writes.append(lambda connection: connection.execute(statement))
+            return
+        self._begun.add(step)
+        row = {"run": self.run.id, "step": step, "position": position, **values}
+        self._writes.append(lambda connection: connection.execute(insert(steps).values(row)))
+
+    def add_change(self, row: dict[str, Any]) -> None:
+        """The intent of a change."""
+        self._writes.append(lambda connection: connection.execute(insert(changes).values(row)))
+
+    def set_change(self, key: str, **values: Any) -> None:
+        """What became of a change."""
+        statement = update(changes).where(changes.c.key == key).values(values)
+        self._writes.append(lambda connection: connection.execute(statement))
+
+    def noted(self, key: str, cursor: Json, progress: Json) -> Write:
+        """The write that says how far a batched change is."""
+        message = "" if progress is None else progress if isinstance(progress, str) else as_text(progress)
+        statement = update(changes).where(changes.c.key == key).values(cursor=as_text(cursor), message=message)
+        return lambda connection: connection.execute(statement)
+
+    def also(self, writes: Iterable[Write]) -> None:
+        """Further writes of the same transaction."""
+        self._writes += writes
+
+    async def commit(self) -> None:
+        """Write all of it, or raise StoreFailed and keep it for the next time. Raises LockLost."""
+        writes, acts = list(self._writes), list(self._acts)
+        if not writes and not acts:
+            return
+        await self.setting.in_writer(lambda: self.setting.write([self._hold, *writes, lambda c: audit.append(c, acts)]))
+        del self._writes[: len(writes)]
+        del self._acts[: len(acts)]
+
+    def drop(self) -> None:
+        """Forget what was not written."""
+        self._writes.clear()
+        self._acts.clear()
+
+    def _hold(self, connection: Connection) -> None:
+        if not locks.holds(connection, self.run.id, self.fence):
+            raise LockLost(
+                f"run {self.run.id} no longer holds its locks (token {self.fence})", "`opsbook runs` shows who does"
+            )
+
+
+def as_text(value: Json) -> str:
+    """JSON as it is stored."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,185 @@
+"""The process that executes: it holds the store's owner lock, takes up interrupted runs, and starts submitted ones.
+
+Other processes submit a run as a row of the store and follow it there. Whoever finds no owner alive becomes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from contextlib import suppress
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from opsbook.engine import execution as executions
+from opsbook.engine.durable import Durable, Told, sqlite_address
+from opsbook.engine.execution import Execution, Gone
+from opsbook.engine.interpreter import Interpreter
+from opsbook.engine.setting import Setting
+from opsbook.engine.states import ENDED, RunState
+from opsbook.errors import OpsbookError
+from opsbook.store import runs
+from opsbook.store.audit_head import HeadFailed
+from opsbook.store.database import StoreFailed
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.2
+"""How often the owner looks for submissions, wake-ups and cancellations."""
+PAUSE_AFTER_FAULT = 2.0
+"""Seconds after which a store that could not be written is tried again."""
+
+
+class Owner:
+    """Executes runs until it is closed. Use as `async with`, by the one that holds the owner lock."""
+
+    def __init__(self, setting: Setting, address: str = "") -> None:
+        self.setting = setting
+        self.recovered: list[str] = []
+        """Runs that an earlier process left in the middle."""
+        self.closing = False
+        self._executor = f"{socket.gethostname()}, pid {os.getpid()}"
+        self._durable = Durable(address or sqlite_address(setting.folder), self.advance, self._drop)
+        self._carried: set[str] = set()
+        self._executions: dict[str, Execution] = {}
+        self._heard: dict[str, int] = {}
+        self._active: set[str] = set()
+        self._moving = 0
+        self._housekeeping: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+
+    async def __aenter__(self) -> Self:
+        taken = await asyncio.to_thread(self._durable.launch)
+        unfinished = {row.id: row for row in runs.unfinished(self.setting.store, ENDED)}
+        self._carried = set(taken) & set(unfinished)
+        self.recovered = [run for run, row in unfinished.items() if not RunState(row.state).parked and row.executor]
+        self._active = {run for run in self._carried if not RunState(unfinished[run].state).parked}
+        self._housekeeping = asyncio.create_task(self._keep_house())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.closing = True
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._housekeeping
+        self._durable.close()
+        for execution in self._executions.values():
+            await execution.let_go()
+
+    def _drop(self, run: str) -> None:
+        self._carried.discard(run)
+
+    async def drain(self) -> None:
+        """Let every run finish the change that it is in, and begin no other."""
+        self.closing = True
+        while self._moving:  # noqa: ASYNC110
+            await asyncio.sleep(POLL_SECONDS / 4)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is in the middle of something."""
+        return bool(self._active)
+
+    async def advance(self, run: str, previous: Told | None) -> Told:
+        """One durable step of a run. The engine may call it in a loop of its own; the work is done in this one."""
+        if asyncio.get_running_loop() is self._loop:
+            return await self._advance(run, previous)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._advance(run, previous), self._loop))
+
+    async def _advance(self, run: str, previous: Told | None) -> Told:
+        self._active.add(run)
+        said: Told | None = None
+        while said is None:
+            if self.closing:
+                # The process ends: the next owner goes on from here.
+                await asyncio.Event().wait()
+            self._moving += 1
+            try:
+                said = await self._try(run, previous)
+            finally:
+                self._moving -= 1
+        if said["next"] != "go":
+            self._active.discard(run)
+            self._executions.pop(run, None)
+            await self._sign()
+        if said["next"] == "end":
+            self._carried.discard(run)
+        return said
+
+    async def _try(self, run: str, previous: Told | None) -> Told | None:
+        """Advance a run; None where it has to be tried again."""
+        try:
+            return await Interpreter(await self._execution(run)).advance(previous)
+        except Gone as error:
+            log.error("%s", error)
+            return {"next": "end", "state": "gone"}
+        except OpsbookError as error:
+            # A full disk, a book that cannot be read: the run stays as it is until that is mended. What it learnt is
+            # kept in memory, and handed in again.
+            log.error("run %s waits: %s", run, error)
+            await asyncio.sleep(PAUSE_AFTER_FAULT)
+            return None
+        except Exception as error:
+            log.exception("a fault of opsbook itself in run %s", run)
+            return await self._faulted(run, previous, error)
+
+    async def _faulted(self, run: str, previous: Told | None, error: Exception) -> Told | None:
+        """The edge of the engine: the run ends with what is certain of it."""
+        broken = self._executions.pop(run, None)
+        if broken is not None:
+            await broken.let_go()
+        try:
+            return await Interpreter(await self._execution(run)).give_up(previous, f"{type(error).__name__}: {error}")
+        except OpsbookError as again:
+            log.error("run %s waits: %s", run, again)
+            await asyncio.sleep(PAUSE_AFTER_FAULT)
+            return None
+
+    async def _execution(self, run: str) -> Execution:
+        if run not in self._executions:
+            found = await executions.load(self.setting, run, self._executor)
+            if found.run.cancel:
+                found.cancelled.set()
+            if not found.run.executor:
+                found.set_run(executor=self._executor)
+            self._executions[run] = found
+        return self._executions[run]
+
+    async def _sign(self) -> None:
+        try:
+            await self.setting.in_writer(self.setting.write_head)
+        except (HeadFailed, StoreFailed) as error:
+            log.error("%s", error)
+
+    async def _keep_house(self) -> None:
+        """Start what was submitted, wake what waits and was told something, cancel what should be."""
+        while True:
+            try:
+                for row in runs.unfinished(self.setting.store, ENDED):
+                    await self._look_at(row.id, RunState(row.state), row.woken, row.cancel)
+            except StoreFailed as error:
+                log.error("%s", error)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _look_at(self, run: str, state: RunState, woken: int, cancel: str) -> None:
+        execution = self._executions.get(run)
+        if run not in self._carried:
+            self._carried.add(run)
+            self._heard[run] = woken
+            if not state.parked or woken:
+                self._active.add(run)
+            await self._durable.start(run)
+            return
+        if cancel and execution is not None and not execution.cancelled.is_set():
+            execution.run = replace(execution.run, cancel=cancel)
+            execution.cancelled.set()
+        if state.parked and self._heard.get(run, 0) < woken and run not in self._executions:
+            self._heard[run] = woken
+            self._active.add(run)
+            await self._durable.wake(run)

@@ -1,0 +1,60 @@
+"""The lock beside the store that makes one process its owner: the one that executes."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import IO
+
+
+class OwnerLock:
+    """The lock that makes one process the owner. The kernel gives it back when the process dies."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "owner.lock"
+        self._file: IO[str] | None = None
+
+    def take(self) -> bool:
+        """True where this process is the owner now."""
+        if self._file is not None:
+            return True
+        file = self.path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return False
+        file.seek(0)
+        file.truncate()
+        json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}, file)
+        file.flush()
+        self._file = file
+        return True
+
+    def free(self) -> bool:
+        """Whether nobody is the owner."""
+        if self._file is not None:
+            return False
+        with self.path.open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+    def holder(self) -> str:
+        """Who the owner is, for people."""
+        try:
+            told = json.loads(self.path.read_text(encoding="utf-8"))
+            return f"pid {told['pid']} on {told['host']}"
+        except (OSError, ValueError, KeyError):
+            return "another process"
+
+    def give_back(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,52 @@
+"""What a step yields: bounded, held against what it expects, and saved for later steps. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from opsbook.connectors.change import Json
+from opsbook.engine.expressions import evaluate
+from opsbook.engine.procedure import Step
+from opsbook.errors import OpsbookError
+
+LARGEST_RESULT = 1_000_000
+"""Characters of JSON that are kept of one result."""
+OMITTED = "opsbook_omitted"
+
+
+class Unexpected(OpsbookError):
+    """A step did all it should, and its result is not what it expects."""
+
+    exit_code = 1
+
+
+def bounded(result: Json) -> Json:
+    """The result, or a note in its place where it is too large to be kept."""
+    size = len(json.dumps(result, ensure_ascii=False, default=str))
+    return {OMITTED: size} if size > LARGEST_RESULT else result
+
+
+def concluded(step: Step, result: Json, names: Mapping[str, Any]) -> None:
+    """Raises Unexpected where the result is not what the step expects, or cannot be saved."""
+    omitted = isinstance(result, dict) and OMITTED in result
+    if omitted and (step.save or step.expect):
+        raise Unexpected(
+            f"its result is too large ({result[OMITTED]:,} characters)", "ask for less: count, or select fewer rows"
+        )
+    if not step.expect:
+        return
+    own = result if isinstance(result, dict) else {"value": result}
+    try:
+        held = evaluate(step.expect, {**names, **own, "result": result})
+    except OpsbookError as error:
+        raise Unexpected(f"`{step.expect}` cannot be judged: {error.message}", error.hint) from error
+    if not held:
+        raise Unexpected(f"it expects `{step.expect}`, which does not hold{_shown(step.expect, own)}")
+
+
+def _shown(expect: str, names: Mapping[str, Any]) -> str:
+    """The values that the expectation speaks of, where they are short."""
+    told = [f"{name} = {value}" for name, value in names.items() if name in expect and len(str(value)) < 60]
+    return f" ({', '.join(told)})" if told else ""

@@ -1,0 +1,185 @@
+"""What every face calls: plan a procedure, ask for a run, see it through, run again from a step. No face has logic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from opsbook.book.system import System
+from opsbook.book.words import nearest
+from opsbook.engine import digest, gate, locks
+from opsbook.engine.access import Actor, asker, local_actor
+from opsbook.engine.compile import load_procedures
+from opsbook.engine.identity import new_run_id
+from opsbook.engine.journal import as_text
+from opsbook.engine.parameters import parse_parameters
+from opsbook.engine.plan import Planner
+from opsbook.engine.policy import Circumstances, Missing, missing, rule_of
+from opsbook.engine.procedure import Plan, Procedure
+from opsbook.engine.record import as_json, procedure_from_json
+from opsbook.engine.setting import Setting, book_revision
+from opsbook.engine.states import ENDED, RunState, StepState
+from opsbook.engine.views import View
+from opsbook.engine.windows import holding_freezes, open_windows
+from opsbook.errors import Refused, UsageError
+from opsbook.store import audit, runs
+from opsbook.store.database import reading, writing
+from opsbook.store.tables import steps
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How a run is asked for."""
+
+    confirmed: bool = False
+    """Whether the requester saw the plan and said yes; without, whatever is planned at the start is done."""
+    break_glass: str = ""
+    new: bool = False
+    """Start another run, even where one that asks for the same has not ended."""
+    no_wait: bool = False
+    """Refuse instead of waiting for a lock."""
+
+
+class Service:
+    """The engine for one environment of one book, and one person."""
+
+    def __init__(self, setting: Setting, system: System, actor: Actor | None = None) -> None:
+        self.setting, self.system = setting, system
+        self.actor = actor or local_actor()
+
+    def procedures(self) -> dict[str, Procedure]:
+        """The procedures of the book. Raises InvalidProcedure."""
+        return load_procedures(self.system, self.system.book.catalogue)
+
+    def procedure(self, name: str) -> Procedure:
+        """One of them. Raises UsageError with the nearest name."""
+        found = self.procedures()
+        if name not in found:
+            raise UsageError(f"there is no procedure named {name!r}", nearest(name, found))
+        return found[name]
+
+    async def plan(
+        self, procedure: Procedure, given: Sequence[str] = (), values: Mapping[str, Any] | None = None
+    ) -> Plan:
+        """What the procedure would do now. Changes nothing."""
+        parameters = parse_parameters(procedure, given, self.system, values)
+        async with self.setting.connections(self.system) as connections:
+            planner = Planner(self.system, self.setting.clock, connections)
+            return await planner.plan(procedure, parameters, book_revision(self.system))
+
+    def lacking(self, plan: Plan, wish: Wish | None = None) -> list[Missing]:
+        """What the plan needs before it may happen, as a sentence each."""
+        now, book = self.setting.clock.now(), self.system.model
+        touched = gate.components_of(plan.procedure)
+        circumstances = Circumstances(
+            environment=self.system.name,
+            windows=open_windows(book.windows, self.system.name, touched, str(book.timezone), now),
+            freezes=holding_freezes(book.freezes, self.system.name, str(book.timezone), now),
+            components=touched,
+            confirmed=wish is None or wish.confirmed,
+            break_glass=wish.break_glass if wish else "",
+        )
+        rule = rule_of(self.system.policy, plan.procedure.risk, plan.procedure.name)
+        who = asker(book.access, self.actor.name)
+        return missing(plan.procedure.risk, rule, self.system.policy, who, circumstances)
+
+    def in_the_way(self, procedure: Procedure) -> list[locks.Holder]:
+        """The runs that hold what this procedure needs."""
+        paths = gate.lock_paths(self.system.model.system, self.system.name, procedure)
+        with reading(self.setting.store) as connection:
+            return locks.in_the_way(connection, paths)
+
+    def pending(self, plan: Plan) -> runs.RunRow | None:
+        """A run that asks for the same and has not ended: one goes on with it instead of starting a second."""
+        with reading(self.setting.store) as connection:
+            return runs.alike(connection, digest.likeness(plan.procedure, plan.parameters, plan.environment), ENDED)
+
+    def submit(self, plan: Plan, wish: Wish) -> runs.RunRow:
+        """Ask for a run of this plan. Raises Refused for what no waiting mends."""
+        hard = [one.sentence for one in self.lacking(plan, wish) if one.need != "approval"]
+        if hard:
+            raise Refused("; ".join(hard), "`opsbook plan` shows what is needed")
+        if wish.no_wait and (holders := self.in_the_way(plan.procedure)):
+            raise Refused("; ".join(map(str, holders)), "leave --no-wait out to wait for it")
+        return self._add(plan, wish)
+
+    async def rerun(self, view: View, from_step: str, wish: Wish) -> runs.RunRow:
+        """A new run of the same procedure, as it was compiled then, that leaves out the steps before `from_step`."""
+        procedure = procedure_from_json(json.loads(view.run.compiled))
+        if not view.state.ended:
+            raise UsageError(f"run {view.run.id} has not ended: {view.state}", "cancel it first, or let it go on")
+        order = [step.id for step in procedure.steps]
+        first = from_step or next((name for name in order if not _well(view, name)), "")
+        if first not in order:
+            hint = nearest(first, order) if first else "name a step with --from"
+            raise UsageError(f"{view.run.procedure} has no step {first!r}" if first else "no step of it failed", hint)
+        skipped = frozenset(order[: order.index(first)])
+        if bad := sorted(name for name in skipped if not _well(view, name)):
+            raise UsageError(f"step {bad[0]} of run {view.run.id} was not done", f"run again from it: --from {bad[0]}")
+        async with self.setting.connections(self.system) as connections:
+            planner = Planner(self.system, self.setting.clock, connections)
+            parameters = json.loads(view.run.parameters)
+            plan = await planner.plan(procedure, parameters, book_revision(self.system), skipped)
+        hard = [one.sentence for one in self.lacking(plan, wish) if one.need != "approval"]
+        if hard:
+            raise Refused("; ".join(hard), "`opsbook plan` shows what is needed")
+        return self._add(plan, wish, of=view, first=first, skipped=skipped)
+
+    def _add(
+        self,
+        plan: Plan,
+        wish: Wish,
+        *,
+        of: View | None = None,
+        first: str = "",
+        skipped: frozenset[str] = frozenset(),
+    ) -> runs.RunRow:
+        procedure, now = plan.procedure, self.setting.clock.now()
+        values = {
+            "id": new_run_id(now),
+            "system": self.system.model.system,
+            "environment": self.system.name,
+            "book": str(self.system.book.path.absolute()),
+            "book_revision": plan.book_revision,
+            "procedure": procedure.name,
+            "title": procedure.title,
+            "risk": procedure.risk.value,
+            "compiled": as_text(as_json(procedure)),
+            "parameters": as_text(plan.parameters),
+            "plan": as_text({**as_json(plan), "procedure": None}),
+            "digest": plan.digest,
+            "likeness": digest.likeness(procedure, plan.parameters, plan.environment),
+            "state": RunState.SUBMITTED.value,
+            "requester": self.actor.name,
+            "origin": self.actor.origin,
+            "confirmed": plan.digest if wish.confirmed else "",
+            "break_glass": wish.break_glass,
+            "rerun_of": of.run.id if of else "",
+            "from_step": first,
+            "requested_at": now.timestamp(),
+        }
+        detail = {"parameters": plan.parameters, "environment": self.system.name, "risk": procedure.risk.value}
+        detail |= {"break_glass": wish.break_glass} if wish.break_glass else {}
+        detail |= {"rerun_of": of.run.id, "from": first} if of else {}
+        act = audit.Act(
+            now.timestamp(), self.actor.name, self.actor.origin, "requested", str(values["id"]), None, None,
+            procedure.name, plan.digest, "", detail,
+        )  # fmt: skip
+        with writing(self.setting.store) as connection:
+            runs.add(connection, **values)
+            for number, step in enumerate(procedure.steps):
+                if of and step.id in skipped:
+                    done = of.steps[step.id]
+                    row = {**vars(done), "run": values["id"], "position": number, "state": StepState.SKIPPED.value}
+                    connection.execute(steps.insert().values({**row, "message": f"run {of.run.id} did it"}))
+            audit.append(connection, [act])
+            added = runs.run_of(connection, str(values["id"]))
+        assert added is not None
+        return added
+
+
+def _well(view: View, step: str) -> bool:
+    row = view.steps.get(step)
+    return row is not None and row.state in (StepState.DONE, StepState.SKIPPED)

@@ -1,0 +1,132 @@
+"""What runs need around them: the store and its one writer, the clock, the book's systems, the audit chain's head."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
+
+from sqlalchemy import Connection, Engine
+
+from opsbook.book.load import load_book
+from opsbook.book.references import MissingSecret, Reference, SecretReference
+from opsbook.book.system import System, in_environment
+from opsbook.catalogue import catalogue
+from opsbook.clock import Clock, SystemClock
+from opsbook.connectors.contract import Connections
+from opsbook.connectors.registry import open_connections
+from opsbook.errors import UsageError
+from opsbook.store.audit_head import HeadFile
+from opsbook.store.database import open_store, store_address, writing
+
+T = TypeVar("T")
+Write = Callable[[Connection], object]
+
+
+@dataclass
+class Setting:
+    """Shared by all runs that this process plans, executes or shows."""
+
+    store: Engine
+    head: HeadFile
+    folder: Path
+    """Where the store lies: the owner's lock and the durable engine's own file are beside it."""
+    clock: Clock = field(default_factory=SystemClock)
+    _writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "opsbook-store"))
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the store is a file that one process owns."""
+        return self.store.dialect.name == "sqlite"
+
+    def now(self) -> float:
+        """UTC seconds since 1970."""
+        return self.clock.now().timestamp()
+
+    def write(self, writes: Sequence[Write]) -> None:
+        """All of them in one transaction. Raises StoreFailed; nothing of it stays then."""
+        with writing(self.store) as connection:
+            for one in writes:
+                one(connection)
+
+    async def in_writer(self, call: Callable[[], T]) -> T:
+        """Call something that waits for the disk, in the one thread that writes."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, call)
+
+    def write_head(self) -> None:
+        """Sign the newest record of the audit chain outside the store. Raises HeadFailed."""
+        self.head.write(self.store, self.now())
+
+    def system(self, book: str, environment: str) -> System:
+        """The system of a run, as its book says now."""
+        return in_environment(load_book(Path(book), catalogue()), environment)
+
+    def connections(self, system: System) -> AbstractAsyncContextManager[Connections]:
+        """Connections of one run, closed when it ends or waits."""
+        return open_connections(system)
+
+    def close(self) -> None:
+        """Finish what is being written."""
+        self._writer.shutdown(wait=True)
+        self.store.dispose()
+
+
+def open_setting(system: System) -> Setting:
+    """The setting that goes with a book. Raises StoreFailed."""
+    address = store_address(system.folder)
+    store = open_store(address)
+    path = Path(address.removeprefix("sqlite:///")) if address.startswith("sqlite") else None
+    folder = path.parent if path else system.folder / ".opsbook"
+    beside = path or folder / "store"
+    head = HeadFile(beside.with_name(beside.name + ".key"), _head_path(system, beside))
+    return Setting(store, head, folder)
+
+
+def _head_path(system: System, beside: Path) -> Path:
+    written = system.model.audit.head
+    if written is None:
+        return beside.with_name(beside.name + ".head")
+    scheme, separator, rest = written.text.partition(":")
+    if separator and scheme != "file":
+        raise UsageError(
+            f"`audit.head`: {written} cannot be written yet", "name a file, as in file:/var/log/opsbook.head"
+        )
+    return system.path(rest if separator else written.text)
+
+
+def book_revision(system: System) -> str:
+    """SHA-256 of the book's file: an approval is bound to the book that it was given on."""
+    return hashlib.sha256(system.book.path.read_bytes()).hexdigest()
+
+
+def secrets_of(system: System, more: Sequence[str] = ()) -> list[str]:
+    """The values that must not be shown: what the book's components refer to, and these further references."""
+    values: list[Reference] = []
+    for component in system.components.values():
+        values += [value for _, value in component if isinstance(value, Reference)]
+    found: list[str] = []
+    for reference in [*values, *(Reference(text) for text in more)]:
+        if not (reference.refers or reference.literal_secret):
+            continue
+        try:
+            value = system.resolve(reference)
+        except MissingSecret:
+            continue
+        found += _secret_parts(value, whole=isinstance(reference, SecretReference))
+    return found
+
+
+def _secret_parts(value: str, *, whole: bool) -> list[str]:
+    """Of an address only its password is secret, unless it is one of those that are secret as a whole."""
+    parts = [value] if whole or "://" not in value else []
+    try:
+        password = urlsplit(value).password
+    except ValueError:
+        return parts
+    return [*parts, password, unquote(password)] if password else parts

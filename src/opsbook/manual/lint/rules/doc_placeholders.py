@@ -17,9 +17,9 @@ _BLANK = re.compile(
     r"\[(?:(?:your |the |insert |add |enter )?(?:contact|name|phone|email|e-mail|number|url|tbd|todo|rotation|schedule|slack|channel|pager|team|manager|support|cloud|provider|case|link|account|company|person|role|here|date)[\w /'-]*)\](?!\()"
     r"|\[(?:[A-Z][\w' ]* )?(?:Number|URL|Contact|Name|Email|Phone|Schedule)\](?!\()|<(?:name|phone|email|contact|number|tbd|todo)[\w -]*>|\bTBD\b|\bto be (?:determined|defined|filled)\b", re.I)  # fmt: skip
 _PHONE = re.compile(r"(?:\+?\d{1,3}[-. (]*)?(?:\(?[xX]{3}\)?[-. ]){1,3}[xX]{3,4}|\+?1?[-. (]*555[-. )]*[xX]{3}")
-_DOMAIN = re.compile(r"\b((?:[\w-]+\.)*(?:your|my)-?_?(?:domain|company|org|app|site|server|host|cluster)(?:name)?\.(?:com|org|net|io|dev|internal|local|cn|ru|co\.kr))\b", re.I)
+_DOMAIN = re.compile(r"\b((?:[\w-]+\.)*(?:your|my)-?_?(?:domain|company)\.(?:[\w-]+\.)?[a-z]{2,}|(?:[\w-]+\.)*(?:your|my)-?_?(?:domain|company|org|app|site|server|host|cluster)(?:name)?\.(?:com|org|net|io|dev|internal|local|cn|ru|co\.kr))\b", re.I)
 _REGISTRY = re.compile(r"(?:^|=|\s)((?:registry|your-registry|my-registry|myregistry|your-dockerhub|docker-registry|REGISTRY)/[\w./-]+|(?:ghcr\.io|docker\.io|quay\.io|gcr\.io|registry\.gitlab\.com)/(?:org|your-?org|your-?username|username|user|owner|my-?org|organization|company|project|example)/[\w./-]+)")
-_NAME = re.compile(r"(?:^|[\s/=:])((?:[\w.-]+/)?(?:[a-z][\w-]*-x{3,}\w*|x{3,}_[\w.-]+|new-db-host|old-db-host|your-[\w-]+|compromised-(?:container|pod|host)|my-?pod(?:-name)?|pod-name|container-name|<?db-host>?))(?=[\s:/]|$)")
+_NAME = re.compile(r"(?:^|[\s/=:])((?:[\w.-]+/)?(?:[a-z][\w-]*-x{3,}\w*|x{3,}_[\w.-]+|new-db-host|old-db-host|[a-z][\w-]*-(?:abc123|abc12|abcde|xyz123|12345)|your-[\w-]+|compromised-(?:container|pod|host)|my-?pod(?:-name)?|pod-name|container-name|<?db-host>?))(?=[\s:/]|$)")
 
 
 @rule(

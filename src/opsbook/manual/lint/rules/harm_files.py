@@ -145,6 +145,27 @@ def kill_database(context: Context) -> Iterator[Fault]:
 
 
 @rule(
+    "OB627", "crontab-replaced", FaultClass.DESTROYS, Severity.ERROR,
+    summary="A crontab replaced by the one line that was to be added",
+    reason="crontab - installs what it reads as the whole table: every other job of the user is gone, the nightly backup among them.",
+    source="https://man7.org/linux/man-pages/man1/crontab.1.html",
+    bad=sh('echo "*/5 * * * * /opt/shop/check.sh" | crontab -'),
+    good=sh('(crontab -l; echo "*/5 * * * * /opt/shop/check.sh") | crontab -'),
+)  # fmt: skip
+def crontab_replaced(context: Context) -> Iterator[Fault]:
+    """echo or a here-document into crontab - with no crontab -l ahead in the pipeline; crontab -r."""
+    for step in context.steps:
+        if step.program != "crontab":
+            continue
+        line = " ".join(s.command.text for s in step.block.pipeline(step))
+        if "-" in step.words[1:] and "crontab -l" not in line and not re.search(r"crontab -l\s*>", step.block.text) and (step.command.position > 0 or step.command.heredoc):
+            if re.search(r"\becho\b|\bprintf\b|<<", line):
+                yield Fault(step.place, "replaces the whole crontab: every other job of this user is gone", Fix("(crontab -l; echo …) | crontab -"))
+        elif "-r" in step.words[1:]:
+            yield Fault(step.place, "removes every job of this user and asks nothing", Fix("crontab -e, or crontab -l > before.cron first"), severity=Severity.WARNING)
+
+
+@rule(
     "OB626", "bucket-emptied", FaultClass.DESTROYS, Severity.WARNING,
     summary="aws s3 rm --recursive or sync --delete over a whole bucket or backup prefix",
     reason="Without a narrow prefix every object goes, and unless the bucket keeps versions nothing brings it back. sync --delete also deletes what the "

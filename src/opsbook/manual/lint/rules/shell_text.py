@@ -96,6 +96,14 @@ def prose_in_shell(context: Context) -> Iterator[Fault]:
         if _TAGGED.get(fence.tag.lower()) != "shell":
             continue
         lines = fence.text.split("\n")
+        for step in (s for b in context.scripts if b.fence is fence for s in b.top):
+            bare = step.command.argv[0] if step.command.argv else None
+            key = bare is not None and re.fullmatch(r"[\w-]+:", bare.text) and len(step.words) > 1 and not re.match(r"https?:|file:", bare.text)
+            prompt = bare is None and not step.command.assignments and step.command.redirects and re.fullmatch(r"[A-Z]{3,}", step.command.redirects[0].target.text)
+            if key and bare is not None and bare.quote:
+                yield Fault(step.place, f"output of a command, not a command: the shell looks for a program {bare.text}", Fix("put the output into a block of its own"), subject=f"output-{fence.line}")
+            elif prompt:
+                yield Fault(step.place, f"the shell writes a file {step.command.redirects[0].target.text}: > is a prompt here", Fix("give the command to the client, without its prompt"), subject=f"prompt-{fence.line}")
         hits = [n for n, line in enumerate(lines) if re.match(r"\s*(?:\d{1,2}\.\s+[A-Za-z]|[□☐✓✔•]\s*\w|- \[[ x]\] )", line)]
         if hits and not re.search(r"<<-?\s*['\"]?\w+", fence.text) and fence.text.count('"') % 2 == 0:
             yield Fault(context.place(fence.line + hits[0]), f"{len(hits)} line{'s are' if len(hits) > 1 else ' is'} prose: the shell takes “{lines[hits[0]].split()[0]}” for a command",

@@ -32,6 +32,30 @@ def json_as_form(context: Context) -> Iterator[Fault]:
 
 
 @rule(
+    "OB342", "metric-beside-the-point", FaultClass.WILL_NOT_RUN, Severity.WARNING,
+    summary="A CloudWatch metric that measures something else than the step asks",
+    reason="FreeableMemory is RAM, FreeStorageSpace is disk. The step returns a figure that looks right and answers another question.",
+    source="https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-metrics.html",
+    bad=sh("# Check available storage\naws cloudwatch get-metric-statistics --namespace AWS/RDS --metric-name FreeableMemory --period 300"),
+    good=sh("# Check available storage\naws cloudwatch get-metric-statistics --namespace AWS/RDS --metric-name FreeStorageSpace --period 300"),
+)  # fmt: skip
+def metric_beside_the_point(context: Context) -> Iterator[Fault]:
+    """The table of what is asked, what is measured, and what would answer."""
+    for step in context.calls("aws"):
+        for asked, measured, right in _MEASURES:
+            if re.search(asked, step.comment, re.I) and re.search(rf"--metric-name[ =]{measured}\b", step.command.text):
+                yield Fault(step.place, f"{measured} does not tell that", Fix(right))
+
+
+_MEASURES = (
+    (r"\b(?:storage|disk)\b", "FreeableMemory", "FreeStorageSpace"),
+    (r"\bmemory\b", "FreeStorageSpace", "FreeableMemory"),
+    (r"\bconnections?\b", "CPUUtilization", "DatabaseConnections"),
+    (r"replica(?:tion)? lag", "ReadLatency", "ReplicaLag"),
+)
+
+
+@rule(
     "OB341", "glob-to-s3", FaultClass.WILL_NOT_RUN, Severity.WARNING,
     summary="aws s3 cp with a wildcard",
     reason="aws s3 cp takes one source. The shell turns the wildcard into several names and the command ends with “Unknown options”; with S3 on the left nothing expands it at all.",

@@ -139,3 +139,12 @@ def test_it_reads_maintenance_windows(text: str, day: str, time: str, notice: st
 def test_it_reads_retention(text: str, what: str, keep: str) -> None:
     rule = read(text).retention[0]
     assert (rule.what, rule.keep) == (what, keep)
+
+
+def test_it_takes_no_list_of_people_for_an_escalation_path() -> None:
+    text = (
+        "## Escalation Contacts\n\n| Role | Contact | Escalation |\n|-|-|-|\n| SRE | "
+        "a@x.example | Phone |\n| DBA | b@x.example | Mail |\n"
+    )
+    manual = read(text)
+    assert (manual.escalation, len(manual.contacts)) == ((), 2)

@@ -136,7 +136,9 @@ def _of_table(table: Table, part: Part) -> Iterable[Escalation]:
         table.rows
     ):
         return
-    chain = _CHAIN.search(part.title) or any(says(text, "escalation") for text in header[1:])
+    timed_rows = sum(bool(_time_column(header, row.text)) for row in table.rows)
+    named = any(says(text, "escalation") for text in header[1:])
+    chain = _CHAIN.search(part.title) or (named and timed_rows * 2 >= len(table.rows))
     levelled = (
         chain
         or len(tiers) * 2 >= len(table.rows)

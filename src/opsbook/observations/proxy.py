@@ -58,7 +58,7 @@ async def connections(proxy: HttpConnector) -> Fact:
 
 
 @observation("proxy.dropped", Dimension.COUNT, of="proxy", warning="> 0",
-             doc="Connections that were accepted and dropped since nginx was started, for lack of workers.")  # fmt: skip
+             doc="Connections that were accepted and dropped for lack of workers.")  # fmt: skip
 async def dropped(proxy: HttpConnector) -> Fact:
     found = await status(proxy)
     return Fact(float(found.accepted - found.handled), asdict(found))

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from prometheus_client import Counter
 from redis import Redis
 from redis.exceptions import RedisError
 
 from src.settings import settings
 
 TIMEOUT_SECONDS = 0.5
+LOOKUPS = Counter("api_cache_lookups_total", "Answers looked for in the cache.", ["result"])
 
 
 @cache
@@ -26,6 +28,7 @@ def cached(key: str, compute: Callable[[], Any]) -> Any:
     name = f"cache:{key}"
     try:
         stored = redis_cache().get(name)
+        LOOKUPS.labels("miss" if stored is None else "hit").inc()
         if stored is not None:
             return json.loads(stored)  # type: ignore[arg-type]
     except RedisError:

@@ -140,13 +140,13 @@ def celery() -> dict[str, Any]:
 def git() -> dict[str, Any]:
     """git's verbs; their flags are many and are not checked."""
     names = ask("git", "--list-cmds=main,nohelpers").split()
-    return {"version": "", "open": True, "global": {}, "verbs": {name: None for name in sorted(set(names))}}
+    return {"version": "", "open": True, "global": {}, "verbs": dict.fromkeys(sorted(set(names)))}
 
 
 def npm() -> dict[str, Any]:
     """npm's verbs; every configuration key is a flag, so flags are not checked."""
     text = ask("npm", "help").split("All commands:")[1].split("Specify")[0]
-    return {"version": "", "global": {}, "verbs": {name: None for name in re.findall(r"[a-z][\w\-]+", text)}}
+    return {"version": "", "global": {}, "verbs": dict.fromkeys(re.findall(r"[a-z][\w\-]+", text))}
 
 
 def openssl() -> dict[str, Any]:
@@ -172,7 +172,9 @@ def aws_s3() -> dict[str, Any]:
                 words = part.split()
                 flags[words[0]] = 1 if "<" in part else 0
         verbs[f"s3 {name}"] = flags
-    glob = re.findall(r"^\[?(--[\w\-]+)( <value>)?", re.sub(r"^\s+", "", ask("aws", "s3", "ls", "help"), flags=re.M), re.M)
+    glob = re.findall(
+        r"^\[?(--[\w\-]+)( <value>)?", re.sub(r"^\s+", "", ask("aws", "s3", "ls", "help"), flags=re.M), re.M
+    )
     return {"version": "", "open": True, "global": {name: 1 if value else 0 for name, value in glob}, "verbs": verbs}
 
 
@@ -228,8 +230,22 @@ TOOLS: dict[str, Callable[[], dict[str, Any]]] = {
     "redis-cli": redis,
     **{
         name: flat(name, "--help")
-        for name in ("psql", "pg_dump", "pg_dumpall", "pg_restore", "pg_basebackup", "pg_isready", "pg_ctl", "pgbench",
-                     "createdb", "dropdb", "vacuumdb", "reindexdb", "pg_verifybackup", "pg_rewind")  # fmt: skip
+        for name in (
+            "psql",
+            "pg_dump",
+            "pg_dumpall",
+            "pg_restore",
+            "pg_basebackup",
+            "pg_isready",
+            "pg_ctl",
+            "pgbench",
+            "createdb",
+            "dropdb",
+            "vacuumdb",
+            "reindexdb",
+            "pg_verifybackup",
+            "pg_rewind",
+        )
     },
 }
 

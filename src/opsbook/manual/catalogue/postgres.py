@@ -93,7 +93,8 @@ def nearest_column(relation: str, column: str) -> str:
     """The column that was most likely meant, or nothing."""
     known = sorted(columns(relation) or ())
     meant = {"tablename": "relname", "indexname": "indexrelname", "table_name": "relname", "index_name": "indexrelname",
-             "username": "usename", "user": "usename", "database": "datname", "dbname": "datname", "query_time": "query_start",
+             "username": "usename", "user": "usename", "database": "datname", "dbname": "datname",
+             "query_time": "query_start",
              "start_time": "query_start", "duration": "query_start", "process_id": "pid"}.get(column)  # fmt: skip
     if meant in known:
         return str(meant)

@@ -107,9 +107,7 @@ def _read(grammar: Tool, words: Sequence[Word]) -> Invocation:
                 verb, verb_words = deeper, verb_words + 1
                 waiting = verb_words < _DEEPEST and any(name.startswith(verb + " ") for name in grammar.verbs)
                 continue
-            if not verb:
-                no_verb = word
-            elif grammar.verbs.get(verb) is not None and not args and _is_group(grammar, verb):
+            if not verb or (grammar.verbs.get(verb) is not None and not args and _is_group(grammar, verb)):
                 no_verb = word
             waiting = False
         args.append(word)

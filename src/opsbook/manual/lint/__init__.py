@@ -5,5 +5,14 @@ from opsbook.manual.lint.finding import Edit, FaultClass, Finding, Fix, Severity
 from opsbook.manual.lint.rule import Rule, all_rules
 
 __all__ = [
-    "Choice", "Edit", "FaultClass", "Finding", "Fix", "Rule", "Severity", "all_rules", "lint_document", "lint_documents",
-]  # fmt: skip
+    "Choice",
+    "Edit",
+    "FaultClass",
+    "Finding",
+    "Fix",
+    "Rule",
+    "Severity",
+    "all_rules",
+    "lint_document",
+    "lint_documents",
+]

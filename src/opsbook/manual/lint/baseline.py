@@ -24,7 +24,10 @@ def _key(finding: Finding, texts: Texts) -> str:
 
 def write_baseline(findings: Sequence[Finding], texts: Texts) -> str:
     """The baseline file of these findings, as JSON with sorted keys so that its diffs read well."""
-    known = [{"rule": f.rule, "path": f.path, "line": f.line, "message": f.message, "fingerprint": _key(f, texts)} for f in findings]
+    known = [
+        {"rule": f.rule, "path": f.path, "line": f.line, "message": f.message, "fingerprint": _key(f, texts)}
+        for f in findings
+    ]
     known.sort(key=lambda entry: (str(entry["path"]), str(entry["rule"]), str(entry["fingerprint"])))
     return json.dumps({"opsbook-baseline": 1, "findings": known}, indent=2, ensure_ascii=False) + "\n"
 
@@ -35,7 +38,9 @@ def without_known(findings: Sequence[Finding], texts: Texts, baseline: str) -> l
         body = json.loads(baseline)
         known = Counter(str(entry["fingerprint"]) for entry in body["findings"])
     except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"this is no lint baseline: {error}", "write one with `opsbook lint --write-baseline FILE`") from error
+        raise UsageError(
+            f"this is no lint baseline: {error}", "write one with `opsbook lint --write-baseline FILE`"
+        ) from error
     left = []
     for finding in findings:
         key = _key(finding, texts)

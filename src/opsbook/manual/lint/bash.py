@@ -9,7 +9,15 @@ import subprocess
 def parses(text: str) -> tuple[int, str] | None:
     """Row (1-based) and message of the first syntax error of `bash -n`, or None: fine, or no bash to ask."""
     try:
-        run = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, timeout=5, check=False, env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"})
+        run = subprocess.run(
+            ["bash", "-n"],
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+            env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = re.search(r"line (\d+): (.*)", run.stderr)

@@ -82,7 +82,9 @@ def _few_hints(findings: list[Finding], lines: int) -> list[Finding]:
             kept.append(finding)
         elif finding.rule in first:
             known = first[finding.rule]
-            first[finding.rule] = replace(known, also=tuple(sorted({*known.also, finding.line, *finding.also} - {known.line})))
+            first[finding.rule] = replace(
+                known, also=tuple(sorted({*known.also, finding.line, *finding.also} - {known.line}))
+            )
         else:
             first[finding.rule] = finding
     hints = list(first.values())[: max(1, lines // _LINES_PER_HINT)]

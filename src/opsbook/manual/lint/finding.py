@@ -54,7 +54,7 @@ class Fix:
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault of a manual, with the place, the reason and the way out. `also` are further lines with the same fault."""
+    """One fault of a manual with its place, reason and way out. `also` are further lines with the same fault."""
 
     rule: str
     name: str

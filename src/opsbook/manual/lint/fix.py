@@ -18,7 +18,10 @@ class Fixed:
 
 
 def apply_fixes(text: str, findings: Iterable[Finding], *, unsafe: bool = False) -> Fixed:
-    """Apply the edits of safe fixes (with `unsafe` of all). Of overlapping edits the first finding's win, whole or not at all."""
+    """Apply the edits of safe fixes (with `unsafe` of all).
+
+    Of overlapping edits the first finding's win, whole or not at all.
+    """
     ending = "\r\n" if "\r\n" in text else "\n"
     lines = text.split(ending)
     taken: list[Edit] = []
@@ -28,7 +31,9 @@ def apply_fixes(text: str, findings: Iterable[Finding], *, unsafe: bool = False)
         if fix is None or not fix.edits or not (fix.safe or unsafe):
             continue
         new = [edit for edit in fix.edits if edit not in taken]
-        if any(_overlap(edit, other) for edit in new for other in taken) or not all(_inside(edit, lines) for edit in new):
+        if any(_overlap(edit, other) for edit in new for other in taken) or not all(
+            _inside(edit, lines) for edit in new
+        ):
             continue
         taken += new
         applied.append(finding)
@@ -51,4 +56,4 @@ def _inside(edit: Edit, lines: Sequence[str]) -> bool:
 def _overlap(one: Edit, other: Edit) -> bool:
     if one.line != other.line:
         return False
-    return one.column < other.end_column and other.column < one.end_column or one.column == other.column
+    return (one.column < other.end_column and other.column < one.end_column) or one.column == other.column

@@ -5,8 +5,13 @@ from __future__ import annotations
 from opsbook.manual.lint.rule import Rule, all_rules
 
 _GROUPS = {
-    "OB1": "Shell", "OB2": "SQL", "OB3": "Tools", "OB4": "PromQL and Kubernetes manifests", "OB5": "The manual against itself", "OB6": "Harm and secrets",
-}  # fmt: skip
+    "OB1": "Shell",
+    "OB2": "SQL",
+    "OB3": "Tools",
+    "OB4": "PromQL and Kubernetes manifests",
+    "OB5": "The manual against itself",
+    "OB6": "Harm and secrets",
+}
 
 
 def reference() -> str:
@@ -15,7 +20,9 @@ def reference() -> str:
     for prefix, title in _GROUPS.items():
         own = [rule for rule in all_rules() if rule.id.startswith(prefix)]
         parts += [f"## {title}", "", "| rule | name | class | severity | finds |", "|---|---|---|---|---|"]
-        parts += [f"| [{r.id}](#{r.id.lower()}) | {r.name} | {r.fault} | {r.severity} | {_cell(r.summary)} |" for r in own]
+        parts += [
+            f"| [{r.id}](#{r.id.lower()}) | {r.name} | {r.fault} | {r.severity} | {_cell(r.summary)} |" for r in own
+        ]
         parts.append("")
         for rule in own:
             parts += _entry(rule)
@@ -25,9 +32,24 @@ def reference() -> str:
 def _entry(rule: Rule) -> list[str]:
     needs = [f"Needs {rule.needs}; without it the rule is silent.", ""] if rule.needs else []
     return [
-        f'### <a id="{rule.id.lower()}"></a>{rule.id} {rule.name}', "", f"*{rule.fault}, {rule.severity}*: {rule.summary}.", "", rule.reason, "", *needs,
-        f"Source: {rule.source}", "", "Found:", "", *_quoted(rule.bad), "", "Silent:", "", *_quoted(rule.good), "",
-    ]  # fmt: skip
+        f'### <a id="{rule.id.lower()}"></a>{rule.id} {rule.name}',
+        "",
+        f"*{rule.fault}, {rule.severity}*: {rule.summary}.",
+        "",
+        rule.reason,
+        "",
+        *needs,
+        f"Source: {rule.source}",
+        "",
+        "Found:",
+        "",
+        *_quoted(rule.bad),
+        "",
+        "Silent:",
+        "",
+        *_quoted(rule.good),
+        "",
+    ]
 
 
 def _quoted(text: str) -> list[str]:

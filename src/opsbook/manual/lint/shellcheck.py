@@ -67,5 +67,10 @@ def _complaint(entry: dict[str, object], block: ShellBlock) -> Complaint:
     row, column = int(str(entry["line"])), int(str(entry["column"]))
     start = fence.columns[row - 1] if fence and row - 1 < len(fence.columns) else 1
     return Complaint(
-        int(str(entry["code"])), str(entry["level"]), str(entry["message"]), block.line + row - 1, column + start - 1, block
+        int(str(entry["code"])),
+        str(entry["level"]),
+        str(entry["message"]),
+        block.line + row - 1,
+        column + start - 1,
+        block,
     )

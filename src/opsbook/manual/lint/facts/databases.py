@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from opsbook.manual.grammar import Invocation
 from opsbook.manual.lint.facts.steps import Step
 
-CLIENTS = frozenset({"psql", "pg_dump", "pg_restore", "pg_dumpall", "createdb", "dropdb", "vacuumdb", "reindexdb", "pgbench"})
+CLIENTS = frozenset(
+    {"psql", "pg_dump", "pg_restore", "pg_dumpall", "createdb", "dropdb", "vacuumdb", "reindexdb", "pgbench"}
+)
 _URL = re.compile(r"postgres(?:ql)?(?:\+\w+)?://[^/\s]+/([\w-]+)")
 
 

@@ -119,13 +119,16 @@ def expressions(document: Document, steps: Iterator[Step]) -> tuple[Expression, 
 
 
 def _of_fence(fence: Fence) -> Iterator[Expression]:
-    offset, start, parts, comment, said = 0, 0, [], "", ""
+    parts: list[str] = []
+    offset, start, comment, said = 0, 0, "", ""
     for line in [*fence.text.split("\n"), ""]:
         text = line.strip()
         ends = not text or text.startswith("#") or not (parts and (_CONTINUES.match(line) or _open("\n".join(parts))))
         if ends and parts:
             body = "\n".join(parts)
-            yield Expression(body.rstrip(), _from(fence, start), "fence", comment=said, context=" ".join(fence.section_path))
+            yield Expression(
+                body.rstrip(), _from(fence, start), "fence", comment=said, context=" ".join(fence.section_path)
+            )
             parts = []
         if text.startswith("#"):
             comment = text.lstrip("# ")

@@ -42,14 +42,14 @@ class Manifest:
 
     def get(self, *path: str | int) -> Any:
         """The value at a path, or None."""
-        at = self.data
+        at: Any = self.data
         for key in path:
-            if isinstance(at, dict) and key in at:
-                at = at[key]
-            elif isinstance(at, list) and isinstance(key, int) and key < len(at):
-                at = at[key]
-            else:
+            there = (
+                key in at if isinstance(at, dict) else isinstance(at, list) and isinstance(key, int) and key < len(at)
+            )
+            if not there:
                 return None
+            at = at[key]
         return at
 
     def line(self, *path: str | int) -> int:

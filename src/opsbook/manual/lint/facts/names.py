@@ -14,23 +14,86 @@ from opsbook.manual.lint.rule import Place
 from opsbook.manual.shell import Word
 
 KINDS = {
-    "deployment": "deployment", "deployments": "deployment", "deploy": "deployment", "deployment.apps": "deployment", "deployments.apps": "deployment",
-    "statefulset": "statefulset", "statefulsets": "statefulset", "sts": "statefulset", "statefulset.apps": "statefulset",
-    "daemonset": "daemonset", "daemonsets": "daemonset", "ds": "daemonset", "pod": "pod", "pods": "pod", "po": "pod",
-    "service": "service", "services": "service", "svc": "service", "secret": "secret", "secrets": "secret",
-    "configmap": "configmap", "configmaps": "configmap", "cm": "configmap", "job": "job", "jobs": "job", "cronjob": "cronjob", "cronjobs": "cronjob", "cj": "cronjob",
-    "namespace": "namespace", "namespaces": "namespace", "ns": "namespace", "node": "node", "nodes": "node", "no": "node", "pvc": "pvc", "persistentvolumeclaim": "pvc",
-    "persistentvolumeclaims": "pvc", "pv": "pv", "persistentvolume": "pv", "persistentvolumes": "pv", "hpa": "hpa", "horizontalpodautoscaler": "hpa", "horizontalpodautoscalers": "hpa",
-    "ingress": "ingress", "ingresses": "ingress", "ing": "ingress", "certificate": "certificate", "certificates": "certificate", "cert": "certificate", "certs": "certificate",
-    "endpoints": "endpoints", "ep": "endpoints", "networkpolicy": "networkpolicy", "networkpolicies": "networkpolicy", "netpol": "networkpolicy", "replicaset": "replicaset", "rs": "replicaset",
-    "crd": "crd", "crds": "crd", "clusterrole": "clusterrole", "clusterrolebinding": "clusterrolebinding", "storageclass": "storageclass", "sc": "storageclass", "all": "all",
-}  # fmt: skip
+    "deployment": "deployment",
+    "deployments": "deployment",
+    "deploy": "deployment",
+    "deployment.apps": "deployment",
+    "deployments.apps": "deployment",
+    "statefulset": "statefulset",
+    "statefulsets": "statefulset",
+    "sts": "statefulset",
+    "statefulset.apps": "statefulset",
+    "daemonset": "daemonset",
+    "daemonsets": "daemonset",
+    "ds": "daemonset",
+    "pod": "pod",
+    "pods": "pod",
+    "po": "pod",
+    "service": "service",
+    "services": "service",
+    "svc": "service",
+    "secret": "secret",
+    "secrets": "secret",
+    "configmap": "configmap",
+    "configmaps": "configmap",
+    "cm": "configmap",
+    "job": "job",
+    "jobs": "job",
+    "cronjob": "cronjob",
+    "cronjobs": "cronjob",
+    "cj": "cronjob",
+    "namespace": "namespace",
+    "namespaces": "namespace",
+    "ns": "namespace",
+    "node": "node",
+    "nodes": "node",
+    "no": "node",
+    "pvc": "pvc",
+    "persistentvolumeclaim": "pvc",
+    "persistentvolumeclaims": "pvc",
+    "pv": "pv",
+    "persistentvolume": "pv",
+    "persistentvolumes": "pv",
+    "hpa": "hpa",
+    "horizontalpodautoscaler": "hpa",
+    "horizontalpodautoscalers": "hpa",
+    "ingress": "ingress",
+    "ingresses": "ingress",
+    "ing": "ingress",
+    "certificate": "certificate",
+    "certificates": "certificate",
+    "cert": "certificate",
+    "certs": "certificate",
+    "endpoints": "endpoints",
+    "ep": "endpoints",
+    "networkpolicy": "networkpolicy",
+    "networkpolicies": "networkpolicy",
+    "netpol": "networkpolicy",
+    "replicaset": "replicaset",
+    "rs": "replicaset",
+    "crd": "crd",
+    "crds": "crd",
+    "clusterrole": "clusterrole",
+    "clusterrolebinding": "clusterrolebinding",
+    "storageclass": "storageclass",
+    "sc": "storageclass",
+    "all": "all",
+}
 CLUSTER_WIDE = frozenset({"node", "namespace", "pv", "crd", "clusterrole", "clusterrolebinding", "storageclass"})
 WORKLOADS = frozenset({"deployment", "statefulset", "daemonset"})
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
-_KEEPS_DATA = re.compile(r"postgres|pgsql|\bpg\b|mysql|maria|mongo|redis|valkey|database|(?:^|[-_])db(?:$|[-_])|memcache|rabbit|kafka|elastic|opensearch|minio|zookeeper|etcd|pgbouncer|clickhouse", re.I)  # fmt: skip
-_SHOWS = re.compile(r"^(?:frontend|ui|web-ui|nginx|grafana|prometheus|alertmanager|flower|loki|ingress|proxy|traefik|haproxy|cdn|docs|exporter)$|exporter|grafana|prometheus", re.I)  # fmt: skip
-_WRITES = re.compile(r"worker|celery|beat|scheduler|cron|consumer|queue|sidekiq|backend|(?:^|[-_])api(?:$|[-_])|server|app(?:$|[-_])|job|ingest|harvest|crawler|(?:^|[-_])web(?:$|[-_])", re.I)  # fmt: skip
+_KEEPS_DATA = re.compile(
+    r"postgres|pgsql|\bpg\b|mysql|maria|mongo|redis|valkey|database|(?:^|[-_])db(?:$|[-_])|memcache|rabbit|kafka|elastic|opensearch|minio|zookeeper|etcd|pgbouncer|clickhouse",
+    re.I,
+)
+_SHOWS = re.compile(
+    r"^(?:frontend|ui|web-ui|nginx|grafana|prometheus|alertmanager|flower|loki|ingress|proxy|traefik|haproxy|cdn|docs|exporter)$|exporter|grafana|prometheus",
+    re.I,
+)
+_WRITES = re.compile(
+    r"worker|celery|beat|scheduler|cron|consumer|queue|sidekiq|backend|(?:^|[-_])api(?:$|[-_])|server|app(?:$|[-_])|job|ingest|harvest|crawler|(?:^|[-_])web(?:$|[-_])",
+    re.I,
+)
 
 
 @dataclass(frozen=True)
@@ -56,9 +119,32 @@ class Mention:
         return self.step.at(self.target.word) if self.target.word else self.step.place
 
 
-_VERBS_WITH_KIND = ("get", "describe", "delete", "edit", "patch", "scale", "label", "annotate", "autoscale", "expose", "set image",
-                    "set env", "set resources", "rollout restart", "rollout status", "rollout undo", "rollout history", "rollout pause",
-                    "rollout resume", "wait", "cordon", "uncordon", "drain", "taint")  # fmt: skip
+_VERBS_WITH_KIND = (
+    "get",
+    "describe",
+    "delete",
+    "edit",
+    "patch",
+    "scale",
+    "label",
+    "annotate",
+    "autoscale",
+    "expose",
+    "set image",
+    "set env",
+    "set resources",
+    "rollout restart",
+    "rollout status",
+    "rollout undo",
+    "rollout history",
+    "rollout pause",
+    "rollout resume",
+    "wait",
+    "cordon",
+    "uncordon",
+    "drain",
+    "taint",
+)
 
 
 def targets(call: Invocation) -> list[Target]:
@@ -135,7 +221,10 @@ class Names:
             if manifest.kind == "HorizontalPodAutoscaler":
                 name = manifest.get("spec", "scaleTargetRef", "name")
                 if name:
-                    found[str(name)] = (_whole(manifest.get("spec", "minReplicas")), _whole(manifest.get("spec", "maxReplicas")))
+                    found[str(name)] = (
+                        _whole(manifest.get("spec", "minReplicas")),
+                        _whole(manifest.get("spec", "maxReplicas")),
+                    )
         for mention in self.mentions:
             if mention.call.verb == "autoscale" and mention.target.name:
                 found[mention.target.name] = (_whole(mention.call.value("--min")), _whole(mention.call.value("--max")))
@@ -157,3 +246,8 @@ def names(steps: Iterable[Step], manifests: tuple[Manifest, ...]) -> Names:
         spoken_of = targets(call) or [Target("", "", None)]
         found += [Mention(target, namespace, step, call) for target in spoken_of]
     return Names(tuple(found), manifests)
+
+
+def is_variant(name: str, halted: set[str]) -> bool:
+    """Whether a workload is the blue or green form, or a part, of one that is in the set."""
+    return any(name in (f"{h}-blue", f"{h}-green") or h.startswith(name) for h in halted)

@@ -4,9 +4,30 @@ from __future__ import annotations
 
 import re
 
-_UNITS = {"second": 1, "sec": 1, "s": 1, "minute": 60, "min": 60, "m": 60, "hour": 3600, "hr": 3600, "h": 3600, "day": 86400, "d": 86400,
-          "week": 604800, "w": 604800, "month": 2592000, "mo": 2592000, "year": 31536000, "yr": 31536000, "y": 31536000}  # fmt: skip
-_PERIOD = re.compile(r"(?<![\w.:/-])(\d+(?:\.\d+)?)\s*-?(second|sec|minute|min|hour|hr|day|week|month|year|yr)s?\b|(?<![\w.:/-])(\d+)([smhdwy])\b", re.I)
+_UNITS = {
+    "second": 1,
+    "sec": 1,
+    "s": 1,
+    "minute": 60,
+    "min": 60,
+    "m": 60,
+    "hour": 3600,
+    "hr": 3600,
+    "h": 3600,
+    "day": 86400,
+    "d": 86400,
+    "week": 604800,
+    "w": 604800,
+    "month": 2592000,
+    "mo": 2592000,
+    "year": 31536000,
+    "yr": 31536000,
+    "y": 31536000,
+}
+_PERIOD = re.compile(
+    r"(?<![\w.:/-])(\d+(?:\.\d+)?)\s*-?(second|sec|minute|min|hour|hr|day|week|month|year|yr)s?\b|(?<![\w.:/-])(\d+)([smhdwy])\b",
+    re.I,
+)
 
 
 def periods(text: str) -> list[float]:

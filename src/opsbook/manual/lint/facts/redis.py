@@ -4,10 +4,53 @@ from __future__ import annotations
 
 from opsbook.manual.lint.facts.steps import Step
 
-_VALUED = frozenset("-h -p -s -a -u -r -i -n -X -d -D -e --user --pass --sni --cacert --cert --key --pattern --count --tls-ciphers".split())  # noqa: SIM905
+_VALUED = frozenset(
+    [
+        "-h",
+        "-p",
+        "-s",
+        "-a",
+        "-u",
+        "-r",
+        "-i",
+        "-n",
+        "-X",
+        "-d",
+        "-D",
+        "-e",
+        "--user",
+        "--pass",
+        "--sni",
+        "--cacert",
+        "--cert",
+        "--key",
+        "--pattern",
+        "--count",
+        "--tls-ciphers",
+    ]
+)
 _MODES = frozenset(
-    "--scan --bigkeys --memkeys --hotkeys --stat --latency --latency-history --latency-dist --rdb --pipe --eval --cluster "
-    "--intrinsic-latency --replica --slave --lru-test --functions-rdb --version --help".split()  # noqa: SIM905
+    [
+        "--scan",
+        "--bigkeys",
+        "--memkeys",
+        "--hotkeys",
+        "--stat",
+        "--latency",
+        "--latency-history",
+        "--latency-dist",
+        "--rdb",
+        "--pipe",
+        "--eval",
+        "--cluster",
+        "--intrinsic-latency",
+        "--replica",
+        "--slave",
+        "--lru-test",
+        "--functions-rdb",
+        "--version",
+        "--help",
+    ]
 )
 
 

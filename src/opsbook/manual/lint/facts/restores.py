@@ -9,8 +9,18 @@ from dataclasses import dataclass
 from opsbook.manual.lint.facts.names import targets
 from opsbook.manual.lint.facts.steps import ShellBlock, Step
 
-_DUMP_FILE = re.compile(r"\.(?:sql|dump|bak|psql)(?:\.(?:gz|bz2|xz|zst|gpg|enc|age))?\b|backup|dump|\$\{?\w*(?:BACKUP|DUMP)\w*", re.I)
-_REHEARSAL = re.compile(r"drill|\bdr[-_ ]|test|staging|verif|rehears|scratch|temp|_restored?\b|\bnew[-_ ](?!backup|dump|password)|migrat|another|fresh|clean (?:install|server)|(?:complete|full|entire|whole) (?:server|host) |single table|specific table|partial|selective|sandbox|clone|local|develop|dry|migrat|import|seed|init|setup|install|schema", re.I)
+_DUMP_FILE = re.compile(
+    r"\.(?:sql|dump|bak|psql)(?:\.(?:gz|bz2|xz|zst|gpg|enc|age))?\b|backup|dump|\$\{?\w*(?:BACKUP|DUMP)\w*", re.I
+)
+_REHEARSAL = re.compile(
+    (
+        r"drill|\bdr[-_ ]|test|staging|verif|rehears|scratch|temp|_restored?\b|\bnew[-_ "
+        r"](?!backup|dump|password)|migrat|another|fresh|clean (?:install|server)|(?:complete|"
+        r"full|entire|whole) (?:server|host) |single table|specific table|partial|selective|"
+        r"sandbox|clone|local|develop|dry|migrat|import|seed|init|setup|install|schema"
+    ),
+    re.I,
+)
 
 
 @dataclass(frozen=True)
@@ -41,13 +51,19 @@ def restores(steps: Iterable[Step]) -> Iterator[Restore]:
         kind = _kind(step)
         if kind is None:
             continue
-        if step.call is not None and step.call.has("-t", "--table", "-a", "--data-only") and step.program == "pg_restore":
+        if (
+            step.call is not None
+            and step.call.has("-t", "--table", "-a", "--data-only")
+            and step.program == "pg_restore"
+        ):
             continue
         names = " ".join(str(v) for v in (step.call.values("-d", "--dbname", "-h", "--host") if step.call else []))
         namespace = ""
         if step.container and step.container.call:
             namespace = step.container.call.value("-n", "--namespace") or ""
-        live = not _REHEARSAL.search(f"{names} {namespace} {step.outermost.comment} {step.comment} {' '.join(step.block.section_path[-2:])}") and not _made_here(step)
+        live = not _REHEARSAL.search(
+            f"{names} {namespace} {step.outermost.comment} {step.comment} {' '.join(step.block.section_path[-2:])}"
+        ) and not _made_here(step)
         yield Restore(step, step.block, kind == "plain", live)
 
 
@@ -56,7 +72,9 @@ def _made_here(step: Step) -> bool:
     ahead = " ".join(s.command.text for s in step.block.before(step))
     if re.search(r"volume rm|down -v|down --volumes|rm -rf \S*(?:pgdata|postgres|mysql)", ahead):
         return True
-    return bool(re.search(r"createdb|CREATE DATABASE|docker run", ahead, re.I)) and not re.search(r"dropdb|DROP DATABASE", ahead, re.I)
+    return bool(re.search(r"createdb|CREATE DATABASE|docker run", ahead, re.I)) and not re.search(
+        r"dropdb|DROP DATABASE", ahead, re.I
+    )
 
 
 def _kind(step: Step) -> str | None:
@@ -75,11 +93,22 @@ def _kind(step: Step) -> str | None:
         fed += call.values("-f", "--file")
     said = f"{step.comment} {step.outermost.comment} {' '.join(step.block.section_path[-2:])}"
     for name in fed:
-        if _DUMP_FILE.search(name) and not re.search(r"migration|schema|seed|init|\.sql\.template|scripts?/|cache", name, re.I):
-            if re.search(r"backup|dump|latest|snapshot|\d{6,}|YYYY|\.gz", name, re.I) or re.search(r"restor|recover|恢复|还原|복원|복구|restaur", said, re.I):
-                return "plain"
+        if (
+            _DUMP_FILE.search(name)
+            and not re.search(r"migration|schema|seed|init|\.sql\.template|scripts?/|cache", name, re.I)
+            and (
+                re.search(r"backup|dump|latest|snapshot|\d{6,}|YYYY|\.gz", name, re.I)
+                or re.search(r"restor|recover|恢复|还原|복원|복구|restaur", said, re.I)
+            )
+        ):
+            return "plain"
     ahead = [s for s in step.block.pipeline(step) if s.index < step.outermost.index]
-    if any(s.program in ("gunzip", "zcat", "gzip", "xzcat", "zstdcat", "zstd", "bzcat", "aws", "gpg", "age", "openssl", "cat") and (s.program != "cat" or _DUMP_FILE.search(s.command.text)) for s in ahead):
+    if any(
+        s.program
+        in ("gunzip", "zcat", "gzip", "xzcat", "zstdcat", "zstd", "bzcat", "aws", "gpg", "age", "openssl", "cat")
+        and (s.program != "cat" or _DUMP_FILE.search(s.command.text))
+        for s in ahead
+    ):
         return "plain"
     return None
 

@@ -42,7 +42,7 @@ def _sources(select: exp.Select) -> dict[str, str | None]:
     clause = select.args.get("from_") or select.args.get("from")
     tables = [clause.this] if clause is not None else []
     tables += [join.this for join in select.args.get("joins") or []]
-    tables += [lateral for lateral in select.args.get("laterals") or []]
+    tables += list(select.args.get("laterals") or [])
     for index, table in enumerate(tables):
         if isinstance(table, exp.Table) and isinstance(table.this, exp.Identifier):
             name = table.name.lower()
@@ -57,7 +57,19 @@ def _sources(select: exp.Select) -> dict[str, str | None]:
 
 # information_schema is not on the search path: an unqualified `tables` is the user's own.
 _UNQUALIFIED_NOT_SEEN = frozenset(
-    {"tables", "columns", "views", "triggers", "sequences", "routines", "schemata", "parameters", "domains", "attributes", "sql_features"}
+    {
+        "tables",
+        "columns",
+        "views",
+        "triggers",
+        "sequences",
+        "routines",
+        "schemata",
+        "parameters",
+        "domains",
+        "attributes",
+        "sql_features",
+    }
 )
 
 

@@ -20,7 +20,9 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of statements t
 
 _STRIP = re.compile(r"--[^\n]*|/\*.*?\*/", re.S)
 _PIECE = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/|;|\\gexec|\\gx?\b", re.S)
-_SHELL = re.compile(r"\$\{[^}]*\}|\$\([^)]*\)|\$\w+|\{\{[^}]*\}\}|(?<![\w:]):\w+\b|(?<!\w):'\w+'|<[a-z][\w -]*>|%\(\w+\)s")
+_SHELL = re.compile(
+    r"\$\{[^}]*\}|\$\([^)]*\)|\$\w+|\{\{[^}]*\}\}|(?<![\w:]):\w+\b|(?<!\w):'\w+'|<[a-z][\w -]*>|%\(\w+\)s"
+)
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,10 @@ def statements(document: Document, steps: Iterator[Step]) -> tuple[Statement, ..
     return tuple(found)
 
 
-_LITERAL = re.compile(r"(?P<mark>\"\"\"|''')(?P<long>.*?)(?P=mark)|(?:execute|text|read_sql|fetch\w*)\(\s*(?P<quote>[\"'])(?P<short>[^\n]*?)(?P=quote)", re.S)
+_LITERAL = re.compile(
+    r"(?P<mark>\"\"\"|''')(?P<long>.*?)(?P=mark)|(?:execute|text|read_sql|fetch\w*)\(\s*(?P<quote>[\"'])(?P<short>[^\n]*?)(?P=quote)",
+    re.S,
+)
 
 
 def _of_program(fence: Fence) -> Iterator[Statement]:
@@ -111,7 +116,10 @@ def _of_program(fence: Fence) -> Iterator[Statement]:
     for match in _LITERAL.finditer(fence.text):
         group = "long" if match["long"] is not None else "short"
         text, start = match[group], match.start(group)
-        if re.match(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|ALTER|CREATE|DROP|VACUUM|REINDEX|WITH)\b", text, re.I) and "{" not in text:
+        if (
+            re.match(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|ALTER|CREATE|DROP|VACUUM|REINDEX|WITH)\b", text, re.I)
+            and "{" not in text
+        ):
 
             def at(offset: int, start: int = start) -> tuple[int, int]:
                 return fence.at(start + offset)

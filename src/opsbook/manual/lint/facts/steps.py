@@ -160,8 +160,31 @@ def all_steps(blocks: tuple[ShellBlock, ...]) -> Iterator[Step]:
 
 
 _INLINE = frozenset(
-    "kubectl docker docker-compose helm psql pg_dump pg_restore redis-cli systemctl journalctl aws curl terraform alembic "
-    "celery npm git openssl mysql mysqldump go pip sudo".split()  # noqa: SIM905
+    [
+        "kubectl",
+        "docker",
+        "docker-compose",
+        "helm",
+        "psql",
+        "pg_dump",
+        "pg_restore",
+        "redis-cli",
+        "systemctl",
+        "journalctl",
+        "aws",
+        "curl",
+        "terraform",
+        "alembic",
+        "celery",
+        "npm",
+        "git",
+        "openssl",
+        "mysql",
+        "mysqldump",
+        "go",
+        "pip",
+        "sudo",
+    ]
 )
 
 

@@ -12,13 +12,15 @@ from opsbook.manual.lint.finding import Finding, Severity
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.HINT: "notice"}
 
 
-def github(findings: Sequence[Finding], texts: Mapping[str, Sequence[str]]) -> str:  # noqa: ARG001 - all formats alike
+def github(findings: Sequence[Finding], _texts: Mapping[str, Sequence[str]]) -> str:
     """One command a finding."""
     return "\n".join(_command(finding) for finding in findings)
 
 
 def _command(finding: Finding) -> str:
-    at = f"file={_property(finding.path)},line={finding.line},col={finding.column},endColumn={finding.end_column},title={_property(f'{finding.rule} {finding.fault}')}"
+    title = _property(f"{finding.rule} {finding.fault}")
+    place = f"line={finding.line},col={finding.column},endColumn={finding.end_column}"
+    at = f"file={_property(finding.path)},{place},title={title}"
     text = finding.message + (f" — {finding.fix.text}" if finding.fix else "")
     return f"::{_LEVELS[finding.severity]} {at}::{_data(text)}"
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from opsbook.manual.lint.finding import Finding
 
 
-def as_json(findings: Sequence[Finding], texts: Mapping[str, Sequence[str]]) -> str:  # noqa: ARG001 - all formats alike
+def as_json(findings: Sequence[Finding], _texts: Mapping[str, Sequence[str]]) -> str:
     """The findings with a count by severity."""
     count = Counter(str(finding.severity) for finding in findings)
     body = {"findings": [finding.as_json() for finding in findings], "summary": dict(sorted(count.items()))}

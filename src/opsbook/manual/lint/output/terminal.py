@@ -11,7 +11,9 @@ _WIDEST = 160
 _COLOURS = {Severity.ERROR: "31", Severity.WARNING: "33", Severity.HINT: "36"}
 
 
-def terminal(findings: Sequence[Finding], texts: Mapping[str, Sequence[str]], *, colour: bool = False, why: bool = True) -> str:
+def terminal(
+    findings: Sequence[Finding], texts: Mapping[str, Sequence[str]], *, colour: bool = False, why: bool = True
+) -> str:
     """One paragraph a finding, and a last line with the counts. `colour` adds ANSI colours, `why` the reasons."""
     parts = [_paragraph(finding, texts.get(finding.path, ()), colour=colour, why=why) for finding in findings]
     return "\n".join([*parts, summary(findings)])
@@ -31,12 +33,19 @@ def _paragraph(finding: Finding, lines: Sequence[str], *, colour: bool, why: boo
     def paint(text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if colour else text
 
-    head = f"{finding.path}:{finding.line}:{finding.column}: {paint(str(finding.severity), _COLOURS[finding.severity])} {finding.rule} {finding.fault}: {finding.message}"
+    head = (
+        f"{finding.path}:{finding.line}:{finding.column}: "
+        f"{paint(str(finding.severity), _COLOURS[finding.severity])} {finding.rule} "
+        f"{finding.fault}: {finding.message}"
+    )
     said = [head]
     if 0 < finding.line <= len(lines):
         said += _marked(finding, lines[finding.line - 1])
     if finding.also:
-        said.append(f"      also line{'' if len(finding.also) == 1 else 's'} {', '.join(map(str, finding.also[:12]))}{' …' if len(finding.also) > 12 else ''}")
+        said.append(
+            f"      also line{'' if len(finding.also) == 1 else 's'} "
+            f"{', '.join(map(str, finding.also[:12]))}{' …' if len(finding.also) > 12 else ''}"
+        )
     if why:
         said.append(f"      why: {finding.why}")
     if finding.fix:

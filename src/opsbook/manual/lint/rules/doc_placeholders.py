@@ -14,28 +14,61 @@ from opsbook.manual.shell import Word
 
 _CONTACT = re.compile(r"contact|escalat|on-?call|support|emergency|vendor|phone", re.I)
 _BLANK = re.compile(
-    r"\[(?:(?:your |the |insert |add |enter )?(?:contact|name|phone|email|e-mail|number|url|tbd|todo|rotation|schedule|slack|channel|pager|team|manager|support|cloud|provider|case|link|account|company|person|role|here|date)[\w /'-]*)\](?!\()"
-    r"|\[(?:[A-Z][\w' ]* )?(?:Number|URL|Contact|Name|Email|Phone|Schedule)\](?!\()|<(?:name|phone|email|contact|number|tbd|todo)[\w -]*>|\bTBD\b|\bto be (?:determined|defined|filled)\b", re.I)  # fmt: skip
+    (
+        r"\[(?:(?:your |the |insert |add |enter )?(?:contact|name|phone|email|e-mail|number|url|"
+        r"tbd|todo|rotation|schedule|slack|channel|pager|team|manager|support|cloud|provider|case|"
+        r"link|account|company|person|role|here|date)[\w /'-]*)\](?!\()"
+        r"|\[(?:[A-Z][\w' ]* )?(?:Number|URL|Contact|Name|Email|Phone|Schedule)\](?!\()|<(?:name|"
+        r"phone|email|contact|number|tbd|todo)[\w -]*>|\bTBD\b|\bto be (?:determined|defined|"
+        r"filled)\b"
+    ),
+    re.I,
+)
 _PHONE = re.compile(r"(?:\+?\d{1,3}[-. (]*)?(?:\(?[xX]{3}\)?[-. ]){1,3}[xX]{3,4}|\+?1?[-. (]*555[-. )]*[xX]{3}")
-_DOMAIN = re.compile(r"\b((?:[\w-]+\.)*(?:your|my)-?_?(?:domain|company)\.(?:[\w-]+\.)?[a-z]{2,}|(?:[\w-]+\.)*(?:your|my)-?_?(?:domain|company|org|app|site|server|host|cluster)(?:name)?\.(?:com|org|net|io|dev|internal|local|cn|ru|co\.kr))\b", re.I)
-_REGISTRY = re.compile(r"(?:^|=|\s)((?:registry|your-registry|my-registry|myregistry|your-dockerhub|docker-registry|REGISTRY)/[\w./-]+|(?:ghcr\.io|docker\.io|quay\.io|gcr\.io|registry\.gitlab\.com)/(?:org|your-?org|your-?username|username|user|owner|my-?org|organization|company|project|example)/[\w./-]+)")
-_NAME = re.compile(r"(?:^|[\s/=:])((?:[\w.-]+/)?(?:[a-z][\w-]*-x{3,}\w*|x{3,}_[\w.-]+|new-db-host|old-db-host|[a-z][\w-]*-(?:abc123|abc12|abcde|xyz123|12345)|your-[\w-]+|compromised-(?:container|pod|host)|my-?pod(?:-name)?|pod-name|container-name|<?db-host>?))(?=[\s:/]|$)")
+_DOMAIN = re.compile(
+    (
+        r"\b((?:[\w-]+\.)*(?:your|my)-?_?(?:domain|company)\.(?:[\w-]+\.)?[a-z]{2,}|"
+        r"(?:[\w-]+\.)*(?:your|my)-?_?(?:domain|company|org|app|site|server|host|"
+        r"cluster)(?:name)?\.(?:com|org|net|io|dev|internal|local|cn|ru|co\.kr))\b"
+    ),
+    re.I,
+)
+_REGISTRY = re.compile(
+    r"(?:^|=|\s)((?:registry|your-registry|my-registry|myregistry|your-dockerhub|"
+    r"docker-registry|REGISTRY)/[\w./-]+|(?:ghcr\.io|docker\.io|quay\.io|gcr\.io|"
+    r"registry\.gitlab\.com)/(?:org|your-?org|your-?username|username|user|owner|my-?org|"
+    r"organization|company|project|example)/[\w./-]+)"
+)
+_NAME = re.compile(
+    r"(?:^|[\s/=:])((?:[\w.-]+/)?(?:[a-z][\w-]*-x{3,}\w*|x{3,}_[\w.-]+|new-db-host|"
+    r"old-db-host|[a-z][\w-]*-(?:abc123|abc12|abcde|xyz123|12345)|your-[\w-]+|"
+    r"compromised-(?:container|pod|host)|my-?pod(?:-name)?|pod-name|container-name|"
+    r"<?db-host>?))(?=[\s:/]|$)"
+)
 
 
 @rule(
-    "OB501", "contact-not-filled-in", FaultClass.DANGLING, Severity.ERROR,
+    "OB501",
+    "contact-not-filled-in",
+    FaultClass.DANGLING,
+    Severity.ERROR,
     summary="A contact that was never filled in",
-    reason="At three in the morning the list of contacts is the one page that must be right. A blank is found then, and not before.",
+    reason=(
+        "At three in the morning the list of contacts is the one page that must be right. A "
+        "blank is found then, and not before."
+    ),
     source="https://sre.google/sre-book/managing-incidents/",
-    bad="## Emergency Contacts\n\n- **On-call engineer**: [Contact]\n- **Support**: +1-xxx-xxx-xxxx",
-    good="## Emergency Contacts\n\n- **On-call engineer**: PagerDuty, service shop\n- **Support**: +49 30 901820",
-)  # fmt: skip
+    bad=("## Emergency Contacts\n\n- **On-call engineer**: [Contact]\n- **Support**: +1-xxx-xxx-xxxx"),
+    good=("## Emergency Contacts\n\n- **On-call engineer**: PagerDuty, service shop\n- **Support**: +49 30 901820"),
+)
 def contact_not_filled_in(context: Context) -> Iterator[Fault]:
     """Blanks in prose, lists and tables about people; told once with all lines of the section."""
     for section_line, path, text in _prose_with_path(context):
         found = _PHONE.search(text) or (_BLANK.search(text) if _CONTACT.search(" ".join(path) + " " + text) else None)
         if found and not re.search(r"template|example below|fill in|replace", " ".join(path), re.I):
-            yield Fault(context.place(section_line, found[0]), f"{found[0]} was never filled in", subject=f"contact-{path}")
+            yield Fault(
+                context.place(section_line, found[0]), f"{found[0]} was never filled in", subject=f"contact-{path}"
+            )
 
 
 def _prose_with_path(context: Context) -> Iterator[tuple[int, tuple[str, ...], str]]:
@@ -51,29 +84,37 @@ def _prose_with_path(context: Context) -> Iterator[tuple[int, tuple[str, ...], s
 
 
 @rule(
-    "OB502", "template-domain", FaultClass.DANGLING, Severity.WARNING,
+    "OB502",
+    "template-domain",
+    FaultClass.DANGLING,
+    Severity.WARNING,
     summary="The domain of the template the manual was made from",
-    reason="The address belongs to somebody else or to nobody: the check asks a stranger, the mail goes nowhere.",
+    reason=("The address belongs to somebody else or to nobody: the check asks a stranger, the mail goes nowhere."),
     source="https://www.rfc-editor.org/rfc/rfc2606 (example.com is the reserved one)",
     bad="Write to oncall@your-domain.com.",
     good="Write to oncall@shop.example.com.",
-)  # fmt: skip
+)
 def template_domain(context: Context) -> Iterator[Fault]:
     """your-domain.com and its like, told once for a domain."""
     for number, line in enumerate(context.document.lines, 1):
         for found in _DOMAIN.finditer(line):
             base = ".".join(found[1].rsplit(".", 2)[-2:])
-            yield Fault(context.place(number, found[1]), f"{base} is a template's domain, not yours", subject=base.lower())
+            yield Fault(
+                context.place(number, found[1]), f"{base} is a template's domain, not yours", subject=base.lower()
+            )
 
 
 @rule(
-    "OB503", "template-registry", FaultClass.DANGLING, Severity.WARNING,
+    "OB503",
+    "template-registry",
+    FaultClass.DANGLING,
+    Severity.WARNING,
     summary="An image of a registry or organisation that is a placeholder",
-    reason="The image cannot be pulled under this name; ghcr.io/org is even somebody's real account.",
+    reason=("The image cannot be pulled under this name; ghcr.io/org is even somebody's real account."),
     source="https://docs.github.com/en/packages/working-with-a-github-packages-registry/working-with-the-container-registry",
     bad=sh("kubectl set image deployment/api api=ghcr.io/org/api:1.8.2"),
     good=sh("kubectl set image deployment/api api=ghcr.io/shop-gmbh/api:1.8.2"),
-)  # fmt: skip
+)
 def template_registry(context: Context) -> Iterator[Fault]:
     """Images in commands."""
     for step in context.steps:
@@ -81,17 +122,25 @@ def template_registry(context: Context) -> Iterator[Fault]:
             for word in step.command.argv[1:]:
                 found = _REGISTRY.search(word.text)
                 if found:
-                    yield Fault(step.at(word), f"{found[1].split(':')[0]} is a placeholder", subject=found[1].split(":")[0])
+                    yield Fault(
+                        step.at(word), f"{found[1].split(':')[0]} is a placeholder", subject=found[1].split(":")[0]
+                    )
 
 
 @rule(
-    "OB504", "name-not-filled-in", FaultClass.DANGLING, Severity.WARNING,
+    "OB504",
+    "name-not-filled-in",
+    FaultClass.DANGLING,
+    Severity.WARNING,
     summary="A name in a command that stands for another and is not marked as such",
-    reason="The command looks ready and is pasted as it is; it acts on nothing, or on the wrong thing. A parameter is written as a variable or in angle brackets, and said.",
+    reason=(
+        "The command looks ready and is pasted as it is; it acts on nothing, or on the wrong "
+        "thing. A parameter is written as a variable or in angle brackets, and said."
+    ),
     source="https://developers.google.com/style/placeholders",
     bad=sh("kubectl cp shop/api-xxx:/tmp/export.zip ./export.zip"),
     good=sh('kubectl cp "shop/$POD:/tmp/export.zip" ./export.zip'),
-)  # fmt: skip
+)
 def name_not_filled_in(context: Context) -> Iterator[Fault]:
     """api-xxx, xxx_add_field.py, new-db-host, your-… in arguments; not in comments, URLs of domains or echo."""
     for step in context.steps:
@@ -107,70 +156,121 @@ def name_not_filled_in(context: Context) -> Iterator[Fault]:
                 continue
             pod = _pod(step, word)
             if pod:
-                yield Fault(step.at(word), f"no controller names a pod {pod}: it stands for another name", Fix("deployment/NAME, or look the pod up by its label"), subject=pod)
+                yield Fault(
+                    step.at(word),
+                    f"no controller names a pod {pod}: it stands for another name",
+                    Fix("deployment/NAME, or look the pod up by its label"),
+                    subject=pod,
+                )
                 continue
             found = _NAME.search(word.text)
-            if found and "://" not in word.text and "@" not in word.text and not re.search(r"your-?domain|your-?company|your-?registry", word.text):
+            if (
+                found
+                and "://" not in word.text
+                and "@" not in word.text
+                and not re.search(r"your-?domain|your-?company|your-?registry", word.text)
+            ):
                 if re.search(r"(?i)key|token|secret|password", word.text):
                     continue
-                yield Fault(step.at(word), f"{found[1]} is a placeholder that looks like a name", Fix("write it as $VARIABLE or <name> and say where it comes from"), subject=found[1])
+                yield Fault(
+                    step.at(word),
+                    f"{found[1]} is a placeholder that looks like a name",
+                    Fix("write it as $VARIABLE or <name> and say where it comes from"),
+                    subject=found[1],
+                )
 
 
 def _pod(step: Step, word: Word) -> str:
     """A pod called NAME-pod, which is what authors write where the generated name would stand."""
     call = step.call
-    if call is None or call.tool != "kubectl" or call.verb not in ("exec", "logs", "cp", "describe", "delete", "port-forward") or word not in call.args:
+    if (
+        call is None
+        or call.tool != "kubectl"
+        or call.verb not in ("exec", "logs", "cp", "describe", "delete", "port-forward")
+        or word not in call.args
+    ):
         return ""
     found = re.match(r"(?:[\w-]+/)?([a-z][\w-]*-pod)(?::|$)", word.text)
     return found[1] if found and f"name: {found[1]}" not in step.block.text else ""
 
 
 @rule(
-    "OB505", "parameter-by-hand", FaultClass.DANGLING, Severity.HINT,
+    "OB505",
+    "parameter-by-hand",
+    FaultClass.DANGLING,
+    Severity.HINT,
     summary="A value in angle brackets that nothing explains",
-    reason="Pasted as it is the shell takes <name> for a redirection. Say where the value comes from, or let the command before find it.",
+    reason=(
+        "Pasted as it is the shell takes <name> for a redirection. Say where the value comes "
+        "from, or let the command before find it."
+    ),
     source="https://developers.google.com/style/placeholders",
     bad=sh("kubectl describe pod <pod-name> -n shop"),
     good=sh("POD=$(kubectl get pods -n shop -l app=api -o name | head -1)\nkubectl describe $POD -n shop"),
-)  # fmt: skip
+)
 def parameter_by_hand(context: Context) -> Iterator[Fault]:
     """Placeholders in commands; told once."""
     for step in context.steps:
         for word in step.command.argv[1:]:
-            if step.outer is None and word.placeholders and not word.placeholders[0].startswith(".") and step.program not in ("echo", "printf") and not any(s.outer is step and word in s.command.argv for s in step.block.steps):
+            if (
+                step.outer is None
+                and word.placeholders
+                and not word.placeholders[0].startswith(".")
+                and step.program not in ("echo", "printf")
+                and not any(s.outer is step and word in s.command.argv for s in step.block.steps)
+            ):
                 yield Fault(step.at(word), f"<{word.placeholders[0]}> is to be filled in by hand", subject="by-hand")
 
 
 @rule(
-    "OB506", "file-not-given", FaultClass.DANGLING, Severity.WARNING,
+    "OB506",
+    "file-not-given",
+    FaultClass.DANGLING,
+    Severity.WARNING,
     summary="A file that a command reads from the working directory and nothing gives",
-    reason="A format or script file of this kind lives beside the author. Who runs the command elsewhere gets an error or, with curl -w, the bare text.",
+    reason=(
+        "A format or script file of this kind lives beside the author. Who runs the command "
+        "elsewhere gets an error or, with curl -w, the bare text."
+    ),
     source="https://curl.se/docs/manpage.html#-w",
     bad=sh('curl -w "@curl-format.txt" -o /dev/null -s https://api.shop.com/'),
     good=sh("curl -w 'total %{time_total}s\\n' -o /dev/null -s https://api.shop.com/"),
-)  # fmt: skip
+)
 def file_not_given(context: Context) -> Iterator[Fault]:
     """curl -w @FILE and -d @FILE with a bare name that the manual neither writes nor shows."""
     for step in context.calls("curl"):
         call = step.call
         assert call is not None
         for flag in call.flags:
-            if flag.name in ("-w", "--write-out", "-K", "--config") and flag.value and re.fullmatch(r"@?[\w.-]+\.\w+", flag.value):
+            if (
+                flag.name in ("-w", "--write-out", "-K", "--config")
+                and flag.value
+                and re.fullmatch(r"@?[\w.-]+\.\w+", flag.value)
+            ):
                 name = flag.value.lstrip("@")
                 shown = sum(name in line for line in context.document.lines)
-                written = any(name in line and re.search(rf">\s*{re.escape(name)}|`{re.escape(name)}`|#\s*{re.escape(name)}|save|create", line, re.I) for line in context.document.lines)
+                written = any(
+                    name in line
+                    and re.search(
+                        rf">\s*{re.escape(name)}|`{re.escape(name)}`|#\s*{re.escape(name)}|save|create", line, re.I
+                    )
+                    for line in context.document.lines
+                )
                 if shown >= 1 and not written:
                     yield Fault(step.at(flag.word), f"{name} is not given", subject=name)
 
 
 @rule(
-    "OB507", "anchor-missing", FaultClass.DANGLING, Severity.WARNING,
+    "OB507",
+    "anchor-missing",
+    FaultClass.DANGLING,
+    Severity.WARNING,
     summary="A link to a section that the manual does not have",
     reason="The link leads nowhere. Renamed headings change their anchors.",
     source="https://docs.github.com/en/get-started/writing-on-github/getting-started-with-writing-and-formatting-on-github/basic-writing-and-formatting-syntax#section-links",
-    bad="See [Restore](#restore).\n\n## Database restore",
-    good="See [Restore](#database-restore).\n\n## Database restore",
-)  # fmt: skip
+    bad=("See [Restore](#restore).\n\n## Database restore"),
+    good=("See [Restore](#database-restore).\n\n## Database restore"),
+)
 def anchor_missing(context: Context) -> Iterator[Fault]:
     """Fragments that no heading and no HTML anchor has; differences of emoji and punctuation are forgiven."""
     anchors = {heading.anchor for heading in context.document.headings()}
@@ -191,16 +291,21 @@ def _loose(anchor: str) -> str:
 
 
 @rule(
-    "OB508", "step-left-out", FaultClass.DANGLING, Severity.HINT,
+    "OB508",
+    "step-left-out",
+    FaultClass.DANGLING,
+    Severity.HINT,
     summary="A block that is all comments",
     reason="A procedure of comments is a reminder that the procedure is yet to be written.",
     source="https://sre.google/workbook/on-call/",
     bad=sh("# 1. Notify users\n# 2. Apply updates\n# 3. Verify"),
     good=sh("# 1. Apply updates\napt-get update && apt-get upgrade -y"),
-)  # fmt: skip
+)
 def step_left_out(context: Context) -> Iterator[Fault]:
     """Shell fences of several lines without a command."""
     for block in context.scripts:
         lines = [line for line in block.text.split("\n") if line.strip()]
         if len(lines) >= 3 and not block.found and all(line.lstrip().startswith("#") for line in lines):
-            yield Fault(context.place(block.line), "a block of comments: none of its steps is given", subject="comments")
+            yield Fault(
+                context.place(block.line), "a block of comments: none of its steps is given", subject="comments"
+            )

@@ -14,28 +14,36 @@ from opsbook.manual.lint.rule import Fault, Place, rule
 
 
 @rule(
-    "OB220", "query-left-open", FaultClass.DANGLING, Severity.WARNING,
+    "OB220",
+    "query-left-open",
+    FaultClass.DANGLING,
+    Severity.WARNING,
     summary="A query whose text was never filled in",
-    reason="Three dots are no SQL. Who follows the manual at night has to invent the query that the step is about.",
+    reason=("Three dots are no SQL. Who follows the manual at night has to invent the query that the step is about."),
     source="https://www.postgresql.org/docs/current/sql-explain.html",
     bad=sql("EXPLAIN ANALYZE SELECT ...;"),
     good=sql("EXPLAIN ANALYZE SELECT id FROM orders WHERE user_id = 1;"),
-)  # fmt: skip
+)
 def query_left_open(context: Context) -> Iterator[Fault]:
     """Statements that consist of a verb and dots."""
     for statement in context.statements:
-        if re.search(r"(?:SELECT|UPDATE|DELETE|INSERT|ANALYZE|EXPLAIN|QUERY)\b\s*(?:\.\.\.|…)\s*\)?$", statement.bare, re.I):
+        if re.search(
+            r"(?:SELECT|UPDATE|DELETE|INSERT|ANALYZE|EXPLAIN|QUERY)\b\s*(?:\.\.\.|…)\s*\)?$", statement.bare, re.I
+        ):
             yield Fault(statement.find(r"\.\.\.|…"), "the query of this step is not given")
 
 
 @rule(
-    "OB221", "comment-contradicts-interval", FaultClass.CONTRADICTION, Severity.WARNING,
+    "OB221",
+    "comment-contradicts-interval",
+    FaultClass.CONTRADICTION,
+    Severity.WARNING,
     summary="The comment promises another time than the statement keeps",
     reason="One of the two is wrong, and the statement is the one that deletes.",
     source="the manual itself",
     bad=sql("-- keep 1 year\nDELETE FROM api_logs WHERE created_at < now() - interval '90 days';"),
     good=sql("-- keep 1 year\nDELETE FROM api_logs WHERE created_at < now() - interval '1 year';"),
-)  # fmt: skip
+)
 def comment_contradicts(context: Context) -> Iterator[Fault]:
     """A DELETE whose interval differs from the only period that its comment, or the comment of the block, names."""
     last: dict[int, str] = {}
@@ -45,34 +53,63 @@ def comment_contradicts(context: Context) -> Iterator[Fault]:
             last[key] = statement.comment
         promised = periods(last.get(key, ""))
         kept = [p for text in re.findall(r"interval\s+'([^']+)'", statement.bare, re.I) for p in periods(text)]
-        if statement.upper.startswith("DELETE") and len(promised) == 1 and len(kept) == 1 and abs(promised[0] - kept[0]) > 0.1 * promised[0]:
-            yield Fault(statement.find(r"interval\s+'[^']+'"), f"the comment says {last[key].strip()}, the statement deletes after another time")
+        if (
+            statement.upper.startswith("DELETE")
+            and len(promised) == 1
+            and len(kept) == 1
+            and abs(promised[0] - kept[0]) > 0.1 * promised[0]
+        ):
+            yield Fault(
+                statement.find(r"interval\s+'[^']+'"),
+                f"the comment says {last[key].strip()}, the statement deletes after another time",
+            )
 
 
 @rule(
-    "OB223", "system-view-changed", FaultClass.WILL_NOT_RUN, Severity.ERROR,
+    "OB223",
+    "system-view-changed",
+    FaultClass.WILL_NOT_RUN,
+    Severity.ERROR,
     summary="UPDATE, INSERT or DELETE on a statistics view",
-    reason="The pg_stat_… relations and information_schema are views over the server's counters: “cannot update view”. Counters are reset by functions, pg_stat_reset() and its kin.",
+    reason=(
+        "The pg_stat_… relations and information_schema are views over the server's "
+        "counters: “cannot update view”. Counters are reset by functions, pg_stat_reset() "
+        "and its kin."
+    ),
     source="https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-STATS-FUNCTIONS",
     bad=sql("UPDATE pg_stat_statements_info SET dealloc = 0;"),
     good=sql("SELECT pg_stat_statements_reset();"),
-)  # fmt: skip
+)
 def system_view_changed(context: Context) -> Iterator[Fault]:
     """DML whose target is a statistics relation."""
     for statement in context.statements:
-        found = re.match(r"(?:UPDATE|INSERT INTO|DELETE FROM|TRUNCATE(?: TABLE)?)\s+(?:pg_catalog\.)?(pg_stat\w*|information_schema\.\w+)", statement.bare, re.I)
+        found = re.match(
+            (
+                r"(?:UPDATE|INSERT INTO|DELETE FROM|TRUNCATE(?: TABLE)?)\s+(?:pg_catalog\.)?(pg_stat\w*|"
+                r"information_schema\.\w+)"
+            ),
+            statement.bare,
+            re.I,
+        )
         if found and statement.dialect == "postgres":
-            yield Fault(statement.place, f"{found[1]} is a view of the server's counters and cannot be changed", Fix("pg_stat_reset() or the reset function of the extension"))
+            yield Fault(
+                statement.place,
+                f"{found[1]} is a view of the server's counters and cannot be changed",
+                Fix("pg_stat_reset() or the reset function of the extension"),
+            )
 
 
 @rule(
-    "OB222", "sql-syntax", FaultClass.WILL_NOT_RUN, Severity.ERROR,
+    "OB222",
+    "sql-syntax",
+    FaultClass.WILL_NOT_RUN,
+    Severity.ERROR,
     summary="SQL that PostgreSQL's grammar does not accept",
     reason="The server refuses the statement before it runs.",
     source="PostgreSQL's own grammar (libpg_query) where it is installed, else sqlglot",
     bad=sql("SELECT count(* FROM orders;"),
     good=sql("SELECT count(*) FROM orders;"),
-)  # fmt: skip
+)
 def sql_syntax(context: Context) -> Iterator[Fault]:
     """Statements that the grammar refuses; those with values to fill in are left alone."""
     for statement in context.statements:

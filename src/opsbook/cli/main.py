@@ -12,11 +12,18 @@ from opsbook import __version__
 from opsbook.errors import OpsbookError
 
 VERBS = {
+    "approve": ("opsbook.cli.approve", "Look at the plan of a run that waits, and say yes to it."),
+    "audit": ("opsbook.cli.audit", "Read, verify and export the record of every act."),
     "check": ("opsbook.cli.check", "Run the checks of a book and say what is wrong and why."),
     "doctor": ("opsbook.cli.doctor", "Tell whether everything that a book needs can be reached."),
     "init": ("opsbook.cli.init", "Write a starter book from what lies here."),
     "observations": ("opsbook.cli.observations", "List the facts that can be observed."),
+    "plan": ("opsbook.cli.plan", "Show what a procedure would do now."),
+    "procedures": ("opsbook.cli.procedures", "List the procedures of a book, or show one."),
+    "run": ("opsbook.cli.run", "Run a procedure, durably."),
+    "runs": ("opsbook.cli.runs", "Show runs; cancel, resolve or repeat one."),
     "schema": ("opsbook.cli.schema", "Print the JSON Schema of book.yaml."),
+    "status": ("opsbook.cli.status", "What runs, waits, failed and changed."),
 }
 """Verb → module that defines `command`, and its line in `--help`."""
 

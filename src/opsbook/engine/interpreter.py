@@ -288,8 +288,9 @@ class Interpreter:
     async def _wait(self, state: RunState, message: str) -> Told:
         """Nothing happens until somebody does something: no connection and no memory is held for it."""
         execution = self.execution
-        if execution.run.state != state or execution.run.message != message:
-            execution.set_run(state=state.value, message=message)
+        again = execution.run.state == state and execution.run.message == message
+        execution.set_run(state=state.value, message=message, heard=execution.run.woken)
+        if not again:
             execution.journal.tell("waits", outcome=state.value, detail={"message": message})
         await execution.commit()
         await execution.let_go()

@@ -12,7 +12,9 @@ import socket
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+from sqlalchemy import Row
 
 from opsbook.engine import execution as executions
 from opsbook.engine.durable import Durable, Told, sqlite_address
@@ -45,7 +47,7 @@ class Owner:
         self._durable = Durable(address or sqlite_address(setting.folder), self.advance, self._drop)
         self._carried: set[str] = set()
         self._executions: dict[str, Execution] = {}
-        self._heard: dict[str, int] = {}
+        self._told: dict[str, int] = {}
         self._active: set[str] = set()
         self._moving = 0
         self._housekeeping: asyncio.Task[None] | None = None
@@ -162,24 +164,23 @@ class Owner:
         while True:
             try:
                 for row in runs.unfinished(self.setting.store, ENDED):
-                    await self._look_at(row.id, RunState(row.state), row.woken, row.cancel)
+                    await self._look_at(row)
             except StoreFailed as error:
                 log.error("%s", error)
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _look_at(self, run: str, state: RunState, woken: int, cancel: str) -> None:
-        execution = self._executions.get(run)
+    async def _look_at(self, row: Row[Any]) -> None:
+        run, execution = row.id, self._executions.get(row.id)
         if run not in self._carried:
             self._carried.add(run)
-            self._heard[run] = woken
-            if not state.parked or woken:
-                self._active.add(run)
+            self._told[run] = row.woken
+            self._active.add(run)
             await self._durable.start(run)
             return
-        if cancel and execution is not None and not execution.cancelled.is_set():
-            execution.run = replace(execution.run, cancel=cancel)
+        if row.cancel and execution is not None and not execution.cancelled.is_set():
+            execution.run = replace(execution.run, cancel=row.cancel)
             execution.cancelled.set()
-        if state.parked and self._heard.get(run, 0) < woken and run not in self._executions:
-            self._heard[run] = woken
+        if RunState(row.state).parked and execution is None and row.heard < row.woken != self._told.get(run):
+            self._told[run] = row.woken
             self._active.add(run)
             await self._durable.wake(run)

@@ -32,12 +32,23 @@ class View:
         return RunState(self.run.state)
 
     @property
+    def waits(self) -> bool:
+        """Whether nothing happens until somebody does something, and its executor has seen all that was done."""
+        return self.state.parked and self.run.heard >= self.run.woken
+
+    @property
     def procedure(self) -> Procedure:
         return procedure_from_json(json.loads(self.run.compiled))
 
     @property
     def plan(self) -> Plan:
         return plan_of(self.run)
+
+    @property
+    def last_step(self) -> str:
+        """The step that was begun last."""
+        begun = [step.id for step in self.procedure.steps if step.id in self.steps]
+        return begun[-1] if begun else self.procedure.steps[0].id
 
     def as_json(self) -> Json:
         """For `--format json` and the API."""

@@ -71,7 +71,7 @@ class Watcher:
         while True:
             view = view_of(self.setting.store, run)
             self.show(view)
-            parked = view.state.parked and not self.wait
+            parked = view.waits and not self.wait
             if view.state.ended or parked or (self.interrupted and self.interrupted.is_set()):
                 return view
             if gone():

@@ -46,6 +46,7 @@ runs = Table(
     Column("verdict", Text, nullable=False, server_default=""),
     Column("cancel", Text, nullable=False, server_default=""),
     Column("woken", Integer, nullable=False, server_default="0"),
+    Column("heard", Integer, nullable=False, server_default="0"),
     Column("crashes", Integer, nullable=False, server_default="0"),
     Column("executor", Text, nullable=False, server_default=""),
     Column("requested_at", Float, nullable=False),
@@ -56,7 +57,8 @@ runs = Table(
     Index("runs_by_likeness", "likeness"),
 )
 """`likeness` is equal for runs of the same procedure with the same parameters in the same environment; `confirmed` is
-the digest that the requester saw and said yes to; `verdict` is how a run that is being undone will end."""
+the digest that the requester saw and said yes to; `woken` counts what was done for a
+run, and `heard` how much of it its executor has seen; `verdict` is how a run that is being undone will end."""
 
 steps = Table(
     "steps",

@@ -41,6 +41,7 @@ def _runs() -> None:
         *(text(name) for name in required),
         *(text(name, default="") for name in optional),
         number("woken", default="0"),
+        number("heard", default="0"),
         number("crashes", default="0"),
         moment("requested_at"),
         moment("started_at", nullable=True),

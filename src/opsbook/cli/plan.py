@@ -1,0 +1,45 @@
+"""`opsbook plan`: what a procedure would do now. Changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from opsbook.cli.engine import opened, parameter_options, values_of
+from opsbook.cli.options import book_options, format_option
+
+
+@click.command("plan")
+@parameter_options
+@book_options
+@format_option("text", "json")
+@click.option("--as-commands", is_flag=True, help="Print it as plain commands, for the day when opsbook is down.")
+def command(
+    name: str,
+    words: tuple[str, ...],
+    params_file: str | None,
+    book: str | None,
+    env: str | None,
+    output: str,
+    as_commands: bool,
+) -> int:
+    """Show each change that PROCEDURE would make now, its risk, its undo, and what it needs.
+
+    Facts are only read. Exit codes: 0 it can be planned, 2 wrong usage, 3 something is unreachable, 4 refused.
+    """
+    import json
+
+    from opsbook.cli.plan_view import plan_as_json, print_plan
+    from opsbook.engine.telling import as_commands as commands_of
+
+    with opened(book, env) as service:
+        plan = asyncio.run(service.plan(service.procedure(name), words, values_of(params_file)))
+        if as_commands:
+            click.echo(commands_of(plan), nl=False)
+        elif output == "json":
+            told = plan_as_json(plan, service.lacking(plan), service.in_the_way(plan.procedure))
+            click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        else:
+            print_plan(plan, service.lacking(plan), service.in_the_way(plan.procedure))
+    return 0

@@ -1,0 +1,84 @@
+"""`opsbook procedures`: what a book can do."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from opsbook.cli.engine import opened
+from opsbook.cli.options import book_options, format_option
+
+
+@click.group("procedures", invoke_without_command=True)
+@book_options
+@format_option("table", "json")
+@click.pass_context
+def command(ctx: click.Context, book: str | None, env: str | None, output: str) -> int:
+    """List the procedures of the book; `opsbook procedures show NAME` tells more of one."""
+    if ctx.invoked_subcommand is not None:
+        return 0
+    from rich.table import Table
+
+    from opsbook.cli.plan_view import console, risk_text
+    from opsbook.store.runs import newest
+
+    with opened(book, env) as service:
+        found = service.procedures()
+        last = {name: newest(service.setting.store, procedure=name, limit=1) for name in found}
+    if output == "json":
+        told = [
+            {"name": one.name, "title": one.title, "risk": one.risk.value, "owner": one.owner, "steps": len(one.steps)}
+            for one in found.values()
+        ]
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        return 0
+    if not found:
+        click.echo("the book has no procedures; write one as procedures/NAME.md beside it", err=True)
+        return 0
+    table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
+    for heading in ("procedure", "risk", "steps", "last run", "title"):
+        table.add_column(heading)
+    for name, one in found.items():
+        run = last[name][0] if last[name] else None
+        table.add_row(name, risk_text(one.risk), str(len(one.steps)), run.state if run else "never", one.title)
+    console().print(table)
+    return 0
+
+
+@command.command("show")
+@click.argument("name", metavar="PROCEDURE")
+@book_options
+@format_option("text", "json")
+def show(name: str, book: str | None, env: str | None, output: str) -> int:
+    """Show a procedure: its parameters, its steps with their risks, its last runs."""
+    from rich.text import Text
+
+    from opsbook.cli.plan_view import console, risk_text
+    from opsbook.cli.run_list import print_runs
+    from opsbook.engine.record import as_json
+    from opsbook.store.runs import newest
+
+    with opened(book, env) as service:
+        one = service.procedure(name)
+        last = newest(service.setting.store, procedure=name, limit=5)
+    if output == "json":
+        click.echo(json.dumps(as_json(one), indent=2, ensure_ascii=False))
+        return 0
+    screen = console()
+    screen.print(Text.assemble((one.title, "bold"), "  ", risk_text(one.risk), (f"  {one.file}", "dim")))
+    if one.prose:
+        screen.print(Text(one.prose.strip()))
+    for parameter in one.parameters:
+        need = "needed" if parameter.required else f"default {parameter.default}"
+        screen.print(
+            Text.assemble(("  " + parameter.name, "cyan"), f" {parameter.type}, {need}", (f"  {parameter.doc}", "dim"))
+        )
+    for number, step in enumerate(one.steps, 1):
+        on = f" on {step.on}" if step.on else ""
+        where = (f"  {step.id}, {step.kind.value}{on}, line {step.line}", "dim")
+        screen.print(Text.assemble(f"  {number}. {step.title or step.id}  ", risk_text(step.risk), where))
+    if last:
+        screen.print()
+        print_runs(last)
+    return 0

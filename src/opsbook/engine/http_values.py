@@ -211,7 +211,7 @@ def _header(request: Request, line: str, offset: int) -> list[TextMistake]:
 def _body_mistakes(request: Request, offset: int) -> list[TextMistake]:
     declared = next((v for k, v in request.headers.items() if k.lower() == "content-type"), "").lower()
     kind = declared.partition(";")[0].strip()
-    if not kind and request.body.lstrip()[:1] in ("{", "["):
+    if not kind and re.match(r"\s*(\{(?!\{)|\[)", request.body):
         request.headers["Content-Type"], kind = "application/json", "application/json"
     if kind == "application/json" or kind.endswith("+json"):
         request.encoding = "json"

@@ -136,7 +136,9 @@ class _Reading(Taint):
     def _arguments(self, program: str, words: Sequence[Word]) -> Iterator[TextMistake]:
         if program in READS_AGAIN:
             for word in words:
-                if word.carries:
+                # `let` and bash's arithmetic take a bare name for the variable.
+                named = program == "let" and self.tainted & set(re.findall(r"\w+", word.text))
+                if word.carries or named:
                     yield from self._refuse(
                         word.node, f"a value cannot be an argument of `{program}`, which would read it again as code",
                         "use on=COMPONENT to run elsewhere; else " + AS_ARGUMENT,

@@ -176,6 +176,11 @@ class StepCompiler:
         if "{{" in attribute.value:
             self._at(attribute, f"`{key}` is an expression already", "write it without {{ and }}")
             return ""
+        try:
+            check_expression(attribute.value)
+        except ExpressionError as error:
+            self._at(attribute, error.message, error.hint)
+            return ""
         results: tuple[str, ...] = ()
         own = ""
         if key == "expect":
@@ -187,11 +192,7 @@ class StepCompiler:
         return attribute.value
 
     def _expects_sensitive(self, attribute: Attribute) -> None:
-        try:
-            hidden = names_of(attribute.value) & set(RESULTS) - STAYS
-        except ExpressionError:
-            return
-        for name in sorted(hidden):
+        for name in sorted(names_of(attribute.value) & set(RESULTS) - STAYS):
             self._at(attribute, f"the {name} of a sensitive step is not kept", "expect its exit, status or rows")
 
     # Attributes

@@ -183,8 +183,8 @@ def _large(checks: int) -> str:
 def test_it_loads_fast(load: Load, checks: int, seconds: float) -> None:
     load(SMALL)
     text = _large(checks)
-    best = min(_seconds(load, text) for _ in range(3))
-    assert best < seconds
+    # A busy machine may need a second try; a slow loader fails them all.
+    assert any(_seconds(load, text) < seconds for _ in range(3))
 
 
 def _seconds(load: Load, text: str) -> float:

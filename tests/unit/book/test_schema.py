@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pytest
+from click import Command
+from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
@@ -20,6 +20,9 @@ from opsbook.book.positions import read_yaml
 from opsbook.book.reference import book_reference
 from opsbook.book.schema import EXAMPLE, book_schema
 from opsbook.catalogue import catalogue
+from opsbook.cli.observations import command as observations_verb
+from opsbook.cli.schema import command as schema_verb
+from opsbook.errors import UsageError
 
 ROOT = Path(__file__).parents[3]
 BROKEN = Path(__file__).parent / "broken"
@@ -137,15 +140,21 @@ def test_the_reference_is_up_to_date(page: str, made: Any, command: str) -> None
     assert path.read_text() == made(), f"run `{command} > docs/reference/{page}`"
 
 
-def _run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "opsbook", *words], capture_output=True, text=True)
+def _run(verb: Command, *words: str) -> str:
+    done = CliRunner().invoke(verb, words, standalone_mode=False, catch_exceptions=False)
+    assert done.return_value == 0
+    return done.stdout
 
 
 def test_the_verbs_print_them() -> None:
-    assert json.loads(_run("schema").stdout)["$id"] == "urn:opsbook:book:1"
-    found = json.loads(_run("observations", "redis.up", "--format", "json").stdout)
+    assert json.loads(_run(schema_verb))["$id"] == "urn:opsbook:book:1"
+    found = json.loads(_run(observations_verb, "redis.up", "--format", "json"))
     assert [(one["name"], one["dimension"], one["vital"]) for one in found] == [("redis.up", "state", True)]
-    assert "redis.up" in _run("observations", "--kind", "redis").stdout
-    wrong = _run("observations", "redis.upp")
-    assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert "did you mean 'redis.up'?" in wrong.stderr
+    assert "redis.up" in _run(observations_verb, "--kind", "redis")
+    assert "parameters (under `with`):\n  table (text, " in _run(observations_verb, "postgres.dead_tuples")
+
+
+def test_an_observation_that_is_not_there_is_a_usage_error() -> None:
+    with pytest.raises(UsageError) as raised:
+        _run(observations_verb, "redis.upp")
+    assert raised.value.hint == "did you mean 'redis.up'?"

@@ -6,14 +6,13 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opsbook.connectors.contract import ReadFailed
 from opsbook.connectors.trust import client_context
-from opsbook.connectors.turns import turn
+from opsbook.connectors.turns import Places
 from opsbook.errors import Unreachable, UsageError
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ class HttpClient:
         self.url = url.rstrip("/")
         self._headers, self._trust, self._address, self._unix = dict(headers or {}), trust, address, unix
         self._client: httpx.AsyncClient | None = None
-        self._one = asyncio.Semaphore(1)
+        self._one = Places(1)
 
     def transport(self, *, keep: bool = True) -> WireTransport:
         """A transport to the same server, for exchanges that want connections of their own."""
@@ -122,10 +121,8 @@ class HttpClient:
         """One exchange over the kept connection. Raises Unreachable."""
         if self._client is None:
             self._client = self.client(self.transport())
-        async with AsyncExitStack() as waits:
-            # One connection serves all questions, unless one of them hangs.
-            await waits.enter_async_context(turn(self._one, 0.25))
-            await waits.enter_async_context(turn(_begin(), 1.0))
+        # One connection serves all questions, unless one of them hangs.
+        async with _begin().turn(1.0), self._one.turn(0.25):
             return await exchange(self._client, method, self.address_of(path), content, headers)
 
     async def close(self) -> None:
@@ -172,13 +169,13 @@ async def _read(response: httpx.Response, longest: int) -> tuple[bytes, bool]:
     return b"".join(parts), True
 
 
-_beginners: dict[asyncio.AbstractEventLoop, asyncio.Semaphore] = {}
+_beginners: dict[asyncio.AbstractEventLoop, Places] = {}
 
 
-def _begin() -> asyncio.Semaphore:
+def _begin() -> Places:
     """Shared by all components of this event loop."""
     loop = asyncio.get_running_loop()
     if loop not in _beginners:
         _beginners.clear()  # a loop of before has ended
-        _beginners[loop] = asyncio.Semaphore(AT_ONCE)
+        _beginners[loop] = Places(AT_ONCE)
     return _beginners[loop]

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from opsbook.connectors.blocking import on_thread
-from opsbook.connectors.turns import turn
+from opsbook.connectors.turns import Places
 
 
 async def test_a_call_that_hangs_is_shared_by_all_who_ask() -> None:
@@ -41,19 +41,32 @@ async def test_what_a_call_raises_reaches_who_asked() -> None:
 
 
 async def test_a_hung_turn_does_not_hold_up_the_next() -> None:
-    places = asyncio.Semaphore(1)
+    places = Places(1)
     forever = asyncio.Event()
 
     async def hang() -> None:
-        async with turn(places, 0.01):
+        async with places.turn(0.01):
             await forever.wait()
 
     stuck = asyncio.create_task(hang())
     await asyncio.sleep(0)
-    async with asyncio.timeout(2), turn(places, 0.01):
+    async with asyncio.timeout(2), places.turn(0.01):
         pass
     forever.set()
     await stuck
-    assert not places.locked(), "every place is given back once"
-    async with turn(places, 0.01):
-        assert places.locked()
+
+
+async def test_nobody_goes_ahead_in_a_queue_that_moves() -> None:
+    places = Places(1)
+    inside, most = 0, 0
+
+    async def work() -> None:
+        nonlocal inside, most
+        async with places.turn(0.2):
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0.02)
+            inside -= 1
+
+    await asyncio.gather(*(work() for _ in range(30)))
+    assert most == 1

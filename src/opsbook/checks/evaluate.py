@@ -69,8 +69,8 @@ def judge(check: Check, spec: ObservationSpec, reading: Reading, at: datetime, b
     warning, critical = limits if any(limits) else (spec.warning, spec.critical)
     blank = Result(check, spec, State.UNKNOWN, reading.value, "", at, warning=warning, critical=critical)
     blank = replace(blank, detail=reading.detail, failure=reading.failure)
-    if reading.failure is not None or reading.value is None:
-        sentence = reading.message or "no value"
+    if reading.failure is not None or reading.value is None or reading.value != reading.value:
+        sentence = reading.message or ("no value" if reading.value is None else "the value is not a number")
         state = State(check.unknown)
         if spec.vital and reading.failure in (Failure.UNREACHABLE, Failure.TIMEOUT):
             # What tells that a component is there has found that it is not: that is a finding, not a gap.

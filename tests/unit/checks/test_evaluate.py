@@ -89,3 +89,9 @@ def test_outside_and_within_are_each_others_opposite(value: float, low: int, hig
     outside = state(count, value, critical=f"outside {low}..{high}")
     within = state(count, value, critical=f"within {low}..{high}")
     assert {outside, within} == {State.OK, State.CRITICAL}
+
+
+def test_what_is_not_a_number_is_unknown() -> None:
+    result = judge(a_check(critical="> 1s"), LATENCY, Reading("c", float("nan")), NOW)
+    assert result.state is State.UNKNOWN
+    assert result.value is None

@@ -47,6 +47,12 @@ def _history() -> dict[str, Any]:
     return dict(yaml.safe_load(_HERE.joinpath("postgres_history.yaml").read_text(encoding="utf-8")))
 
 
+@cache
+def _settings() -> dict[str, Any]:
+    """The settings by their names in small letters: some are written DateStyle or TimeZone."""
+    return {name.lower(): row for name, row in _catalogue()["settings"].items()}
+
+
 def versions() -> tuple[int, ...]:
     """The major versions that the catalogue was made from."""
     return tuple(_catalogue()["versions"])
@@ -85,7 +91,7 @@ def relation_known(name: str) -> bool:
 
 def setting(name: str) -> Setting | None:
     """A server setting, or None."""
-    row = _catalogue()["settings"].get(name.lower())
+    row = _settings().get(name.lower())
     return None if row is None else Setting(name.lower(), row[0], row[1], row[2], tuple(row[3]))
 
 

@@ -17,6 +17,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -137,20 +138,25 @@ class _Output:
 
 
 async def _run(argv: Sequence[str], environment: dict[str, str], workdir: Path, output: _Output) -> int:
+    # Pipes of our own: asyncio waits for those it makes to close, and a daemon that is left behind holds them open.
+    stdout, stderr = await _pipe(), await _pipe()
     try:
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-I", "-S", str(guardian.__file__), str(os.getpid()), *argv,
-            cwd=workdir, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE, start_new_session=True, limit=PIECE,
+            cwd=workdir, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=stdout.write_end,
+            stderr=stderr.write_end, start_new_session=True,
         )  # fmt: skip
     except OSError as error:
-        raise NotReached(
-            f"{_shown(argv)} could not be started: {error.strerror}", "see what this host lacks"
-        ) from error
-    assert child.stdout is not None and child.stderr is not None
+        stdout.close()
+        stderr.close()
+        message = f"{_shown(argv)} could not be started: {error.strerror}"
+        raise NotReached(message, "see what this host lacks") from error
+    finally:
+        os.close(stdout.write_end)
+        os.close(stderr.write_end)
     readers = [
-        asyncio.ensure_future(output.take("stdout", child.stdout)),
-        asyncio.ensure_future(output.take("stderr", child.stderr)),
+        asyncio.ensure_future(output.take("stdout", stdout.reader)),
+        asyncio.ensure_future(output.take("stderr", stderr.reader)),
     ]
     try:
         code = await child.wait()
@@ -163,6 +169,30 @@ async def _run(argv: Sequence[str], environment: dict[str, str], workdir: Path, 
         for reader in readers:
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
+        stdout.close()
+        stderr.close()
+
+
+@dataclass(frozen=True)
+class _Pipe:
+    """The reading end as a stream, the writing end for the child."""
+
+    reader: asyncio.StreamReader
+    write_end: int
+    transport: asyncio.ReadTransport
+
+    def close(self) -> None:
+        self.transport.close()
+
+
+async def _pipe() -> _Pipe:
+    read_end, write_end = os.pipe()
+    reader = asyncio.StreamReader(limit=PIECE)
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb", buffering=0)
+    )
+    return _Pipe(reader, write_end, transport)
 
 
 def _passed(effect: dict[str, Any]) -> dict[str, str]:

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,9 +137,16 @@ class World:
         self.setting.close()
 
 
+async def until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait for a state, with a deadline."""
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
 def last_json(text: bytes) -> Any:
     """The last line of an engine process's output."""
     return json.loads(text.decode().strip().splitlines()[-1])
 
 
-__all__ = ["OnFailure", "Parameter", "Wish", "World", "last_json", "op", "person", "procedure"]
+__all__ = ["OnFailure", "Parameter", "Wish", "World", "last_json", "op", "person", "procedure", "until"]

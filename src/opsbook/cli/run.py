@@ -49,12 +49,17 @@ def command(
     5 ambiguous.
     """
     from opsbook.cli.plan_view import print_plan
+    from opsbook.engine import acts
     from opsbook.engine.service import Wish
+    from opsbook.engine.views import view_of
 
     with opened(book, env) as service:
         plan = asyncio.run(service.plan(service.procedure(name), words, values_of(params_file)))
         if (same := service.pending(plan)) and not new and not dry_run:
             say(f"run {same.id} of {name} has not ended ({same.state}): goes on with it (--new starts another)")
+            if break_glass:
+                waiting = view_of(service.setting.store, same.id)
+                acts.break_glass(service.setting, service.system, waiting, service.actor, break_glass)
             return see_through(service.setting, same.id, output, wait=wait)
         wish = Wish(confirmed=not yes, break_glass=break_glass, no_wait=no_wait)
         if output == "text" or not yes:
@@ -87,7 +92,7 @@ def _confirm(service: Service, plan: Plan) -> None:
         raise Refused("nothing was done")
 
 
-def see_through(setting: Setting, run: str, output: str, *, wait: bool) -> int:
+def see_through(setting: Setting, run: str, output: str, *, wait: bool, from_now: bool = False) -> int:
     """Execute or follow a run, show it, and give the exit code of how it stands."""
     from opsbook.cli.run_view import RunView
     from opsbook.engine.states import EXIT_CODE, RunState
@@ -105,7 +110,7 @@ def see_through(setting: Setting, run: str, output: str, *, wait: bool) -> int:
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, leave)
         return await Watcher(setting, view, view.tell, wait, interrupted).see_through(run)
 
-    with RunView(setting) as view:
+    with RunView(setting, run if from_now else "") as view:
         last = asyncio.run(follow(view))
     _print_end(last, output)
     return EXIT_CODE.get(last.state, EXIT_CODE[RunState.FAILED] if last.state.ended else 3)

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from opsbook.engine.states import RunState, StepState
-from opsbook.store.runs import output_of
+from opsbook.store.runs import last_output, output_of
 
 if TYPE_CHECKING:
     from opsbook.engine.setting import Setting
@@ -46,13 +46,13 @@ REFRESH_SECONDS = 0.2
 class RunView:
     """Shows a run while it goes on. Use as a context manager; call it with each look at the run."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, quiet_until_now: str = "") -> None:
         self.setting = setting
         self.screen = Console(stderr=True, highlight=False)
         self._live: Live | None = None
         self._states: dict[str, str] = {}
         self._shown_state = ""
-        self._after = 0
+        self._after = last_output(setting.store, quiet_until_now) if quiet_until_now else 0
         self._tail: list[str] = []
         self._drawn = 0.0
 

@@ -154,4 +154,4 @@ def _go_on(setting: Setting, view: View, output: str, *, wait: bool) -> int:
     """See a run through after an act; it must first be seen by whoever executes it."""
     from opsbook.cli.run import see_through
 
-    return see_through(setting, view.run.id, output, wait=wait)
+    return see_through(setting, view.run.id, output, wait=wait, from_now=True)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from opsbook.book.system import System
 from opsbook.engine import digest
 from opsbook.engine.access import Actor, asker
-from opsbook.engine.policy import rule_of
+from opsbook.engine.policy import glass_stays, rule_of
 from opsbook.engine.record import planned_from_json
 from opsbook.engine.setting import Setting
 from opsbook.engine.states import ChangeState, RunState, StepState
@@ -67,6 +67,17 @@ def approve(setting: Setting, system: System, view: View, actor: Actor, seen: st
         if isinstance(error.__cause__, IntegrityError):
             raise UsageError(f"{actor.name} has approved this plan already", "others must say yes too") from error
         raise
+
+
+def break_glass(setting: Setting, system: System, view: View, actor: Actor, reason: str) -> None:
+    """Let a run that waits pass approvals and windows, for a reason that is recorded."""
+    if refusal := glass_stays(system.policy, asker(system.model.access, actor.name)):
+        raise Refused(refusal, "another person can approve it: `opsbook approve`")
+
+    def write(connection: Connection) -> None:
+        runs.change_run(connection, view.run.id, break_glass=reason)
+
+    _act(setting, view, actor, "glass broken", write, {"reason": reason})
 
 
 def cancel(setting: Setting, view: View, actor: Actor, reason: str, *, undo: bool) -> None:

@@ -7,9 +7,11 @@ from the product's store, and what was cut off is settled as after a crash.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,7 @@ class Durable:
     ) -> None:
         self.address, self.executor = address, executor
         self._engine = _own_engine(address)
+        self._tasks: set[asyncio.Task[Any]] = set()
         global _advance, _dropped
         _advance, _dropped = advance, dropped
 
@@ -100,7 +103,9 @@ class Durable:
     async def start(self, run: str) -> None:
         """Begin or go on with a run that no workflow carries."""
         with SetWorkflowID(f"{run}.{time.time_ns()}"):
+            before = asyncio.all_tasks()
             await DBOS.start_workflow_async(run_procedure, run)
+            self._tasks |= asyncio.all_tasks() - before
 
     async def wake(self, run: str) -> None:
         """Make every workflow that carries the run look at it again."""
@@ -109,9 +114,15 @@ class Durable:
         ):
             await DBOS.send_async(one.workflow_id, "look", topic=WAKE)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Stop; what was running is taken up by the next owner."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         DBOS.destroy()
+        # The engine made its own threads this loop's default ones, and has ended them.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="opsbook"))
         self._engine.dispose()
 
 

@@ -21,7 +21,7 @@ from opsbook.engine.journal import as_text
 from opsbook.engine.policy import Circumstances, Missing, missing
 from opsbook.engine.procedure import Plan, PlannedStep, Procedure, Step
 from opsbook.engine.record import as_json
-from opsbook.engine.setting import Write
+from opsbook.engine.setting import Write, book_revision
 from opsbook.engine.states import RunState
 from opsbook.engine.windows import holding_freezes, open_windows
 from opsbook.errors import OpsbookError, Refused
@@ -44,7 +44,7 @@ async def prepare(execution: Execution) -> tuple[Passed, RunState, str]:
     skip = frozenset(name for name, row in execution.steps.items() if row.state == "skipped")
     try:
         planner = await execution.planner()
-        plan = await planner.plan(execution.procedure, execution.parameters, execution.run.book_revision, skip)
+        plan = await planner.plan(execution.procedure, execution.parameters, book_revision(execution.system), skip)
     except OpsbookError as error:
         state = RunState.REFUSED if isinstance(error, Refused) else RunState.FAILED
         return "ended", state, f"it could not be planned: {error.message}" + (f" → {error.hint}" if error.hint else "")
@@ -75,7 +75,7 @@ def lacking(execution: Execution) -> list[Missing]:
     )
     who = asker(book.access, run.requester)
     found = missing(execution.procedure.risk, execution.rule(), system.policy, who, circumstances)
-    if run.confirmed not in ("", run.digest) and not run.break_glass:
+    if run.confirmed not in ("", run.digest) and not run.break_glass and not circumstances.approvers:
         told = f"the plan is not the one that {run.requester} confirmed: it needs a new yes"
         found.append(Missing("approval", told, 0))
     return found
@@ -111,7 +111,7 @@ def remember(execution: Execution, plan: Plan) -> None:
     if plan.digest != execution.run.digest:
         told = {"before": execution.run.digest, "after": plan.digest}
         recorded = as_text({**as_json(plan), "procedure": None})
-        execution.set_run(plan=recorded, digest=plan.digest)
+        execution.set_run(plan=recorded, digest=plan.digest, book_revision=plan.book_revision)
         execution.journal.tell("planned anew", detail=told)
     execution.plan = plan
 

@@ -70,7 +70,7 @@ class Owner:
             self._housekeeping.cancel()
             with suppress(asyncio.CancelledError):
                 await self._housekeeping
-        self._durable.close()
+        await self._durable.close()
         for execution in self._executions.values():
             await execution.let_go()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Row, func, insert, or_, select, update
 
 from opsbook.store.database import reading
 from opsbook.store.tables import acts, approvals, changes, output, runs, steps
@@ -193,6 +193,12 @@ def acts_of(connection: Connection, run: str) -> list[ActRow]:
     """What people said to have done."""
     rows = connection.execute(select(acts).where(acts.c.run == run).order_by(acts.c.at))
     return [ActRow(**row._mapping) for row in rows]
+
+
+def last_output(engine: Engine, run: str) -> int:
+    """The id of the newest piece of output."""
+    with reading(engine) as connection:
+        return int(connection.execute(select(func.max(output.c.id)).where(output.c.run == run)).scalar() or 0)
 
 
 def output_of(engine: Engine, run: str, *, step: str = "", after: int = 0, limit: int = 10_000) -> list[Row[Any]]:

@@ -10,6 +10,7 @@ from functools import cached_property
 from opsbook.manual.document import Document, Fence
 from opsbook.manual.grammar import Invocation, invocation
 from opsbook.manual.grammar.invocation import spoken
+from opsbook.manual.lint.facts.tags import TAGGED
 from opsbook.manual.lint.rule import Place
 from opsbook.manual.shell import Command, Word, commands
 from opsbook.manual.tools import COMMANDS
@@ -136,7 +137,7 @@ def shell_blocks(document: Document) -> tuple[ShellBlock, ...]:
     """Every shell fence and every inline command, in the order of the file."""
     pieces: list[tuple[int, ShellBlock]] = []
     for block in document.walk():
-        if isinstance(block, Fence) and block.language in ("bash", "console"):
+        if isinstance(block, Fence) and (block.language in ("bash", "console") or _runs_with_variables(block)):
             found = tuple(commands(block.text, block.line, block.columns, console=block.language == "console" or None))
             piece = ShellBlock(block, block.line, block.end_line, block.section_path, block.text, found, 0)
             pieces.append((block.line, piece))
@@ -157,6 +158,12 @@ def all_steps(blocks: tuple[ShellBlock, ...]) -> Iterator[Step]:
     """The steps of all blocks."""
     for block in blocks:
         yield from block.steps
+
+
+def _runs_with_variables(fence: Fence) -> bool:
+    """Whether a shell block that looks like variables runs a program with them: `PGHOST=db psql …`."""
+    shell = fence.language == "env" and TAGGED.get(fence.tag.lower()) == "shell"
+    return shell and bool(re.search(r"(?m)^\s*[A-Z_]+=\S+\s+[a-z][\w-]+\s", fence.text))
 
 
 _INLINE = frozenset(

@@ -243,3 +243,39 @@ def two_intervals(context: Context) -> Iterator[Fault]:
     if len({interval for _, interval in found}) > 1:
         first, other = found[0], next(entry for entry in found if entry[1] != found[0][1])
         yield Fault(context.place(other[0]), f"{other[1]} here, {first[1]} at line {first[0]}")
+
+
+@rule(
+    "OB549",
+    "promise-twice",
+    FaultClass.CONTRADICTION,
+    Severity.ERROR,
+    summary="One objective with two values in one manual",
+    reason="Both are called the RTO or RPO of the same thing; which one was promised nobody can tell from the manual.",
+    source="the manual itself",
+    bad="**RTO**: 4 hours\n\n## Recovery\n\n- Recovery Time Objective (RTO): 2 hours",
+    good="**RTO**: 4 hours\n\n## Recovery\n\n- Recovery Time Objective (RTO): 4 hours",
+)
+def promise_twice(context: Context) -> Iterator[Fault]:
+    """RTO and RPO of the same scope, outside of tables that compare cases."""
+    told: dict[tuple[str, str], list[tuple[str, int]]] = {}
+    for objective in context.read.objectives:
+        line = context.document.lines[objective.line - 1]
+        if objective.kind.upper() in ("RTO", "RPO") and not line.lstrip().startswith("|"):
+            key = (objective.kind.upper(), objective.scope.lower())
+            told.setdefault(key, []).append((objective.value, objective.line))
+    for (kind, _), places in told.items():
+        if len(places) != 2:  # more than two are cases that are compared
+            continue
+        (first, at), (second, here) = places
+        if first != second and at != here and _same_section(context, at, here):
+            yield Fault(context.place(here), f"{kind} {second} here, {first} at line {at}")
+
+
+def _same_section(context: Context, one: int, other: int) -> bool:
+    """Whether two lines speak of the same thing: neither stands under a heading that names a case of its own."""
+    cases = re.compile(
+        r"scenario|tier|level|failure|outage|redis|cache|disaster \d|case|loss|region|corrupt|component", re.I
+    )
+    paths = [block.section_path for block in context.document.walk() if block.line in (one, other)]
+    return not any(cases.search(" ".join(path)) for path in paths)

@@ -9,7 +9,7 @@ from opsbook.manual.lint.context import Context
 from opsbook.manual.lint.example import sh, sql, yml
 from opsbook.manual.lint.facts.placeholders import PLACEHOLDER
 from opsbook.manual.lint.finding import FaultClass, Fix, Severity
-from opsbook.manual.lint.rule import Fault, rule
+from opsbook.manual.lint.rule import Fault, Place, rule
 
 
 @rule(
@@ -37,6 +37,18 @@ def literal_password(context: Context) -> Iterator[Fault]:
                 Fix("take it from a variable or \\password"),
                 subject=found[1],
             )
+
+    for step in context.steps:
+        for assignment in step.command.assignments:
+            value = assignment.value.value or ""
+            known = assignment.name in ("PGPASSWORD", "MYSQL_PWD", "REDISCLI_AUTH", "SSHPASS", "VAULT_TOKEN")
+            if known and len(value) > 3 and not PLACEHOLDER.match(value):
+                yield Fault(
+                    Place(assignment.line, assignment.column),
+                    f"{assignment.name}={_masked(value)} is written into the manual",
+                    Fix("PGPASSFILE, or read it from the vault"),
+                    subject=value,
+                )
 
 
 def _masked(value: str) -> str:

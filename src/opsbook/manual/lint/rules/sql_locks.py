@@ -36,6 +36,10 @@ _OFFLINE = re.compile(
 )
 def vacuum_full(context: Context) -> Iterator[Fault]:
     """VACUUM FULL without a table; of one table where no room is checked and nothing says that the system is down."""
+    for step in context.steps:
+        whole = step.program == "vacuumdb" and any(word in ("-f", "--full") for word in step.words)
+        if whole and not any(re.match(r"-t|--table", word) for word in step.words):
+            yield Fault(step.place, "vacuumdb --full locks every table in turn and needs room for a second copy")
     for statement in context.statements:
         found = re.match(
             r"VACUUM\s*(?:\(([^)]*)\)|((?:FULL|FREEZE|VERBOSE|ANALYZE|\s)+))?\s*(\S*)", statement.bare, re.I

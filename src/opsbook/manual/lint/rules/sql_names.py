@@ -93,9 +93,11 @@ def column_renamed(context: Context) -> Iterator[Fault]:
     for statement in _postgres(context):
         if statement.tree is None or _version_switch(statement):
             continue
+        given = {alias.alias.lower() for alias in statement.tree.find_all(exp.Alias) if alias.alias}
+        used = {column.name.lower() for column in statement.tree.find_all(exp.Column)} - given
         for table in statement.tree.find_all(exp.Table):
             relation = table.name.lower()
-            for column in {c.name.lower() for c in statement.tree.find_all(exp.Column)}:
+            for column in sorted(used):
                 became = postgres.renamed_column(relation, column)
                 if became is None or (became.since >= 17 and not _is_version(context, became.since)):
                     continue

@@ -56,7 +56,7 @@ def flag_unknown(context: Context) -> Iterator[Fault]:
             continue
         for flag in call.unknown:
             if (
-                not re.fullmatch(r"-\w|--[a-z][\w-]*", flag.name)
+                not re.fullmatch(r"-[A-Za-z]|--[a-z][\w-]*", flag.name)
                 or flag.word.placeholders
                 or "$" in flag.word.text.split("=")[0]
             ):

@@ -25,7 +25,7 @@ from opsbook.engine.plan import reads_facts
 from opsbook.engine.procedure import Step, StepKind
 from opsbook.engine.reads import read
 from opsbook.engine.record import as_json
-from opsbook.engine.results import bounded
+from opsbook.engine.results import bounded, concluded
 from opsbook.engine.states import ChangeState, RunState, StepState
 from opsbook.errors import OpsbookError
 from opsbook.store import runs
@@ -230,20 +230,28 @@ class Interpreter:
         return None
 
     async def _read(self, step: Step) -> Told | None:
-        """A step that only looks. Cut off, it is simply done again."""
+        """A step that only looks. Cut off, it is simply done again; not yet as expected, as often as `retry` says."""
         execution = self.execution
         await execution.commit()
-        try:
-            planner, facts = await execution.planner(), await execution.facts()
-            names = await planner.names(execution.procedure, step, execution.parameters, execution.saved, facts)
-            async with asyncio.timeout(step.timeout):
-                result = await read(step, names, facts)
-        except TimeoutError:
-            fail(execution, step, f"it took longer than {step.timeout:g} s")
-        except OpsbookError as error:
-            fail(execution, step, told(error))
-        else:
-            conclude(execution, step, result)
+        for attempt in range(1, 2 + step.retry):
+            if attempt > 1:
+                await self._back_off(attempt - 1)
+            if execution.cancelled.is_set():
+                return None
+            try:
+                planner, facts = await execution.planner(), await execution.facts()
+                names = await planner.names(execution.procedure, step, execution.parameters, execution.saved, facts)
+                async with asyncio.timeout(step.timeout):
+                    result = await read(step, names, facts)
+                concluded(step, result, {**execution.parameters, **execution.saved, "saved": execution.saved})
+            except TimeoutError:
+                why = f"it took longer than {step.timeout:g} s"
+            except OpsbookError as error:
+                why = told(error)
+            else:
+                conclude(execution, step, result)
+                return None
+        fail(execution, step, why)
         return None
 
     async def _cancel(self) -> Told | None:

@@ -17,6 +17,8 @@ from opsbook.store import runs
 
 HAPPENED = frozenset({ChangeState.DONE, ChangeState.UNSURE})
 SETTLED = frozenset({ChangeState.DONE, ChangeState.IMPOSSIBLE, ChangeState.UNSURE})
+NOTHING = "nothing to undo"
+"""How the inverse of a change begins that leaves nothing: without it, no run with a wait could end as undone."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,15 @@ def _happened(execution: Execution) -> list[runs.ChangeRow]:
     rows = [
         row
         for row in execution.changes.values()
-        if not row.undo and row.state in HAPPENED and execution.step_named(row.step).risk is not Risk.READ
+        if not row.undo
+        and row.state in HAPPENED
+        and execution.step_named(row.step).risk is not Risk.READ
+        and not _leaves_nothing(row)
     ]
     return sorted(rows, key=lambda row: (order[row.step], row.index), reverse=True)
+
+
+def _leaves_nothing(row: runs.ChangeRow) -> bool:
+    """Whether the change says itself that it leaves nothing: a wait, a statement that only reads."""
+    inverse = json.loads(row.change)["inverse"]
+    return isinstance(inverse, str) and inverse.startswith(NOTHING)

@@ -116,7 +116,7 @@ def _run(workload: str, found: Sequence[Process], verb: Verb, given: NoArguments
         names = active or [process.name for process in found][: given.replicas]
         undo = Change(KIND, _effect(Verb.STOP, workload, names, wait), guard=_guard(found))
         return Change(KIND, _effect(verb, workload, names, wait), _evidence(found), _guard(found),
-                      "it runs already" if active else undo)  # fmt: skip
+                      "nothing to undo: it runs already" if active else undo)  # fmt: skip
     if verb is Verb.STOP:
         back = (
             Change(KIND, _effect(Verb.START, workload, active, wait), guard=_guard(found))

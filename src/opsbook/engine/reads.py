@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from opsbook.book.words import nearest
 from opsbook.checks.sweep import sweep
 from opsbook.connectors.change import Json
+from opsbook.connectors.prometheus import Series
 from opsbook.engine.facts import RecordedFacts
 from opsbook.engine.procedure import Step, StepKind
 from opsbook.engine.results import Unexpected
@@ -19,7 +21,7 @@ from opsbook.errors import UsageError
 class Queried(Protocol):
     """A connector that answers PromQL."""
 
-    async def query(self, promql: str) -> Json: ...
+    async def query(self, promql: str) -> list[Series]: ...
 
 
 async def read(step: Step, names: Mapping[str, Any], facts: RecordedFacts) -> Json:
@@ -30,8 +32,9 @@ async def read(step: Step, names: Mapping[str, Any], facts: RecordedFacts) -> Js
     connector = facts.connector(step.on)
     if not isinstance(connector, Queried):
         raise UsageError(f"{step.on!r} does not answer PromQL", "name a component of the kind prometheus with `on`")
-    series = await connector.query(str(body["query"]))
-    return {"rows": len(series), "series": series, "value": _only_value(series)}
+    found = await connector.query(str(body["query"]))
+    series = [{"labels": dict(one.labels), "value": _number(one.value)} for one in found]
+    return {"rows": len(series), "series": series, "value": series[0]["value"] if len(series) == 1 else None}
 
 
 async def _checks(body: dict[str, Json], facts: RecordedFacts) -> Json:
@@ -53,7 +56,6 @@ async def _checks(body: dict[str, Json], facts: RecordedFacts) -> Json:
     return {"checks": told, "value": str(found.state)}
 
 
-def _only_value(series: Json) -> Json:
-    if isinstance(series, list) and len(series) == 1 and isinstance(series[0], dict):
-        return series[0].get("value")
-    return None
+def _number(value: float) -> float | str:
+    """A sample's value as JSON has it, which knows no NaN and no infinity."""
+    return value if math.isfinite(value) else str(value)

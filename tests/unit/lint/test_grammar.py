@@ -50,8 +50,12 @@ def test_it_tells_flags_and_verbs_that_do_not_exist() -> None:
     assert unknown is not None and unknown.text == "audit"
 
 
-def test_a_tool_without_a_grammar_is_not_read() -> None:
-    assert invocation(commands("frobnicate --all")[0]) is None
+@pytest.mark.parametrize(
+    "text", ["frobnicate --all", "../tools/kubectl get pods", "'" + "x" * 300 + "' a", "'a\nb/c' d"]
+)
+def test_a_tool_without_a_grammar_is_not_read(text: str) -> None:
+    found = invocation(commands(text)[0])
+    assert found is None or found.tool == "kubectl"
 
 
 def test_risks_come_from_the_grammar() -> None:

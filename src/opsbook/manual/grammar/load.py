@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -44,11 +44,17 @@ def _by_hand() -> dict[str, Any]:
 
 
 @cache
+def _generated() -> frozenset[str]:
+    """The names of the generated grammars. A program's name comes from a manual and is never made into a path unseen."""
+    return frozenset(entry.name for entry in _HERE.joinpath("tools").iterdir())
+
+
+@lru_cache(maxsize=512)
 def tool(name: str) -> Tool | None:
     """The grammar of a tool, or None for one that is not known."""
     entry = _by_hand()["tools"].get(name, {})
-    path = _HERE.joinpath("tools", f"{entry.get('like', name)}.json")
-    data = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    wanted = f"{entry.get('like', name)}.json"
+    data = json.loads(_HERE.joinpath("tools", wanted).read_text(encoding="utf-8")) if wanted in _generated() else {}
     if not data and not entry:
         return None
     verbs: dict[str, dict[str, int] | None] = dict(data.get("verbs", {}))

@@ -41,7 +41,7 @@ def latest_never_written(context: Context) -> Iterator[Fault]:
         for word in step.command.argv[1:]:
             found = re.search(
                 (
-                    r"(?:^|/)([\w.-]*\blatest[\w.-]*\.(?:dump|sql|gz|tar|zip|bak|rdb|archive|tgz)[\w.]*|"
+                    r"(?:^|/)([\w.-]*latest[\w.-]*\.(?:dump|sql|gz|tar|zip|bak|rdb|archive|tgz)[\w.]*|"
                     r"[\w-]*latest[_-]backup[\w.-]*|latest)$"
                 ),
                 word.text,

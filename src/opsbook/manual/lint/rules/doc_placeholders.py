@@ -33,6 +33,13 @@ _DOMAIN = re.compile(
     ),
     re.I,
 )
+_OWNER = re.compile(
+    (
+        r"\b(?:github|gitlab|bitbucket)\.(?:com|org)[/:](?:your-?(?:org|username|user|name|"
+        r"company|repo)\w*|yourusername)\b"
+    ),
+    re.I,
+)
 _REGISTRY = re.compile(
     r"(?:^|=|\s)((?:registry|your-registry|my-registry|myregistry|your-dockerhub|"
     r"docker-registry|REGISTRY)/[\w./-]+|(?:ghcr\.io|docker\.io|quay\.io|gcr\.io|"
@@ -95,8 +102,11 @@ def _prose_with_path(context: Context) -> Iterator[tuple[int, tuple[str, ...], s
     good="Write to oncall@shop.example.com.",
 )
 def template_domain(context: Context) -> Iterator[Fault]:
-    """your-domain.com and its like, told once for a domain."""
+    """your-domain.com and its like, github.com/your-org; told once for each."""
     for number, line in enumerate(context.document.lines, 1):
+        for owner in _OWNER.finditer(line):
+            message = f"{owner[0]} is a template's address, not yours"
+            yield Fault(context.place(number, owner[0]), message, subject=owner[0].lower())
         for found in _DOMAIN.finditer(line):
             base = ".".join(found[1].rsplit(".", 2)[-2:])
             yield Fault(

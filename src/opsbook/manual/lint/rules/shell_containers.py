@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from opsbook.manual.lint.context import Context
 from opsbook.manual.lint.example import sh
+from opsbook.manual.lint.facts.names import targets
 from opsbook.manual.lint.facts.steps import Step
 from opsbook.manual.lint.facts.writing import DUMPS, local_files, pattern_of
 from opsbook.manual.lint.finding import FaultClass, Fix, Severity
@@ -161,7 +162,10 @@ def container_stderr(context: Context) -> Iterator[Fault]:
             continue
         name = step.call.words[0] if step.call and step.call.words else ""
         sure = re.search(
-            r"pgbouncer|postgres|pgsql|(?:^|[-_])db(?:$|[-_])|nginx|celery|worker|gunicorn|uvicorn|django|flask|api|backend|haproxy|traefik|mysql|maria",
+            (
+                r"pgbouncer|postgres|pgsql|(?:^|[-_])db(?:$|[-_])|nginx|celery|worker|gunicorn|uvicorn|"
+                r"django|flask|api|backend|haproxy|traefik|mysql|maria"
+            ),
             name,
         )
         if sure:
@@ -229,3 +233,68 @@ def prompt_in_script(context: Context) -> Iterator[Fault]:
         bare_shell = inner is not None and inner.program in ("bash", "sh", "zsh", "ash") and len(inner.words) == 1
         if bare_shell and not call.has("-i", "--stdin", "--interactive") and not piped_in:
             yield Fault(step.place, "a shell without -it ends at once", Fix("add -it"))
+
+
+@rule(
+    "OB124",
+    "glob-across-exec",
+    FaultClass.WILL_NOT_RUN,
+    Severity.ERROR,
+    summary="A wildcard meant for the container that this host's shell expands",
+    reason=(
+        "The shell here expands * before kubectl or docker starts. Where nothing matches here, the program inside gets "
+        "the bare * and, having no shell, finds no file of that name; else it gets this host's names."
+    ),
+    source="https://www.gnu.org/software/bash/manual/html_node/Filename-Expansion.html",
+    bad=sh("kubectl exec deploy/api -n shop -- rm -rf /var/cache/app/*"),
+    good=sh("kubectl exec deploy/api -n shop -- sh -c 'rm -rf /var/cache/app/*'"),
+)
+def glob_across_exec(context: Context) -> Iterator[Fault]:
+    """Unquoted wildcards of paths among the words that an exec carries directly."""
+    for step in context.steps:
+        carrier = step.outer
+        if carrier is None or carrier.call is None or carrier.call.verb != "exec" or carrier.outer is not None:
+            continue
+        if step.program in ("sh", "bash", "ash") or carrier.call.tool not in ("kubectl", "docker", "docker compose"):
+            continue
+        for word in step.command.argv[1:]:
+            own = any(word is other for other in carrier.command.argv)
+            if own and not word.quote and re.fullmatch(r"/[\w./-]*\*[\w./*-]*", word.raw):
+                yield Fault(
+                    step.at(word),
+                    f"{word.raw} is expanded on this host, not inside",
+                    Fix("sh -c '…' inside the container"),
+                )
+
+
+@rule(
+    "OB125",
+    "exec-into-stopped",
+    FaultClass.WILL_NOT_RUN,
+    Severity.ERROR,
+    summary="A command in a workload that the same block scaled to zero",
+    reason=(
+        "With no pods there is nothing to run in: “no pods found”. What the step was to repair stays as it was, and "
+        "the block goes on."
+    ),
+    source="https://kubernetes.io/docs/reference/kubectl/generated/kubectl_exec/",
+    bad=sh(
+        "kubectl scale deployment/app --replicas=0 -n shop\nkubectl exec deployment/app -n shop -- tar -xzf /tmp/a.tgz"
+    ),
+    good=sh(
+        "kubectl exec deployment/app -n shop -- tar -xzf /tmp/a.tgz\nkubectl scale deployment/app --replicas=0 -n shop"
+    ),
+)
+def exec_into_stopped(context: Context) -> Iterator[Fault]:
+    """exec or cp of a name that a scale to 0 ahead of it stopped and nothing started again."""
+    for block in context.scripts:
+        down: set[str] = set()
+        for step in block.top:
+            call = step.call
+            if call is None or call.tool != "kubectl":
+                continue
+            named = {target.name for target in targets(call) if target.name and target.kind != "pod"}
+            if call.verb == "scale":
+                down = down | named if call.value("--replicas") == "0" else down - named
+            elif call.verb == "exec" and named & down:
+                yield Fault(step.place, f"{sorted(named & down)[0]} was scaled to 0: there is no pod to run in")

@@ -45,7 +45,7 @@ def _by_hand() -> dict[str, Any]:
 
 @cache
 def _generated() -> frozenset[str]:
-    """The names of the generated grammars. A program's name comes from a manual and is never made into a path unseen."""
+    """The generated grammars. A program's name comes from a manual and is never made into a path unseen."""
     return frozenset(entry.name for entry in _HERE.joinpath("tools").iterdir())
 
 

@@ -1,24 +1,46 @@
-"""Roles and grants. A password is a reference; PostgreSQL gets its SCRAM verifier, never the password itself."""
+"""Roles and grants. A role gets no password here; a rotation gives it one, and the password never stands in a plan."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from opsbook.book.catalogue import Risk
-from opsbook.connectors.change import Change
+from opsbook.connectors.change import Change, Json
+from opsbook.errors import Refused
 from opsbook.operations.contract import Facts, OperationParameters, Repeatable
+from opsbook.operations.postgres_tables import Table, tables_now
 from opsbook.operations.registry import operation
-from opsbook.operations.statements import Identifier, TableName, quoted, quoted_table, statement
+from opsbook.operations.statements import Identifier, TableName, quoted, statement
 
-ROLE = "SELECT rolcanlogin AS login, rolconnlimit AS connections FROM pg_roles WHERE rolname = %(role)s"
-HAS = """
-SELECT count(*) FILTER (WHERE NOT has_table_privilege(%(role)s, c.oid, %(privilege)s)) AS missing, count(*) AS tables
-FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'v', 'm') AND n.nspname = %(schema)s
+ROLE = """
+SELECT r.rolcanlogin AS login, r.rolconnlimit AS connections, r.rolsuper AS superuser,
+       (SELECT array_agg(g.rolname::text) FROM pg_auth_members AS m JOIN pg_roles AS g ON g.oid = m.roleid
+         WHERE m.member = r.oid) AS member_of
+FROM pg_roles AS r
+WHERE r.rolname = %(role)s
 """
+ROLES = "SELECT rolname::text AS name FROM pg_roles WHERE rolname = ANY (%(names)s)"
+# Rights given to the role itself: those that it has by a membership or by PUBLIC are others'.
+HELD = """
+SELECT n.nspname || '.' || c.relname AS name, array_agg(a.privilege_type ORDER BY 1) AS privileges
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL aclexplode(c.relacl) AS a
+JOIN pg_roles AS r ON r.oid = a.grantee
+WHERE r.rolname = %(role)s AND n.nspname || '.' || c.relname = ANY (%(tables)s)
+GROUP BY 1
+"""
+USAGE = """
+SELECT EXISTS (SELECT FROM aclexplode(n.nspacl) AS a JOIN pg_roles AS r ON r.oid = a.grantee
+                WHERE r.rolname = %(role)s AND a.privilege_type = 'USAGE') AS held
+FROM pg_namespace AS n
+WHERE n.nspname = %(schema)s
+"""
+MOST_TABLES = 1_000
+"""Tables of a schema whose rights are granted one by one, so that exactly those can be taken back."""
 
 
 class Role(OperationParameters):
@@ -34,51 +56,64 @@ class Role(OperationParameters):
     of="postgres",
     idempotent=True,
     parameters=Role,
-    doc="Makes a role, or brings it to these attributes. It has no password until a rotation gives it one.",
+    doc="Makes a role, or brings it to these attributes. It has no password until a rotation gives it one. Undo drops "
+    "a role that was made, or puts back what it was.",
 )
 class _Role(Repeatable):
     async def plan(self, parameters: Role, facts: Facts) -> AsyncIterator[Change]:
+        await _must_exist(facts, parameters.of, parameters.member_of)
         rows = await facts.rows(parameters.of, ROLE, {"role": parameters.role})
+        now = rows[0] if rows else None
+        if now and now["superuser"]:
+            raise Refused(f"{parameters.role} is a superuser: opsbook does not change those", "change it by hand")
         role = quoted(parameters.role)
-        attributes = f"{'LOGIN' if parameters.login else 'NOLOGIN'} CONNECTION LIMIT {parameters.connections}"
-        if not rows:
-            drop = statement(parameters.of, f"DROP ROLE IF EXISTS {role}")
-            # The guard makes it safe to plan once more after a crash: a role that is there is altered below.
-            yield statement(parameters.of, CREATE.format(role=role, literal=_text(parameters.role)), inverse=drop)
-        evidence = {"now": rows[0]} if rows else {"now": "it does not exist"}
-        before = "it did not exist"
+        grants = [f"GRANT {quoted(other)} TO {role}" for other in parameters.member_of]
+        wanted = {"login": parameters.login, "connections": parameters.connections}
+        alter = f"ALTER ROLE {role} {_attributes(wanted)}"
+        # Without a row it is made first; where it is there by then, after a crash, it is only altered.
+        statements = [_create(role), alter, *grants]
         yield statement(
             parameters.of,
-            f"ALTER ROLE {role} {attributes}",
-            evidence=evidence,
-            inverse=statement(parameters.of, f"ALTER ROLE {role} {_attributes(rows[0])}") if rows else before,
+            statements,
+            evidence={"now": now or "it does not exist"},
+            inverse=statement(parameters.of, _back(role, now, parameters.member_of)),
         )
-        for other in parameters.member_of:
-            grant = f"GRANT {quoted(other)} TO {role}"
-            undo = statement(parameters.of, f"REVOKE {quoted(other)} FROM {role}")
-            yield statement(parameters.of, grant, inverse=undo if not rows else "it may have had it before")
 
 
-CREATE = "DO $opsbook$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object THEN NULL; END $opsbook$"
+def _create(role: str) -> str:
+    tag = "opsbook"
+    while f"${tag}$" in role:
+        tag += "_"
+    return f"DO ${tag}$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object THEN NULL; END ${tag}$"
 
 
-def _text(name: str) -> str:
-    return "'" + name.replace("'", "''") + "'"
+def _back(role: str, now: Mapping[str, Json] | None, member_of: Sequence[str]) -> str | list[str]:
+    if now is None:
+        return f"DROP ROLE IF EXISTS {role}"
+    new = [other for other in member_of if other not in (now["member_of"] or ())]
+    return [f"ALTER ROLE {role} {_attributes(now)}", *(f"REVOKE {quoted(other)} FROM {role}" for other in new)]
 
 
 def _attributes(row: Mapping[str, object]) -> str:
     return f"{'LOGIN' if row['login'] else 'NOLOGIN'} CONNECTION LIMIT {row['connections']}"
 
 
+async def _must_exist(facts: Facts, component: str, roles: Sequence[str]) -> None:
+    known = {str(row["name"]) for row in await facts.rows(component, ROLES, {"names": list(roles)})} if roles else set()
+    for role in roles:
+        if role not in known:
+            raise Refused(f"{component} has no role {role}", "make it first with postgres.role")
+
+
 Privilege = Literal["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"]
 
 
 class Grant(OperationParameters):
-    role: Identifier = Field(description="who gets the rights")
+    role: Identifier = Field(description="whose rights are changed")
     privileges: tuple[Privilege, ...] = Field(min_length=1, description="which rights")
     tables: tuple[TableName, ...] = Field((), description="on these tables")
     schema_: Identifier | None = Field(
-        None, alias="schema", description="on all tables and sequences of this schema, also future ones"
+        None, alias="schema", description="on all tables that this schema has now, and on those that come later"
     )
 
     @model_validator(mode="after")
@@ -87,11 +122,24 @@ class Grant(OperationParameters):
             raise ValueError("give either `tables` or `schema`")
         return self
 
-    def targets(self) -> list[str]:
-        """What follows ON, each."""
-        if self.schema_:
-            return [f"ALL TABLES IN SCHEMA {quoted(self.schema_)}"]
-        return [f"TABLE {quoted_table(table)}" for table in self.tables]
+
+async def _targets(facts: Facts, parameters: Grant) -> tuple[list[Table], dict[str, set[str]]]:
+    """The tables that are meant, and which rights of each the role itself was given before."""
+    await _must_exist(facts, parameters.of, (parameters.role,))
+    if parameters.schema_ is None:
+        tables = await tables_now(facts, parameters.of, parameters.tables)
+    else:
+        found = await tables_now(facts, parameters.of)
+        tables = sorted((t for t in found if t.schema == parameters.schema_), key=lambda table: table.name)
+        if len(tables) > MOST_TABLES:
+            raise Refused(f"{parameters.schema_} has more than {MOST_TABLES:,} tables", "name them in groups")
+    rows = await facts.rows(parameters.of, HELD, {"role": parameters.role, "tables": [t.label for t in tables]})
+    held: dict[str, Json] = {str(row["name"]): row["privileges"] for row in rows}
+    return tables, {name: set(rights or ()) for name, rights in held.items()}
+
+
+def _evidence(tables: Sequence[Table], held: Mapping[str, set[str]]) -> Json:
+    return {"tables": len(tables), "held": {name: sorted(rights) for name, rights in held.items()}}
 
 
 @operation(
@@ -100,31 +148,38 @@ class Grant(OperationParameters):
     of="postgres",
     idempotent=True,
     parameters=Grant,
-    doc="Gives a role rights on tables, or on a schema with what comes into it later (of the granting role).",
+    doc="Gives a role rights on tables, or on a schema with what comes into it later (made by the same admin role). "
+    "Undo takes back those that it did not have before.",
 )
 class _Grant(Repeatable):
     async def plan(self, parameters: Grant, facts: Facts) -> AsyncIterator[Change]:
+        tables, held = await _targets(facts, parameters)
         role, rights = quoted(parameters.role), ", ".join(parameters.privileges)
-        none = "rights that it had before cannot be told from new ones; revoke what it should not have"
+        forward = [f"GRANT {rights} ON TABLE {table.sql} TO {role}" for table in tables]
+        back = [
+            f"REVOKE {', '.join(new)} ON TABLE {table.sql} FROM {role}"
+            for table in tables
+            if (new := [right for right in parameters.privileges if right not in held.get(table.label, ())])
+        ]
         if parameters.schema_:
             schema = quoted(parameters.schema_)
-            missing = {
-                right: (
-                    await facts.rows(
-                        parameters.of, HAS, {"role": parameters.role, "privilege": right, "schema": parameters.schema_}
-                    )
-                )[0]
-                for right in parameters.privileges
-            }
-            yield statement(parameters.of, f"GRANT USAGE ON SCHEMA {schema} TO {role}", evidence=missing, inverse=none)
+            used = await facts.rows(parameters.of, USAGE, {"role": parameters.role, "schema": parameters.schema_})
+            if not used:
+                raise Refused(f"{parameters.of} has no schema {parameters.schema_}", "check its name")
+            later = f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema}"
+            forward = [f"GRANT USAGE ON SCHEMA {schema} TO {role}", *forward]
+            forward.append(f"{later} GRANT {rights} ON TABLES TO {role}")
+            back.append(f"{later} REVOKE {rights} ON TABLES FROM {role}")
             if "INSERT" in parameters.privileges:
-                yield statement(
-                    parameters.of, f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}", inverse=none
-                )
-            later = f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT {rights} ON TABLES TO {role}"
-            yield statement(parameters.of, later, inverse=none)
-        for target in parameters.targets():
-            yield statement(parameters.of, f"GRANT {rights} ON {target} TO {role}", inverse=none)
+                forward.append(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}")
+                forward.append(f"{later} GRANT USAGE ON SEQUENCES TO {role}")
+                back.append(f"{later} REVOKE USAGE ON SEQUENCES FROM {role}")
+            if not used[0]["held"]:
+                # Without USAGE of the schema it could use no sequence of it before either.
+                back.append(f"REVOKE USAGE ON ALL SEQUENCES IN SCHEMA {schema} FROM {role}")
+                back.append(f"REVOKE USAGE ON SCHEMA {schema} FROM {role}")
+        inverse = statement(parameters.of, back) if back else "the role had all of it before"
+        yield statement(parameters.of, forward, evidence=_evidence(tables, held), inverse=inverse)
 
 
 @operation(
@@ -133,16 +188,21 @@ class _Grant(Repeatable):
     of="postgres",
     idempotent=True,
     parameters=Grant,
-    doc="Takes rights on tables from a role.",
+    doc="Takes rights on tables from a role. What it has by a membership or by PUBLIC stays. Undo gives back what it "
+    "had.",
 )
 class _Revoke(Repeatable):
     async def plan(self, parameters: Grant, facts: Facts) -> AsyncIterator[Change]:
+        tables, held = await _targets(facts, parameters)
         role, rights = quoted(parameters.role), ", ".join(parameters.privileges)
+        forward = [f"REVOKE {rights} ON TABLE {table.sql} FROM {role}" for table in tables]
+        back = [
+            f"GRANT {', '.join(had)} ON TABLE {table.sql} TO {role}"
+            for table in tables
+            if (had := [right for right in parameters.privileges if right in held.get(table.label, ())])
+        ]
         if parameters.schema_:
-            later = (
-                f"ALTER DEFAULT PRIVILEGES IN SCHEMA {quoted(parameters.schema_)} REVOKE {rights} ON TABLES FROM {role}"
-            )
-            yield statement(parameters.of, later, inverse="grant them again")
-        for target in parameters.targets():
-            undo = statement(parameters.of, f"GRANT {rights} ON {target} TO {role}")
-            yield statement(parameters.of, f"REVOKE {rights} ON {target} FROM {role}", inverse=undo)
+            later = f"ALTER DEFAULT PRIVILEGES IN SCHEMA {quoted(parameters.schema_)}"
+            forward.append(f"{later} REVOKE {rights} ON TABLES FROM {role}")
+        inverse = statement(parameters.of, back) if back else "the role had nothing of it itself"
+        yield statement(parameters.of, forward, evidence=_evidence(tables, held), inverse=inverse)

@@ -1,4 +1,4 @@
-"""Rows: purged by age in batches, and one statement explained."""
+"""Rows purged by age, a batch a transaction."""
 
 from __future__ import annotations
 
@@ -7,20 +7,33 @@ from collections.abc import AsyncIterator
 from pydantic import Field
 
 from opsbook.book.catalogue import Risk
-from opsbook.book.values import Duration
-from opsbook.connectors.change import Change
+from opsbook.book.values import Duration, TimeZone
+from opsbook.connectors.change import Change, Json
 from opsbook.errors import Refused
 from opsbook.operations.contract import Facts, OperationParameters, Repeatable
+from opsbook.operations.postgres_tables import Table, table_now
 from opsbook.operations.registry import operation
-from opsbook.operations.statements import Identifier, TableName, quoted, quoted_table
+from opsbook.operations.statements import Identifier, TableName, doubled, quoted
 
 COLUMN = """
 SELECT a.atttypid::regtype::text AS type,
-       EXISTS (SELECT FROM pg_index AS x WHERE x.indrelid = a.attrelid AND x.indkey[0] = a.attnum) AS indexed
+       EXISTS (SELECT FROM pg_index AS x
+                JOIN pg_class AS i ON i.oid = x.indexrelid JOIN pg_am AS m ON m.oid = i.relam
+               WHERE x.indrelid = a.attrelid AND x.indkey[0] = a.attnum AND x.indisvalid AND x.indpred IS NULL
+                 AND m.amname = 'btree') AS indexed,
+       (SELECT array_agg(k.conrelid::regclass::text) FROM pg_constraint AS k
+         WHERE k.confrelid = a.attrelid AND k.contype = 'f' AND k.confdeltype = 'c') AS cascades
 FROM pg_attribute AS a
-WHERE a.attrelid = to_regclass(%(table)s) AND a.attname = %(column)s AND NOT a.attisdropped
+JOIN pg_class AS c ON c.oid = a.attrelid
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = %(schema)s AND c.relname = %(table)s AND a.attname = %(column)s AND NOT a.attisdropped
 """
-TIMES = ("timestamp with time zone", "timestamp without time zone", "date")
+BEFORE = {
+    "timestamp with time zone": "now() - make_interval(secs => %(age)s)",
+    "timestamp without time zone": "(now() - make_interval(secs => %(age)s)) AT TIME ZONE %(zone)s",
+    "date": "((now() - make_interval(secs => %(age)s)) AT TIME ZONE %(zone)s)::date",
+}
+"""Type of the column → the moment before which a row is too old. The server's clock decides."""
 
 
 class Purge(OperationParameters):
@@ -31,6 +44,7 @@ class Purge(OperationParameters):
     most: int = Field(
         10_000_000, gt=0, description="the most rows that may go; with more it is refused and nothing goes"
     )
+    timezone: TimeZone = Field("UTC", description="of a column that holds times without a zone")
 
 
 @operation(
@@ -39,79 +53,69 @@ class Purge(OperationParameters):
     of="postgres",
     idempotent=True,
     parameters=Purge,
-    doc="Deletes rows by age, a batch a transaction, so that no lock is long and replicas keep up. "
-    "Resumes where it was cut. The rows are gone for good.",
+    doc="Deletes rows by age, a batch a transaction, so that no lock is long and replicas keep up. Which rows are old "
+    "is fixed when it begins; it resumes where it was cut, and the result says how many went. They are gone for good.",
 )
 class _Purge(Repeatable):
     async def plan(self, parameters: Purge, facts: Facts) -> AsyncIterator[Change]:
-        table, column = quoted_table(parameters.table), quoted(parameters.column)
-        kind = await facts.rows(parameters.of, COLUMN, {"table": table, "column": parameters.column})
-        if not kind:
-            raise Refused(f"there is no column {parameters.table}.{parameters.column}", "check both names")
-        if kind[0]["type"] not in TIMES:
-            raise Refused(
-                f"{parameters.table}.{parameters.column} is {kind[0]['type']}, not a time", "name its time column"
-            )
-        seconds = parameters.older_than.total_seconds()
-        age = f"{column} < now() - make_interval(secs => %(seconds)s)"
-        # Names are quoted identifiers; the age is bound.
-        count = f"SELECT count(*) AS rows, min({column})::text AS oldest FROM {table} WHERE {age}"  # noqa: S608
-        (seen,) = await facts.rows(parameters.of, count, {"seconds": seconds})
+        if parameters.older_than.total_seconds() <= 0:
+            raise Refused("`older_than` is no age: every row would go", "give an age such as 90d")
+        table = await table_now(facts, parameters.of, parameters.table)
+        column = await _column(facts, parameters, table)
+        statements = _statements(table, parameters.column, str(column["type"]), bool(column["indexed"]))
+        bound = {"age": parameters.older_than.total_seconds(), "zone": parameters.timezone}
+        # Names are quoted identifiers; age and zone are bound.
+        sql = (
+            f"SELECT count(*) AS rows, min({_name(parameters.column)})::text AS oldest, "  # noqa: S608
+            f"({BEFORE[str(column['type'])]})::text AS before "
+            f"FROM {doubled(table.sql)} WHERE {_name(parameters.column)} < {BEFORE[str(column['type'])]}"
+        )
+        (seen,) = await facts.rows(parameters.of, sql, bound)
         if int(seen["rows"] or 0) > parameters.most:
             raise Refused(
-                f"{seen['rows']:,} rows of {parameters.table} are that old, more than the {parameters.most:,} allowed",
+                f"{seen['rows']:,} rows of {table.label} are that old, more than the {parameters.most:,} allowed",
                 "raise `most` if that is meant",
             )
-        delete = f"DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE {age} LIMIT %(batch)s))"  # noqa: S608
-        yield Change(
-            "batch",
-            {
-                "component": parameters.of,
-                "statement": delete,
-                "parameters": {"seconds": seconds, "batch": parameters.batch},
-                "ceiling": parameters.most,
-            },
-            evidence={**seen, "indexed": kind[0]["indexed"]},
-            inverse="deleted rows are gone; take a backup first",
-        )
+        effect = {
+            "component": parameters.of, **statements, "parameters": bound, "batch": parameters.batch,
+            "ceiling": parameters.most,
+        }  # fmt: skip
+        evidence: dict[str, Json] = {**seen, "table": table.told, "indexed": column["indexed"]}
+        if column["cascades"]:
+            evidence["also deletes in"] = column["cascades"]
+        yield Change("batch", effect, evidence, inverse="deleted rows are gone; take a backup first")
 
 
-class Explain(OperationParameters):
-    statement: str = Field(
-        min_length=1, description="one SELECT, INSERT, UPDATE or DELETE; $1, $2 … may stand for values"
-    )
+async def _column(facts: Facts, parameters: Purge, table: Table) -> dict[str, Json]:
+    given = {"schema": table.schema, "table": table.name, "column": parameters.column}
+    found = await facts.rows(parameters.of, COLUMN, given)
+    if not found:
+        raise Refused(f"there is no column {table.label}.{parameters.column}", "check its name")
+    if found[0]["type"] not in BEFORE:
+        raise Refused(f"{table.label}.{parameters.column} is {found[0]['type']}, not a time", "name its time column")
+    return found[0]
 
 
-@operation(
-    "postgres.explain",
-    Risk.READ,
-    of="postgres",
-    idempotent=True,
-    parameters=Explain,
-    doc="Shows how PostgreSQL would run a statement, without running it.",
-)
-class _Explain(Repeatable):
-    async def plan(self, parameters: Explain, facts: Facts) -> AsyncIterator[Change]:
-        yield _read(parameters.of, f"EXPLAIN (VERBOSE, SETTINGS, FORMAT TEXT) {parameters.statement}")
+def _name(column: str) -> str:
+    return doubled(quoted(column))
 
 
-def _read(component: str, sql: str) -> Change:
-    effect = {"component": component, "statement": sql, "parameters": {}, "write": False}
-    return Change("sql", effect, inverse="nothing to undo: nothing changes")
+def _statements(table: Table, column: str, kind: str, indexed: bool) -> dict[str, str]:
+    """`before` fixes the moment, `count` counts to the ceiling, `delete` deletes a batch.
 
-
-class Query(OperationParameters):
-    sql: str = Field(min_length=1, description="one read-only statement")
-
-
-@operation(
-    "postgres.query",
-    Risk.READ,
-    of="postgres",
-    idempotent=True,
-    parameters=Query,
-    doc="One query in a read-only transaction; hold its rows against an `expect`.",
-)
-class _Query(Repeatable):
-    async def plan(self, parameters: Query, facts: Facts) -> AsyncIterator[Change]:
-        yield _read(parameters.of, parameters.sql)
+    With an index each batch begins at the oldest row that the one before left (`from`), so that it does not read the
+    dead rows of all before it again. The age stands in the outer condition too: a row that was renewed meanwhile stays,
+    and row numbers mean nothing across the partitions of a table.
+    """
+    name, sql = _name(column), doubled(table.sql)
+    old = f"{name} < %(before)s::{kind}"
+    start = f" AND (%(from)s::{kind} IS NULL OR {name} >= %(from)s::{kind}) ORDER BY {name}" if indexed else ""
+    chosen = f"SELECT ctid FROM {sql} WHERE {old}{start} LIMIT %(batch)s"  # noqa: S608
+    return {
+        "before": f"SELECT ({BEFORE[kind]})::text AS before",
+        "count": f"SELECT count(*) AS rows FROM (SELECT FROM {sql} WHERE {old} LIMIT %(limit)s) AS old",  # noqa: S608
+        "delete": (
+            f"WITH gone AS (DELETE FROM {sql} WHERE ctid = ANY (ARRAY({chosen})) AND {old} RETURNING {name} AS at) "  # noqa: S608
+            "SELECT count(*) AS rows, max(at)::text AS last FROM gone"
+        ),
+    }

@@ -17,6 +17,7 @@ from opsbook.operations.statements import statement
 State = Literal["active", "idle", "idle in transaction", "idle in transaction (aborted)"]
 
 # The age of a session is that of what it is doing: its statement while it runs one, else since it last changed state.
+# pg_stat_activity is the same all through a transaction, so that guard and statement see the same sessions.
 SCOPE = """
 FROM pg_stat_activity
 WHERE backend_type = 'client backend'
@@ -35,10 +36,15 @@ SELECT pid, usename AS user, application_name AS application, state, left(query,
        extract(epoch FROM clock_timestamp()
                           - CASE state WHEN 'active' THEN query_start ELSE state_change END) AS seconds
 """
-END = {
-    "terminate": "SELECT pid, pg_terminate_backend(pid) AS ended ",
-    "cancel": "SELECT pid, pg_cancel_backend(pid) AS ended ",
-}
+# A role that is no superuser may not signal one, and the whole statement would fail in the middle. Such sessions are
+# told with `ended` null.
+END = """
+SELECT pid, usename AS user, state,
+       CASE WHEN current_setting('is_superuser')::bool OR NOT EXISTS (
+                     SELECT FROM pg_roles AS r WHERE r.oid = usesysid AND r.rolsuper)
+            THEN {function}(pid) END AS ended
+"""
+FEW_ENOUGH = f"SELECT count(*) <= %(most)s {SCOPE}"
 
 
 class Scope(OperationParameters):
@@ -47,7 +53,7 @@ class Scope(OperationParameters):
     user: str | None = Field(None, description="only sessions of this role")
     application: str | None = Field(None, description="only sessions that give this application_name")
     database: str | None = Field(None, description="only sessions of this database; the component's own where left out")
-    most: int = Field(100, gt=0, description="the most sessions that may be met; more is refused")
+    most: int = Field(100, gt=0, description="the most sessions that may be met; with more nothing is ended")
 
     @model_validator(mode="after")
     def _scoped(self) -> Scope:
@@ -68,19 +74,28 @@ class Scope(OperationParameters):
         }
 
 
+class Cancelled(Scope):
+    state: Literal["active"] = Field("active", description="only running statements can be cancelled")
+
+
 class _End(Repeatable):
-    verb: str
+    function: str
+    gone: str
 
     async def plan(self, parameters: Scope, facts: Facts) -> AsyncIterator[Change]:
         bound = parameters.bound()
         seen = await facts.rows(parameters.of, SEEN + SCOPE, bound)
         yield statement(
             parameters.of,
-            END[self.verb] + SCOPE,
+            END.format(function=self.function) + SCOPE,
             bound,
-            ceiling=parameters.most,
             evidence={"sessions": seen, "count": len(seen)},
-            inverse="a session that was ended is gone; its client connects again",
+            guard={
+                "statement": FEW_ENOUGH,
+                "parameters": {**bound, "most": parameters.most},
+                "says": f"more than {parameters.most} sessions are met",
+            },
+            inverse=self.gone,
         )
 
 
@@ -94,7 +109,8 @@ class _End(Repeatable):
     "opsbook's own sessions.",
 )
 class _Terminate(_End):
-    verb = "terminate"
+    function = "pg_terminate_backend"
+    gone = "a session that was ended is gone; its client connects again"
 
 
 @operation(
@@ -102,8 +118,9 @@ class _Terminate(_End):
     Risk.DISRUPTIVE,
     of="postgres",
     idempotent=True,
-    parameters=Scope,
+    parameters=Cancelled,
     doc="Cancels the running statements of client sessions in a scope; the sessions stay.",
 )
 class _Cancel(_End):
-    verb = "cancel"
+    function = "pg_cancel_backend"
+    gone = "a statement that was cancelled is rolled back; its client may send it again"

@@ -2,29 +2,84 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 from pydantic import Field
 
 from opsbook.book.catalogue import Risk
-from opsbook.connectors.change import Change
+from opsbook.connectors.change import Change, Json
 from opsbook.errors import Refused
 from opsbook.operations.contract import Facts, OperationParameters, Repeatable
+from opsbook.operations.postgres_values import LISTS, stored
 from opsbook.operations.registry import operation
-from opsbook.operations.statements import Identifier, quoted, statement
+from opsbook.operations.statements import Identifier, literal, quoted
 
 SETTING = """
-SELECT s.name, s.setting, s.unit, s.context, s.vartype, s.enumvals, s.min_val, s.max_val, s.pending_restart,
-       current_setting(s.name) AS shown, s.sourcefile LIKE '%%postgresql.auto.conf' AS by_system
-FROM pg_settings AS s WHERE s.name = %(name)s
+SELECT s.name, s.setting, s.unit, s.context, s.vartype, s.enumvals, s.min_val, s.max_val, s.pending_restart, s.source,
+       current_setting(s.name) AS shown, s.sourcefile LIKE '%%postgresql.auto.conf' AS by_system,
+       (SELECT array_agg(coalesce(d.datname, 'every database') || ', ' || coalesce(r.rolname, 'every role'))
+          FROM pg_db_role_setting AS o
+          LEFT JOIN pg_database AS d ON d.oid = o.setdatabase
+          LEFT JOIN pg_roles AS r ON r.oid = o.setrole
+         WHERE EXISTS (SELECT FROM unnest(o.setconfig) AS c WHERE lower(c) LIKE lower(s.name) || '=%%')) AS overridden
+FROM pg_settings AS s
+WHERE lower(s.name) = lower(%(name)s)
 """
-NEEDS_RESTART = "postmaster"
-CANNOT = ("internal",)
+NEEDS_RESTART, FIXED = "postmaster", "internal"
+SECRET = ("primary_conninfo", "ssl_passphrase_command")
+"""Settings that hold a password: it would stand in the plan."""
 
 
 class Setting(OperationParameters):
     name: Identifier = Field(description="the setting, e.g. work_mem")
     value: str = Field(description="its value as PostgreSQL reads it, e.g. 16MB")
+
+
+async def _setting(facts: Facts, component: str, name: str) -> dict[str, Json]:
+    """The setting as it is. Raises Refused where it cannot be set at all."""
+    if name.lower() in SECRET:
+        raise Refused(f"{name} holds a secret: it would stand in the plan", "set it by hand")
+    rows = await facts.rows(component, SETTING, {"name": name})
+    if not rows:
+        raise Refused(f"PostgreSQL has no setting {name}", "see `SELECT name FROM pg_settings`")
+    if rows[0]["context"] == FIXED:
+        raise Refused(f"{name} is fixed when the server is built or initialised", "it cannot be set")
+    return rows[0]
+
+
+def _change(component: str, row: dict[str, Json], value: str | None) -> dict[str, Json]:
+    """The effect. `wanted` is what pg_settings shows then; None where only the server knows (its default)."""
+    name = str(row["name"])
+    sql = f"ALTER SYSTEM RESET {quoted(name)}"
+    if value is not None:
+        sql = f"ALTER SYSTEM SET {quoted(name)} = {_written(name, value)}"
+    wanted = None if value is None else stored(row, value)
+    return {"component": component, "name": name, "statement": sql, "wanted": wanted, "kind": row["vartype"]}
+
+
+def _written(name: str, value: str) -> str:
+    if name not in LISTS:
+        return literal(value)
+    elements = [element.strip().strip('"') for element in re.split(r",", value)]
+    if not all(elements):
+        # PostgreSQL would write "" into its file and then not start for want of a library without a name.
+        raise Refused(f"an empty element cannot be set in {name}", "use postgres.reset_setting to take it back")
+    return ", ".join(literal(element) for element in elements)
+
+
+def _back(component: str, row: dict[str, Json]) -> Change | str:
+    if row["pending_restart"]:
+        return "a change of it waits for a restart already, and what that was cannot be read"
+    before = str(row["shown"]) if row["by_system"] else None
+    return Change("postgres-setting", _change(component, row, before))
+
+
+def _evidence(row: dict[str, Json], value: str) -> dict[str, Json]:
+    told: dict[str, Json] = {"now": row["shown"], "to": value, "restart needed": row["context"] == NEEDS_RESTART}
+    if row["overridden"]:
+        told["does not reach"] = row["overridden"]
+    return told
 
 
 @operation(
@@ -33,39 +88,14 @@ class Setting(OperationParameters):
     of="postgres",
     idempotent=True,
     parameters=Setting,
-    doc="Sets a server setting by ALTER SYSTEM and reloads. Where only a restart makes it hold, the plan says so. Undo "
-    "puts back what ALTER SYSTEM said before.",
+    doc="Sets a server setting by ALTER SYSTEM, reloads, and reads it back. Where only a restart makes it hold, plan "
+    "and result say so; it is not done by the way. Undo puts back what ALTER SYSTEM said before.",
 )
 class _Setting(Repeatable):
     async def plan(self, parameters: Setting, facts: Facts) -> AsyncIterator[Change]:
-        rows = await facts.rows(parameters.of, SETTING, {"name": parameters.name})
-        if not rows:
-            raise Refused(f"PostgreSQL has no setting {parameters.name}", "see `SELECT name FROM pg_settings`")
-        (row,) = rows
-        if row["context"] in CANNOT:
-            raise Refused(f"{parameters.name} is fixed when the server is built or initialised", "it cannot be set")
-        restart = row["context"] == NEEDS_RESTART
-        name = quoted(parameters.name)
-        before = f"SET {name} = {_literal(str(row['shown']))}" if row["by_system"] else f"RESET {name}"
-        evidence = {"now": row["shown"], "to": parameters.value, "restart needed": restart}
-        yield statement(
-            parameters.of,
-            f"ALTER SYSTEM SET {name} = {_literal(parameters.value)}",
-            transaction=False,
-            evidence=evidence,
-            inverse=statement(parameters.of, f"ALTER SYSTEM {before}", transaction=False),
-        )
-        reload = statement(parameters.of, "SELECT pg_reload_conf()", evidence={"restart needed": restart})
-        yield Change(
-            reload.kind, reload.effect, reload.evidence, None, statement(parameters.of, "SELECT pg_reload_conf()")
-        )
-
-
-def _literal(value: str) -> str:
-    """A text as SQL literal, because ALTER SYSTEM takes no bound values (standard_conforming_strings is on)."""
-    if "\0" in value:
-        raise Refused("a setting cannot hold a NUL", "give the value without it")
-    return "'" + value.replace("'", "''") + "'"
+        row = await _setting(facts, parameters.of, parameters.name)
+        effect = _change(parameters.of, row, parameters.value)
+        yield Change("postgres-setting", effect, _evidence(row, parameters.value), inverse=_back(parameters.of, row))
 
 
 class Reset(OperationParameters):
@@ -78,19 +108,11 @@ class Reset(OperationParameters):
     of="postgres",
     idempotent=True,
     parameters=Reset,
-    doc="Takes back what ALTER SYSTEM said of a setting, and reloads.",
+    doc="Takes back what ALTER SYSTEM said of a setting, reloads, and reads it back.",
 )
 class _Reset(Repeatable):
     async def plan(self, parameters: Reset, facts: Facts) -> AsyncIterator[Change]:
-        rows = await facts.rows(parameters.of, SETTING, {"name": parameters.name})
-        if not rows:
-            raise Refused(f"PostgreSQL has no setting {parameters.name}", "see `SELECT name FROM pg_settings`")
-        name, shown = quoted(parameters.name), str(rows[0]["shown"])
-        undo: Change | str = "it was not set by ALTER SYSTEM"
-        if rows[0]["by_system"]:
-            undo = statement(parameters.of, f"ALTER SYSTEM SET {name} = {_literal(shown)}", transaction=False)
-        evidence = {"now": shown, "restart needed": rows[0]["context"] == NEEDS_RESTART}
-        yield statement(parameters.of, f"ALTER SYSTEM RESET {name}", transaction=False, evidence=evidence, inverse=undo)
-        yield statement(
-            parameters.of, "SELECT pg_reload_conf()", inverse=statement(parameters.of, "SELECT pg_reload_conf()")
-        )
+        row = await _setting(facts, parameters.of, parameters.name)
+        inverse = _back(parameters.of, row) if row["by_system"] else "ALTER SYSTEM said nothing of it"
+        evidence = _evidence(row, "what the configuration file says, or the default")
+        yield Change("postgres-setting", _change(parameters.of, row, None), evidence, inverse=inverse)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import psutil
@@ -9,24 +10,23 @@ from pydantic import Field
 
 from opsbook.book.catalogue import Risk
 from opsbook.book.units import Dimension, show
-from opsbook.connectors.change import Change, Json
+from opsbook.connectors.change import Change
 from opsbook.errors import Refused
 from opsbook.operations.contract import Facts, OperationParameters, Repeatable
+from opsbook.operations.postgres_tables import evidence_of, table_now, tables_now
 from opsbook.operations.registry import operation
-from opsbook.operations.statements import TableName, quoted_table, statement
+from opsbook.operations.statements import LONG, TableName, statement
 
 SPARE = 1.1
 """VACUUM FULL writes a second copy before it drops the first; a tenth more for what comes meanwhile."""
+NO_DATA_CHANGES = "nothing to undo: no data changes"
 
-TABLES = """
-SELECT format('%%s.%%s', s.schemaname, s.relname) AS name, s.n_live_tup AS live, s.n_dead_tup AS dead,
-       pg_total_relation_size(s.relid) AS bytes, greatest(s.last_vacuum, s.last_autovacuum) AS vacuumed,
-       greatest(s.last_analyze, s.last_autoanalyze) AS analyzed
-FROM pg_stat_user_tables AS s
-WHERE %(names)s::text[] IS NULL OR s.relid = ANY (SELECT to_regclass(n)::oid FROM unnest(%(names)s::text[]) AS n)
-ORDER BY s.n_dead_tup DESC, name
+DATA_FOLDER = """
+SELECT current_setting('data_directory', true) AS folder,
+       extract(epoch FROM pg_postmaster_start_time())::float AS started
 """
-DATA_FOLDER = "SELECT current_setting('data_directory', true) AS folder"
+SAME_START_SECONDS = 5.0
+"""The server and its process on this machine tell the same start, within what either rounds or needs to begin."""
 
 
 class Maintained(OperationParameters):
@@ -35,41 +35,20 @@ class Maintained(OperationParameters):
     )
 
 
-async def tables_now(facts: Facts, component: str, names: tuple[str, ...]) -> list[dict[str, Json]]:
-    """The tables with their rows and sizes. Raises Refused for one that is not there."""
-    quoted_names = [quoted_table(name) for name in names] or None
-    rows = await facts.rows(component, TABLES, {"names": quoted_names})
-    if names and len(rows) < len(set(names)):
-        found = {str(row["name"]) for row in rows} | {str(row["name"]).partition(".")[2] for row in rows}
-        missing = sorted(set(names) - found)
-        raise Refused(
-            f"{component} has no table {', '.join(missing)}", "see `\\dt` in `opsbook shell`, and the search path"
-        )
-    return rows
-
-
-def _evidence(rows: list[dict[str, Json]]) -> Json:
-    keys = ("name", "dead", "live", "bytes")
-    return {"tables": [{key: row[key] for key in keys} for row in rows[:20]], "more": max(0, len(rows) - 20)}
-
-
 class _Maintenance(Repeatable):
     """Shared by vacuum and analyze: one statement a table, or one for the database."""
 
     words: str
 
     async def plan(self, parameters: Maintained, facts: Facts) -> AsyncIterator[Change]:
-        rows = await tables_now(facts, parameters.of, parameters.tables)
-        for name in parameters.tables or ("",):
-            sql = f"{self.words} {quoted_table(name)}" if name else self.words
-            seen = [row for row in rows if not name or name in (row["name"], str(row["name"]).partition(".")[2])]
-            yield statement(
-                parameters.of,
-                sql,
-                transaction=False,
-                evidence=_evidence(seen),
-                inverse="nothing to undo: no data changes",
-            )
+        tables = await tables_now(facts, parameters.of, parameters.tables)
+        if not parameters.tables:
+            yield self._change(parameters.of, self.words, evidence_of(tables))
+        for table in tables if parameters.tables else ():
+            yield self._change(parameters.of, f"{self.words} {table.sql}", evidence_of([table]))
+
+    def _change(self, component: str, sql: str, evidence: dict[str, object]) -> Change:
+        return statement(component, sql, timeout=LONG, evidence=evidence, inverse=NO_DATA_CHANGES)
 
 
 @operation(
@@ -98,6 +77,9 @@ class _Analyze(_Maintenance):
 
 class Rewritten(OperationParameters):
     table: TableName = Field(description="the one table to rewrite, as `table` or `schema.table`")
+    wait: float = Field(
+        5.0, gt=0, le=600, description="seconds to wait for the lock; meanwhile all who come later wait too"
+    )
 
 
 @operation(
@@ -107,37 +89,55 @@ class Rewritten(OperationParameters):
     idempotent=True,
     parameters=Rewritten,
     doc="Rewrites one table to its least size. Nobody can read or write it meanwhile (ACCESS EXCLUSIVE), and the disk "
-    "must hold a second copy: refused where the free space is known not to suffice.",
+    "must hold a second copy: refused where the free space is known not to suffice. The result says how long it waited "
+    "for the lock, and how long it held it.",
 )
 class _VacuumFull(Repeatable):
     async def plan(self, parameters: Rewritten, facts: Facts) -> AsyncIterator[Change]:
-        (row,) = await tables_now(facts, parameters.of, (parameters.table,))
-        needed = float(row["bytes"] or 0) * SPARE
+        table = await table_now(facts, parameters.of, parameters.table)
+        if table.partitioned:
+            raise Refused(f"{table.label} is partitioned: all its partitions would be locked", "name one partition")
+        needed = table.bytes * SPARE
         free = await _free_bytes(facts, parameters.of)
         if free is not None and free < needed:
             raise Refused(
-                f"VACUUM FULL of {parameters.table} needs {show(needed, Dimension.SIZE)} of free disk for its second "
+                f"VACUUM FULL of {table.label} needs {show(needed, Dimension.SIZE)} of free disk for its second "
                 f"copy, and {show(free, Dimension.SIZE)} are free",
                 "free disk first, or use pg_repack; a plain `postgres.vacuum` needs no space",
             )
         evidence = {
-            "bytes": row["bytes"], "dead": row["dead"], "live": row["live"],
+            **table.told,
             "free": "not known: the server is on another machine" if free is None else free,
-            "locks": f"{row['name']} in ACCESS EXCLUSIVE mode while it is rewritten",
+            "locks": f"{table.label} in ACCESS EXCLUSIVE mode while it is rewritten",
+        }
+        effect = {
+            "component": parameters.of, "table": table.label,
+            "statement": f"VACUUM (FULL, ANALYZE) {table.sql}", "timeout": LONG, "lock_timeout": parameters.wait,
         }  # fmt: skip
-        sql = f"VACUUM (FULL, ANALYZE) {quoted_table(parameters.table)}"
-        yield statement(
-            parameters.of, sql, transaction=False, evidence=evidence, inverse="nothing to undo: no data changes"
-        )
+        yield Change("sql-exclusive", effect, evidence, inverse=NO_DATA_CHANGES)
 
 
 async def _free_bytes(facts: Facts, component: str) -> float | None:
-    """Free bytes where the server keeps its data; None where that is not on this machine."""
+    """Free bytes where the server keeps its data; None where it is on another machine, or not told to this role."""
     (row,) = await facts.rows(component, DATA_FOLDER)
-    folder = str(row["folder"] or "")
-    try:
-        free = float(psutil.disk_usage(folder).free)
-    except OSError:
-        return None
-    facts.record(f"{component}: free bytes of {folder}", free)
-    return free
+    folder, started = str(row["folder"] or ""), float(row["started"] or 0)
+    pid = await asyncio.to_thread(_postmaster, started) if folder else None
+    for path in (f"/proc/{pid}/root{folder}", folder) if pid else ():
+        try:
+            free = float(psutil.disk_usage(path).free)
+        except OSError:
+            continue
+        facts.record(f"{component}: free bytes of {folder}", free)
+        return free
+    return None
+
+
+def _postmaster(started: float) -> int | None:
+    """The process here that is the server; the same folder on this machine may belong to another one."""
+    found = [
+        process.info
+        for process in psutil.process_iter(["pid", "name", "create_time"])
+        if str(process.info["name"]).startswith(("postgres", "postmaster"))
+        and abs(process.info["create_time"] - started) < SAME_START_SECONDS
+    ]
+    return min(found, key=lambda one: one["create_time"])["pid"] if found else None

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from opsbook.connectors.change import Change, Json
+from opsbook.errors import Refused
 
 LONGEST_NAME = 63
 """PostgreSQL's NAMEDATALEN - 1; longer names would be cut silently and could mean another object."""
@@ -45,26 +46,38 @@ def quoted_table(name: str) -> str:
     return ".".join(quoted(part) for part in name.split("."))
 
 
+def doubled(name: str) -> str:
+    """A quoted name inside a statement that has parameters: there a plain `%` is written `%%`."""
+    return name.replace("%", "%%")
+
+
+def literal(value: str) -> str:
+    """A text as SQL literal, for statements that take no bound values (standard_conforming_strings is on)."""
+    if "\0" in value:
+        raise Refused("PostgreSQL cannot hold a NUL in a text", "give the value without it")
+    return "'" + value.replace("'", "''") + "'"
+
+
+LONG = 86_400.0
+"""Seconds that the server allows to work on large tables; the `timeout` of the step ends it sooner."""
+
+
 def statement(
     component: str,
-    sql: str,
+    sql: str | list[str],
     parameters: dict[str, Json] | None = None,
     *,
-    transaction: bool = True,
-    ceiling: int | None = None,
+    timeout: float | None = None,
     evidence: Json = None,
     guard: Json = None,
     inverse: Change | str = "it cannot be undone",
 ) -> Change:
-    """One statement that changes something, on the component's admin connection.
+    """A statement that changes something, or several in one transaction, over the component's admin connection.
 
-    `transaction` is False for what PostgreSQL refuses inside one (VACUUM, CREATE INDEX CONCURRENTLY, ALTER SYSTEM).
-    `ceiling` is the most rows it may return or touch: beyond, it is rolled back and refused. `guard` is a query that
-    must return true in the same transaction: `{"statement": …, "parameters": …}`.
+    Without parameters the text goes to the server as it is. `guard` is a query that must return true in the same
+    transaction: `{"statement": …, "parameters": …, "says": what is wrong where it does not}`.
     """
     effect: dict[str, Json] = {"component": component, "statement": sql, "parameters": parameters or {}, "write": True}
-    if not transaction:
-        effect["transaction"] = False
-    if ceiling is not None:
-        effect["ceiling"] = ceiling
+    if timeout is not None:
+        effect["timeout"] = timeout
     return Change("sql", effect, evidence=evidence, guard=guard, inverse=inverse)

@@ -15,19 +15,17 @@ from opsbook.connectors.contract import Connections, ReadFailed
 from opsbook.connectors.executors.sql import SqlExecutor
 from opsbook.connectors.postgres import PostgresConnector
 from opsbook.connectors.postgres_change import application_name
+from opsbook.connectors.postgres_session import Session
 from opsbook.connectors.registry import executor
 from opsbook.errors import Refused, Unreachable
 
 LOOK_SECONDS = 0.05
 
-HOLDS_LOCK = """
-SELECT coalesce(bool_or(l.granted), false)
+WAITS = """
+SELECT count(*) > 0
 FROM pg_locks AS l
 JOIN pg_stat_activity AS a ON a.pid = l.pid
-JOIN pg_class AS c ON c.oid = l.relation
-JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE a.application_name = %(session)s AND l.mode = 'AccessExclusiveLock'
-  AND n.nspname = %(schema)s AND c.relname = %(table)s
+WHERE a.application_name = %(session)s AND l.mode = 'AccessExclusiveLock' AND NOT l.granted
 """
 
 INVALID = """
@@ -64,40 +62,39 @@ def _statement(effect: dict[str, Any], sql: str) -> Change:
 
 @executor("sql-exclusive")
 class Exclusive(_Statements):
-    """A statement that locks everybody out of one table: `component`, `schema`, `table`, `statement`, `timeout`.
+    """A statement that locks everybody out of one table: `component`, `table`, `statement`, `timeout`, `lock_timeout`.
 
-    result: `waited_seconds` for the lock, and `locked_seconds` during which nobody else could use the table; each to
-    0.05 s. Where the lock could not be watched, `locked_seconds` is the whole time, and `note` says so.
+    result: `waited_seconds` for the lock, and `locked_seconds`, the most during which nobody else could use the table.
     """
 
     async def apply(self, key: str, change: Change, cursor: Json, out: Sink) -> Done:
         """Raises what the executor of `sql` raises."""
         effect, started = change.effect, time.monotonic()
-        watching = asyncio.ensure_future(self._granted(key, effect))
+        watch = _Watch(self.facts(effect).primary, application_name(key), started)
+        watching = asyncio.ensure_future(watch.run())
         try:
             await self.sql.apply(key, _statement(effect, effect["statement"]), None, out)
             ended = time.monotonic()
         finally:
             watching.cancel()
             await asyncio.wait({watching})
-        granted = None if watching.cancelled() or watching.exception() else watching.result()
-        result: dict[str, Json] = {"seconds": round(ended - started, 3)}
-        if granted is None:
-            result |= {"locked_seconds": result["seconds"], "note": "the lock was not seen: at most this long"}
-        else:
-            result |= {"waited_seconds": round(granted - started, 3), "locked_seconds": round(ended - granted, 3)}
-        await out.write(f"{effect['schema']}.{effect['table']} was locked for {result['locked_seconds']} s\n")
-        return Done(result)
+        waited, locked = round(watch.waited_until - started, 3), round(ended - watch.waited_until, 3)
+        await out.write(f"{effect['table']} was locked for {locked:g} s, after {waited:g} s of waiting for it\n")
+        return Done({"seconds": round(ended - started, 3), "waited_seconds": waited, "locked_seconds": locked})
 
-    async def _granted(self, key: str, effect: dict[str, Any]) -> float:
-        """When the lock was first seen to be held; never returns where it is not."""
-        session = self.facts(effect).primary
-        wanted = {"session": application_name(key), "schema": effect["schema"], "table": effect["table"]}
+
+class _Watch:
+    """Looks until when a session still waits for its lock. What cannot be seen counts as locked."""
+
+    def __init__(self, session: Session, name: str, started: float) -> None:
+        self.session, self.name, self.waited_until = session, name, started
+
+    async def run(self) -> None:
         while True:
-            with suppress(ReadFailed, TimeoutError):
-                ((held,),) = await session.read(HOLDS_LOCK, wanted, limit=5.0)
-                if held:
-                    return time.monotonic()
+            with suppress(ReadFailed, Unreachable, TimeoutError):
+                ((waits,),) = await self.session.read(WAITS, {"session": self.name}, limit=5.0)
+                if waits:
+                    self.waited_until = time.monotonic()
             await asyncio.sleep(LOOK_SECONDS)
 
 

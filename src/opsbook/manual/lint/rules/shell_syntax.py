@@ -152,6 +152,14 @@ def prose_in_shell(context: Context) -> Iterator[Fault]:
         if TAGGED.get(fence.tag.lower()) != "shell":
             continue
         lines = fence.text.split("\n")
+        windows = next((n for n, line in enumerate(lines) if re.match(r"\s*\.\\[\w-]+\\?[\w\\.-]+", line)), None)
+        if windows is not None:
+            yield Fault(
+                context.place(fence.line + windows),
+                "a Windows path: bash drops the backslashes and finds no such command",
+                Fix("tag the block powershell, or give the shell script"),
+                subject=f"windows-{fence.line}",
+            )
         for step in (s for b in context.scripts if b.fence is fence for s in b.top):
             bare = step.command.argv[0] if step.command.argv else None
             key = (

@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 RENEC := examples/renec/renec
 PYTEST_WORKERS ?= 2
 
-.PHONY: help demo demo-stop test test-unit lint format bench docs pictures packages clean
+.PHONY: help demo demo-stop test test-unit faults lint format bench docs pictures packages clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ test: packages $(VENV)/installed
 ## make test-unit  the fast tests alone
 test-unit: $(VENV)/installed
 	$(PYTHON) -m pytest tests/unit
+
+## make faults     kill the engine at every place, and count what became of it
+faults: $(VENV)/installed
+	$(PYTHON) -m tests.faults.sweep
 
 ## make lint       style, types and the import contract
 lint: $(VENV)/installed

@@ -1,7 +1,7 @@
 """A target that can be killed in the middle of, and that counts how often each change really happened to it.
 
-The executor of the kind `test` writes a line to the target's file for every effect that happens. A fault point, named by
-the environment variable OPSBOOK_TEST_FAULT (`KEY:PLACE`), kills the whole process there, once: the fault is in this
+The executor of the kind `test` writes a line to the target's file for every effect that happens. A fault point, named
+by the environment variable OPSBOOK_TEST_FAULT (`KEY:PLACE`), kills the whole process there, once: the fault is in this
 executor, never in the product.
 """
 
@@ -129,7 +129,7 @@ class TestExecutor:
         if change.effect.get("do") != "child":
             return not change.effect.get("endless", False)
         marker = f"OPSBOOK_KEY={key}".encode()
-        for path in Path("/proc").glob("[0-9]*/environ"):
+        for path in Path("/proc").glob("[0-9]*/environ"):  # noqa: ASYNC240
             try:
                 if marker in path.read_bytes().split(b"\0"):
                     os.kill(int(path.parent.name), signal.SIGKILL)

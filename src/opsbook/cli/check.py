@@ -108,7 +108,7 @@ async def _once(system: System, checks: list[Check]) -> Sweep:
     engine = _store(system)
     async with open_connections(system) as connections:
         result = await sweep(system, checks, connections, SystemClock(), _baselines(engine, system, checks))
-    _keep(engine, result)
+    _keep(engine, system, result)
     return result
 
 
@@ -127,6 +127,7 @@ def _store(system: System) -> Engine | None:
 def _baselines(engine: Engine | None, system: System, checks: list[Check]) -> dict[str, float]:
     import time
 
+    from opsbook.errors import OpsbookError
     from opsbook.store.history import baselines
 
     spans = []
@@ -134,10 +135,16 @@ def _baselines(engine: Engine | None, system: System, checks: list[Check]) -> di
         own = [t.baseline for t in (check.warning, check.critical) if t is not None and t.baseline is not None]
         if own:
             spans.append((check.id, max(own)))
-    return baselines(engine, system.name, spans, time.time()) if engine is not None and spans else {}
+    if engine is None or not spans:
+        return {}
+    try:
+        return baselines(engine, system.name, spans, time.time())
+    except OpsbookError as error:
+        click.echo(f"opsbook: history cannot be read: {error}", err=True)
+        return {}
 
 
-def _keep(engine: Engine | None, result: Sweep) -> None:
+def _keep(engine: Engine | None, system: System, result: Sweep) -> None:
     from opsbook.errors import OpsbookError
     from opsbook.store.history import Point, record
 
@@ -154,7 +161,7 @@ def _keep(engine: Engine | None, result: Sweep) -> None:
         for one in result.results
     ]
     try:
-        record(engine, result.environment, points)
+        record(engine, result.environment, points, system.model.intervals.keep_raw.total_seconds())
     except OpsbookError as error:
         click.echo(f"opsbook: history is not kept: {error}", err=True)
 
@@ -194,7 +201,7 @@ async def _watch(system: System, checks: list[Check], seconds: float, everything
                 connections.forget()
                 baselines = _baselines(engine, system, checks)
                 result = await sweep(system, checks, connections, SystemClock(), baselines)
-                _keep(engine, result)
+                _keep(engine, system, result)
                 live.update(sweep_view(system, result, everything, live.console.width), refresh=True)
                 await asyncio.sleep(max(0.1, seconds - result.seconds))
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from opsbook.book.system import System
     from opsbook.checks.diagnosis import Diagnosis
 
-PIPE_WIDTH = 200
-"""Where nobody sees it wrapped, whole lines are easier to search."""
 STYLE = {"fine": "green", "note": "yellow", "wrong": "bold red"}
 
 
@@ -79,13 +77,12 @@ def _print_json(system: System, found: list[Diagnosis]) -> None:
 
 
 def _print(system: System, found: list[Diagnosis]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
+    from opsbook.cli.terminal import screen, show
+
+    console = screen()
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
@@ -94,7 +91,7 @@ def _print(system: System, found: list[Diagnosis]) -> None:
     for one in sorted(found, key=lambda one: list(STYLE).index(one.health), reverse=True):
         says = escape(one.message) + (f"\n[cyan]→ {escape(one.hint)}[/cyan]" if one.hint else "")
         table.add_row(f"[{STYLE[one.health]}]{one.health}[/]", one.area, escape(one.name), says)
-    console.print(table)
+    show(console, table)
     counts = {health: sum(one.health == health for one in found) for health in ("wrong", "note", "fine")}
     summary = ", ".join(f"{count} {health}" for health, count in counts.items() if count)
     console.print(f"\n{system.model.system} in {system.name}: {summary}")

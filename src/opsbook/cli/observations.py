@@ -12,10 +12,6 @@ if TYPE_CHECKING:
     from opsbook.book.catalogue import ObservationSpec
 
 
-PIPE_WIDTH = 300
-"""A pipe has no width: whole lines are easier to search than wrapped ones."""
-
-
 @click.command("observations")
 @click.argument("name", required=False)
 @click.option("--kind", metavar="KIND", help="Only those of this component kind.")
@@ -56,16 +52,14 @@ def _chosen(specs: list[ObservationSpec], name: str | None, kind: str | None) ->
 
 
 def _print_table(specs: list[ObservationSpec]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from opsbook.cli.terminal import screen, show
 
     table = Table("observation", "yields", "of", "cost", "what it tells", box=None, padding=(0, 2, 0, 0))
     for spec in specs:
         table.add_row(spec.name, str(spec.dimension), ", ".join(spec.kinds), str(spec.cost), spec.doc)
-    console = Console()
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
-    console.print(table)
+    show(screen(), table)
 
 
 def _print_one(found: dict[str, Any]) -> None:

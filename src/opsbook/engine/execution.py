@@ -6,6 +6,7 @@ import asyncio
 import json
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from opsbook.book.environments import RiskPolicy
@@ -58,6 +59,11 @@ class Execution:
     _connections: Connections | None = None
     _mask: list[str] | None = None
 
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """The place of each step in the procedure."""
+        return {step.id: number for number, step in enumerate(self.procedure.steps)}
+
     @property
     def state(self) -> RunState:
         return RunState(self.run.state)
@@ -70,7 +76,7 @@ class Execution:
 
     def set_step(self, step: Step, **values: Any) -> None:
         """Change a step, here and in what is written next."""
-        position = self.procedure.steps.index(step)
+        position = self.positions[step.id]
         known = self.steps.get(step.id) or runs.StepRow(self.run.id, step.id, position, "", "", "", "", None, None)
         self.steps[step.id] = replace(known, **values)
         self.journal.set_step(step.id, position, **values)
@@ -119,7 +125,7 @@ class Execution:
         return self.changes.get(key_of(self.run.id, step.id, index))
 
     def step_named(self, name: str) -> Step:
-        return next(step for step in self.procedure.steps if step.id == name)
+        return self.procedure.steps[self.positions[name]]
 
     def rule(self, step: Step | None = None) -> RiskPolicy:
         """What policy asks for the run, or for one of its steps."""

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, TextClause, text, update
 
 from opsbook.connectors.change import Json
 from opsbook.engine import locks
 from opsbook.engine.setting import Setting, Write
 from opsbook.errors import OpsbookError
 from opsbook.store import audit, runs
-from opsbook.store.tables import changes, steps
+from opsbook.store.tables import changes
 
 
 class LockLost(OpsbookError):
@@ -73,21 +74,21 @@ class Journal:
     def set_step(self, step: str, position: int, **values: Any) -> None:
         """Change the row of a step, made where it has none yet."""
         if step in self._begun:
-            statement = update(steps).where((steps.c.run == self.run.id) & (steps.c.step == step)).values(values)
-            self._writes.append(lambda connection: connection.execute(statement))
+            self._execute(
+                _update("steps", ("run", "step"), tuple(values)), {**values, "run": self.run.id, "step": step}
+            )
             return
         self._begun.add(step)
         row = {"run": self.run.id, "step": step, "position": position, **values}
-        self._writes.append(lambda connection: connection.execute(insert(steps).values(row)))
+        self._execute(_insert("steps", tuple(row)), row)
 
     def add_change(self, row: dict[str, Any]) -> None:
         """The intent of a change."""
-        self._writes.append(lambda connection: connection.execute(insert(changes).values(row)))
+        self._execute(_insert("changes", tuple(row)), row)
 
     def set_change(self, key: str, **values: Any) -> None:
         """What became of a change."""
-        statement = update(changes).where(changes.c.key == key).values(values)
-        self._writes.append(lambda connection: connection.execute(statement))
+        self._execute(_update("changes", ("key",), tuple(values)), {**values, "key": key})
 
     def noted(self, key: str, cursor: Json, progress: Json) -> Write:
         """The write that says how far a batched change is."""
@@ -113,11 +114,28 @@ class Journal:
         self._writes.clear()
         self._acts.clear()
 
+    def _execute(self, statement: TextClause, values: dict[str, Any]) -> None:
+        self._writes.append(lambda connection: connection.execute(statement, values))
+
     def _hold(self, connection: Connection) -> None:
         if not locks.holds(connection, self.run.id, self.fence):
             raise LockLost(
                 f"run {self.run.id} no longer holds its locks (token {self.fence})", "`opsbook runs` shows who does"
             )
+
+
+@lru_cache
+def _insert(table: str, columns: tuple[str, ...]) -> TextClause:
+    # As text, because building a statement anew for every step costs more than the disk does.
+    names = ", ".join(f'"{column}"' for column in columns)
+    return text(f"INSERT INTO {table} ({names}) VALUES ({', '.join(f':{column}' for column in columns)})")  # noqa: S608
+
+
+@lru_cache
+def _update(table: str, keys: tuple[str, ...], columns: tuple[str, ...]) -> TextClause:
+    values = ", ".join(f'"{column}" = :{column}' for column in columns)
+    place = " AND ".join(f'"{key}" = :{key}' for key in keys)
+    return text(f"UPDATE {table} SET {values} WHERE {place}")  # noqa: S608
 
 
 def as_text(value: Json) -> str:

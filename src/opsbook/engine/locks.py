@@ -20,6 +20,8 @@ from opsbook.store.tables import locks, runs, tickets
 TABLE_LOCK = 0x6F70736C
 """PostgreSQL's advisory lock around taking locks; SQLite has one writer anyway."""
 
+HELD = text("SELECT count(*) FROM locks WHERE run = :run AND fence = :fence")
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -100,8 +102,7 @@ def holds(connection: Connection, run: str, fence: int) -> bool:
     """Whether every lock of the run still carries its fencing token; true also where it needs none."""
     if not fence:
         return True
-    own = select(func.count()).select_from(locks).where((locks.c.run == run) & (locks.c.fence == fence))
-    return bool(connection.execute(own).scalar())
+    return bool(connection.execute(HELD, {"run": run, "fence": fence}).scalar())
 
 
 def token(connection: Connection, run: str) -> int:

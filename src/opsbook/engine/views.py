@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Engine
@@ -38,7 +39,7 @@ class View:
 
     @property
     def procedure(self) -> Procedure:
-        return procedure_from_json(json.loads(self.run.compiled))
+        return _compiled(self.run.compiled)
 
     @property
     def plan(self) -> Plan:
@@ -91,6 +92,12 @@ class View:
             "ended_at": row.ended_at if row else None,
             "changes": [_change(one) for one in own],
         }
+
+
+@lru_cache(maxsize=16)
+def _compiled(text: str) -> Procedure:
+    # Who follows a run looks at it ten times a second, and it never changes.
+    return procedure_from_json(json.loads(text))
 
 
 def view_of(store: Engine, run: str) -> View:

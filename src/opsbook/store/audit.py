@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select, text
+from sqlalchemy import Connection, Engine, delete, func, select, text
 
 from opsbook.store.database import StoreFailed, reading
 from opsbook.store.tables import audit
@@ -25,6 +25,12 @@ RETENTION = "audit.retention"
 """The event that stands for a prefix that was cut off: its detail says up to which record, and that record's hash."""
 
 PAGE = 5_000
+
+LAST = text("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
+APPEND = text("""
+    INSERT INTO audit (seq, at, actor, origin, event, run, step, attempt, procedure, digest, outcome, detail, hash)
+    VALUES (:seq, :at, :actor, :origin, :event, :run, :step, :attempt, :procedure, :digest, :outcome, :detail, :hash)
+""")
 
 
 @dataclass(frozen=True)
@@ -106,12 +112,12 @@ def append(connection: Connection, acts: Sequence[Act]) -> None:
         detail = canonical(act.detail)
         tail = chained(tail, seq, act, detail)
         rows.append({**vars(act), "seq": seq, "detail": detail, "hash": tail})
-    connection.execute(insert(audit), rows)
+    connection.execute(APPEND, rows)
 
 
 def last(connection: Connection) -> tuple[int, str]:
     """Number and hash of the newest record; zero and nothing where there is none."""
-    row = connection.execute(select(audit.c.seq, audit.c.hash).order_by(audit.c.seq.desc()).limit(1)).first()
+    row = connection.execute(LAST).first()
     return (row.seq, row.hash) if row else (0, "")
 
 

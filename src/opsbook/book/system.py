@@ -57,6 +57,10 @@ class System:
         """Where relative paths of the book start."""
         return self.book.folder
 
+    def has_procedure(self, name: str) -> bool:
+        """Whether the book's folder of procedures holds one of this name."""
+        return (self.folder / self.model.procedures / f"{name}.md").is_file()
+
     @cached_property
     def variables(self) -> Mapping[str, str]:
         """The env file of the environment, with the process environment over it."""

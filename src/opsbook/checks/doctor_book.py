@@ -165,10 +165,9 @@ def _clock(system: System, now: datetime) -> Diagnosis:
 
 
 def _procedures(system: System) -> Iterator[Diagnosis]:
-    folder = system.folder / system.model.procedures
     missing: dict[str, str] = {}
     for check in system.checks:
-        if check.procedure and not (folder / f"{check.procedure}.md").is_file():
+        if check.procedure and not system.has_procedure(check.procedure):
             missing.setdefault(check.procedure, check.id)
     for name, check_id in missing.items():
         message = f"the check {check_id} names this procedure, and there is no {system.model.procedures}/{name}.md"

@@ -14,7 +14,8 @@ from typing import Any
 from opsbook.book.catalogue import ObservationSpec
 from opsbook.book.checks import Check
 from opsbook.book.threshold import Threshold
-from opsbook.book.units import show, show_duration
+from opsbook.book.units import Dimension, show, show_duration
+from opsbook.checks.wording import one_line
 from opsbook.connectors.contract import Failure, Reading, Value
 
 
@@ -59,7 +60,7 @@ class Result:
     @property
     def shown(self) -> str:
         """The value with its unit, as people read it."""
-        return show(self.value, self.spec.dimension)
+        return one_line(show(self.value, self.spec.dimension))
 
 
 def judge(check: Check, spec: ObservationSpec, reading: Reading, at: datetime, baseline: float | None = None) -> Result:
@@ -70,30 +71,38 @@ def judge(check: Check, spec: ObservationSpec, reading: Reading, at: datetime, b
     blank = Result(check, spec, State.UNKNOWN, reading.value, "", at, warning=warning, critical=critical)
     blank = replace(blank, detail=reading.detail, failure=reading.failure)
     if reading.failure is not None or reading.value is None or reading.value != reading.value:
-        sentence = reading.message or ("no value" if reading.value is None else "the value is not a number")
-        state = State(check.unknown)
+        sentence = _said(check, reading) or ("no value" if reading.value is None else "the value is not a number")
         if spec.vital and reading.failure in (Failure.UNREACHABLE, Failure.TIMEOUT):
             # What tells that a component is there has found that it is not: that is a finding, not a gap.
-            state = State.CRITICAL
-        return replace(blank, state=state, value=None, sentence=sentence)
+            down = False if spec.dimension is Dimension.STATE else None
+            return replace(blank, state=State.CRITICAL, value=down, sentence=f"down: {sentence}")
+        return replace(blank, state=State(check.unknown), value=None, sentence=sentence)
     learning = []
     for state, threshold in ((State.CRITICAL, critical), (State.WARNING, warning)):
         met = threshold.met_by(reading.value, baseline) if threshold else False
         if threshold and met is None:
             learning.append(threshold)
         elif threshold and met:
-            sentence = _sentence(spec, reading, threshold, state, baseline)
+            sentence = _sentence(spec, reading, threshold, state, baseline, _said(check, reading))
             return replace(blank, state=state, threshold=threshold, sentence=sentence)
-    shown = reading.message or show(reading.value, spec.dimension)
+    shown, said = one_line(show(reading.value, spec.dimension)), _said(check, reading)
+    if said:
+        # Of a state the message tells all: "up" says no more than "PostgreSQL 17 answers".
+        shown = said if spec.dimension is Dimension.STATE else f"{shown}; {said}"
     if learning:
         shown += f" (its baseline of {show_duration(learning[0].baseline or 0)} is not known yet)"
     return replace(blank, state=State.OK, sentence=shown)
 
 
+def _said(check: Check, reading: Reading) -> str:
+    """The message without the component's name, which stands beside it wherever it is shown."""
+    return one_line(reading.message).removeprefix(f"{check.of}: ")
+
+
 def _sentence(
-    spec: ObservationSpec, reading: Reading, threshold: Threshold, state: State, baseline: float | None
+    spec: ObservationSpec, reading: Reading, threshold: Threshold, state: State, baseline: float | None, said: str
 ) -> str:
-    text = f"{show(reading.value, spec.dimension)} is {state}: {threshold}"
+    text = f"{one_line(show(reading.value, spec.dimension))} is {state}: {threshold}"
     if threshold.baseline is not None and baseline is not None:
         text += f", which is usually {show(baseline, spec.dimension)}"
-    return f"{text}; {reading.message}" if reading.message else text
+    return f"{text}; {said}" if said else text

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 from xml.etree import ElementTree
 
 from opsbook.book.units import CANONICAL_UNIT
 from opsbook.checks.evaluate import WORST_FIRST, Result, State
 from opsbook.checks.sweep import Sweep
+from opsbook.checks.wording import one_line
 
 LEVEL = {State.OK: 0, State.WARNING: 1, State.CRITICAL: 2, State.UNKNOWN: 3}
 """The return codes of the monitoring plugins' convention (Monitoring Plugins Development Guidelines, section 2.3)."""
@@ -25,7 +27,16 @@ def as_json(sweep: Sweep) -> str:
         "totals": sweep.totals(),
         "results": [_result(result) for result in sweep.results],
     }
-    return json.dumps(document, indent=2, default=str)
+    return json.dumps(_finite(document), indent=2, default=str, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity: it is null there, and `shown` tells it."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _result(result: Result) -> dict[str, Any]:
@@ -35,7 +46,7 @@ def _result(result: Result) -> dict[str, Any]:
         "observe": result.spec.name,
         "state": result.state,
         "value": result.value,
-        "unit": CANONICAL_UNIT[result.spec.dimension],
+        "unit": CANONICAL_UNIT[result.spec.dimension] or result.spec.dimension,
         "shown": result.shown,
         "warning": str(result.warning) if result.warning else None,
         "critical": str(result.critical) if result.critical else None,
@@ -64,29 +75,25 @@ def as_junit(sweep: Sweep) -> str:
             )
             tag = {State.CRITICAL: "failure", State.UNKNOWN: "error"}.get(result.state)
             if tag:
-                text = _clean(result.sentence + (f" (follows from {result.cause})" if result.cause else ""))
+                text = one_line(result.sentence + (f" (follows from {result.cause})" if result.cause else ""))
                 ElementTree.SubElement(case, tag, message=text, type=result.spec.name)
             elif result.state is State.WARNING:
-                ElementTree.SubElement(case, "system-out").text = _clean(result.sentence)
+                ElementTree.SubElement(case, "system-out").text = one_line(result.sentence)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
 
 
-def _clean(text: str) -> str:
-    """XML 1.0 has no place for control characters, and servers' messages may hold them."""
-    return "".join(c if c in "\t\n" or c >= " " else "?" for c in text)
-
-
 def as_nagios(sweep: Sweep) -> str:
     """One status line with performance data, then a line per check that is not ok."""
+    # The bar begins the performance data, so none may stand in a sentence.
     bad = [result for result in worst_first(sweep.results) if result.state is not State.OK]
     roots = [result for result in bad if result.cause is None]
     totals = ", ".join(f"{count} {state}" for state, count in sweep.totals().items() if count)
     head = f"OPSBOOK {sweep.state.upper()} - {sweep.system} {sweep.environment}: {totals or 'no checks'}"
     if roots:
         head += f"; {roots[0].check.id}: {roots[0].sentence}"
-    numbers = [r for r in sweep.results if isinstance(r.value, int | float)]
-    data = " ".join(f"'{r.check.id}'={float(r.value):g}{_nagios_unit(r)}" for r in numbers if r.value is not None)
+    numbers = [(r, number) for r in sweep.results if (number := _number(r)) is not None and math.isfinite(number)]
+    data = " ".join(f"'{r.check.id}'={_exact(number)}{_nagios_unit(r)}" for r, number in numbers)
     lines = [f"{result.state.upper()} {result.check.id}: {result.sentence}" for result in bad]
     return "\n".join(
         line.replace("|", "¦") if n else f"{line.replace('|', '¦')} | {data}" for n, line in enumerate([head, *lines])
@@ -111,12 +118,17 @@ def as_prometheus(sweep: Sweep) -> str:
         for result in sweep.results:
             number = value(result)
             if number is not None:
-                lines.append(f"{name}{{{_labels(sweep, result)}}} {number:g}")
+                lines.append(f"{name}{{{_labels(sweep, result)}}} {_exact(number)}")
     lines += ["# HELP opsbook_sweep_seconds How long the whole round took", "# TYPE opsbook_sweep_seconds gauge"]
     lines.append(
-        f'opsbook_sweep_seconds{{system="{sweep.system}",environment="{sweep.environment}"}} {sweep.seconds:g}'
+        f'opsbook_sweep_seconds{{system="{sweep.system}",environment="{sweep.environment}"}} {_exact(sweep.seconds)}'
     )
     return "\n".join(lines)
+
+
+def _exact(number: float) -> str:
+    """All of its digits: sizes and times have more than six."""
+    return f"{float(number):.15g}"
 
 
 def _number(result: Result) -> float | None:

@@ -56,6 +56,8 @@ SELECT /* opsbook */ pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'),
 
 _DRIVER = re.compile(r"^(postgres(?:ql)?)\+\w+://")
 _LITERAL = re.compile(r"(\bpassword\s*=\s*)('[^']*'|(?!\$\{)[^\s&]+)")
+_NOISE = re.compile(r"^connection (?:failed|is bad): |\s*Is the server running [^?]*\?")
+"""What psycopg says before libpq's own words, and the question that libpq puts after them."""
 _PASSWORD = re.compile(r"^\w+://[^:/@]*:([^@/]+)@|\bpassword\s*=\s*('[^']*'|\S+)")
 
 
@@ -246,7 +248,7 @@ class Session:
         return ReadFailed(f"{self.label}: {self._words(error)}")
 
     def _words(self, error: psycopg.Error) -> str:
-        words = error.diag.message_primary or str(error)
+        words = error.diag.message_primary or _NOISE.sub("", str(error))
         for secret in {self._secret, unquote(self._secret)} - {""}:
             words = words.replace(secret, "***")
         return "; ".join(line.strip() for line in words.splitlines() if line.strip())

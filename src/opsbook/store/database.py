@@ -84,7 +84,7 @@ def _failed(address: str, error: Exception) -> StoreFailed:
 def _prepare_folder(path: Path) -> None:
     folder = path.parent
     if not folder.exists():
-        folder.mkdir(parents=True, mode=0o700)
+        folder.mkdir(parents=True, mode=0o700, exist_ok=True)  # another opsbook may make it at the same moment
         if folder.name == ".opsbook":
             (folder / ".gitignore").write_text("*\n")
 

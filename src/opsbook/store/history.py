@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, delete, insert, select
 
-from opsbook.store.database import writing
+from opsbook.store.database import reading, writing
 from opsbook.store.tables import check_results
+
+IDS_A_STATEMENT = 500
+"""SQLite takes only so many parameters."""
 
 
 @dataclass(frozen=True)
@@ -23,30 +26,45 @@ class Point:
     sentence: str
 
 
-def record(engine: Engine, environment: str, points: Iterable[Point]) -> None:
-    """Store results in one transaction. Raises StoreFailed."""
+def record(engine: Engine, environment: str, points: Iterable[Point], keep: float) -> None:
+    """Store results and drop those of the same checks that are older than `keep` seconds. Raises StoreFailed."""
     rows = [{"environment": environment, **vars(point)} for point in points]
-    if rows:
-        with writing(engine) as connection:
-            connection.execute(insert(check_results), rows)
+    if not rows:
+        return
+    table = check_results.c
+    old = table.at < max(row["at"] for row in rows) - keep
+    with writing(engine) as connection:
+        connection.execute(insert(check_results), rows)
+        for some in batched(sorted({row["check_id"] for row in rows}), IDS_A_STATEMENT):
+            mine = (table.environment == environment) & table.check_id.in_(some)
+            connection.execute(delete(check_results).where(mine & old))
+
+
+def batched(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """The values in parts of at most this size."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
 
 
 def history(engine: Engine, environment: str, check_id: str, since: float = 0.0, limit: int = 10_000) -> list[Point]:
-    """The newest results of a check, oldest first."""
+    """The newest results of a check, oldest first. Raises StoreFailed."""
     table = check_results.c
     wanted = (table.environment == environment) & (table.check_id == check_id) & (table.at >= since)
     columns = (table.check_id, table.at, table.state, table.value, table.sentence)
     query = select(*columns).where(wanted).order_by(table.at.desc()).limit(limit)
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         rows = connection.execute(query).all()
     return [Point(*row) for row in reversed(rows)]
 
 
 def baselines(engine: Engine, environment: str, spans: Sequence[tuple[str, float]], now: float) -> dict[str, float]:
-    """The median value of each check over its span in seconds; checks without a stored value are left out."""
+    """The median value of each check over its span in seconds; checks without a stored value are left out.
+
+    Raises StoreFailed.
+    """
     table = check_results.c
     medians: dict[str, float] = {}
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         for check_id, span in spans:
             wanted = (table.environment == environment) & (table.check_id == check_id) & (table.at >= now - span)
             values = connection.execute(select(table.value).where(wanted & table.value.is_not(None))).scalars().all()

@@ -57,12 +57,14 @@ def test_a_reading_without_value_is_never_ok(failure: Failure) -> None:
     for spec in (LATENCY, UP):
         result = judge(a_check(warning="> 1s"), spec, reading, NOW)
         assert result.state.bad
-        assert result.sentence == "why"
+        assert result.sentence.endswith("why")
 
 
 def test_a_vital_check_that_cannot_reach_its_component_is_critical_not_unknown() -> None:
     gone = Reading("c", None, failure=Failure.UNREACHABLE, message="connection refused")
-    assert judge(a_check(), UP, gone, NOW).state is State.CRITICAL
+    found = judge(a_check(), UP, gone, NOW)
+    assert (found.state, found.value, found.shown) == (State.CRITICAL, False, "down")
+    assert found.sentence == "down: connection refused"
     assert judge(a_check(critical="> 1s"), LATENCY, gone, NOW).state is State.UNKNOWN
 
 
@@ -95,3 +97,19 @@ def test_what_is_not_a_number_is_unknown() -> None:
     result = judge(a_check(critical="> 1s"), LATENCY, Reading("c", float("nan")), NOW)
     assert result.state is State.UNKNOWN
     assert result.value is None
+
+
+def test_a_message_says_the_value_and_not_the_component_again() -> None:
+    fine = judge(a_check(), LATENCY, Reading("c", 0.2, message="api: over 20 probes"), NOW)
+    assert fine.sentence == "200 ms; over 20 probes"
+    assert judge(a_check(), UP, Reading("c", True, message="PostgreSQL 17 answers"), NOW).sentence == (
+        "PostgreSQL 17 answers"
+    )
+
+
+def test_what_a_server_says_cannot_steer_the_terminal() -> None:
+    text = make_spec("x.text", Dimension.TEXT, "any", "doc")
+    said = Reading("c", "a\x1b[2Jb", failure=None, message="first\r\n  second\x1b]0;title\x07\u202e")
+    result = judge(a_check(), text, said, NOW)
+    assert result.shown == "a?[2Jb"
+    assert result.sentence == "a?[2Jb; first; second?]0;title??"

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from xml.etree import ElementTree
+
+import pytest
 
 from opsbook.book.checks import Check
 from opsbook.book.units import Dimension
@@ -80,3 +84,22 @@ def test_prometheus_leaves_out_the_value_that_is_not_there() -> None:
 
 def test_the_component_with_the_worst_check_comes_first() -> None:
     assert list(by_component(SWEEP)) == ["database", "api", "ui"]
+
+
+def test_json_stays_json_where_a_value_is_infinite() -> None:
+    sweep = replace(SWEEP, results=(replace(a_result("api", "api", State.CRITICAL, math.inf), detail={"x": math.nan}),))
+    (result,) = json.loads(as_json(sweep), parse_constant=pytest.fail)["results"]
+    assert (result["value"], result["shown"], result["detail"]) == (None, "∞", {"x": None})
+    assert "inf" not in as_nagios(sweep)
+
+
+def test_every_result_has_a_unit_even_a_plain_number() -> None:
+    count = make_spec("x.count", Dimension.COUNT, "any", "doc")
+    sweep = replace(SWEEP, results=(replace(a_result("n", "api", State.OK, 3.0), spec=count),))
+    assert json.loads(as_json(sweep))["results"][0]["unit"] == "count"
+
+
+def test_large_figures_keep_their_digits() -> None:
+    sweep = replace(SWEEP, results=(a_result("n", "api", State.OK, 1234567891.0),))
+    assert " 1234567891\n" in as_prometheus(sweep)
+    assert "'n'=1234567891s" in as_nagios(sweep)

@@ -39,6 +39,8 @@ class Counters:
 
     at: float
     cpu: Mapping[str, float]
+    own: float
+    """CPU seconds of this process: looking must not change what is seen."""
     disks: Mapping[str, tuple[float, float]]
     """Read and written, by device."""
     networks: Mapping[str, tuple[float, float]]
@@ -133,6 +135,7 @@ def _counters(proc: Path) -> Counters:
     return Counters(
         time.monotonic(),
         psutil.cpu_times()._asdict(),
+        time.process_time(),
         {name: (float(one.read_bytes), float(one.write_bytes)) for name, one in disks.items()},
         {name: (float(one.bytes_recv), float(one.bytes_sent)) for name, one in networks.items()},
     )

@@ -16,7 +16,8 @@ TOP = 10
 
 
 @observation("host.cpu", Dimension.RATIO, of="host", warning="> 80%", critical="> 95%",
-             doc="Share of all cores that was busy in half a second; waiting for disks is not busy.")  # fmt: skip
+             doc="Share of all cores that was busy in half a second, without opsbook's own checks; waiting for disks "
+                 "is not busy.")  # fmt: skip
 async def cpu(host: HostConnector) -> Fact:
     before, after = await host.counters()
     spent = {name: max(0.0, value - before.cpu[name]) for name, value in after.cpu.items()}
@@ -25,8 +26,9 @@ async def cpu(host: HostConnector) -> Fact:
     if not total:
         raise Absent("the kernel counted no time between the two looks")
     idle = spent.get("idle", 0.0) + spent.get("iowait", 0.0)
+    own = min(max(0.0, after.own - before.own), total - idle)
     shares = {name: value / total for name, value in spent.items()}
-    return Fact(1 - idle / total, shares)
+    return Fact((total - idle - own) / total, {**shares, "opsbook": own / total})
 
 
 @observation("host.load", Dimension.COUNT, of="host", warning="> 1", critical="> 2",

@@ -91,7 +91,7 @@ _SHOWS = re.compile(
     re.I,
 )
 _WRITES = re.compile(
-    r"worker|celery|beat|scheduler|cron|consumer|queue|sidekiq|backend|(?:^|[-_])api(?:$|[-_])|server|app(?:$|[-_])|job|ingest|harvest|crawler|(?:^|[-_])web(?:$|[-_])",
+    r"worker|celery|beat|scheduler|cron|consumer|queue|sidekiq|backend|(?:^|[-_])api(?:$|[-_])|server|app(?:$|[-_])|job|ingest|import|(?:^|[-_])web(?:$|[-_])",
     re.I,
 )
 

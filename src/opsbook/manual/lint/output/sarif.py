@@ -22,7 +22,7 @@ def sarif(findings: Sequence[Finding], texts: Mapping[str, Sequence[str]]) -> st
     spoke = {finding.rule for finding in findings}
     rules = [_rule(rule) for rule in all_rules() if rule.id in spoke]
     index = {rule["id"]: number for number, rule in enumerate(rules)}
-    driver = {"name": "opsbook", "version": version("opsbook"), "informationUri": "https://opsbook.dev", "rules": rules}
+    driver = {"name": "opsbook", "version": version("opsbook"), "rules": rules}
     results = [_result(finding, index[finding.rule], texts.get(finding.path, ())) for finding in findings]
     body = {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",

@@ -47,10 +47,11 @@ _REGISTRY = re.compile(
     r"organization|company|project|example)/[\w./-]+)"
 )
 _NAME = re.compile(
-    r"(?:^|[\s/=:])((?:[\w.-]+/)?(?:[a-z][\w-]*-x{3,}\w*|x{3,}_[\w.-]+|new-db-host|"
-    r"old-db-host|[a-z][\w-]*-(?:abc123|abc12|abcde|xyz123|12345)|your-[\w-]+|"
-    r"compromised-(?:container|pod|host)|my-?pod(?:-name)?|pod-name|container-name|"
-    r"<?db-host>?))(?=[\s:/]|$)"
+    r"(?:^|[\s/=:])((?:[\w.-]+/)?(?:[a-z][\w-]*-x{3,}\w*|x{3,}_[\w.-]+"
+    r"|(?:new|old|target|source)-(?:\w+-)?(?:host|server|db|instance)"
+    r"|[a-z][\w-]*-(?:abc123|abc12|abcde|xyz123|12345)|your-[\w-]+|my-?pod(?:-name)?|(?:pod|container|service|node)-name"
+    r"|(?:compromised|affected|suspicious|failing|problematic|infected)-(?:container|pod|host|node|service|instance)))"
+    r"(?=[\s:/]|$)"
 )
 
 

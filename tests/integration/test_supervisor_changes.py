@@ -295,7 +295,8 @@ async def test_a_command_runs_in_the_place_of_the_workload(hands: Hands, shared:
     change = await hands.plan("worker", Verb.EXEC, argv=["python3", "-c", code])
     assert "QUEUE" not in str(change.effect["directory"])
     assert "hunter2" not in repr(change), "the environment never enters a plan"
-    assert await hands.apply(change) == {"exit": 0}
+    done = await hands.apply(change)
+    assert done["exit"] == 0 and hands.out.text.endswith(done["stdout"])
     directory, *words = hands.out.text.split()[-4:]
     assert directory == str((shared.folder / "current").resolve())
     assert words == ["harvest", "a", "b,c"]

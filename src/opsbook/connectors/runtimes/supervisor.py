@@ -118,7 +118,8 @@ class Supervisor:
         if not (self._runtime.releases and self._runtime.current):
             return None
         folder, current = (self._system.path(path) for path in (self._runtime.releases, self._runtime.current))
-        return Releases(folder, current)
+        # As supervisor's configuration has them: the book may name them through links, but `current` is one itself.
+        return Releases(folder.resolve(), current.parent.resolve() / current.name)
 
     @property
     def local(self) -> bool:
@@ -200,15 +201,14 @@ class Supervisor:
         instances = tuple(Instance(p.name, p.running, p.state, p.started, p.pid or None, reason(p)) for p in found)
         crashed = [event for event in await self._events(found) if event.kind == CRASHED] if self.local else None
         restarts = None if crashed is None else len(crashed)
-        return Status(self._workload(workload, found), instances, self._version(found), restarts)
+        return Status(self._workload(workload, found), instances, ", ".join(self.versions(found)), restarts)
 
-    def _version(self, found: Sequence[Process]) -> str:
-        """The versions that its processes really run; the symlink may have moved since they were started."""
+    def versions(self, found: Sequence[Process]) -> tuple[str, ...]:
+        """The versions that these processes really run; the symlink may have moved since they were started."""
         if self.releases is None or not self.local:
-            return ""
+            return ()
         folders = {process_facts.directory(process.pid) for process in found if process.pid}
-        versions = sorted({self.releases.version_of(folder) for folder in folders if folder} - {""})
-        return ", ".join(versions)
+        return tuple(sorted({self.releases.version_of(folder) for folder in folders if folder} - {""}))
 
     async def revisions(self, workload: str) -> Sequence[Revision]:
         """The releases, in the order in which they were deployed. They are the same for every workload of the host."""

@@ -176,10 +176,12 @@ def _deploy(
                 "release": str(releases.folder / target), "wait": given.wait}  # fmt: skip
 
     guard = {**_guard(found), "version": now}
-    back: Change | str = "no version ran before" if not now or now == version else Change(
-        KIND, {**to(now), "verb": Verb.ROLLBACK.value}, guard={**_guard(found), "version": version}
-    )  # fmt: skip
-    return Change(KIND, to(version), {**_evidence(found), "version": now}, guard, back)
+    # Another workload of this deploy may have switched the symlink: what these processes run is what they go back to.
+    before = next((one for one in [*supervisor.versions(found), now] if one and one != version), "")
+    back: Change | str = "nothing to undo: it runs this version already"
+    if before:
+        back = Change(KIND, {**to(before), "verb": Verb.ROLLBACK.value}, guard={**_guard(found), "version": version})
+    return Change(KIND, to(version), {**_evidence(found), "version": before or now}, guard, back)
 
 
 def _must_exist(releases: Releases, version: str) -> None:

@@ -15,6 +15,8 @@ from opsbook.errors import OpsbookError
 KEY = "OPSBOOK_KEY"
 """Marks the command and its children, so that they can be ended after a crash of opsbook itself."""
 END_SECONDS = 5.0
+KEPT = 65_536
+"""Characters of the end of its output that are kept as its result."""
 
 
 class CommandFailed(OpsbookError):
@@ -24,7 +26,10 @@ class CommandFailed(OpsbookError):
 
 
 async def run(key: str, effect: dict[str, Any], environment: dict[str, str], out: Sink) -> Done:
-    """Run it to its end. Raises ChangeFailed where it did not start, CommandFailed where it ended badly."""
+    """Run it to its end: `exit`, and the end of what it printed as `stdout`.
+
+    Raises ChangeFailed where it did not start, CommandFailed where it ended badly.
+    """
     try:
         child = await asyncio.create_subprocess_exec(
             *effect["argv"],
@@ -40,11 +45,14 @@ async def run(key: str, effect: dict[str, Any], environment: dict[str, str], out
         raise ChangeFailed(
             f"{effect['argv'][0]}: {error.strerror}", "is it installed where the workload runs?"
         ) from error
+    said = ""
     try:
         async with asyncio.timeout(effect["timeout"]):
             assert child.stdout is not None
             while part := await child.stdout.read(65536):
-                await out.write(part.decode("utf-8", errors="replace"))
+                text = part.decode("utf-8", errors="replace")
+                said = (said + text)[-KEPT:]
+                await out.write(text)
             code = await child.wait()
     except TimeoutError as error:
         await end(key)
@@ -53,8 +61,9 @@ async def run(key: str, effect: dict[str, Any], environment: dict[str, str], out
         await end(key)
         raise
     if code:
-        raise CommandFailed(f"{effect['argv'][0]} ended with {code}", "its output says why")
-    return Done({"exit": 0})
+        last = next((f": {line.strip()[:300]}" for line in reversed(said.splitlines()) if line.strip()), "")
+        raise CommandFailed(f"the command in {effect['workload']} ended with {code}{last}", "its output says more")
+    return Done({"exit": 0, "stdout": said})
 
 
 async def end(key: str) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from pydantic import Field
 
 from opsbook.book.catalogue import Risk
-from opsbook.connectors.change import Change
+from opsbook.book.words import nearest
+from opsbook.connectors.change import Change, Json
 from opsbook.errors import Refused
 from opsbook.operations.contract import Facts, OperationParameters, Repeatable
 from opsbook.operations.redis_keys import redis_of
@@ -71,26 +72,28 @@ class Setting(OperationParameters):
     of="redis",
     idempotent=True,
     parameters=Setting,
-    doc="Changes a setting of the running server, and keeps it over restarts where the server has a file. Undo puts "
-    "the value from before back.",
+    doc="Changes a setting of the running server, reads it back, and keeps it over restarts where the server has a "
+    "file. Undo puts the value from before back, in the file too.",
 )
 class _Setting(Repeatable):
     async def plan(self, parameters: Setting, facts: Facts) -> AsyncIterator[Change]:
         if parameters.name in SECRET_SETTINGS:
             raise Refused(f"{parameters.name} is a secret: it would stand in the plan", "rotate it instead")
         redis = redis_of(facts, parameters.of)
-        found = await redis.ask(lambda client: client.config_get(parameters.name))
+        found = await redis.ask(lambda client: client.config_get("*"))
         if parameters.name not in found:
-            raise Refused(f"the server has no setting {parameters.name!r}", "see CONFIG GET *")
+            raise Refused(
+                f"the server has no setting {parameters.name!r}",
+                nearest(parameters.name, [str(name) for name in found]),
+            )
         now = str(found[parameters.name])
         facts.record(f"{parameters.of}: {parameters.name}", now)
+        file = (await redis.info()).get("config_file")
 
-        def to(value: str) -> dict[str, object]:
-            return {"component": parameters.of, "command": ["CONFIG", "SET", parameters.name, value]}
+        def to(value: str) -> dict[str, Json]:
+            told = {"component": parameters.of, "name": parameters.name, "value": value}
+            return {**told, "keep": parameters.keep and bool(file)}
 
-        evidence = {"now": now, "to": parameters.value}
-        yield Change("redis", to(parameters.value), evidence, None, Change("redis", to(now)))
-        has_file = (await redis.info()).get("config_file")
-        if parameters.keep and has_file:
-            rewrite = {"component": parameters.of, "command": ["CONFIG", "REWRITE"]}
-            yield Change("redis", rewrite, {"file": has_file}, None, Change("redis", rewrite))
+        kept = str(file) if parameters.keep and file else "nowhere: a restart forgets it"
+        evidence = {"now": now, "to": parameters.value, "kept in": kept}
+        yield Change("redis-setting", to(parameters.value), evidence, None, Change("redis-setting", to(now)))

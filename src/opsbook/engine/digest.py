@@ -16,6 +16,9 @@ from opsbook.connectors.change import Json
 from opsbook.engine.procedure import Plan, PlannedStep, Procedure
 from opsbook.engine.record import as_json
 
+ABSENT: Any = object()
+"""Where only one side of a comparison has something; a null is something."""
+
 LONGEST_SHOWN = 80
 """Characters of a value in a sentence about a difference."""
 
@@ -78,7 +81,7 @@ def differences(before: Plan, after: Plan) -> list[str]:
     if _meaning(before.procedure) != _meaning(after.procedure):
         found.append(f"the procedure {after.procedure.name} was changed")
     for name in sorted({*before.parameters, *after.parameters}):
-        old, new = before.parameters.get(name), after.parameters.get(name)
+        old, new = before.parameters.get(name, ABSENT), after.parameters.get(name, ABSENT)
         if old != new:
             found.append(f"the parameter {name}: {_short(old)} became {_short(new)}")
     known = {planned.step: planned for planned in before.steps}
@@ -101,12 +104,12 @@ def step_differences(before: PlannedStep, after: PlannedStep) -> list[str]:
 def _compare(path: str, old: Json, new: Json) -> Iterator[tuple[str, Json, Json]]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted({*old, *new}):
-            yield from _compare(f"{path}.{key}" if path else str(key), old.get(key), new.get(key))
+            yield from _compare(f"{path}.{key}" if path else str(key), old.get(key, ABSENT), new.get(key, ABSENT))
     elif isinstance(old, list) and isinstance(new, list):
         for index in range(max(len(old), len(new))):
-            pair = (side[index] if index < len(side) else None for side in (old, new))
+            pair = (side[index] if index < len(side) else ABSENT for side in (old, new))
             yield from _compare(f"{path} {index + 1}" if path else str(index + 1), *pair)
-    elif canonical(old) != canonical(new):
+    elif old is ABSENT or new is ABSENT or canonical(old) != canonical(new):
         yield path, old, new
 
 
@@ -134,5 +137,5 @@ def _whole(value: Json) -> Json:
 
 
 def _short(value: Json) -> str:
-    text = "nothing" if value is None else canonical(value)
+    text = "nothing" if value is ABSENT else canonical(value)
     return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"

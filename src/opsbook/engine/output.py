@@ -7,6 +7,7 @@ gigabyte costs neither memory nor the store.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -31,36 +32,41 @@ class Mask:
     def __init__(self, secrets: Iterable[str]) -> None:
         # Longest first, so that no part of a secret is left of one that another begins.
         self.secrets = sorted({one for one in secrets if len(one) >= SHORTEST_SECRET}, key=lambda one: (-len(one), one))
+        self._pattern = re.compile("|".join(map(re.escape, self.secrets)) or r"(?!)")
         self._held = ""
 
     def feed(self, text: str) -> str:
         """The text that is safe to show now. What may be the beginning of a secret is held back."""
-        text = self.whole(self._held + text)
-        keep = self._beginning(text)
-        self._held = text[len(text) - keep :]
-        return text[: len(text) - keep]
+        text = self._held + text
+        shown: list[str] = []
+        at = 0
+        beginnings = self._beginnings(text)
+        present = any(secret in text for secret in self.secrets)
+        while True:
+            found = self._pattern.search(text, at) if present else None
+            held = next((place for place in beginnings if place >= at), len(text))
+            if found is None or held <= found.start():
+                # Also where a shorter secret is complete: it may be the beginning of a longer one.
+                self._held = text[held:]
+                return "".join([*shown, text[at:held]])
+            shown += [text[at : found.start()], MASK]
+            at = found.end()
 
     def flush(self) -> str:
         """What was held back: nothing more comes."""
         text, self._held = self._held, ""
-        return text
+        return self.whole(text)
 
     def whole(self, text: str) -> str:
         """A text at hand, masked."""
-        for secret in self.secrets:
-            if secret in text:
-                text = text.replace(secret, MASK)
-        return text
+        return self._pattern.sub(MASK, text)
 
-    def _beginning(self, text: str) -> int:
-        """Length of the longest end of the text with which a secret begins."""
-        longest = 0
-        for secret in self.secrets:
-            for length in range(min(len(secret) - 1, len(text)), longest, -1):
-                if text.endswith(secret[:length]):
-                    longest = length
-                    break
-        return longest
+    def _beginnings(self, text: str) -> list[int]:
+        """The places from which the rest of the text is the beginning of a secret, and not all of it."""
+        longest = len(self.secrets[0]) - 1 if self.secrets else 0
+        places = range(max(0, len(text) - longest), len(text))
+        rests = ((place, text[place:]) for place in places)
+        return [place for place, rest in rests if any(one.startswith(rest) and one != rest for one in self.secrets)]
 
 
 @dataclass(eq=False)

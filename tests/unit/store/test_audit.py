@@ -44,12 +44,14 @@ def chain_of(acts: list[Act]) -> list[Record]:
     return made
 
 
+@settings(max_examples=40, deadline=None)
 @given(ACTS)
 def test_an_untouched_chain_is_whole(acts: list[Act]) -> None:
     found = audit.check(chain_of(acts))
     assert found.broken is None and found.records == len(acts)
 
 
+@settings(max_examples=40, deadline=None)
 @given(ACTS, st.data())
 def test_an_edited_record_is_named(acts: list[Act], data: st.DataObject) -> None:
     chain = chain_of(acts)
@@ -64,6 +66,7 @@ def test_an_edited_record_is_named(acts: list[Act], data: st.DataObject) -> None
     assert broken is not None and broken.seq == place + 1
 
 
+@settings(max_examples=40, deadline=None)
 @given(ACTS, st.data())
 def test_a_detail_edited_by_one_character_is_named(acts: list[Act], data: st.DataObject) -> None:
     chain = chain_of(acts)
@@ -73,6 +76,7 @@ def test_a_detail_edited_by_one_character_is_named(acts: list[Act], data: st.Dat
     assert broken is not None and broken.seq == place + 1
 
 
+@settings(max_examples=40, deadline=None)
 @given(ACTS, st.data())
 def test_a_dropped_record_is_named(acts: list[Act], data: st.DataObject) -> None:
     chain = chain_of(acts)
@@ -81,6 +85,7 @@ def test_a_dropped_record_is_named(acts: list[Act], data: st.DataObject) -> None
     assert broken is not None and broken.seq in (place + 1, 1)
 
 
+@settings(max_examples=40, deadline=None)
 @given(ACTS, st.data())
 def test_records_in_another_order_are_found(acts: list[Act], data: st.DataObject) -> None:
     chain = chain_of(acts)
@@ -93,6 +98,7 @@ def test_records_in_another_order_are_found(acts: list[Act], data: st.DataObject
     assert broken is not None and broken.seq == place + 1
 
 
+@settings(max_examples=40, deadline=None)
 @given(ACTS, st.data())
 def test_an_inserted_record_is_found(acts: list[Act], data: st.DataObject) -> None:
     chain = chain_of(acts)
@@ -211,7 +217,7 @@ def test_a_record_that_cannot_be_read_is_named(store: Engine) -> None:
     assert broken is not None and broken.seq == 4
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(acts=ACTS)
 def test_the_store_gives_back_what_was_chained(acts: list[Act], tmp_path_factory: pytest.TempPathFactory) -> None:
     store = open_store(f"sqlite:///{tmp_path_factory.mktemp('store')}/store.db")

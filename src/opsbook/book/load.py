@@ -64,16 +64,24 @@ def find_book(start: Path, named: str | None = None) -> Path:
         path = Path(named)
         candidates = [path / BOOK_FILE, path / "ops" / BOOK_FILE] if path.is_dir() else [path]
         for candidate in candidates:
-            if candidate.is_file():
+            if _is_there(candidate):
                 return candidate
         raise UsageError(f"there is no book at {candidates[0]}", "name a book.yaml or its folder with --book")
     for folder in [start, *start.parents]:
         for candidate in (folder / BOOK_FILE, folder / "ops" / BOOK_FILE):
-            if candidate.is_file():
+            if _is_there(candidate):
                 return candidate
     raise UsageError(
         f"no {BOOK_FILE} here, in ops/, or in a folder above", "`opsbook init` writes one; or name one with --book PATH"
     )
+
+
+def _is_there(path: Path) -> bool:
+    """Whether it is a file. Raises UsageError where that cannot be told."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "check the path and its permissions") from error
 
 
 def load_book(path: Path, catalogue: Catalogue) -> Book:

@@ -51,7 +51,9 @@ class Problem:
     def __str__(self) -> str:
         where = f"{self.file}:{self.place.line}:{self.place.column}"
         key = f" {self.key}:" if self.key else ""
-        return f"{where}:{key} {self.message}" + (f"\n    → {self.hint}" if self.hint else "")
+        hint = f"\n    → {self.hint}" if self.hint else ""
+        # The key is the file's own text, which may hold anything.
+        return "".join(c if c.isprintable() or c == "\n" else "?" for c in f"{where}:{key} {self.message}{hint}")
 
 
 @dataclass

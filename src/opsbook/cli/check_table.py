@@ -45,8 +45,8 @@ def sweep_view(system: System, sweep: Sweep, everything: bool, width: int) -> Re
     """The whole screen."""
     parts: list[RenderableType] = [_table(sweep, everything, width)]
     causes = [r for r in worst_first(sweep.results) if r.state is not State.OK and r.cause is None]
-    for result in causes:
-        parts += [Text(), _cause(system, result, sweep, everything)]
+    if causes:
+        parts += [Text(), *(_cause(system, result, sweep, everything) for result in causes)]
     return Group(*parts, Text(), _summary(system, sweep))
 
 
@@ -131,7 +131,10 @@ def _summary(system: System, sweep: Sweep) -> RenderableType:
     for n, (words, style) in enumerate(counts):
         text.append((" · " if n else "") + words, style=style)
     title = system.model.title or sweep.system
-    text.append(f" of {len(sweep.results)} checks in {sweep.seconds:.2f} s — {title}, {sweep.environment}", style="dim")
+    checks = "check" if len(sweep.results) == 1 else "checks"
+    text.append(
+        f" of {len(sweep.results)} {checks} in {sweep.seconds:.2f} s — {title}, {sweep.environment}", style="dim"
+    )
     return text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -22,12 +23,17 @@ VERBS = {
     "observations": ("opsbook.cli.observations", "List the facts that can be observed."),
     "plan": ("opsbook.cli.plan", "Show what a procedure would do now."),
     "procedures": ("opsbook.cli.procedures", "List the procedures of a book, or show one."),
+    "rehearse": ("opsbook.cli.rehearse", "Prove that every procedure works, where nothing can be lost."),
+    "render": ("opsbook.cli.render", "Write the book as one manual for people."),
     "run": ("opsbook.cli.run", "Run a procedure, durably."),
     "runs": ("opsbook.cli.runs", "Show runs; cancel, resolve or repeat one."),
     "schema": ("opsbook.cli.schema", "Print the JSON Schema of book.yaml."),
     "status": ("opsbook.cli.status", "What runs, waits, failed and changed."),
 }
 """Verb → module that defines `command`, and its line in `--help`."""
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""What writing to a full or broken disk ends with."""
 
 
 class LazyGroup(click.Group):
@@ -67,8 +73,12 @@ def cli() -> None:
 
 def main() -> None:
     """The console script. Every error is a sentence with a next step and an exit code; none is a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without these characters shows a question mark; no mark is worth a failed check.
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         code = cli.main(standalone_mode=False)
+        sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
@@ -86,6 +96,13 @@ def main() -> None:
         # The reader went away (`| head`): that is its right. Python would complain once more when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            _report_fault(error)
+        else:
+            click.echo(f"opsbook: the output cannot be written: {error.strerror}", err=True)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(3)
     except Exception as error:
         _report_fault(error)
         sys.exit(3)

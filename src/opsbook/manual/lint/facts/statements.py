@@ -88,8 +88,7 @@ def statements(document: Document, steps: Iterator[Step]) -> tuple[Statement, ..
     found: list[Statement] = []
     for fence in document.fences():
         if fence.language == "sql":
-            dialect = "mysql" if fence.tag in ("mysql", "mariadb") else "postgres"
-            found += _split(fence.text, fence.at, dialect, fence, None, fence.section_path)
+            found += _split(fence.text, fence.at, dialect_of(fence.tag, fence.text), fence, None, fence.section_path)
         elif fence.language == "python":
             found += _of_program(fence)
     for step in steps:
@@ -101,6 +100,27 @@ def statements(document: Document, steps: Iterator[Step]) -> tuple[Statement, ..
                 found += _split(piece.text, piece.at, dialect, None, step, step.block.section_path)
     found.sort(key=lambda statement: statement.line)
     return tuple(found)
+
+
+TAGS = {"mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite", "tsql": "", "plsql": "", "cql": "", "clickhouse": ""}
+"""Dialect by the tag of a fence; empty where no grammar is at hand."""
+SPOKEN_BY = (
+    # What only one server says; a block of such statements is not PostgreSQL's, whatever its tag.
+    ("mysql", re.compile(
+        r"\b(?:ANALYZE|OPTIMIZE|REPAIR|CHECK)\s+TABLE\b|\bSHOW\s+(?:FULL\s+|GLOBAL\s+)?(?:TABLES|DATABASES|PROCESSLIST|VARIABLES"
+        r"|STATUS|ENGINE|MASTER|SLAVE|REPLICA|BINARY|INDEX|CREATE)\b|\bDATE_(?:SUB|ADD)\s*\(|\bmysql\.\w|\bENGINE\s*="
+        r"|\bSET\s+GLOBAL\b|\bINTERVAL\s+\d+\s+[A-Z]|`\w+`|\bFLUSH\s+(?:PRIVILEGES|TABLES|LOGS)\b", re.I)),
+    ("", re.compile(
+        r"^\s*GO\s*$|\bSELECT\s+TOP\b|\bGETDATE\s*\(|\bsys\.dm_|\[dbo\]|\bDBCC\b|\bFROM\s+dual\b|\bv\$\w+"
+        r"|\bsystem\.(?:parts|merges|query_log|replicas)\b|\bSYSDATE\b", re.I | re.M)),
+)  # fmt: skip
+
+
+def dialect_of(tag: str, text: str) -> str:
+    """Whose SQL a block holds: PostgreSQL's unless it says otherwise; empty where it is nobody's that can be parsed."""
+    if tag in TAGS:
+        return TAGS[tag]
+    return next((name for name, words in SPOKEN_BY if words.search(text)), "postgres")
 
 
 _LITERAL = re.compile(

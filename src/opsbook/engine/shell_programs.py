@@ -13,6 +13,8 @@ CLIENTS = frozenset(
 )
 CODE_OPTIONS = re.compile(r"-[A-Za-z]*[ceEr]|--(?:command|execute|eval|print|exec)")
 """Options of shells, interpreters and clients whose value is code."""
+OPTIONS_WITH_WORD = frozenset({"-o", "+o", "-O", "+O", "-m", "-W", "-X", "-M", "-I", "--rcfile", "--init-file"})
+"""Options of shells and interpreters that take the word after them."""
 CODE_OPTION_WITH_VALUE = re.compile(r"--(?:command|execute|eval|exec)=")
 READS_AGAIN = frozenset(
     [
@@ -41,6 +43,7 @@ READS_AGAIN = frozenset(
         "tmux",
         "screen",
         "complete",
+        "compgen",
         "bind",
         "enable",
         "bc",
@@ -65,7 +68,7 @@ PROGRAM_FIRST = {
 """Commands whose first operand is a program of their own, with their options that take a value."""
 PREFIXES = {
     "sudo": 0, "doas": 0, "env": 0, "nohup": 0, "time": 0, "setsid": 0, "exec": 0, "command": 0, "builtin": 0,
-    "nice": 0, "ionice": 0, "stdbuf": 0, "xargs": 0, "timeout": 1, "chroot": 1, "chrt": 1, "taskset": 1,
+    "nice": 0, "ionice": 0, "stdbuf": 0, "xargs": 0, "timeout": 1, "chroot": 1, "chrt": 1, "taskset": 1, "coproc": 0,
     "flock": 1, "gosu": 1, "su-exec": 1,
 }  # fmt: skip
 """Commands that run the command which follows, with the number of operands that come before it."""
@@ -97,5 +100,20 @@ DECIDES_WHAT_RUNS = frozenset(
         "PSQLRC",
     ]
 )
+DECLARES = frozenset({"declare", "typeset", "local", "export", "readonly"})
+READS_ASSIGNED = frozenset("inaA")
+"""Options with which they read what is assigned: as arithmetic, as a name, as the words of an array."""
+CALCULATED = frozenset(
+    """
+    SECONDS RANDOM SRANDOM LINENO OPTIND HISTCMD EPOCHSECONDS EPOCHREALTIME BASHPID BASH_ARGV0 BASH_SUBSHELL PPID UID
+    EUID FUNCNEST COLUMNS LINES TMOUT
+    """.split()  # noqa: SIM905
+)
+"""Variables that bash makes numbers, so that it calculates with what is assigned to them."""
+COUNTS_ITS_WORDS = (
+    SHELLS | INTERPRETERS | CLIENTS | READS_AGAIN | frozenset(PROGRAM_FIRST) | frozenset(COMMAND_OPTIONS)
+    | frozenset(PREFIXES) | DECLARES | frozenset({"printf", "test", "["})
+)  # fmt: skip
+"""Commands to which a word is code or data by its position."""
 TAKES_ANY_WORD = frozenset({"echo", "printf", "test", "[", ":", "true", "false"})
 """Builtins that take no word for an option (or none that matters)."""

@@ -11,27 +11,27 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from opsbook.engine.mistakes import TextMistake
+from opsbook.engine.shell_arguments import AS_ARGUMENT, Arguments
 from opsbook.engine.shell_programs import (
     CLIENTS,
     CODE_OPTION_WITH_VALUE,
     CODE_OPTIONS,
-    COMMAND_OPTIONS,
+    COUNTS_ITS_WORDS,
     DECIDES_WHAT_RUNS,
     INTERPRETERS,
     PREFIXES,
-    PROGRAM_FIRST,
-    READS_AGAIN,
+    READS_ASSIGNED,
     SHELLS,
     TAKES_ANY_WORD,
 )
-from opsbook.engine.shell_taint import Taint, Word
+from opsbook.engine.shell_taint import Word
 from opsbook.engine.shell_tree import Node, ancestors, descend
 
 if TYPE_CHECKING:
     from opsbook.engine.shell_values import Mark, MarkedScript
 
-AS_ARGUMENT = "pass it as an argument that is not read again, as in: bash -c 'echo \"$1\"' _ {{ value }}"
-_VALUE = re.compile(r"OpsbookValue\d+Here")
+_PLAIN_COMMAND = re.compile(r"\[|[\w./:@%+,=-]+")
+"""A command that is what is written: no expansion, no pattern, no braces."""
 
 
 def forbidden_places(marked: MarkedScript, whole_numbers: frozenset[str]) -> list[TextMistake]:
@@ -69,11 +69,16 @@ def _begins(marked: MarkedScript, word: Node, mark: Mark) -> bool:
     return not before.strip("'\"")
 
 
-class _Reading(Taint):
+class _Reading(Arguments):
     """Walks a script with the set of variables that carry values."""
 
     def mistakes(self) -> Iterator[TextMistake]:
         for node in descend(self.tree.root):
+            if self.calculated & self.written(node):
+                yield from self._refuse(
+                    node, "a value cannot be assigned to a variable with which bash calculates, or that names another",
+                    "assign it to a plain variable",
+                )  # fmt: skip
             if node.type == "command":
                 yield from self._command(node)
             elif node.type == "declaration_command":
@@ -89,30 +94,10 @@ class _Reading(Taint):
             elif node.type in ("simple_expansion", "expansion", "variable_name", "word"):
                 yield from self._calculated(node)
 
-    # What is forbidden
-
-    def _refuse(self, node: Node, message: str, hint: str) -> Iterator[TextMistake]:
-        from opsbook.engine.mistakes import TextMistake
-
-        marks = self.marked.mark_at(node)
-        if marks:
-            template = marks[0].template
-            yield TextMistake(template.start, template.end - template.start, message, hint)
-            return
-        offset, length = self._as_written(node)
-        yield TextMistake(offset, length, message.replace("a value ", "a variable that holds a value ", 1), hint)
-
-    def _as_written(self, node: Node) -> tuple[int, int]:
-        """Characters in the script as written of a node of the marked script."""
-        offset = len(self.tree.data[: node.start_byte].decode("utf-8", "replace"))
-        for mark in self.marked.marks:
-            if mark.end <= node.start_byte:
-                offset += (mark.template.end - mark.template.start) - (mark.end - mark.start)
-        return offset, len(self.tree.text(node).partition("\n")[0])
-
     def _command(self, node: Node) -> Iterator[TextMistake]:
         words = self.words(node)
         at = 0
+        yield from self._shifted(words)
         while at < len(words):
             word = words[at]
             if self._chooses(word):
@@ -125,122 +110,55 @@ class _Reading(Taint):
             if word.program in PREFIXES:
                 at = _after_prefix(words, at)
                 continue
+            if not _PLAIN_COMMAND.fullmatch(word.text):
+                yield from self._unknown_command(word, words[at + 1 :])
+                return
             yield from self._arguments(word.program, words[at + 1 :])
             break
         yield from self._anywhere(words)
 
-    def _chooses(self, word: Word) -> bool:
-        text = word.text
-        return word.carries and (bool(_VALUE.match(text)) or text.startswith("$"))
-
-    def _arguments(self, program: str, words: Sequence[Word]) -> Iterator[TextMistake]:
-        if program in READS_AGAIN:
-            for word in words:
-                # `let` and bash's arithmetic take a bare name for the variable.
-                named = program == "let" and self.tainted & set(re.findall(r"\w+", word.text))
-                if word.carries or named:
-                    yield from self._refuse(
-                        word.node, f"a value cannot be an argument of `{program}`, which would read it again as code",
-                        "use on=COMPONENT to run elsewhere; else " + AS_ARGUMENT,
-                    )  # fmt: skip
-        elif program == "printf" and words and words[0].carries:
-            yield from self._refuse(
-                words[0].node, "a value cannot be printf's format", "write printf '%s\\n' {{ value }}"
-            )
-        elif program == "printf" and len(words) > 1 and words[0].text == "-v" and words[1].carries:
-            yield from self._refuse(words[1].node, "a value cannot name a variable", "write a fixed name")
-        elif program in ("test", "[") and any(word.text in ("-v", "-R") for word in words):
-            for word in words:
-                if word.carries:
-                    yield from self._refuse(word.node, "a value cannot name a variable", "write a fixed name")
-
-    def _anywhere(self, words: Sequence[Word]) -> Iterator[TextMistake]:
-        """Programs that take code, wherever in a command: after sudo, docker exec, kubectl exec --, xargs …"""
-        for at, word in enumerate(words):
-            if word.carries:
-                continue
-            rest = words[at + 1 :]
-            if word.program in SHELLS | INTERPRETERS | CLIENTS or re.fullmatch(r"python3\.\d+", word.program):
-                yield from self._interpreter(word.program, rest)
-            elif word.program in PROGRAM_FIRST:
-                yield from self._program_first(word.program, rest)
-            elif word.program in COMMAND_OPTIONS:
-                yield from self._option_values(word.program, rest, COMMAND_OPTIONS[word.program])
-            elif at and word.program in READS_AGAIN - {".", "read", "let", "at", "source", "watch", "enable", "make"}:
-                yield from self._arguments(word.program, rest)
-
-    def _interpreter(self, program: str, words: Sequence[Word]) -> Iterator[TextMistake]:
-        for at, word in enumerate(words):
-            if CODE_OPTION_WITH_VALUE.match(word.text) and word.carries:
-                yield from self._code(word, program)
-            if CODE_OPTIONS.fullmatch(word.text):
-                if at + 1 < len(words) and words[at + 1].carries:
-                    yield from self._code(words[at + 1], program)
-                if program not in CLIENTS:
-                    return
-            elif not word.text.startswith("-") and program not in CLIENTS:
-                if self._chooses(word):
-                    yield from self._refuse(
-                        word.node, f"a value would choose the script that `{program}` runs", "write the script's path"
-                    )
-                return
-
-    def _code(self, word: Word, program: str) -> Iterator[TextMistake]:
-        hint = AS_ARGUMENT
-        if program in CLIENTS:
-            hint = "use a sql fence, where values are bound"
-        yield from self._refuse(word.node, f"a value cannot be in the code that `{program}` runs", hint)
-
-    def _program_first(self, program: str, words: Sequence[Word]) -> Iterator[TextMistake]:
-        valued, at = PROGRAM_FIRST[program], 0
-        scripts = ("-e", "--expression")
-        given = False
-        while at < len(words):
-            word = words[at]
-            if word.text in scripts or word.text.startswith("--expression=") or re.match(r"-[nErsz]*e", word.text):
-                given = True
-                for code in words[at : at + 2]:
-                    if code.carries:
-                        yield from self._program_value(code, program)
-                at += 2
-            elif word.text in valued:
-                at += 3 if word.text.startswith("--") and program == "jq" and word.text != "--indent" else 2
-                given = given or word.text == "-f"
-            elif word.text.startswith("-") and not word.carries:
-                at += 1
-            else:
-                if word.carries and (not given or program == "expr"):
-                    yield from self._program_value(word, program)
-                return
-
-    def _program_value(self, word: Word, program: str) -> Iterator[TextMistake]:
-        ways = {
-            "jq": "hand it in: jq --arg name {{ value }} '… $name …'",
-            "sed": "use another tool: sed runs commands of its own, also of the shell",
-        }
-        hint = ways.get(program, "hand it in by the environment: NAME={{ value }} awk '… ENVIRON[\"NAME\"] …'")
-        yield from self._refuse(word.node, f"a value cannot be in the program of `{program}`", hint)
-
-    def _option_values(self, program: str, words: Sequence[Word], options: Sequence[str]) -> Iterator[TextMistake]:
-        for at, word in enumerate(words):
-            if word.text in options and at + 1 < len(words) and words[at + 1].carries:
+    def _shifted(self, words: Sequence[Word]) -> Iterator[TextMistake]:
+        """An unquoted expansion may be no word or several, and so move a value to where it is read as code."""
+        if not any(word.program in COUNTS_ITS_WORDS for word in words):
+            return
+        moving: Word | None = None
+        for word in words:
+            if word.carries and moving is not None:
                 yield from self._refuse(
-                    words[at + 1].node, f"a value cannot be the command of `{program} {word.text}`", AS_ARGUMENT
+                    word.node, f"a value cannot stand behind {moving.text[:40]}, which may be no word or several here",
+                    f'quote that: "{moving.text[:40]}"',
+                )  # fmt: skip
+            elif moving is None and self._moves(word.node):
+                moving = word
+
+    def _moves(self, node: Node) -> bool:
+        """Whether the word may become none or several."""
+        if node.type in ("string", "raw_string", "ansi_c_string", "arithmetic_expansion"):
+            return False
+        if node.type in ("simple_expansion", "expansion", "command_substitution", "brace_expression"):
+            return True
+        if node.type == "word" and re.search(r"(?<!\\)[{*?]", self.tree.text(node)):
+            return True
+        return any(self._moves(child) for child in node.children)
+
+    def _unknown_command(self, command: Word, words: Sequence[Word]) -> Iterator[TextMistake]:
+        for word in words:
+            if word.carries:
+                yield from self._refuse(
+                    word.node,
+                    f"a value cannot be an argument of {command.text[:40]}, of which only bash will know what it is",
+                    "write the command itself",
                 )
-            elif word.carries and any(
-                word.text.startswith(f"{option}=") for option in options if option.startswith("--")
-            ):
-                yield from self._refuse(word.node, f"a value cannot be a command of `{program}`", AS_ARGUMENT)
 
     def _declaration(self, node: Node) -> Iterator[TextMistake]:
         words = [child for child in node.children if child.type != "variable_assignment"]
         options = "".join(self.tree.text(word) for word in words[1:] if self.tree.text(word).startswith("-"))
         for child in node.children[1:]:
             assigned = child.type == "variable_assignment"
-            if self.carries(child) and (not assigned or {"i", "n"} & set(options)):
+            if self.carries(child) and (not assigned or READS_ASSIGNED & set(options)):
                 yield from self._refuse(
                     child,
-                    "a value cannot be declared with -i or -n, or name a variable",
+                    "a value cannot be declared with -i, -n or -a, or name a variable",
                     "write NAME={{ value }} alone",
                 )
 
@@ -335,7 +253,7 @@ class _Reading(Taint):
     def _inside_arithmetic(self, node: Node) -> bool:
         for inner, outer in ancestors(node):
             if self.tree.calculates(inner, outer):
-                return not (inner.type == "subscript" and inner is node.parent and node == inner.children[0])
+                return not (inner.type == "subscript" and inner == node.parent and node == inner.children[0])
             if outer is not None and outer.type == "expansion" and inner is not node:
                 continue
             if outer is not None and outer.type == "expansion" and self._offset_of(outer, node):

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opsbook.engine.shell_programs import CALCULATED, DECLARES, READS_ASSIGNED
 from opsbook.engine.shell_tree import Node, descend
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Taint:
         self.marked, self.tree = marked, marked.tree
         self.numbers = {mark.start for mark in marked.marks if mark.template.expression in whole_numbers}
         self.tainted: set[str] = set()
+        self.calculated = CALCULATED | self._declared_numbers()
+        """Variables that bash calculates with, or follows to another one, when something is assigned to them."""
         self._spread()
 
     def carries(self, node: Node, within_numbers: bool = False) -> bool:
@@ -58,12 +61,25 @@ class Taint:
         while True:
             found = set(self.tainted)
             for node in descend(self.tree.root):
-                found |= self._written(node)
+                found |= self.written(node)
             if found == self.tainted:
                 return
             self.tainted = found
 
-    def _written(self, node: Node) -> set[str]:
+    def _declared_numbers(self) -> set[str]:
+        names: set[str] = set()
+        for node in descend(self.tree.root):
+            if node.type not in ("declaration_command", "command"):
+                continue
+            words = [_unquoted(self.tree.text(child)) for child in node.children]
+            if not DECLARES & set(words):
+                continue
+            options = "".join(word for word in words if word.startswith(("-", "+")))
+            if READS_ASSIGNED & set(options):
+                names |= {re.split(r"\W", word)[0] for word in words if not word.startswith(("-", "+"))}
+        return names
+
+    def written(self, node: Node) -> set[str]:
         """The variables to which this node gives a value that was filled in."""
         if node.type == "variable_assignment":
             value, name = node.child_by_field_name("value"), node.child_by_field_name("name")

@@ -100,6 +100,11 @@ class PrometheusConnector(MonitoringConnector):
         found: list[dict[str, Any]] = (await self._get("/api/v1/alerts"))["alerts"]
         return found
 
+    async def alert_rules(self) -> list[tuple[str, str]]:
+        """Name and group of every alert rule that it has loaded."""
+        groups = (await self._get("/api/v1/rules?type=alert"))["groups"]
+        return [(str(rule["name"]), str(group["name"])) for group in groups for rule in group["rules"]]
+
     async def targets(self) -> list[dict[str, Any]]:
         """What it scrapes."""
         found: list[dict[str, Any]] = (await self._get("/api/v1/targets?state=active"))["activeTargets"]

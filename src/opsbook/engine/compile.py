@@ -21,7 +21,16 @@ FOLDER = "procedures"
 
 def load_procedures(system: System, catalogue: Catalogue) -> dict[str, Procedure]:
     """Every procedure of the book, by the name of its file. Raises InvalidProcedure with the mistakes of all files."""
-    found, wrong = {}, []
+    found, wrong = compile_all(system, catalogue)
+    if wrong:
+        raise InvalidProcedure([one for mistakes in wrong.values() for one in mistakes])
+    return found
+
+
+def compile_all(system: System, catalogue: Catalogue) -> tuple[dict[str, Procedure], dict[str, list[Mistakes]]]:
+    """Every procedure of the book that can be compiled, and the mistakes of the others, by the names of their files."""
+    found: dict[str, Procedure] = {}
+    wrong: dict[str, list[Mistakes]] = {}
     for path in sorted((system.folder / FOLDER).glob("*.md")):
         if path.name.lower() == "readme.md" or path.name.startswith("."):
             continue
@@ -29,12 +38,10 @@ def load_procedures(system: System, catalogue: Catalogue) -> dict[str, Procedure
         try:
             procedure = compile_procedure(_read(path, name), name, system, catalogue)
         except InvalidProcedure as error:
-            wrong += error.mistakes
+            wrong[path.name.removesuffix(".md")] = list(error.mistakes)
         else:
             found[procedure.name] = procedure
-    if wrong:
-        raise InvalidProcedure(wrong)
-    return found
+    return found, wrong
 
 
 def compile_procedure(text: str, file: str, system: System, catalogue: Catalogue) -> Procedure:

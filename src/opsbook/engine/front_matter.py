@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from opsbook.book.catalogue import Risk
@@ -18,7 +18,7 @@ from opsbook.engine.procedure import Parameter
 
 WHOLE_SYSTEM = "system"
 KEYS = ("title", "risk", "params", "lock", "owner", "objective")
-PARAMETER_KEYS = ("type", "default", "required", "choices", "doc")
+PARAMETER_KEYS = ("type", "default", "example", "required", "choices", "doc")
 RESULTS = (
     "rows", "value", "records", "columns", "series", "checks", "stdout", "exit", "status", "json", "body", "headers",
     "result",
@@ -163,7 +163,8 @@ class _FrontMatter:
         if required and default is not None:
             self.at_key((*at, "required"), "a parameter with a default is not required", "remove one of the two")
         parameter = Parameter(name, kind, None, required, choices, str(says.get("doc") or ""))
-        return self.with_default(parameter, default, at)
+        parameter = self.with_value(parameter, "default", default, at)
+        return self.with_value(parameter, "example", says.get("example"), at)
 
     def choices(self, at: Path, says: dict[str, Any], kind: str) -> tuple[str, ...]:
         choices = says.get("choices")
@@ -186,13 +187,14 @@ class _FrontMatter:
                 self.at_value((*at, "choices", n), message, hint, one)
         return tuple(found)
 
-    def with_default(self, parameter: Parameter, default: Json, at: Path) -> Parameter:
-        if default is None:
+    def with_value(self, parameter: Parameter, key: str, given: Json, at: Path) -> Parameter:
+        """The parameter with its default or its example, where that fits its type."""
+        if given is None:
             return parameter
         try:
-            value = default if parameter.type == "secret" else parse_value(parameter, default, self.system)
+            value = given if parameter.type == "secret" else parse_value(parameter, given, self.system)
         except ValueError as error:
             message, _, hint = str(error).partition(" → ")
-            self.at_value((*at, "default"), f"the default of {parameter.name} does not fit: {message}", hint, default)
+            self.at_value((*at, key), f"the {key} of {parameter.name} does not fit: {message}", hint, given)
             return parameter
-        return Parameter(parameter.name, parameter.type, value, parameter.required, parameter.choices, parameter.doc)
+        return replace(parameter, **{key: value})

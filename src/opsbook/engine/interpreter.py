@@ -187,7 +187,9 @@ class Interpreter:
         if step.sensitive:
             out.keep_nothing()
         cursor = json.loads(row.cursor) if row.cursor else None
-        applied = await application.run(cursor, step.timeout, execution.cancelled)
+        # A run that was cancelled is being undone: its undo must not be cut off by the same word.
+        cancelled = asyncio.Event() if row.undo else execution.cancelled
+        applied = await application.run(cursor, step.timeout, cancelled)
         out.end()
         execution.journal.also(out.take())
         if applied.state is None:
@@ -205,7 +207,7 @@ class Interpreter:
         """A time-out, a lost connection or a cancellation, with this process alive."""
         settled = await self._settle(step, row)
         message = f"{applied.message}; {settled.message}"
-        given_up = self.execution.cancelled.is_set() or row.attempt >= 2 + step.retry
+        given_up = (self.execution.cancelled.is_set() and not row.undo) or row.attempt >= 2 + step.retry
         state = {
             "done": ChangeState.DONE,
             "not_done": ChangeState.FAILED,

@@ -45,6 +45,8 @@ class Parameter:
     required: bool = False
     choices: tuple[str, ...] = ()
     doc: str = ""
+    example: Json = None
+    """A value that rehearsals use in place of the default, and that shows people what is meant."""
 
 
 @dataclass(frozen=True)

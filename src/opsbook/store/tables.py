@@ -178,3 +178,43 @@ audit = Table(
     UniqueConstraint("run", "step", "attempt", "event", name="audit_once"),
 )
 """The chain: `hash` is SHA-256 over the hash of the record before and this record's canonical JSON."""
+
+rehearsals = Table(
+    "rehearsals",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("environment", Text, nullable=False),
+    Column("book_revision", Text, nullable=False),
+    Column("requester", Text, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),
+)
+
+rehearsal_results = Table(
+    "rehearsal_results",
+    metadata,
+    Column("rehearsal", Text, primary_key=True),
+    Column("procedure", Text, primary_key=True),
+    Column("environment", Text, nullable=False),
+    Column("run", Text, nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("at", Float, nullable=False),
+    Index("rehearsal_results_by_procedure", "procedure", "at"),
+)
+"""A row without a verdict is of a procedure whose rehearsal goes on, or was cut off."""
+
+rehearsal_firings = Table(
+    "rehearsal_firings",
+    metadata,
+    Column("environment", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("rehearsal", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+"""The checks and alert rules that fired in a rehearsal, and in which one last."""

@@ -1,0 +1,1 @@
+"""Rehearsals: every procedure of a book run against a disposable copy of the system."""

@@ -1,0 +1,220 @@
+"""The rehearsal of one procedure, from its sample parameters to its verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from opsbook.book.references import MissingSecret
+from opsbook.checks.evaluate import Result
+from opsbook.engine.policy import rule_of
+from opsbook.engine.procedure import OnFailure, Plan, Procedure, StepKind
+from opsbook.engine.service import Wish
+from opsbook.engine.states import RunState, StepState
+from opsbook.engine.views import View, view_of
+from opsbook.errors import OpsbookError, Unreachable
+from opsbook.rehearsal.comparison import deviations, undo_of
+from opsbook.rehearsal.model import Outcome, Sample, Undo, Verdict
+from opsbook.rehearsal.samples import sample
+from opsbook.rehearsal.seeing import checks_of, seen, worse
+from opsbook.rehearsal.stage import Stuck, Unapproved, at_end
+from opsbook.rehearsal.staging import END, seconds_at_most, staged, touched
+from opsbook.store.rehearsals import Firing
+
+if TYPE_CHECKING:
+    from opsbook.rehearsal.conduct import Conductor
+
+SETTLE_SECONDS = 30.0
+"""How long a check may be bad after a change before that counts: what was restarted must warm up."""
+SETTLE_PAUSE = 2.0
+_STEP = re.compile(r"step '(?P<step>[^']+)' \(line \d+\): (?P<message>.*)", re.DOTALL)
+
+
+@dataclass
+class One:
+    """One procedure in one rehearsal."""
+
+    conductor: Conductor
+    procedure: Procedure
+    samples: list[Sample] = field(default_factory=list)
+
+    async def rehearse(self) -> Outcome:
+        """Its outcome. Never raises for what the procedure or the system does."""
+        service = self.conductor.service
+        self.samples, missing = sample(self.procedure, service.system)
+        if missing:
+            return self._needs(" and ".join(missing) + "; write `example` in its front matter")
+        if holders := service.in_the_way(self.procedure):
+            return self._needs(f"what another run holds: {holders[0]}")
+        try:
+            plan = await service.plan(staged(self.procedure), values=self._values())
+        except (Unreachable, MissingSecret) as error:
+            return self._needs(_told(error))
+        except OpsbookError as error:
+            return self._unplanned(error)
+        rule = rule_of(service.system.policy, self.procedure.risk, self.procedure.name)
+        wish = Wish(confirmed=rule.confirm, new=True, no_wait=True)
+        if hard := [one.sentence for one in service.lacking(plan, wish) if one.need != "approval"]:
+            return self._needs("; ".join(hard))
+        return await self._run(plan, wish)
+
+    async def _run(self, plan: Plan, wish: Wish) -> Outcome:
+        conductor = self.conductor
+        checks = [
+            one.id
+            for one in checks_of(conductor.service.system, touched(self.procedure, self._values()), self.procedure.name)
+        ]
+        before = await conductor.look(checks)
+        run = conductor.service.submit(plan, wish).id
+        conductor.begun(self.procedure, run)
+        try:
+            view = await conductor.stage.play(run, seconds_at_most(self.procedure))
+        except (Unapproved, Stuck) as error:
+            await self._let_go(run, error.message)
+            outcome = (
+                self._needs(f"an approval: {_told(error)}")
+                if isinstance(error, Unapproved)
+                else self._stuck(view_of(conductor.service.setting.store, run), error.message)
+            )
+            return replace(outcome, run=run)
+        self._remember_checks(view)
+        if not at_end(view) and view.state is not RunState.DONE:
+            return self._failed(plan, view, before)
+        return await self._judge(plan, view, checks, before)
+
+    async def _judge(self, plan: Plan, view: View, checks: list[str], before: Mapping[str, Result]) -> Outcome:
+        """Everything was done: hold the checks and the plan against it, and take it back."""
+        conductor = self.conductor
+        after = await self._settled(checks, before)
+        restored: dict[str, Result] = {}
+        if at_end(view):
+            try:
+                view = await conductor.stage.take_back(view.run.id, "the rehearsal takes back what it did")
+            except Stuck as error:
+                return replace(self._outcome(Verdict.FAILS, view), step="while it was undone", message=error.message)
+            if undo_of(view.changes).undone:
+                restored = await self._settled(checks, before)
+        undo = undo_of(view.changes)
+        differ = tuple(deviations(plan, view.steps, view.changes))
+        outcome = replace(
+            self._outcome(Verdict.WORKS, view), checks=tuple(seen(before, after, restored)), deviations=differ,
+            undo=undo, notes=tuple(self._went_on(view)),
+        )  # fmt: skip
+        return self._verdict(outcome, view, before, after, restored)
+
+    def _verdict(
+        self,
+        outcome: Outcome,
+        view: View,
+        before: Mapping[str, Result],
+        after: Mapping[str, Result],
+        restored: Mapping[str, Result],
+    ) -> Outcome:
+        bad, grave = worse(before, after), [one for one in outcome.deviations if one.grave]
+        if view.state is RunState.AMBIGUOUS:
+            return self._at(outcome, "", f"while it was undone: {view.run.message}")
+        if grave:
+            return self._at(outcome, grave[0].step, f"it did something else than its plan said: {grave[0].sentence}")
+        if bad:
+            told = "; ".join(f"{one.check.id} is {one.state}: {one.sentence}" for one in bad)
+            return replace(outcome, verdict=Verdict.FAILS, step="after its last step", message=told)
+        if outcome.undo.failed:
+            step, why = outcome.undo.failed[0]
+            return self._at(outcome, step, f"its undo does not work: {why}")
+        if bad := worse(before, restored):
+            told = "; ".join(f"{one.check.id} is {one.state}: {one.sentence}" for one in bad)
+            return replace(outcome, verdict=Verdict.FAILS, step="after its undo", message=told)
+        return outcome
+
+    async def _settled(self, checks: list[str], before: Mapping[str, Result]) -> dict[str, Result]:
+        """The checks once none is worse than before, or when they had time enough."""
+        clock = self.conductor.service.setting.clock
+        deadline = clock.monotonic() + SETTLE_SECONDS
+        found = await self.conductor.look(checks)
+        while (bad := worse(before, found)) and clock.monotonic() < deadline:
+            await asyncio.sleep(SETTLE_PAUSE)
+            found |= await self.conductor.look([one.check.id for one in bad])
+        return found
+
+    def _failed(self, plan: Plan, view: View, before: Mapping[str, Result]) -> Outcome:
+        """The run ended, or is ambiguous, before its last step."""
+        outcome = replace(
+            self._outcome(Verdict.FAILS, view), undo=undo_of(view.changes), notes=tuple(self._went_on(view)),
+            deviations=tuple(deviations(plan, view.steps, view.changes)),
+            checks=tuple(seen({}, before, {})),
+        )  # fmt: skip
+        if view.state is RunState.REFUSED and not view.steps:
+            return replace(outcome, verdict=Verdict.NEEDS, message=view.run.message)
+        step = next((name for name in self._order() if self._stopped(view, name)), "")
+        row = view.steps.get(step)
+        message = view.run.message if view.state is RunState.AMBIGUOUS or row is None else row.message
+        return self._at(outcome, step, message or view.run.message or str(view.state))
+
+    def _stuck(self, view: View, message: str) -> Outcome:
+        step = view.last_step if view.steps else ""
+        return self._at(self._outcome(Verdict.FAILS, view), "" if step == END else step, message)
+
+    def _stopped(self, view: View, name: str) -> bool:
+        row = view.steps.get(name)
+        goes_on = next(one.on_failure for one in self.procedure.steps if one.id == name) is OnFailure.CONTINUE
+        if row is None or (row.state == StepState.FAILED and goes_on):
+            return False
+        return row.state in (StepState.FAILED, StepState.AMBIGUOUS, StepState.CANCELLED)
+
+    def _went_on(self, view: View) -> list[str]:
+        """Steps that failed and that the procedure goes on after."""
+        goes_on = [one.id for one in self.procedure.steps if one.on_failure is OnFailure.CONTINUE]
+        rows = [view.steps[name] for name in goes_on if name in view.steps]
+        return [f"step {row.step} failed, and the run goes on: {row.message}" for row in rows if row.state == "failed"]
+
+    async def _let_go(self, run: str, why: str) -> None:
+        try:
+            await self.conductor.stage.take_back(run, why)
+        except OpsbookError as error:
+            self.conductor.tell(f"run {run}: {error.message}")
+
+    def _remember_checks(self, view: View) -> None:
+        """What the procedure's own checks said counts as fired too."""
+        for step in self.procedure.steps:
+            row = view.steps.get(step.id)
+            if step.kind is not StepKind.CHECK or row is None or not row.result:
+                continue
+            told = json.loads(row.result).get("checks", [])
+            at = row.ended_at or 0.0
+            fired = [Firing("check", one["check"], one["state"], at) for one in told]
+            self.conductor.remember([one for one in fired if one.state in ("warning", "critical")])
+
+    def _unplanned(self, error: OpsbookError) -> Outcome:
+        found = _STEP.match(error.message)
+        message = (found["message"] if found else error.message) + (f" → {error.hint}" if error.hint else "")
+        return self._at(
+            self._outcome(Verdict.FAILS), found["step"] if found else "", f"it cannot be planned: {message}"
+        )
+
+    def _needs(self, what: str) -> Outcome:
+        return replace(self._outcome(Verdict.NEEDS), message=what)
+
+    def _at(self, outcome: Outcome, step: str, message: str) -> Outcome:
+        number = self._order().index(step) + 1 if step in self._order() else 0
+        return replace(outcome, verdict=Verdict.FAILS, number=number, step=step, message=message)
+
+    def _outcome(self, verdict: Verdict, view: View | None = None) -> Outcome:
+        one = self.procedure
+        return Outcome(
+            one.name, one.title, one.risk.value, verdict, steps=len(one.steps), revision=one.revision,
+            samples=tuple(self.samples), run=view.run.id if view else "", undo=Undo(),
+        )  # fmt: skip
+
+    def _order(self) -> list[str]:
+        return [step.id for step in self.procedure.steps]
+
+    def _values(self) -> dict[str, object]:
+        return {one.name: one.value for one in self.samples}
+
+
+def _told(error: OpsbookError) -> str:
+    return f"{error.message} → {error.hint}" if error.hint else error.message

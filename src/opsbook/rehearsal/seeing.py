@@ -1,0 +1,55 @@
+"""Checks before and after a procedure, and what fired. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from opsbook.book.checks import Check
+from opsbook.book.system import System
+from opsbook.checks.evaluate import Result, State
+from opsbook.rehearsal.model import CheckSeen, Silent
+from opsbook.store.rehearsals import Firing
+
+FIRES = (State.WARNING, State.CRITICAL)
+
+
+def checks_of(system: System, touched: frozenset[str], procedure: str) -> list[Check]:
+    """The checks of what a procedure touches, and those that send people to it."""
+    return [one for one in system.checks if one.of in touched or one.procedure == procedure]
+
+
+def worse(before: Mapping[str, Result], after: Mapping[str, Result]) -> list[Result]:
+    """What is critical or unknown now, and was neither before."""
+    return [one for name, one in after.items() if one.state.bad and not (name in before and before[name].state.bad)]
+
+
+def seen(before: Mapping[str, Result], after: Mapping[str, Result], restored: Mapping[str, Result]) -> list[CheckSeen]:
+    """Each check with its states, in the order of the book."""
+    return [
+        CheckSeen(
+            name,
+            str(before[name].state) if name in before else "",
+            str(one.state),
+            one.sentence,
+            str(restored[name].state) if name in restored else "",
+        )
+        for name, one in after.items()
+    ]
+
+
+def firings(results: Iterable[Result]) -> list[Firing]:
+    """The checks that fire."""
+    return [Firing("check", one.check.id, str(one.state), one.at.timestamp()) for one in results if one.state in FIRES]
+
+
+def silent(system: System, rules: Sequence[tuple[str, str]], fired: Iterable[Firing]) -> list[Silent]:
+    """The checks and alert rules (name, group) that never fired; without what cannot fire for lack of a threshold."""
+    known = {(one.kind, one.name) for one in fired}
+    observations = system.book.catalogue.observations
+    found = []
+    for check in system.checks:
+        spec = observations[check.observe]
+        limited = check.warning or check.critical or spec.warning or spec.critical or spec.vital
+        if limited and ("check", check.id) not in known:
+            found.append(Silent("check", check.id, check.of))
+    return found + [Silent("alert", name, group) for name, group in rules if ("alert", name) not in known]

@@ -1,0 +1,121 @@
+"""Where the runs of a rehearsal happen: executed here or followed, and answered for in place of people."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from opsbook.book.system import System
+from opsbook.engine import acts
+from opsbook.engine.access import Actor
+from opsbook.engine.owner_lock import OwnerLock
+from opsbook.engine.setting import Setting
+from opsbook.engine.states import RunState
+from opsbook.engine.views import View, view_of
+from opsbook.engine.waiting import items_of
+from opsbook.errors import OpsbookError, Refused
+from opsbook.rehearsal.staging import END
+
+LOOK_SECONDS = 0.1
+"""How often the run is looked at."""
+LETTING_GO_SECONDS = 120.0
+"""What a run gets to end, or to be taken back, once it was cancelled."""
+MOST_APPROVALS = 20
+"""A run whose plan changes more often than this is not approved any more."""
+
+
+class Unapproved(OpsbookError):
+    """The environment's policy does not let the rehearsal say yes."""
+
+
+class Stuck(OpsbookError):
+    """A run neither ends nor goes on."""
+
+
+@asynccontextmanager
+async def executing(setting: Setting, tell: Callable[[str], None]) -> AsyncIterator[None]:
+    """Runs are executed: by this process, or by the one that does already."""
+    lock = OwnerLock(setting.folder)
+    if not lock.take():
+        tell(f"another process executes ({lock.holder()}); this one follows")
+        yield
+        return
+    # Imported late: the durable engine costs more than following does.
+    from opsbook.engine.owner import Owner
+
+    try:
+        async with Owner(setting) as owner:
+            for run in owner.recovered:
+                tell(f"goes on with run {run}, which was interrupted")
+            yield
+            await owner.drain()
+    finally:
+        lock.give_back()
+
+
+@dataclass
+class Stage:
+    """Sees the runs of one rehearsal through, and answers what they ask for."""
+
+    setting: Setting
+    system: System
+    answers: Actor
+    """Who approves and ticks: never the one that asked for the run."""
+    interrupted: asyncio.Event
+    notes: list[str] = field(default_factory=list)
+
+    async def play(self, run: str, seconds: float) -> View:
+        """The run when all its steps are done and it waits for its end, when it has ended, or when it is ambiguous.
+
+        Raises Unapproved where policy does not let the rehearsal approve, and Stuck where the time is over.
+        """
+        deadline = self.setting.clock.monotonic() + seconds
+        approvals = 0
+        while self.setting.clock.monotonic() < deadline:
+            view = view_of(self.setting.store, run)
+            if view.state.ended or (view.waits and view.state is RunState.AMBIGUOUS) or at_end(view):
+                return view
+            if self.interrupted.is_set():
+                raise Stuck("it was interrupted")
+            if view.waits and view.state is RunState.PERSON:
+                self._tick(view)
+            elif view.waits and view.state is RunState.APPROVAL:
+                approvals += 1
+                self._approve(view, approvals)
+            await asyncio.sleep(LOOK_SECONDS)
+        raise Stuck(f"it did not end within {seconds:.0f} s")
+
+    async def take_back(self, run: str, reason: str) -> View:
+        """The run after it was cancelled and undone."""
+        view = view_of(self.setting.store, run)
+        if not view.state.ended and view.state is not RunState.AMBIGUOUS:
+            acts.cancel(self.setting, view, self.answers, reason, undo=True)
+        deadline = self.setting.clock.monotonic() + LETTING_GO_SECONDS
+        while self.setting.clock.monotonic() < deadline:
+            view = view_of(self.setting.store, run)
+            if view.state.ended or (view.waits and view.state is RunState.AMBIGUOUS):
+                return view
+            await asyncio.sleep(LOOK_SECONDS)
+        raise Stuck(f"it could not be taken back within {LETTING_GO_SECONDS:.0f} s")
+
+    def _tick(self, view: View) -> None:
+        step = next(one for one in view.procedure.steps if one.id == view.last_step)
+        act = acts.tick(self.setting, view, self.answers, None, "answered by the rehearsal; nobody did it")
+        self.notes.append(f"step {step.id}: the rehearsal answered “{act}” ({len(items_of(step))} in this step)")
+
+    def _approve(self, view: View, number: int) -> None:
+        if number > MOST_APPROVALS:
+            raise Unapproved(f"its plan changed {MOST_APPROVALS} times")
+        _, digest = acts.what_waits(view)
+        try:
+            acts.approve(self.setting, self.system, view, self.answers, digest)
+        except Refused as error:
+            raise Unapproved(f"{view.run.message}; {error.message}", error.hint) from error
+        self.notes.append(f"the rehearsal approved plan {digest[:12]}: {view.run.message}")
+
+
+def at_end(view: View) -> bool:
+    """Whether everything was done, and the run waits for the rehearsal's own last act."""
+    return view.waits and view.state is RunState.PERSON and view.last_step == END

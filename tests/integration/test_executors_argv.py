@@ -122,7 +122,7 @@ async def test_a_cancelled_command_is_ended_with_all_it_started(host: System) ->
     task = asyncio.ensure_future(apply(host, argv(STUBBORN), "run/cancelled/0", out))
     async with asyncio.timeout(20):
         await out.written.wait()
-    assert len(carriers("run/cancelled/0")) >= 4
+    await asyncio.to_thread(until, lambda: len(carriers("run/cancelled/0")) >= 4, 20, "all of it runs")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

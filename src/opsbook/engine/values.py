@@ -64,8 +64,8 @@ def _sh(step: Step, body: Mapping[str, Any], names: Mapping[str, Any], _: System
         else:
             env[variable] = _shell_value(variable, expression, value, body)
     for entry in step.env:
-        name, _, reference = entry.partition("=")
-        secrets[name] = reference or f"${{{name}}}"
+        name, equals, reference = entry.partition("=")
+        secrets[name] = reference if equals else f"${{{name}}}"
     argv = [*SHELL, body["program"]]
     if not step.on:
         return {

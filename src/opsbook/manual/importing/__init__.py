@@ -1,0 +1,1 @@
+"""Importing manuals: the book, its procedures, and a report. Pure: texts in, texts out."""

@@ -1,0 +1,315 @@
+"""The statements of a code block, one step each: lifted where a lifter knows them, else shell with what it needs."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from opsbook.manual.console import blank_console
+from opsbook.manual.danger import why_destructive
+from opsbook.manual.document import Fence
+from opsbook.manual.extract.statements import _SCENERY as SCENERY
+from opsbook.manual.extract.statements import read_block, sql_lines
+from opsbook.manual.lift.carried import as_shell
+from opsbook.manual.lift.context import _DATE as DATE
+from opsbook.manual.lift.context import Context, Stay, Use
+from opsbook.manual.lift.harmless import LOOKS, only_looks
+from opsbook.manual.lift.model import Form, Step, Why
+from opsbook.manual.lift.registry import lift
+from opsbook.manual.lift.sql import lift_statement
+from opsbook.manual.shell import Command
+from opsbook.manual.shell_tree import PLACEHOLDER, Node, Source, parse
+
+FEEDERS = frozenset({"cat", "echo", "printf", "zcat", "gunzip", "gzip", "yes", "zstdcat", "bzcat", "xzcat"})
+FILTERS = LOOKS | {"less", "more", "column", "python", "python3", "json_pp"}
+_OWN = frozenset("HOME PATH USER PWD HOSTNAME LANG SHELL RANDOM LINENO IFS OLDPWD UID EUID PPID SECONDS".split())
+_WRITING = frozenset({">", ">>", "&>", "&>>", ">|"})
+_COMPOUND = frozenset(
+    "if_statement for_statement while_statement case_statement subshell compound_statement c_style_for_statement".split()
+)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement of a block: its place, its text, the comment above it, and its commands."""
+
+    node: Node
+    line: int
+    end_line: int
+    text: str
+    comment: str
+    commands: tuple[Command, ...]
+    whole: bool = False
+    """A construct that only bash can run."""
+
+
+def lift_fence(fence: Fence, context: Context) -> list[Step]:
+    """The steps of a block of shell or SQL, in order."""
+    if fence.language == "sql":
+        return _of_sql(fence, context)
+    block = read_block(fence)
+    console = True if fence.language == "console" else None
+    source = parse(blank_console(fence.text, console), fence.text, fence.line, fence.columns)
+    if source.first_error() is not None and _cannot_run(source):
+        return _unreadable(fence, len(block.commands))
+    if any(node.type == "function_definition" for node in source.root.children):
+        return _as_one(fence, context, list(block.parsed), len(block.commands))
+    steps: list[Step] = []
+    setup: list[str] = []
+    for statement in _statements(source, block.parsed):
+        if _sets(statement, context, setup):
+            continue
+        made = _lifted(statement, context, setup, source)
+        if made and statement.comment:
+            made[0] = made[0].having(title=statement.comment)
+        steps += made
+    return steps
+
+
+def _cannot_run(source: Source) -> bool:
+    error = source.first_error()
+    return error is not None and error.type == "ERROR" and error.end_byte - error.start_byte > 1
+
+
+def _unreadable(fence: Fence, commands: int) -> list[Step]:
+    if not commands:
+        return []
+    return [Step(Form.PERSON, "", fence.line, fence.text, why=Why.UNFIT, note="bash cannot read it as it is written",
+                 commands=commands, end_line=fence.end_line)]  # fmt: skip
+
+
+def _as_one(fence: Fence, context: Context, commands: list[Command], count: int) -> list[Step]:
+    if not count:
+        return []
+    script = _templated(fence.text, context)
+    risk = "read" if all(only_looks(c) or c.program in SCENERY or not c.argv for c in commands) else ""
+    names = _environment(commands, script)
+    step = Step(Form.SH, script, fence.line, fence.text, why=Why.SCRIPT, note="it defines functions of its own", risk=risk,
+                attributes={"env": ",".join(names)} if names else {}, commands=count, end_line=fence.end_line)  # fmt: skip
+    return [step]
+
+
+def _of_sql(fence: Fence, context: Context) -> list[Step]:
+    part = context.inventory.one("postgres")
+    steps: list[Step] = []
+    for line in sql_lines(fence.text, fence.line):
+        text = line.text.strip().rstrip(";").strip()
+        title = _clean(line.comment.split("\n")[-1])
+        command = Command((), line.line, 1, line.line, text)
+        use = Use(command, context, line.line, text)
+        end = line.line + line.text.rstrip().count("\n")
+        if part is None:
+            step = Step(Form.PERSON, "", line.line, line.text, why=Why.ELSEWHERE, note="the book has no PostgreSQL")
+            made = [step]
+        else:
+            found = lift_statement(text, use, part)
+            if isinstance(found, Stay):
+                made = [Step(Form.PERSON, "", line.line, line.text, part.name, why=found.why, note=found.note, needs=found.needs)]
+            else:
+                made = found
+        made = [step.having(end_line=end, commands=int(n == 0)) for n, step in enumerate(made)]
+        steps += [made[0].having(title=title or made[0].title), *made[1:]] if made else []
+    return steps
+
+
+# Cutting
+
+
+def _statements(source: Source, commands: Sequence[Command]) -> Iterator[Statement]:
+    comment = ""
+    for node in source.root.children:
+        if node.type == "comment":
+            said = _clean(source.raw(node))
+            comment = said or comment
+            continue
+        for piece, whole in _pieces(node, source):
+            start, end = source.place(_point(piece.start_point)), source.place(_point(piece.end_point))
+            own = tuple(c for c in commands if start <= (c.line, c.column) < end)
+            text = textwrap.dedent(source.raw(piece))
+            yield Statement(piece, start[0], end[0] if end[1] > 1 else end[0] - 1, text, comment, own, whole)
+            comment = ""
+
+
+def _point(point: object) -> tuple[int, int]:
+    row, column = point  # type: ignore[misc]
+    return row, column
+
+
+def _pieces(node: Node, source: Source) -> Iterator[tuple[Node, bool]]:
+    """`a && b` are two steps: the second is not reached where the first fails. `a || echo failed` is a."""
+    if node.type != "list":
+        yield node, node.type in _COMPOUND
+        return
+    parts = [child for child in node.children if child.is_named]
+    operators = [child.type for child in node.children if not child.is_named]
+    if "||" in operators:
+        rest = source.raw(parts[-1]).strip()
+        if len(parts) == 2 and re.match(r"(?:echo|exit|true|:|printf|return|\{\s*echo)\b", rest):
+            yield from _pieces(parts[0], source)
+        else:
+            yield node, True
+        return
+    for part in parts:
+        yield from _pieces(part, source)
+
+
+def _clean(comment: str) -> str:
+    """A comment as a title; none where it is code, a rule or a shebang."""
+    text = comment.strip()
+    if text.startswith("#!"):
+        return ""
+    text = re.sub(r"^[#\-\s=*/]+|[=\-#*\s]+$", "", text)
+    text = re.sub(r"^(?:step\s*)?\d+\s*[.):]\s*", "", text, flags=re.I)
+    return " ".join(text.replace("{{", "{ {").replace("`", "'").split())[:160]
+
+
+# Variables
+
+
+def _sets(statement: Statement, context: Context, setup: list[str]) -> bool:
+    """Whether it only sets the scene for what follows; then it is remembered for the steps that need it."""
+    kinds = {statement.node.type}
+    words = statement.commands[0].words if statement.commands else ()
+    program = words[0] if words else ""
+    if kinds & {"variable_assignment", "variable_assignments", "declaration_command"}:
+        for command in statement.commands:
+            for assignment in command.assignments:
+                context.setting[assignment.name] = assignment.value.text
+        setup.append(statement.text)
+        return True
+    if program in ("cd", "source", ".", "pushd", "umask", "alias") and not statement.whole:
+        setup.append(statement.text)
+        return True
+    if program in ("set", "shopt", "trap", "popd", "clear", "exit", "wait", "unset", "true", ":") and not statement.whole:
+        return True
+    silent = program in ("echo", "printf", "sleep") and len(statement.commands) == 1
+    return silent and not any(r.operator in _WRITING for r in statement.commands[0].redirects)
+
+
+def _needed(script: str, setup: Sequence[str], context: Context) -> list[str]:
+    """The lines that set what a script reads, and the folder it runs in."""
+    kept: list[str] = []
+    text = script
+    for line in reversed(setup):
+        name = re.match(r"\s*(?:export\s+|local\s+|readonly\s+|declare\s+(?:-\w+\s+)*)?(\w+)\+?=", line)
+        if name is None or re.search(rf"\$\{{?[#!]?{name[1]}\b", text):
+            if name and DATE.fullmatch(context.setting.get(name[1], "").strip()):
+                doc = f"the date and time; the manual has {context.setting[name[1]].strip()}"
+                parameter = context.parameters.take(f"${name[1]}", name[1], "text", doc)
+                line = f"{name[1]}={{{{ {parameter} }}}}"
+            kept.insert(0, line)
+            text += "\n" + line
+    return kept
+
+
+def _environment(commands: Sequence[Command], script: str) -> list[str]:
+    """Variables that a script reads and does not set: it must be given them."""
+    read: dict[str, None] = {}
+    for name in re.findall(r"\$\{?([A-Za-z_]\w*)", re.sub(r"'[^'\n]*'", "", script)):
+        read[name] = None
+    given = set(re.findall(r"(?:^|[\s;(])(\w+)\+?=", script)) | set(re.findall(r"\bfor\s+(\w+)\b", script))
+    given |= {word for line in re.findall(r"\bread\s+([^\n;|]*)", script) for word in line.split()}
+    return [name for name in read if name not in given and name not in _OWN and not name.startswith("OPSBOOK_")]
+
+
+def _templated(text: str, context: Context) -> str:
+    """A script with positional parameters and placeholders as parameters of the procedure; other braces stay braces."""
+    escaped = text.replace("{{", "{{ '{{' }}")
+    pieces = re.split(r"('[^'\n]*')", escaped)
+    for at in range(0, len(pieces), 2):
+        pieces[at] = re.sub(r"\$\{?([1-9])\}?(?![\w}])", lambda m: _parameter(f"${m[1]}", f"argument_{m[1]}", context), pieces[at])
+    return PLACEHOLDER.sub(lambda m: _parameter(m[0], m[1] or m[2], context), "".join(pieces))
+
+
+def _parameter(source: str, wanted: str, context: Context) -> str:
+    return "{{ " + context.parameters.take(source, wanted) + " }}"
+
+
+# Lifting
+
+
+def _lifted(statement: Statement, context: Context, setup: Sequence[str], source: Source) -> list[Step]:
+    main = [c for c in statement.commands if not any(e.kind == "substitution" for e in c.within)]
+    count = len({c.pipeline for c in main if c.argv and (c.program not in SCENERY or why_destructive(c))})
+    if not count:
+        return []
+    stay: Stay | None = Stay(Why.SCRIPT, "a loop, a condition or an alternative") if statement.whole else None
+    if not statement.whole and main:
+        before = set(context.parameters.found)
+        changed, stopped = context.changed, set(context.stopped)
+        found = _pipeline(main, statement, context)
+        if isinstance(found, list):
+            made = [step.having(line=statement.line, end_line=statement.end_line, commands=count if n == 0 else 0)
+                    for n, step in enumerate(found)]  # fmt: skip
+            return [_with_fallback(step, statement, context, setup) for step in made]
+        stay = found
+        context.changed, context.stopped = changed, stopped
+        for name in set(context.parameters.found) - before:
+            _forget(context, name)
+    return [_shell(statement, context, setup, stay, main, count)]
+
+
+def _forget(context: Context, name: str) -> None:
+    del context.parameters.found[name]
+    for key in [key for key, value in context.parameters.sources.items() if value == name]:
+        del context.parameters.sources[key]
+
+
+def _pipeline(main: list[Command], statement: Statement, context: Context) -> list[Step] | Stay | None:
+    head = main[0]
+    if len({c.pipeline for c in main}) > 1:
+        return Stay(Why.SCRIPT, "several commands that belong together")
+    fed = head.program in FEEDERS and len(main) > 1
+    command, behind, before = (main[-1], (), tuple(main[:-1])) if fed else (head, tuple(main[1:]), ())
+    redirected = any(r.operator in _WRITING and not r.target.text.startswith(("/dev/null", "&")) for c in main for r in c.redirects)
+    filters = all(_filters(one) for one in behind)
+    use = Use(command, context, statement.line, statement.text, None, () if filters else behind, redirected, before)
+    found = lift(use)
+    if not isinstance(found, list):
+        return found
+    consumed = any(isinstance(step.body, dict) and "redis.unlink" in step.body for step in found)
+    if redirected or (not filters and not consumed):
+        if found[0].form in (Form.OP,) and not behind:
+            return found
+        return Stay(Why.OUTPUT, "what it prints is kept in a file or goes on to another program", "", found[0].component)
+    return found
+
+
+def _filters(command: Command) -> bool:
+    return command.program in FILTERS and not why_destructive(command)
+
+
+def _with_fallback(step: Step, statement: Statement, context: Context, setup: Sequence[str]) -> Step:
+    plain = _shell(statement, context, setup, Stay(Why.UNFIT, "", "", step.component), list(statement.commands), step.commands)
+    if step.form is Form.SH:
+        return step.having(fallback=None, commands=step.commands)
+    return replace(step, fallback=plain)
+
+
+def _shell(
+    statement: Statement, context: Context, setup: Sequence[str], stay: Stay | None, main: Sequence[Command], count: int
+) -> Step:
+    use = Use(main[0] if main else Command((), statement.line, 1, statement.line, ""), context, statement.line, statement.text)
+    if stay is not None and stay.why is Why.INTERACTIVE:
+        step = as_shell(use, "", stay, "")
+        return step.having(form=Form.PERSON, end_line=statement.end_line, commands=count)
+    script = statement.text
+    script = "\n".join([*_needed(script, setup, context), script]) if "$" in script or setup else script
+    looks = bool(main) and all(only_looks(c) or (c.program in SCENERY and not why_destructive(c)) for c in main)
+    if stay is None and looks:
+        stay = Stay(Why.LOOKS)
+    step = as_shell(use, _keeping_templates(script, context), stay, "read" if looks else "")
+    names = _environment(main, script)
+    names = [name for name in names if DATE.fullmatch(context.setting.get(name, "").strip()) is None]
+    attributes = {"env": ",".join(names)} if names else {}
+    return step.having(attributes=attributes, end_line=statement.end_line, commands=count)
+
+
+def _keeping_templates(script: str, context: Context) -> str:
+    """`NAME={{ parameter }}` lines of the setup stay templates; the rest is made safe."""
+    lines = script.split("\n")
+    own = [line for line in lines if re.fullmatch(r"\w+=\{\{ \w+ \}\}", line)]
+    rest = [line for line in lines if not re.fullmatch(r"\w+=\{\{ \w+ \}\}", line)]
+    return "\n".join([*own, _templated("\n".join(rest), context)])

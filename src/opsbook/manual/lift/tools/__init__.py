@@ -1,0 +1,1 @@
+"""One file a tool: what its commands mean in a book."""

@@ -117,6 +117,9 @@ def _draft(
     notes.ask(sources[0].place(1), "the time zone in which schedules and windows are meant (`timezone`); UTC until then")
     people, channels = sections.contacts(sources, notes)
     path = sections.escalation(sources, people, notes)
+    for part in parts.parts.values():
+        if part.kind == "workload" and not part.workload:
+            notes.ask(part.sources[0] if part.sources else "", f"{part.name}: its name in the runtime, as `workload`")
     draft.mappings = {
         "environments": _environments(parts, sources, environments),
         "components": {part.name: ({"kind": part.kind, **part.keys}, ", ".join(dict.fromkeys(part.sources[:3]))) for part in parts.parts.values()},
@@ -189,7 +192,8 @@ def _mending(result: Import) -> None:
             lines = {finding.line, *finding.also}
             here = sorted(line for line in lines if step.line <= line <= max(step.end_line, step.line))
             for line in here:
-                if step.form.lifted and step.form is not Form.HTTP and finding.rule in MENDED and (finding.rule, line) not in told:
+                fits = MENDED | ({"OB201", "OB202", "OB203"} if step.form in (Form.OP, Form.CHECK) else set())
+                if step.form.lifted and step.form is not Form.HTTP and finding.rule in fits and (finding.rule, line) not in told:
                     told.add((finding.rule, line))
                     result.mended.append(Open(one.source.place(line), f"{finding.rule} {finding.message}"))
     result.mended = [o for n, o in enumerate(result.mended) if o not in result.mended[:n]]

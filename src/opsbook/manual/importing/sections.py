@@ -76,7 +76,7 @@ def _scope(scope: str, inventory: Inventory) -> str:
 
 _METHODS = (
     (re.compile(r"\bwal\b|transaction log|\(log\)|point-in-time|archiv\w+ log", re.I), "wal", "postgres"),
-    (re.compile(r"pg_basebackup|base ?backup", re.I), "basebackup", "postgres"),
+    (re.compile(r"pg_basebackup|\bbase ?backup", re.I), "basebackup", "postgres"),
     (re.compile(r"pgbackrest", re.I), "pgbackrest", "postgres"),
     (re.compile(r"bgsave|\brdb\b|redis", re.I), "rdb", "redis"),
     (re.compile(r"pg_dump|dump|snapshot|database|postgres|datenbank|base de datos|数据库", re.I), "dump", "postgres"),
@@ -193,6 +193,7 @@ def contacts(sources: list[Source], notes: Notes) -> tuple[Entries, Entries]:
 def escalation(sources: list[Source], people: Entries, notes: Notes) -> list[tuple[dict[str, Any], str]]:
     """The first manual's path with somebody to reach; levels of the others are listed where they differ."""
     paths: list[list[tuple[dict[str, Any], str]]] = []
+    new: Entries = {}
     for source in sources:
         path = []
         for one in source.manual.escalation:
@@ -203,19 +204,22 @@ def escalation(sources: list[Source], people: Entries, notes: Notes) -> list[tup
             name = next((n for n, (value, _) in people.items() if email and value.get("email") == email[0]), "")
             name = name or next((n for n in people if n and n in (slug(who), slug(one.level))), "") or slug(who) or slug(label, "level")
             if name not in people:
-                people[name] = ({"role": who, **({"email": email[0]} if email else {})}, place)
-                if not email:
-                    notes.ask(place, f"{who}: how to reach them; `escalation` tells them first")
+                new[name] = ({"role": who, **({"email": email[0]} if email else {})}, place)
             entry: dict[str, Any] = {"level": label, "notify": name}
             within = time_of(one.within, place, f"escalation to {label}", notes)
             if within:
                 entry["within"] = within
-            elif path:
-                notes.ask(place, f"escalation to {label}: after how long; it is not said, and stands at once")
             path.append((entry, place))
         if path:
             paths.append(path)
-    reachable = sorted(paths, key=lambda path: -sum("email" in people[e["notify"]][0] for e, _ in path))
+    known = {**new, **people}
+    reachable = sorted(paths, key=lambda path: -sum(bool({"email", "phone"} & set(known[e["notify"]][0])) for e, _ in path))
+    for number, (entry, place) in enumerate(reachable[0] if reachable else []):
+        people.setdefault(entry["notify"], known[entry["notify"]])
+        if not {"email", "phone"} & set(people[entry["notify"]][0]):
+            notes.ask(place, f"{entry['notify']}: how to reach them; the escalation path tells them")
+        if number and "within" not in entry:
+            notes.ask(place, f"escalation to {entry['level']}: after how long; it is not said, and stands at once")
     for path in reachable[1:]:
         notes.differ(path[0][1], f"another escalation path than at {reachable[0][0][1]}; that one is taken")
     return reachable[0] if reachable else []

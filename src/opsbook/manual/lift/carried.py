@@ -42,7 +42,7 @@ def lift_carried(use: Use, part: Part | None, target: str, kubectl_words: bool =
 def _inside(use: Use, part: Part, inner: Command, stay: Stay | None) -> Lifted:
     why = stay.why if stay else Why.PROGRAM
     note, needs = (stay.note, stay.needs) if stay else ("", "")
-    if why is Why.INTERACTIVE:
+    if why in (Why.INTERACTIVE, Why.HARM):
         return stay
     if not part.workload or use.behind or use.redirected or inner.heredoc is not None:
         if use.behind or use.redirected:

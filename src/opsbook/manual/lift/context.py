@@ -52,6 +52,8 @@ class Checks:
 
 def readable(kinds: Sequence[str], part: Part) -> bool:
     """Whether an observation or operation of these kinds fits a component."""
+    if part.kind == "workload" and not part.workload:
+        return False
     return part.kind in kinds or "any" in kinds or ("workload" in kinds and bool(part.workload))
 
 

@@ -33,6 +33,7 @@ class Why(StrEnum):
     PROGRAM = "a program of the system's own, or one that opsbook does not know"
     OUTPUT = "what it prints goes on to a file or another program"
     OPEN = "a value is not given, or is computed by the shell"
+    HARM = "what may be destroyed is for a person to say"
     INTERACTIVE = "it asks a person, or never ends"
     UNFIT = "the book's form of it does not compile"
     LOOKS = "it only looks, and no observation says the same"

@@ -292,7 +292,7 @@ def _shell(
     statement: Statement, context: Context, setup: Sequence[str], stay: Stay | None, main: Sequence[Command], count: int
 ) -> Step:
     use = Use(main[0] if main else Command((), statement.line, 1, statement.line, ""), context, statement.line, statement.text)
-    if stay is not None and stay.why is Why.INTERACTIVE:
+    if stay is not None and stay.why in (Why.INTERACTIVE, Why.HARM):
         step = as_shell(use, "", stay, "")
         return step.having(form=Form.PERSON, end_line=statement.end_line, commands=count)
     script = statement.text
@@ -300,11 +300,21 @@ def _shell(
     looks = bool(main) and all(only_looks(c) or (c.program in SCENERY and not why_destructive(c)) for c in main)
     if stay is None and looks:
         stay = Stay(Why.LOOKS)
+    script = _with_quotes(script, context)
     step = as_shell(use, _keeping_templates(script, context), stay, "read" if looks else "")
     names = _environment(main, script)
     names = [name for name in names if DATE.fullmatch(context.setting.get(name, "").strip()) is None]
     attributes = {"env": ",".join(names)} if names else {}
     return step.having(attributes=attributes, end_line=statement.end_line, commands=count)
+
+
+def _with_quotes(script: str, context: Context) -> str:
+    """`$NAME` becomes `"$NAME"` where the name holds a value that varies: as one word it cannot be read as anything else."""
+    if "={{ " not in script:
+        return script
+    names = "|".join(re.escape(name) for name in context.setting)
+    bare = re.compile(rf"(?<=\s)((?:[^\s\"'`;|&<>()*?\[\]{{}}$=]|\$\{{?\w+\}}?)*\$\{{?(?:{names})\b\}}?(?:[^\s\"'`;|&<>()*?\[\]{{}}$]|\$\{{?\w+\}}?)*)(?=\s|$)")
+    return bare.sub(r'"\1"', script)
 
 
 def _keeping_templates(script: str, context: Context) -> str:

@@ -22,6 +22,9 @@ LOOKS = {"ping": "redis.up", "slowlog": "redis.slowlog", "client list": "redis.c
          "--stat": "redis.up", "--latency": "redis.up", "role": "redis.up"}  # fmt: skip
 
 
+_EXPIRED = re.compile(r"expired|stale|abgelaufen|expirad|vencid|expiré|истек|просроч|过期|期限切れ|만료", re.I)
+
+
 def redis_words(command: Command) -> list[str]:
     """The command that the server gets, without the client's own options."""
     words, found, skip = command.words[1:], [], False
@@ -72,7 +75,7 @@ def _meant(use: Use) -> Part | None:
 
 def _flush(use: Use, part: Part, words: list[str]) -> Lifted:
     if part.role == "queue" or _only_broker(use, part):
-        return Stay(Why.OPEN, f"{part.name} also holds tasks: what may be emptied is for a person to say", "", part.name)
+        return Stay(Why.HARM, f"{part.name} also holds tasks: what may be emptied is for a person to say", "", part.name)
     mended = "empties the one database of the cache; refused where it holds tasks"
     return use.op("redis.flush", part, mended)
 
@@ -94,8 +97,9 @@ def _unlink(use: Use, part: Part, pattern: str, mended: str) -> Lifted:
     if not deletes:
         return Stay(Why.LOOKS, "", "", part.name)
     if pattern.strip("*") == "":
-        note = "it deletes every key; keys whose time has passed vanish by themselves: what is meant is for a person to say"
-        return Stay(Why.OPEN, note, "", part.name)
+        if _EXPIRED.search(f"{use.command.comment} {use.command.trailing_comment}"):
+            return use.op("redis.delete_expired", part, "only keys whose time has passed go, not every key")
+        return Stay(Why.HARM, "it deletes every key: which ones are meant is for a person to say", "", part.name)
     value = use.text(pattern, "pattern")
     return use.op("redis.unlink", part, mended, pattern=value) if value else Stay(Why.OPEN, "", "", part.name)
 

@@ -20,9 +20,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tests.integration.servers import RedisServer, make_system, new_redis
+
 from opsbook.connectors.change import Change, Done
 from opsbook.connectors.registry import open_connections, registered
-from tests.integration.servers import RedisServer, make_system, new_redis
 
 KEYS = 1_000_000
 UNBOUNDED = 1_000_000_000

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, ClassVar, Literal
@@ -84,7 +85,7 @@ class CeleryConnector(Connector):
 
         Empty where no worker answers within the component's patience. Raises Unreachable where the broker is.
         """
-        return await self.once(command, lambda: self._broadcast(command))
+        return await self.once(command, lambda: self.broadcast(command))
 
     def lists(self, queue: str) -> list[str]:
         """The Redis lists that make up a queue: one for each priority step."""
@@ -101,26 +102,51 @@ class CeleryConnector(Connector):
             raise ReadFailed(f"{self.name}: {key} {name!r} is a {found.component.kind}, not a redis component")
         return found
 
-    async def _broadcast(self, command: str) -> Replies:
+    async def broadcast(
+        self, command: str, arguments: Mapping[str, Any] | None = None, nodes: Sequence[str] | None = None
+    ) -> Replies:
+        """What the workers, or these nodes of them, answer to any command of Celery's remote control."""
         # The broker first, with a time-out of our own: kombu would go on trying.
         await self.broker.ask(lambda client: client.ping())
+        url, loop = await self._broker_url(), asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._ask, url, command, dict(arguments or {}), nodes)
+
+    async def publish(
+        self, task: str, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any], queue: str
+    ) -> None:
+        """Put one call into a queue. Raises Unreachable; whether the message arrived is not known then."""
+        url, loop = await self._broker_url(), asyncio.get_running_loop()
+        await loop.run_in_executor(self._threads, self._send, url, task, task_id, list(args), dict(kwargs), queue)
+
+    async def _broker_url(self) -> str:
         component = self.broker.component
         assert isinstance(component, RedisComponent)
-        url = await asyncio.to_thread(self.system.resolve, component.url)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._ask, url, command)
+        return await asyncio.to_thread(self.system.resolve, component.url)
 
-    def _ask(self, url: str, command: str) -> Replies:
-        """One broadcast and all answers that come in time. Blocks for the patience."""
+    def _ask(self, url: str, command: str, arguments: dict[str, Any], nodes: Sequence[str] | None) -> Replies:
+        """One broadcast and all answers that come in time. Blocks for the patience, unless all named nodes answer."""
         patience = self.component.patience.total_seconds()
-        mailbox, lost = self._control(url)
+        app, lost = self._control(url)
+        limit = len(nodes) if nodes else None
         try:
-            answers = mailbox(command, reply=True, timeout=patience) or []
+            answers = app.control.broadcast(
+                command, arguments=arguments, destination=nodes, reply=True, timeout=patience, limit=limit
+            )
         except lost as error:
             raise Unreachable(f"{self.name}: {error}", f"is the broker {self.component.broker!r} running?") from error
-        return {node: said for answer in answers for node, said in answer.items()}
+        return {node: said for answer in answers or () for node, said in answer.items()}
 
-    def _control(self, url: str) -> tuple[Callable[..., Any], tuple[type[Exception], ...]]:
+    def _send(self, url: str, task: str, task_id: str, args: list[Any], kwargs: dict[str, Any], queue: str) -> None:
+        app, lost = self._control(url)
+        try:
+            # The header tells observations how long it waits.
+            app.send_task(
+                task, args, kwargs, task_id=task_id, queue=queue, retry=False, headers={"enqueued_at": time.time()}
+            )
+        except lost as error:
+            raise Unreachable(f"{self.name}: {error}", f"is the broker {self.component.broker!r} running?") from error
+
+    def _control(self, url: str) -> tuple[Any, tuple[type[Exception], ...]]:
         try:
             import celery
             from kombu.exceptions import KombuError
@@ -140,7 +166,7 @@ class CeleryConnector(Connector):
                     "max_retries": 0,
                 },
             )
-        return self._app.control.broadcast, (OSError, KombuError, RedisError)
+        return self._app, (OSError, KombuError, RedisError)
 
 
 class CeleryMissing(OpsbookError):

@@ -28,6 +28,8 @@ APPLICATION_VERSION = "opsbook-1"
 EXECUTOR = "owner"
 """The same in every process: one at a time owns the store, and takes up what the one before left."""
 WAKE = "wake"
+MOST_CLEANED = 1_000
+"""Ended workflows that are deleted at a start."""
 WAIT_SECONDS = 30 * 24 * 3600.0
 """A waiting run looks at itself at least this often."""
 
@@ -97,6 +99,11 @@ class Durable:
         }
         DBOS(config=config)
         DBOS.launch()
+        # What has ended is told by the product's own store; the engine would keep it for ever.
+        over = DBOS.list_workflows(
+            status=["SUCCESS", "ERROR", "CANCELLED"], limit=MOST_CLEANED, load_input=False, load_output=False
+        )
+        DBOS.delete_workflows([one.workflow_id for one in over])
         pending = DBOS.list_workflows(status=["PENDING", "ENQUEUED"], load_input=False, load_output=False)
         return [run_of(one.workflow_id) for one in pending]
 

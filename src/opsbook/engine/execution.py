@@ -16,6 +16,7 @@ from opsbook.connectors.contract import Connections
 from opsbook.connectors.registry import registered
 from opsbook.engine import locks
 from opsbook.engine.facts import RecordedFacts
+from opsbook.engine.fences import component_of
 from opsbook.engine.journal import Journal, as_text
 from opsbook.engine.output import Mask
 from opsbook.engine.plan import Planner
@@ -52,17 +53,36 @@ class Execution:
     saved: dict[str, Any] = field(default_factory=dict)
     planned: dict[str, PlannedStep] = field(default_factory=dict)
     """Plans of steps as they were when they were reached."""
+    touched: dict[str, str] = field(default_factory=dict)
+    """Components that steps of this run have changed, and which step first did."""
     just_planned: bool = False
     """Whether the whole plan was made a moment ago, so that its first step need not be planned again."""
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _connections: Connections | None = None
     _mask: list[str] | None = None
+    _position: int = 0
 
     @cached_property
     def positions(self) -> dict[str, int]:
         """The place of each step in the procedure."""
         return {step.id: number for number, step in enumerate(self.procedure.steps)}
+
+    @property
+    def next_step(self) -> Step | None:
+        """The first step that is not finished. None is ever looked at again, so that the search goes on from there."""
+        while self._position < len(self.procedure.steps):
+            row = self.steps.get(self.procedure.steps[self._position].id)
+            if row is None or row.state not in FINISHED:
+                return self.procedure.steps[self._position]
+            self._position += 1
+        return None
+
+    def plan_step(self, step: Step, planned: PlannedStep) -> None:
+        """A step is planned as it was reached; what it changes is not what it was for those that follow."""
+        self.planned[step.id] = planned
+        if planned.changes:
+            self.touched.setdefault(component_of(step), step.id)
 
     @property
     def state(self) -> RunState:
@@ -204,7 +224,7 @@ async def load(setting: Setting, run_id: str, executor: str) -> Execution:
     for step in procedure.steps:
         row = steps.get(step.id)
         if row and row.planned:
-            found.planned[step.id] = planned_from_json(json.loads(row.planned))
+            found.plan_step(step, planned_from_json(json.loads(row.planned)))
         if row and step.save and row.result and row.state in (StepState.DONE, StepState.SKIPPED):
             found.saved[step.save] = json.loads(row.result)
     return found

@@ -134,16 +134,6 @@ def step_gate(execution: Execution, step: Step, planned: PlannedStep) -> str | N
     return None if len(given) >= needed else why
 
 
-def touched(execution: Execution) -> dict[str, str]:
-    """Components that steps of this run have changed, and which step first did."""
-    found: dict[str, str] = {}
-    for step in execution.procedure.steps:
-        planned = execution.planned.get(step.id)
-        if planned and planned.changes:
-            found.setdefault(component_of(step), step.id)
-    return found
-
-
 def releasing(run: str) -> Write:
     """Gives back what the run holds."""
     return lambda connection: locks.release(connection, run)

@@ -15,7 +15,7 @@ from typing import Any
 from opsbook.engine import gate, undo, waiting
 from opsbook.engine.ambiguity import CutOff, Settled, settle
 from opsbook.engine.apply import Application, Applied
-from opsbook.engine.conclusion import cancel, conclude, fail, finished, results_of, skip, told
+from opsbook.engine.conclusion import cancel, conclude, fail, results_of, skip, told
 from opsbook.engine.digest import step_differences, step_digest
 from opsbook.engine.execution import Execution, place_of, planned_change
 from opsbook.engine.fences import LOOKS
@@ -35,6 +35,7 @@ Told = dict[str, Any]
 
 MOST_CRASHES = 10
 """A run whose process died this often in the middle of a change is not taken up again without a person."""
+GRACE_SECONDS = 10.0
 LONGEST_BACKOFF = 30.0
 """Seconds between two attempts at most; the first pause is one second, each next one twice as long."""
 
@@ -103,7 +104,7 @@ class Interpreter:
         execution = self.execution
         if execution.run.verdict:
             return await self._end(RunState(execution.run.verdict), execution.run.message)
-        step = next((one for one in execution.procedure.steps if not finished(execution, one)), None)
+        step = execution.next_step
         if execution.cancelled.is_set() and waiting.undecided(execution) is None:
             return await self._cancel()
         if step is None:
@@ -130,8 +131,9 @@ class Interpreter:
         before = planned = next(one for one in execution.plan.steps if one.step == step.id)
         if before.deferred or before.follows or (reads_facts(step) and not execution.just_planned):
             planner = await execution.planner()
-            touched = gate.touched(execution)
-            planned = await planner.step(execution.procedure, step, execution.parameters, execution.saved, touched)
+            planned = await planner.step(
+                execution.procedure, step, execution.parameters, execution.saved, execution.touched
+            )
             for difference in [] if before.deferred else step_differences(before, planned):
                 execution.journal.tell("planned anew", detail={"difference": difference})
         execution.just_planned = False
@@ -142,7 +144,7 @@ class Interpreter:
         if planned.skipped:
             skip(execution, step, planned.skipped)
             return None
-        execution.planned[step.id] = planned
+        execution.plan_step(step, planned)
         values = {"planned": as_text(as_json(planned)), "started_at": execution.setting.now()}
         if why := gate.step_gate(execution, step, planned):
             execution.set_step(step, state=StepState.WAITING.value, message=why, **values)
@@ -189,7 +191,10 @@ class Interpreter:
         cursor = json.loads(row.cursor) if row.cursor else None
         # A run that was cancelled is being undone: its undo must not be cut off by the same word.
         cancelled = asyncio.Event() if row.undo else execution.cancelled
-        applied = await application.run(cursor, step.timeout, cancelled)
+        # An executor that knows the limit itself ends its own work more cleanly than a cancellation does.
+        own_limit = isinstance(change.effect, dict) and "timeout" in change.effect
+        seconds = step.timeout + (GRACE_SECONDS if own_limit else 0.0)
+        applied = await application.run(cursor, seconds, cancelled)
         out.end()
         execution.journal.also(out.take())
         if applied.state is None:

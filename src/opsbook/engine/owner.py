@@ -124,8 +124,7 @@ class Owner:
         except OpsbookError as error:
             # A full disk, a book that cannot be read: the run stays as it is until that is mended. What it learnt is
             # kept in memory, and handed in again.
-            log.error("run %s waits: %s", run, error)
-            await asyncio.sleep(PAUSE_AFTER_FAULT)
+            await self._held_up(run, error)
             return None
         except Exception as error:
             log.exception("a fault of opsbook itself in run %s", run)
@@ -139,9 +138,17 @@ class Owner:
         try:
             return await Interpreter(await self._execution(run)).give_up(previous, f"{type(error).__name__}: {error}")
         except OpsbookError as again:
-            log.error("run %s waits: %s", run, again)
-            await asyncio.sleep(PAUSE_AFTER_FAULT)
+            await self._held_up(run, again)
             return None
+
+    async def _held_up(self, run: str, error: OpsbookError) -> None:
+        """Something outside the run keeps it from going on: say it where the run is shown, and try again soon."""
+        log.error("run %s waits: %s", run, error)
+        message = f"cannot go on: {error.message}" + (f" → {error.hint}" if error.hint else "")
+        with suppress(StoreFailed):
+            note = [lambda connection: runs.change_run(connection, run, message=message)]
+            await self.setting.in_writer(lambda: self.setting.write(note))
+        await asyncio.sleep(PAUSE_AFTER_FAULT)
 
     async def _execution(self, run: str) -> Execution:
         if run not in self._executions:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from opsbook.engine.owner_lock import OwnerLock
 from opsbook.engine.setting import Setting
 from opsbook.engine.views import View, view_of
+from opsbook.errors import UsageError
 
 if TYPE_CHECKING:
     from opsbook.engine.owner import Owner
@@ -33,6 +34,11 @@ class Watcher:
 
     async def see_through(self, run: str) -> View:
         """The run when it has ended, or waits for somebody and `wait` is not set, or the person left."""
+        if not self.setting.embedded:
+            raise UsageError(
+                "runs are executed on an embedded store only, and this one is PostgreSQL",
+                "leave OPSBOOK_STORE out, or let it name a file",
+            )
         lock = OwnerLock(self.setting.folder)
         told = False
         while True:

@@ -1,6 +1,6 @@
 """Walks through a Redis database in small batches at a bounded rate: keys unlinked by pattern, expired ones freed.
 
-One SCAN of 1,000 keys holds the server's only thread for less than a millisecond; UNLINK frees memory in another one.
+One batch of 100 keys holds the server's only thread for about a millisecond; UNLINK frees large values in another one.
 After each second the walk yields its position, from which it goes on after a crash.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 SLICE_SECONDS = 1.0
-KEYS_A_SCAN = 1000
+KEYS_A_SCAN = 100
 BINDING = "_kombu.binding."
 
 

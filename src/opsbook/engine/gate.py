@@ -119,8 +119,10 @@ def remember(execution: Execution, plan: Plan) -> None:
 def step_gate(execution: Execution, step: Step, planned: PlannedStep) -> str | None:
     """Why a step that is planned when it is reached must wait for a yes; None where it may go on."""
     run, before = execution.run, next(one for one in execution.plan.steps if one.step == step.id)
+    if planned is before or not planned.changes or run.break_glass:
+        return None
     wanted = digest.step_digest(planned)
-    if not planned.changes or run.break_glass or wanted == digest.step_digest(before):
+    if wanted == execution.plan.step_digests[step.id]:
         return None
     needed = execution.rule(step).approvals
     if before.deferred:

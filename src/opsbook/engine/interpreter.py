@@ -134,7 +134,8 @@ class Interpreter:
             planned = await planner.step(
                 execution.procedure, step, execution.parameters, execution.saved, execution.touched
             )
-            for difference in [] if before.deferred else step_differences(before, planned):
+            moved = not before.deferred and step_digest(planned) != execution.plan.step_digests[step.id]
+            for difference in step_differences(before, planned) if moved else ():
                 execution.journal.tell("planned anew", detail={"difference": difference})
         execution.just_planned = False
         if planned.deferred:

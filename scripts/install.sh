@@ -14,7 +14,12 @@ if [ -z "$python" ]; then
     echo "opsbook needs Python 3.11 or newer; on Debian 12: apt-get install python3 python3-venv" >&2
     exit 1
 fi
-[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+# What a venv without pip needs comes with python3-venv; one that was left half made is made anew.
+if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1 && ! "$python" -m venv --clear "$venv"; then
+    echo "$python cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2
+    exit 1
+fi
 echo "Installing Python packages into $venv (the first time takes a minute or two)"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+# Twice quiet: errors are told, warnings about somebody's pip configuration are not ours to tell.
+"$venv/bin/python" -m pip install --quiet --quiet --disable-pip-version-check \
     --constraint constraints.txt --editable '.[all,dev]' --requirement examples/renec/requirements.txt

@@ -10,7 +10,10 @@ need() { # command-or-file package
     fi
 }
 
-server=$(ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null | tail -n 1 || true)
+server=""
+for candidate in /usr/lib/postgresql/*/bin/postgres; do
+    if [ -x "$candidate" ]; then server=$candidate; fi
+done
 [ -n "$server" ] || missing="$missing postgresql"
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 need redis-server redis-server
@@ -49,7 +52,14 @@ fi
 finish() { [ -z "$started_policy" ] || $as_root rm -f /usr/sbin/policy-rc.d; }
 trap finish EXIT
 log=$(mktemp)
-if ! { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1; then
+install_missing() {
+    $as_root apt-get update
+    # Our createcluster.conf is there before the package that owns it: without the option dpkg would ask about it.
+    # shellcheck disable=SC2086  # one word a package
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        -o Dpkg::Options::=--force-confold $missing
+}
+if ! { install_missing </dev/null; } >"$log" 2>&1; then
     tail -n 20 "$log" >&2
     echo "apt could not install:$missing (whole log: $log)" >&2
     exit 1

@@ -1,3 +1,63 @@
-"""Servers for every test that asks for one."""
+"""Servers for every test that asks for one; and in CI, no test that silently does not run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+
+import pytest
+from hypothesis import settings
 
 pytest_plugins = ["tests.integration.servers"]
+
+CI = os.environ.get("CI", "").lower() in ("1", "true")
+
+settings.register_profile("quick", max_examples=40, deadline=None)
+settings.register_profile("thorough", max_examples=200, deadline=None)
+settings.load_profile("thorough" if CI else "quick")
+
+OPTIONAL = (
+    "promtool",
+    "amtool",
+    "shellcheck",
+    "yamllint",
+    "kubectl",
+    "docker",
+    "podman",
+    "helm",
+    "terraform",
+    "ansible",
+)
+"""Programs that `make test` does not install. A test may be skipped where its reason names one that is not here."""
+
+_skipped: list[tuple[str, str]] = []
+
+
+def excused(reason: str) -> bool:
+    """Whether a skip is for an optional program that is really absent."""
+    words = set(re.findall(r"[\w-]+", reason.lower()))
+    return any(name in words and shutil.which(name) is None for name in OPTIONAL)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        _skipped.append((report.nodeid, reason.removeprefix("Skipped: ")))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if found := _unexcused():
+        terminalreporter.section("skipped, and CI runs every test")
+        for name, reason in found:
+            terminalreporter.line(f"{name}: {reason}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if exitstatus == pytest.ExitCode.OK and _unexcused() and not hasattr(session.config, "workerinput"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _unexcused() -> list[tuple[str, str]]:
+    return [(name, reason) for name, reason in _skipped if CI and not excused(reason)]

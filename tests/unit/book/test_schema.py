@@ -15,9 +15,7 @@ from pydantic import BaseModel
 
 from opsbook.book.catalogue import Catalogue
 from opsbook.book.model import INACTIVE, BookModel
-from opsbook.book.observed import observation_reference
 from opsbook.book.positions import read_yaml
-from opsbook.book.reference import book_reference
 from opsbook.book.schema import EXAMPLE, book_schema
 from opsbook.catalogue import catalogue
 from opsbook.cli.observations import command as observations_verb
@@ -122,22 +120,6 @@ def test_thresholds_that_observations_bring_fit_them() -> None:
 def test_keys_called_inactive_exist() -> None:
     sections = [path.partition(".")[0] for path in INACTIVE]
     assert set(sections) <= set(BookModel.model_fields)
-
-
-@pytest.mark.parametrize(
-    ("page", "made", "command"),
-    [
-        ("book.md", lambda: book_reference(book_schema(catalogue())), "opsbook schema --format markdown"),
-        (
-            "observations.md",
-            lambda: observation_reference(list(catalogue().observations.values())),
-            "opsbook observations --format markdown",
-        ),
-    ],
-)
-def test_the_reference_is_up_to_date(page: str, made: Any, command: str) -> None:
-    path = ROOT / "docs" / "reference" / page
-    assert path.read_text() == made(), f"run `{command} > docs/reference/{page}`"
 
 
 def _run(verb: Command, *words: str) -> str:

@@ -105,7 +105,7 @@ async def test_it_deploys_a_version_and_goes_back(hands: Hands) -> None:
 async def test_it_runs_one_command(hands: Hands) -> None:
     (change,) = await hands.plan("workload.exec", of="worker", argv=["sh", "-c", "echo $QUEUE from $PWD"])
     assert (await hands.apply(change))["exit"] == 0
-    assert hands.out.text.startswith("harvest from ")
+    assert "harvest from " in hands.out.text
     assert await hands.verify("workload.exec", change) == "unknown", "what it did nobody can tell"
 
 

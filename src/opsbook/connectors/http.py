@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from opsbook.book.catalogue import Component
+from opsbook.book.catalogue import Component, Strict
 from opsbook.book.references import Reference
+from opsbook.book.values import Duration
 from opsbook.connectors.contract import Connector, ReadFailed
 from opsbook.connectors.http_client import Answer, HttpClient, Trust
 from opsbook.connectors.http_probe import Probe, Probing, run_probes
@@ -35,12 +37,30 @@ class HttpComponent(HttpSettings):
     kind: Literal["http"]
 
 
+class MaintenanceSwitch(Strict):
+    """How nginx is told to answer 503 with a banner in place of the services behind it."""
+
+    include: str = Field(
+        min_length=1,
+        description="file that the server's block includes, empty outside of maintenance; opsbook writes it",
+    )
+    pid_file: str = Field(
+        min_length=1, description="file with the pid of nginx' master process, which is told to reload"
+    )
+    check: tuple[str, ...] = Field(
+        ("nginx", "-t", "-q"), min_length=1, description="command that says whether the configuration is valid"
+    )
+    retry_after: Duration = Field(timedelta(minutes=10), description="when clients are told to come again")
+    path: str = Field("/", description="path by which it is seen that the banner is served")
+
+
 class ProxyComponent(HttpSettings):
     """A proxy or load balancer in front of services, such as nginx or HAProxy."""
 
     kind: Literal["proxy"]
     health: str = Field("/", description="path that it answers, or passes on")
     status: str = Field("", description="path or URL of nginx' stub_status page")
+    maintenance: MaintenanceSwitch | None = Field(None, description="how it is put in maintenance, where it can be")
 
 
 @connector(HttpComponent)

@@ -1,0 +1,93 @@
+"""One request, held against what it should answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from opsbook.book.catalogue import Risk
+from opsbook.connectors.change import Change
+from opsbook.connectors.http import HttpSettings
+from opsbook.errors import Refused
+from opsbook.operations.contract import Facts, OperationParameters, Repeatable
+from opsbook.operations.registry import operation
+
+NOTHING = "nothing to undo: it only asks"
+
+
+class Get(OperationParameters):
+    path: str = Field("/", pattern=r"^/", description="path and query")
+    status: int | None = Field(
+        None, ge=100, le=599, description="the status it must have; any below 400 where left out"
+    )
+    timeout: float = Field(60, gt=0, le=3600, description="seconds that it may take")
+
+
+@operation(
+    "http.get",
+    Risk.READ,
+    of=("http", "proxy"),
+    idempotent=True,
+    parameters=Get,
+    doc="One GET; its status, headers, body and JSON are the result, to be held against an `expect`.",
+)
+class _Get(Repeatable):
+    async def plan(self, parameters: Get, facts: Facts) -> AsyncIterator[Change]:
+        yield _change(facts, parameters.of, "GET", parameters.path, "", parameters, NOTHING)
+
+
+class Send(OperationParameters):
+    method: Literal["POST", "PUT", "PATCH", "DELETE"] = Field("POST", description="its method")
+    path: str = Field(pattern=r"^/", description="path and query")
+    json_: Any = Field(None, alias="json", description="its body, sent as JSON")
+    status: int | None = Field(
+        None, ge=100, le=599, description="the status it must have; any below 400 where left out"
+    )
+    timeout: float = Field(60, gt=0, le=3600, description="seconds that it may take")
+
+    @model_validator(mode="after")
+    def _plain(self) -> Send:
+        _body(self.json_)
+        return self
+
+
+@operation(
+    "http.request",
+    Risk.DESTRUCTIVE,
+    of=("http", "proxy"),
+    idempotent=False,
+    parameters=Send,
+    doc="One request that changes something; what it does is not known to opsbook. It carries an Idempotency-Key that "
+    "stays the same when it is sent again.",
+)
+class _Send:
+    async def plan(self, parameters: Send, facts: Facts) -> AsyncIterator[Change]:
+        yield _change(
+            facts, parameters.of, parameters.method, parameters.path, _body(parameters.json_), parameters,
+            "what a request did, only its server knows",
+        )  # fmt: skip
+
+    async def verify(self, key: str, change: Change, facts: Facts) -> Literal["unknown"]:
+        return "unknown"
+
+
+def _body(value: Any) -> str:
+    import json
+
+    return "" if value is None else json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _change(
+    facts: Facts, component: str, method: str, path: str, body: str, parameters: Get | Send, inverse: str
+) -> Change:
+    if not isinstance(facts.system.components[component], HttpSettings):
+        raise Refused(f"{component} does not speak HTTP", "name an http or proxy component")
+    effect = {
+        "component": component, "method": method, "url": path, "body": body, "timeout": parameters.timeout,
+        "headers": {"Content-Type": "application/json"} if body else {}, "ok": "good",
+    }  # fmt: skip
+    if parameters.status is not None:
+        return Change("http-expecting", {**effect, "ok": "any", "status": parameters.status}, inverse=inverse)
+    return Change("http", effect, inverse=inverse)

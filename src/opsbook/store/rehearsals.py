@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, delete, func, insert, select, update
 
 from opsbook.store.database import reading, writing
-from opsbook.store.tables import rehearsal_firings, rehearsal_results, rehearsals
+from opsbook.store.tables import rehearsal_firings, rehearsal_results, rehearsals, runs
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,23 @@ def last_results(engine: Engine) -> dict[str, ResultRow]:
         return {row.procedure: ResultRow(**row._mapping) for row in connection.execute(query)}
 
 
-def runs_of_rehearsals(engine: Engine) -> frozenset[str]:
-    """The runs that were made by rehearsals."""
+def last_real_runs(engine: Engine) -> list[tuple[str, float, str, str, str]]:
+    """Procedure, time, state, environment and message of the newest run of each that no rehearsal made."""
+    rehearsed = select(rehearsal_results.c.run)
+    newest = (
+        select(runs.c.procedure, func.max(runs.c.requested_at).label("at"))
+        .where(runs.c.id.not_in(rehearsed))
+        .group_by(runs.c.procedure)
+        .subquery()
+    )
+    query = (
+        select(runs.c.procedure, runs.c.requested_at, runs.c.state, runs.c.environment, runs.c.message)
+        .join(newest, (newest.c.procedure == runs.c.procedure) & (newest.c.at == runs.c.requested_at))
+        .where(runs.c.id.not_in(rehearsed))
+        .order_by(runs.c.id)
+    )
     with reading(engine) as connection:
-        return frozenset(connection.execute(select(rehearsal_results.c.run)).scalars()) - {""}
+        return [(str(a), float(b), str(c), str(d), str(e)) for a, b, c, d, e in connection.execute(query)]
 
 
 def fire(engine: Engine, environment: str, rehearsal: str, firings: Iterable[Firing]) -> None:

@@ -24,6 +24,9 @@ _SHELL = re.compile(
     r"\$\{[^}]*\}|\$\([^)]*\)|\$\w+|\{\{[^}]*\}\}|(?<![\w:]):\w+\b|(?<!\w):'\w+'|<[a-z][\w -]*>|%\(\w+\)s"
 )
 
+STAND_IN = "x"
+"""What stands in the parse tree for a value that the shell or a person fills in."""
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -68,7 +71,7 @@ class Statement:
     @cached_property
     def tree(self) -> exp.Expression | None:
         """The parse tree, or None where the parser could not read it."""
-        text = _SHELL.sub("x", self.bare)
+        text = _SHELL.sub(STAND_IN, self.bare)
         if not text or text.startswith("\\"):
             return None
         try:

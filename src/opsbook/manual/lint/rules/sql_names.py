@@ -11,7 +11,7 @@ from opsbook.manual.catalogue import postgres
 from opsbook.manual.lint.context import Context
 from opsbook.manual.lint.example import sql
 from opsbook.manual.lint.facts.sources import unknown_columns
-from opsbook.manual.lint.facts.statements import Statement
+from opsbook.manual.lint.facts.statements import STAND_IN, Statement
 from opsbook.manual.lint.finding import Edit, FaultClass, Fix, Severity
 from opsbook.manual.lint.rule import Fault, Place, rule
 
@@ -54,6 +54,8 @@ def column_unknown(context: Context) -> Iterator[Fault]:
             continue
         missing: dict[str, list[str]] = {}
         for relation, column in unknown_columns(statement.tree):
+            if column == STAND_IN and statement.is_templated:
+                continue
             if not postgres.renamed_column(relation, column) and column not in missing.setdefault(relation, []):
                 missing[relation].append(column)
         for relation, columns in missing.items():

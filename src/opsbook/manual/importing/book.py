@@ -59,7 +59,12 @@ class Draft:
             return f"{section}: {value.get('id') or value.get('level') or value.get('table') or number} ({place})"
         if section in self.mappings and name in self.mappings[section]:
             value, place = self.mappings[section][name]
-            if section in ("components", "environments") and isinstance(value, dict) and inner in value and inner != "kind":
+            if (
+                section in ("components", "environments")
+                and isinstance(value, dict)
+                and inner in value
+                and inner != "kind"
+            ):
                 del value[inner]
                 return f"{section}: {name}.{inner} ({place})"
             del self.mappings[section][name]
@@ -86,7 +91,9 @@ def loaded(draft: Draft, head: str, path: Path, catalogue: Catalogue, notes: Not
         for problem in sorted(problems, key=lambda one: one.key, reverse=True):
             gone = draft.without(problem.key)
             if gone:
-                notes.ask(gone.rpartition("(")[2].rstrip(")"), f"{gone.rpartition(' (')[0]} is left out: {problem.message}")
+                notes.ask(
+                    gone.rpartition("(")[2].rstrip(")"), f"{gone.rpartition(' (')[0]} is left out: {problem.message}"
+                )
                 removed = True
                 break
         if not removed:

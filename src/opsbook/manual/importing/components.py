@@ -59,7 +59,9 @@ def inventory(sources: list[Source], notes: Notes) -> Inventory:
     for part in found.parts.values():
         _address(part)
     if not found.parts:
-        found.parts["host"] = Part("host", "host", {"description": "the machine; the manual names no component"}, "other")
+        found.parts["host"] = Part(
+            "host", "host", {"description": "the machine; the manual names no component"}, "other"
+        )
         notes.ask(sources[0].place(1), "no component was understood: name the parts of the system in `components`")
     return found
 
@@ -83,8 +85,8 @@ def _runtime(found: Inventory, sources: list[Source]) -> None:
     if count:
         found.runtime = max(sorted(count), key=lambda kind: count[kind])
     if found.runtime == "kubernetes":
-        named = [each.name for source in sources for each in source.manual.system.namespaces]
-        found.namespace = spaces.most_common(1)[0][0] if spaces else next(iter(named), "default")
+        told = [each.name for source in sources for each in source.manual.system.namespaces]
+        found.namespace = spaces.most_common(1)[0][0] if spaces else next(iter(told), "default")
         found.namespaces = tuple(dict.fromkeys(spaces))
 
 
@@ -102,7 +104,8 @@ def _clients(sources: list[Source]) -> dict[str, str]:
 
 def _target(command: Command) -> str:
     call = invocation(command) if command.program in KUBE | {"docker", "docker-compose", "podman"} else None
-    if call is None or call.verb not in ("exec", "run", "container exec") or not call.args:
+    carries = {"exec", "container exec"} | ({"run"} if call is not None and call.tool == "docker compose" else set())
+    if call is None or call.verb not in carries or not call.args:
         return ""
     name = spoken(call.args[0])
     return name if is_static(name) and "`" not in name else ""
@@ -112,8 +115,12 @@ def _acted_on(command: Command) -> Iterator[str]:
     """The workloads that a command names."""
     words = command.words
     if command.program in UNITS and len(words) > 2:
-        names = words[1:2] if command.program == "service" else words[2:]
-        yield from (n for n in names if re.fullmatch(r"[a-z][\w@.-]*", n) and n not in ("all", "docker", "kubelet", "ssh", "sshd", "cron"))
+        names = list(words[1:2] if command.program == "service" else words[2:])
+        yield from (
+            n
+            for n in names
+            if re.fullmatch(r"[a-z][\w@.-]*", n) and n not in ("all", "docker", "kubelet", "ssh", "sshd", "cron")
+        )
         return
     call = invocation(command) if command.program in KUBE | {"docker", "docker-compose", "podman"} else None
     if call is None:
@@ -127,7 +134,15 @@ def _acted_on(command: Command) -> Iterator[str]:
             return
         for at, name in enumerate(names):
             match = _NAMED.match(name)
-            if match and match["kind"].partition(".")[0] in ("deployment", "deploy", "statefulset", "sts", "deployments", "daemonset", "ds"):
+            if match and match["kind"].partition(".")[0] in (
+                "deployment",
+                "deploy",
+                "statefulset",
+                "sts",
+                "deployments",
+                "daemonset",
+                "ds",
+            ):
                 yield match["name"]
             elif name in ("deployment", "deploy", "statefulset", "sts", "deployments") and call.verb != "set image":
                 yield from names[at + 1 : at + 2]
@@ -169,7 +184,9 @@ def _described(found: Inventory, component: Component, source: Source, sources: 
         return
     place = source.place(component.line)
     role = component.kind
-    product = _product(component.name) or (_product(component.detail) if role in ("database", "cache", "queue", "monitoring") else "")
+    product = _product(component.name) or (
+        _product(component.detail) if role in ("database", "cache", "queue", "monitoring") else ""
+    )
     name = slug(_GENERIC.sub(" ", component.name.partition("(")[0])) or NAMES.get(role, "")
     known = _known(found, name, role, product)
     if known is not None:
@@ -179,7 +196,9 @@ def _described(found: Inventory, component: Component, source: Source, sources: 
             known.keys.setdefault("replicas", component.replicas)
         _port(known, component)
         return
-    kind = product or ("" if role in ("database", "cache", "queue", "bucket", "other", "monitoring") else KINDS.get(role, ""))
+    kind = product or (
+        "" if role in ("database", "cache", "queue", "bucket", "other", "monitoring") else KINDS.get(role, "")
+    )
     if not kind or kind == "workload":
         if role in ("worker", "scheduler"):
             kind = "workload"
@@ -220,7 +239,11 @@ def _port(part: Part, component: Component) -> None:
 
 def _talked_to(found: Inventory, sources: list[Source], clients: dict[str, str]) -> None:
     """Servers that only their clients or addresses tell of."""
-    used = {CLIENTS[c.program]: source.place(c.line) for source, c in reversed(list(every_command(sources))) if c.program in CLIENTS}
+    used = {
+        CLIENTS[c.program]: source.place(c.line)
+        for source, c in reversed(list(every_command(sources)))
+        if c.program in CLIENTS
+    }
     for source in sources:
         if match := re.search(r"postgres(?:ql)?://|\bpg_stat_\w+|\bVACUUM\b", source.text):
             used.setdefault("postgres", source.place(source.text.count("\n", 0, match.start()) + 1))
@@ -228,7 +251,9 @@ def _talked_to(found: Inventory, sources: list[Source], clients: dict[str, str])
             used.setdefault("redis", source.place(source.text.count("\n", 0, match.start()) + 1))
     for kind, name in (("postgres", "database"), ("redis", "cache")):
         if kind in used and found.one(kind) is None:
-            described = next((p for p in found.parts.values() if p.role == name and p.kind in ("workload", "tcp")), None)
+            described = next(
+                (p for p in found.parts.values() if p.role == name and p.kind in ("workload", "tcp")), None
+            )
             if described is not None and described.kind == "workload":
                 described.kind = kind
             else:
@@ -254,7 +279,9 @@ def _celery(found: Inventory, sources: list[Source]) -> None:
         workers = [worker]
     broker = next((p for p in found.of_kind("redis") if p.role == "queue"), None)
     if broker is None:
-        broker = Part(unique("broker", found.parts), "redis", {"description": "the queue of the workers"}, "queue", [said])
+        broker = Part(
+            unique("broker", found.parts), "redis", {"description": "the queue of the workers"}, "queue", [said]
+        )
         found.parts[broker.name] = broker
     for worker in workers:
         worker.kind = "celery"
@@ -282,7 +309,11 @@ def _host(found: Inventory, web: list[Part], url: str, place: str, domains: set[
     first = name.partition(".")[0]
     part = _named(found, web, first, port, name)
     local = name in ("localhost", "127.0.0.1", "0.0.0.0")  # noqa: S104 - compared, never bound
-    if part is None and not strict and (local or ".".join(name.split(".")[-2:]) in domains or "." not in name or _own_path(split.path)):
+    if (
+        part is None
+        and not strict
+        and (local or ".".join(name.split(".")[-2:]) in domains or "." not in name or _own_path(split.path))
+    ):
         part = next((p for p in web if p.role == "ui" and not p.hosts and "api" not in split.path and not local), None)
         part = part or next((p for p in web if p.role == "api"), None) or next(iter(web), None)
         if part is None:
@@ -294,7 +325,9 @@ def _host(found: Inventory, web: list[Part], url: str, place: str, domains: set[
     if not local and "." in name:
         domains.add(".".join(name.split(".")[-2:]))
     part.keys.setdefault("at", f"{split.scheme or 'http'}://{host}")
-    if part.kind in ("http", "proxy") and re.search(r"/(?:health\w*|healthz|readyz|livez|ping|status|up)(?:/\w*)?/?$", split.path):
+    if part.kind in ("http", "proxy") and re.search(
+        r"/(?:health\w*|healthz|readyz|livez|ping|status|up)(?:/\w*)?/?$", split.path
+    ):
         part.keys.setdefault("health", split.path)
 
 

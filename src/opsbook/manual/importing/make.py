@@ -85,7 +85,9 @@ def make(
     text, system = loaded(draft, head, folder / "book.yaml", catalogue, notes)
     files = {"book.yaml": marked(text, "", "#")}
     for one in made:
-        files[f"procedures/{one.name}.md"] = proven(one, lambda t, name: compile_(t, name, system), lambda t, place: marked(t, place, "<!--"))
+        files[f"procedures/{one.name}.md"] = proven(
+            one, lambda t, name: compile_(t, name, system), lambda t, place: marked(t, place, "<!--")
+        )
     result = Import(system.model.system, sources, parts, checks, draft, made, files, notes, fixed, [], findings)
     _mending(result)
     _contradictions(result)
@@ -95,7 +97,9 @@ def make(
 def _source(document: Document, text: str, findings: list[Finding], notes: Notes) -> Source:
     """The manual with what lint knows how to write rightly; lines stay what they are."""
     own = [f for f in findings if f.path == document.name]
-    usable = [f for f in own if FIXED.match(f.rule) and f.fix and f.fix.edits and not any("\n" in e.text for e in f.fix.edits)]
+    usable = [
+        f for f in own if FIXED.match(f.rule) and f.fix and f.fix.edits and not any("\n" in e.text for e in f.fix.edits)
+    ]
     after = apply_fixes(text.removeprefix("\ufeff"), usable, unsafe=True)
     mended = read_document(after.text, document.name)
     name = Path(document.name).name or "manual.md"
@@ -114,7 +118,9 @@ def _draft(
 ) -> Draft:  # fmt: skip
     title = _title(sources)
     draft = Draft({"opsbook": 1, "system": slug(title, "system"), "title": title})
-    notes.ask(sources[0].place(1), "the time zone in which schedules and windows are meant (`timezone`); UTC until then")
+    notes.ask(
+        sources[0].place(1), "the time zone in which schedules and windows are meant (`timezone`); UTC until then"
+    )
     people, channels = sections.contacts(sources, notes)
     path = sections.escalation(sources, people, notes)
     for part in parts.parts.values():
@@ -142,7 +148,9 @@ def _draft(
     return draft
 
 
-def _environments(parts: Inventory, sources: list[Source], given: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Any, str]]:
+def _environments(
+    parts: Inventory, sources: list[Source], given: Mapping[str, Mapping[str, Any]]
+) -> dict[str, tuple[Any, str]]:
     runtime: dict[str, Any] = {"kind": parts.runtime}
     if parts.runtime == "kubernetes":
         runtime["namespace"] = parts.namespace
@@ -179,7 +187,10 @@ def _something(parts: Inventory, checks: Checks, notes: Notes, sources: list[Sou
     if not checks.found:
         for part in parts.with_workload():
             checks.want("workload.missing", part, sources[0].place(1))
-    notes.ask(sources[0].place(1), "the manual holds no figure against a limit: which ones matter, and when somebody must look")
+    notes.ask(
+        sources[0].place(1),
+        "the manual holds no figure against a limit: which ones matter, and when somebody must look",
+    )
 
 
 def _mending(result: Import) -> None:
@@ -193,7 +204,12 @@ def _mending(result: Import) -> None:
             here = sorted(line for line in lines if step.line <= line <= max(step.end_line, step.line))
             for line in here:
                 fits = MENDED | ({"OB201", "OB202", "OB203"} if step.form in (Form.OP, Form.CHECK) else set())
-                if step.form.lifted and step.form is not Form.HTTP and finding.rule in fits and (finding.rule, line) not in told:
+                if (
+                    step.form.lifted
+                    and step.form is not Form.HTTP
+                    and finding.rule in fits
+                    and (finding.rule, line) not in told
+                ):
                     told.add((finding.rule, line))
                     result.mended.append(Open(one.source.place(line), f"{finding.rule} {finding.message}"))
     result.mended = [o for n, o in enumerate(result.mended) if o not in result.mended[:n]]
@@ -216,6 +232,7 @@ def _contradictions(result: Import) -> None:
     for one in result.procedures:
         other = titles.setdefault(one.title.lower(), one)
         if other is not one and other.source is not one.source:
-            result.notes.differ(one.place, f"“{one.title}” is described at {other.place} too: `{other.name}` and `{one.name}` are both in the book")
-
-
+            result.notes.differ(
+                one.place,
+                f"“{one.title}” is described at {other.place} too: `{other.name}` and `{one.name}` are both in the book",
+            )

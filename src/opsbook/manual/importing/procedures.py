@@ -92,9 +92,11 @@ def written(procedure: Procedure, source: Source, name: str, context: Context) -
                 steps[0] = steps[0].having(title=steps[0].title or title)
             title = ""
             for step in steps:
-                _add(made, step)
+                _add(made, _refused(step, source))
             if not steps and block not in source.fences and len(block.text) < 4000:
-                made.pieces.append(Piece(_quoted(block.text, block.language if block.language not in STEPS else "text")))
+                made.pieces.append(
+                    Piece(_quoted(block.text, block.language if block.language not in STEPS else "text"))
+                )
         elif isinstance(block, ListItem):
             title = _item(made, block, following, has_code, title)
         elif isinstance(block, Heading) and block.line != procedure.line:
@@ -135,7 +137,9 @@ def _item(made: Written, block: ListItem, following: Block | None, has_code: boo
 
 
 def _holds_code(block: ListItem) -> bool:
-    return any(isinstance(child, Fence) or (isinstance(child, ListItem) and _holds_code(child)) for child in block.children)
+    return any(
+        isinstance(child, Fence) or (isinstance(child, ListItem) and _holds_code(child)) for child in block.children
+    )
 
 
 def _add(made: Written, step: Step) -> None:
@@ -148,10 +152,32 @@ def _add(made: Written, step: Step) -> None:
     )
     part = made.context.inventory.parts.get(step.component) or made.context.inventory.one("postgres")
     saved = any("backup" in one.needs or one.needs == "postgres.backup" for one in made.steps)
-    if loads and not saved and part is not None and not any(SAFETY.format(component=part.name) in p.acts for p in made.pieces):
+    if (
+        loads
+        and not saved
+        and part is not None
+        and not any(SAFETY.format(component=part.name) in p.acts for p in made.pieces)
+    ):
         made.pieces.append(Piece(acts=(SAFETY.format(component=part.name),)))
         step = step.having(mended=(*step.mended, "a person vouches for a safety backup before it"))
     made.pieces.append(Piece(step=step))
+
+
+_NEVER = frozenset({"OB201", "OB203", "OB222", "OB223"})
+
+
+def _refused(step: Step, source: Source) -> Step:
+    """A query that PostgreSQL is known to refuse is no step: somebody has to write it anew."""
+    if step.form is not Form.SQL or step.mended:
+        return step
+    fixed = {one.text for one in source.fixed}
+    for finding in source.findings:
+        here = step.line <= finding.line <= max(step.end_line, step.line)
+        if finding.rule in _NEVER and here and finding.message not in fixed:
+            return step.having(
+                form=Form.PERSON, body="", why=Why.UNFIT, note=f"PostgreSQL refuses it: {finding.message}"
+            )
+    return step
 
 
 def _plain(text: str) -> str:
@@ -180,7 +206,9 @@ def proven(made: Written, compile_: Compile, digest: Callable[[str, str], str]) 
             made.pieces[number] = _degraded(made.pieces[number], message)
     for number, piece in enumerate(made.pieces):
         if piece.step is not None:
-            made.pieces[number] = _degraded(piece.__class__(step=piece.step.having(fallback=None, form=Form.SH)), "it does not compile")
+            made.pieces[number] = _degraded(
+                piece.__class__(step=piece.step.having(fallback=None, form=Form.SH)), "it does not compile"
+            )
     made.context.parameters.found.clear()
     return digest(render(made)[0], made.place)
 

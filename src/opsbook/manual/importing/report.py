@@ -68,7 +68,13 @@ def counts(steps: list[Step]) -> dict[str, Any]:
 
 
 def _lifted(place: str, procedure: str, step: Step) -> dict[str, Any]:
-    name = next(iter(step.body)) if step.form is Form.OP else ", ".join(step.body) if step.form is Form.CHECK else step.form.value
+    name = (
+        next(iter(step.body))
+        if step.form is Form.OP
+        else ", ".join(step.body)
+        if step.form is Form.CHECK
+        else step.form.value
+    )
     return {"place": place, "procedure": procedure, "command": short(step.source), "form": step.form.value, "became": name,
             "component": step.component, "commands": step.commands}  # fmt: skip
 

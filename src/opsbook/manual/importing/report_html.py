@@ -45,14 +45,20 @@ def _navigation(data: dict[str, Any]) -> str:
 def _figures(counts: dict[str, Any]) -> str:
     items = [(counts["commands"], "commands")] + [(number, name) for name, number in counts["became"].items()]
     if counts["share_lifted"] is not None:
-        items.append((f"{counts['share_lifted']:.0%}", f"lifted of the {counts['address_a_component']} that address a component"))
+        items.append(
+            (f"{counts['share_lifted']:.0%}", f"lifted of the {counts['address_a_component']} that address a component")
+        )
     why = "".join(f"<tr><td class=n>{n}<td>{escape(text)}" for text, n in counts["stay_because"].items())
     listed = "".join(f"<li><b>{number}</b> {escape(name)}" for number, name in items)
-    return f"<ul class=figures>{listed}</ul>" + (f"<h2>Why commands stay as they are</h2><table>{why}</table>" if why else "")
+    return f"<ul class=figures>{listed}</ul>" + (
+        f"<h2>Why commands stay as they are</h2><table>{why}</table>" if why else ""
+    )
 
 
 def _decide(data: dict[str, Any]) -> str:
-    return _places("decide", "What a person must decide", data["decide"]) + _places("contradictions", "Contradictions", data["contradictions"])
+    return _places("decide", "What a person must decide", data["decide"]) + _places(
+        "contradictions", "Contradictions", data["contradictions"]
+    )
 
 
 def _places(anchor: str, heading: str, found: list[dict[str, str]]) -> str:
@@ -65,7 +71,11 @@ def _places(anchor: str, heading: str, found: list[dict[str, str]]) -> str:
 def _lifted(found: list[dict[str, Any]]) -> str:
     rows = (f"<tr><td class=p>{escape(o['place'])}<td><code>{escape(o['command'])}</code><td class=good>{escape(o['became'])}"
             f"<td>{escape(o['component'])}<td>{escape(o['procedure'])}" for o in found)  # fmt: skip
-    return _table("lifted", "What was lifted", ("where", "command", "became", "component", "procedure"), rows) if found else ""
+    return (
+        _table("lifted", "What was lifted", ("where", "command", "became", "component", "procedure"), rows)
+        if found
+        else ""
+    )
 
 
 def _stays(data: dict[str, Any]) -> str:
@@ -74,18 +84,30 @@ def _stays(data: dict[str, Any]) -> str:
             f"<td>{escape(o['note'])}<td>{escape(o['risk'] or o['form'])}" for o in found)  # fmt: skip
     missing = ", ".join(f"<code>{escape(name)}</code> ({n})" for name, n in data["missing_operations"].items())
     told = f"<p>Operations that would mean some of them, and are not there yet: {missing}.</p>" if missing else ""
-    return _table("stays", "What stays a shell step or an act of a person", ("where", "command", "why", "", "risk"), rows) + told if found else ""
+    return (
+        _table("stays", "What stays a shell step or an act of a person", ("where", "command", "why", "", "risk"), rows)
+        + told
+        if found
+        else ""
+    )
 
 
 def _understood(found: dict[str, list[str]]) -> str:
-    rows = (f"<tr><td class=p>{escape(kind)}<td class=n>{len(lines)}<td>{escape(', '.join(lines))}" for kind, lines in found.items())
+    rows = (
+        f"<tr><td class=p>{escape(kind)}<td class=n>{len(lines)}<td>{escape(', '.join(lines))}"
+        for kind, lines in found.items()
+    )
     return _table("understood", "What was understood", ("", "", "where"), rows)
 
 
 def _procedures(found: list[dict[str, Any]]) -> str:
     rows = (f"<tr><td><code>{escape(o['name'])}</code><td>{escape(o['title'])}<td class=p>{escape(o['place'])}<td class=n>{o['steps']}"
             f"<td class=n>{o['lifted']}<td class=n>{o['shell']}" for o in found)  # fmt: skip
-    return _table("procedures", "Procedures", ("name", "title", "where", "steps", "lifted", "shell"), rows) if found else ""
+    return (
+        _table("procedures", "Procedures", ("name", "title", "where", "steps", "lifted", "shell"), rows)
+        if found
+        else ""
+    )
 
 
 def _table(anchor: str, heading: str, names: Iterable[str], rows: Iterable[str]) -> str:

@@ -34,7 +34,9 @@ def _lines(data: dict[str, Any], everything: bool) -> Iterator[str]:
         for why, number in counts["stay_because"].items():
             yield f"  {number:>4}  {why}"
     if data["missing_operations"]:
-        yield "  operations that would mean them: " + ", ".join(f"{n} × {name}" for name, n in data["missing_operations"].items())
+        yield "  operations that would mean them: " + ", ".join(
+            f"{n} × {name}" for name, n in data["missing_operations"].items()
+        )
     for heading, key in (("Mended in the lifted form", "mended"), ("Contradictions", "contradictions"),
                          ("What a person must decide", "decide")):  # fmt: skip
         yield from _listed(heading, data[key], everything)

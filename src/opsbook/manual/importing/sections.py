@@ -53,13 +53,18 @@ def objectives(sources: list[Source], inventory: Inventory, notes: Notes) -> Ent
             value = time_of(one.value, place, one.kind, notes) if key in ("rto", "rpo") else None
             if value is None:
                 if key not in ("rto", "rpo"):
-                    notes.ask(place, f"{one.kind} {one.value} ({one.scope}): name the check whose good share is counted in `slos`")
+                    notes.ask(
+                        place,
+                        f"{one.kind} {one.value} ({one.scope}): name the check whose good share is counted in `slos`",
+                    )
                 continue
             scope = _scope(one.scope, inventory)
             held, at = found.get(scope, ({}, place))
             if key in held and seconds(held[key]) != seconds(value):
                 kept = min(held[key], value, key=lambda text: seconds(text) or 0)
-                notes.differ(place, f"{one.kind} of {scope}: {value} here ({one.scope}), {held[key]} at {at}; {kept} is taken")
+                notes.differ(
+                    place, f"{one.kind} of {scope}: {value} here ({one.scope}), {held[key]} at {at}; {kept} is taken"
+                )
                 value = kept
             found[scope] = ({**held, key: value}, at if place in at else f"{at}, {place}" if held else place)
     return found
@@ -104,7 +109,11 @@ def backups(sources: list[Source], inventory: Inventory, notes: Notes) -> list[t
             if re.fullmatch(r"(?:s3://|/)[\w./${}-]+", one.destination):
                 entry["to"] = re.sub(r"\$(\w+)", r"${\1}", one.destination)
             else:
-                notes.ask(place, f"backup “{one.what}”: the address it is written to" + (f" ({one.destination})" if one.destination else ""))
+                notes.ask(
+                    place,
+                    f"backup “{one.what}”: the address it is written to"
+                    + (f" ({one.destination})" if one.destination else ""),
+                )
             if "encrypt" in told.lower() + one.destination.lower():
                 notes.ask(place, f"backup “{one.what}”: the key it is encrypted for (`encrypt`)")
             found.append((entry, place))
@@ -135,7 +144,11 @@ def _when(entry: dict[str, Any], one: Backup, place: str, notes: Notes) -> None:
     if schedule:
         entry["schedule"] = schedule
     else:
-        said = f"“{' '.join(x for x in (one.frequency, one.time) if x)}”" if one.frequency != "not stated" else "nothing is said"
+        said = (
+            f"“{' '.join(x for x in (one.frequency, one.time) if x)}”"
+            if one.frequency != "not stated"
+            else "nothing is said"
+        )
         notes.ask(place, f"backup “{one.what}”: its schedule ({said})")
 
 
@@ -149,7 +162,9 @@ def severities(sources: list[Source], notes: Notes) -> Entries:
         for one in source.manual.severities:
             place = source.place(one.line)
             name = re.split(r"\s+[-–—:]\s+", one.name)[0].strip()
-            means = one.means or (re.split(r"\s+[-–—:]\s+", one.name, maxsplit=1)[1] if name != one.name.strip() else "")
+            means = one.means or (
+                re.split(r"\s+[-–—:]\s+", one.name, maxsplit=1)[1] if name != one.name.strip() else ""
+            )
             value = {"means": means, "respond": time_of(one.response, place, f"{name}: response", notes),
                      "resolve": time_of(one.resolution, place, f"{name}: resolution", notes)}  # fmt: skip
             value = {key: text for key, text in value.items() if text}
@@ -169,7 +184,9 @@ def contacts(sources: list[Source], notes: Notes) -> tuple[Entries, Entries]:
         for one in source.manual.contacts:
             place = source.place(one.line)
             role = one.role or ""
-            channel = re.match(r"(slack|pagerduty|opsgenie|teams|discord|telegram|mattermost)\b", f"{role} {one.channel}".strip(), re.I)
+            channel = re.match(
+                r"(slack|pagerduty|opsgenie|teams|discord|telegram|mattermost)\b", f"{role} {one.channel}".strip(), re.I
+            )
             if channel and "@" not in one.channel:
                 name = channel[1].lower()
                 channels.setdefault(name, (f"${{{name.upper()}_URL}}", place))
@@ -177,7 +194,12 @@ def contacts(sources: list[Source], notes: Notes) -> tuple[Entries, Entries]:
                 continue
             email = re.search(r"[\w.+-]+@[\w-]+\.[\w.-]*\w", one.channel)
             phone = re.search(r"\+?\d[\d\s().-]{6,}\d", one.channel)
-            value = {"role": role, "email": email[0] if email else "", "phone": phone[0] if phone else "", "available": one.availability}
+            value = {
+                "role": role,
+                "email": email[0] if email else "",
+                "phone": phone[0] if phone else "",
+                "available": one.availability,
+            }
             name = slug(role) or slug(email[0].partition("@")[0] if email else "", "contact")
             if not email and not phone:
                 notes.ask(place, f"{role or one.channel}: how to reach them (“{one.channel}”)")
@@ -202,7 +224,12 @@ def escalation(sources: list[Source], people: Entries, notes: Notes) -> list[tup
             label = one.level if not one.level.isdigit() else f"L{one.level}"
             who = one.who if "@" not in one.who else one.level
             name = next((n for n, (value, _) in people.items() if email and value.get("email") == email[0]), "")
-            name = name or next((n for n in people if n and n in (slug(who), slug(one.level))), "") or slug(who) or slug(label, "level")
+            name = (
+                name
+                or next((n for n in people if n and n in (slug(who), slug(one.level))), "")
+                or slug(who)
+                or slug(label, "level")
+            )
             if name not in people:
                 new[name] = ({"role": who, **({"email": email[0]} if email else {})}, place)
             entry: dict[str, Any] = {"level": label, "notify": name}
@@ -213,7 +240,9 @@ def escalation(sources: list[Source], people: Entries, notes: Notes) -> list[tup
         if path:
             paths.append(path)
     known = {**new, **people}
-    reachable = sorted(paths, key=lambda path: -sum(bool({"email", "phone"} & set(known[e["notify"]][0])) for e, _ in path))
+    reachable = sorted(
+        paths, key=lambda path: -sum(bool({"email", "phone"} & set(known[e["notify"]][0])) for e, _ in path)
+    )
     for number, (entry, place) in enumerate(reachable[0] if reachable else []):
         people.setdefault(entry["notify"], known[entry["notify"]])
         if not {"email", "phone"} & set(people[entry["notify"]][0]):
@@ -232,9 +261,16 @@ def windows(sources: list[Source], notes: Notes) -> list[tuple[dict[str, Any], s
             place = source.place(one.line)
             rule = _rule(one, source)
             if rule is None:
-                notes.ask(place, f"window “{one.name}”: when it begins ({' '.join(x for x in (one.frequency, one.day, one.time) if x)})")
+                notes.ask(
+                    place,
+                    f"window “{one.name}”: when it begins ({' '.join(x for x in (one.frequency, one.day, one.time) if x)})",
+                )
                 continue
-            entry: dict[str, Any] = {"id": unique(slug(one.name, "window"), [e["id"] for e, _ in found]), "title": one.name, "rrule": rule}
+            entry: dict[str, Any] = {
+                "id": unique(slug(one.name, "window"), [e["id"] for e, _ in found]),
+                "title": one.name,
+                "rrule": rule,
+            }
             span = re.match(r"(\d{1,2}):(\d{2})\s*[-–—]\s*(\d{1,2}):(\d{2})", one.time)
             if span:
                 minutes = (int(span[3]) * 60 + int(span[4]) - int(span[1]) * 60 - int(span[2])) % 1440
@@ -261,7 +297,14 @@ def _rule(one: Window, source: Source) -> str | None:
     at = f"BYHOUR={int(clock[1])};BYMINUTE={int(clock[2])}"
     if one.frequency == "monthly":
         near = " ".join(source.document.lines[max(0, one.line - 1) : one.line + 6]).lower()
-        nth = next((n for word, n in (("first", 1), ("1st", 1), ("second", 2), ("third", 3), ("last", -1)) if re.search(rf"\b{word}\b", near)), None)
+        nth = next(
+            (
+                n
+                for word, n in (("first", 1), ("1st", 1), ("second", 2), ("third", 3), ("last", -1))
+                if re.search(rf"\b{word}\b", near)
+            ),
+            None,
+        )
         return f"FREQ=MONTHLY;BYDAY={nth}{days[0]};{at}" if nth and days else None
     if one.frequency in ("weekly", "") and days:
         return f"FREQ=WEEKLY;BYDAY={','.join(days)};{at}"
@@ -284,11 +327,17 @@ def retention(sources: list[Source], inventory: Inventory, notes: Notes) -> list
                 continue
             if part is None or table not in columns:
                 if not re.search(r"backup|dump", table):
-                    notes.ask(place, f"retention of “{one.what}” ({one.keep}): which table and column, or which files, are meant")
+                    notes.ask(
+                        place,
+                        f"retention of “{one.what}” ({one.keep}): which table and column, or which files, are meant",
+                    )
                 continue
             if table in found and found[table][0]["keep"] != keep:
                 kept = min(found[table][0]["keep"], keep, key=lambda text: seconds(text) or 0)
-                notes.differ(place, f"retention of {table}: {keep} here, {found[table][0]['keep']} at {found[table][1]}; {kept} is taken")
+                notes.differ(
+                    place,
+                    f"retention of {table}: {keep} here, {found[table][0]['keep']} at {found[table][1]}; {kept} is taken",
+                )
                 found[table][0]["keep"] = kept
                 continue
             found[table] = ({"of": part.name, "table": table, "column": columns[table], "keep": keep}, place)
@@ -297,7 +346,9 @@ def retention(sources: list[Source], inventory: Inventory, notes: Notes) -> list
 
 _OPENS = (("deploy", re.compile(r"deploy|release|rollout|despliegue", re.I)), ("incident", re.compile(r"incident|outage|incidente", re.I)),
           ("window", re.compile(r"maintenance window|wartungsfenster", re.I)), ("shift", re.compile(r"hand-?over|shift", re.I)))  # fmt: skip
-_EVERY = re.compile(r"\b(daily|weekly|monthly|quarterly|yearly|täglich|wöchentlich|monatlich|diari\w+|semanal|mensual)\b", re.I)
+_EVERY = re.compile(
+    r"\b(daily|weekly|monthly|quarterly|yearly|täglich|wöchentlich|monatlich|diari\w+|semanal|mensual)\b", re.I
+)
 
 
 def checklists(sources: list[Source], notes: Notes) -> Entries:
@@ -314,7 +365,9 @@ def checklists(sources: list[Source], notes: Notes) -> Entries:
             if opens:
                 value["on"] = opens
             elif rhythm := _EVERY.search(one.title):
-                notes.ask(place, f"checklist “{one.title}”: the hour at which it is due ({rhythm[1].lower()}), as `every`")
+                notes.ask(
+                    place, f"checklist “{one.title}”: the hour at which it is due ({rhythm[1].lower()}), as `every`"
+                )
             found[name] = (value, place)
     return found
 

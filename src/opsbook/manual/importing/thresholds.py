@@ -14,7 +14,9 @@ from opsbook.manual.lift.context import Checks, readable
 from opsbook.manual.lift.inventory import Inventory, Part, slug, unique
 from opsbook.manual.lift.observations import AVAILABILITY, TABLE, Row
 
-_LIMIT = re.compile(r"(?P<operator>[<>]=?|[≤≥]|==|under|below|above|over)?\s*(?P<number>\d[\d,.]*)\s*(?P<unit>%|[A-Za-zµ]+(?:/s)?)?")
+_LIMIT = re.compile(
+    r"(?P<operator>[<>]=?|[≤≥]|==|under|below|above|over)?\s*(?P<number>\d[\d,.]*)\s*(?P<unit>%|[A-Za-zµ]+(?:/s)?)?"
+)
 _TURN = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 _WORDS = {"≤": "<=", "≥": ">=", "under": "<", "below": "<", "above": ">", "over": ">"}
 
@@ -46,7 +48,9 @@ def checks_of(sources: list[Source], inventory: Inventory, checks: Checks, notes
     return slos
 
 
-def _metric(metric: Metric, source: Source, inventory: Inventory, checks: Checks, notes: Notes, slos: list[tuple[str, str, str]]) -> None:
+def _metric(
+    metric: Metric, source: Source, inventory: Inventory, checks: Checks, notes: Notes, slos: list[tuple[str, str, str]]
+) -> None:
     place = source.place(metric.line)
     warning, critical = _limits(metric)
     if metric.expr:
@@ -61,7 +65,9 @@ def _metric(metric: Metric, source: Source, inventory: Inventory, checks: Checks
     name = f"{metric.metric} {re.sub(r'[<>]?=?[ ]*[0-9.]+[ ]*[%a-z]*', '', metric.normal)}"
     fitting = _fitting(name, metric.metric, (warning or critical), inventory, checks)  # type: ignore[arg-type]
     if not fitting:
-        notes.ask(place, f"{metric.metric}: no observation fits that a component of the book has; see `opsbook observations`")
+        notes.ask(
+            place, f"{metric.metric}: no observation fits that a component of the book has; see `opsbook observations`"
+        )
         return
     row, parts = fitting
     for part in parts:
@@ -105,7 +111,9 @@ def _limit(text: str) -> Limit | None:
     return Limit(operator, written, quantity)
 
 
-def _fitting(name: str, metric: str, limit: Limit, inventory: Inventory, checks: Checks) -> tuple[Row, list[Part]] | None:
+def _fitting(
+    name: str, metric: str, limit: Limit, inventory: Inventory, checks: Checks
+) -> tuple[Row, list[Part]] | None:
     for row in TABLE:
         spec = checks.catalogue.observations.get(row.observe)
         if spec is None or not (row.words.search(name) or row.words.search(metric)):
@@ -120,7 +128,9 @@ def _fitting(name: str, metric: str, limit: Limit, inventory: Inventory, checks:
 
 def _parts(row: Row, spec: ObservationSpec, name: str, inventory: Inventory) -> list[Part]:
     """The components that are meant: the one that is named, else the one of the first kind that there is."""
-    fitting = [p for p in inventory.parts.values() if readable(spec.kinds, p) and ("*" in row.kinds or p.kind in row.kinds)]
+    fitting = [
+        p for p in inventory.parts.values() if readable(spec.kinds, p) and ("*" in row.kinds or p.kind in row.kinds)
+    ]
     words = set(re.findall(r"[a-z]+", name.lower()))
     named = [part for part in fitting if words & {part.name, part.role, *part.name.split("-")} - {"service"}]
     if "*" in row.kinds:
@@ -136,8 +146,20 @@ def _parts(row: Row, spec: ObservationSpec, name: str, inventory: Inventory) -> 
     return []
 
 
-def _put(row: Row, part: Part, metric: Metric, place: str, warning: Limit | None, critical: Limit | None, checks: Checks, notes: Notes) -> None:
-    written = {"warning": warning and warning.as_threshold(row.turned), "critical": critical and critical.as_threshold(row.turned)}
+def _put(
+    row: Row,
+    part: Part,
+    metric: Metric,
+    place: str,
+    warning: Limit | None,
+    critical: Limit | None,
+    checks: Checks,
+    notes: Notes,
+) -> None:
+    written = {
+        "warning": warning and warning.as_threshold(row.turned),
+        "critical": critical and critical.as_threshold(row.turned),
+    }
     known = checks.of(row.observe, part.name)
     if known is None:
         wanted = slug(metric.metric) or f"{part.name}-{row.observe.partition('.')[2].replace('_', '-')}"
@@ -182,14 +204,18 @@ def _in_order(check: dict[str, object]) -> None:
 def _expression(metric: Metric, place: str, inventory: Inventory, checks: Checks, notes: Notes) -> None:
     """A rule of Prometheus: its expression without the comparison, where the book has a Prometheus."""
     prometheus = inventory.one("prometheus")
-    match = re.fullmatch(r"(?P<query>.+?)\s*(?P<operator>>=|<=|==|!=|>|<)\s*(?P<limit>-?\d[\d.]*(?:e\d+)?)\s*", metric.expr, re.S)
+    match = re.fullmatch(
+        r"(?P<query>.+?)\s*(?P<operator>>=|<=|==|!=|>|<)\s*(?P<limit>-?\d[\d.]*(?:e\d+)?)\s*", metric.expr, re.S
+    )
     if prometheus is None or match is None:
         reason = "the book has no Prometheus" if prometheus is None else "its expression has no single limit"
         notes.ask(place, f"{metric.metric}: a rule of Prometheus that stays one; {reason}")
         return
     identity = checks.add(slug(re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", metric.metric), "rule"), "prometheus.query", prometheus.name, place,
                           {"query": " ".join(match["query"].split()), "take": "min" if match["operator"][0] == "<" else "max"})  # fmt: skip
-    level = "critical" if metric.severity.lower() in ("critical", "page", "emergency") or not metric.severity else "warning"
+    level = (
+        "critical" if metric.severity.lower() in ("critical", "page", "emergency") or not metric.severity else "warning"
+    )
     check = checks.found[identity]
     check["title"] = metric.metric
     check[level] = f"{match['operator']} {match['limit']}"

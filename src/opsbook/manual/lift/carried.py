@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from opsbook.manual.lift.context import Lifted, Stay, Use
-from opsbook.manual.lift.harmless import only_looks
+from opsbook.manual.lift.harmless import only_adds, only_looks
 from opsbook.manual.lift.inventory import Part
 from opsbook.manual.lift.model import Form, Step, Why
 from opsbook.manual.lift.registry import lift
@@ -20,11 +20,13 @@ CLIENTS = {"psql": "postgres", "pg_isready": "postgres", "pg_dump": "postgres", 
 """Program → the kind of component that it talks to, where the container's name says nothing."""
 
 
-def lift_carried(use: Use, part: Part | None, target: str, kubectl_words: bool = False) -> Lifted:
+def lift_carried(use: Use, part: Part | None, target: str) -> Lifted:
     """What `exec` into a component becomes."""
     inner = use.command.nested[0] if use.command.nested else None
     if inner is None or _prompts(inner):
-        return Stay(Why.INTERACTIVE, f"it opens a prompt in {part.name if part else target}", "", part.name if part else "")
+        return Stay(
+            Why.INTERACTIVE, f"it opens a prompt in {part.name if part else target}", "", part.name if part else ""
+        )
     if inner.program in SHELLS and len(inner.nested) == 1 and not inner.nested[0].redirects:
         inner = inner.nested[0]
     if part is None and inner.program in CLIENTS:
@@ -58,7 +60,7 @@ def _inside(use: Use, part: Part, inner: Command, stay: Stay | None) -> Lifted:
             made = use.op("workload.exec", part, argv=argv)
             if isinstance(made, list):
                 return made
-    step = use.step(Form.SH, script, part, attributes={"on": part.name})
+    step = use.step(Form.SH, script, part, attributes={"on": part.name}, risk="safe" if only_adds(inner) else "")
     return [step.having(why=why, note=note, needs=needs)]
 
 
@@ -86,7 +88,9 @@ def _prompts(inner: Command) -> bool:
     if any(redirect.operator == "<" for redirect in inner.redirects):
         return False
     if inner.program == "psql":
-        return not any(word in ("-c", "-f", "-l", "--list") or word.startswith(("--command", "--file")) for word in words)
+        return not any(
+            word in ("-c", "-f", "-l", "--list") or word.startswith(("--command", "--file")) for word in words
+        )
     if inner.program == "top":
         return not any("b" in word for word in words[1:] if word.startswith("-"))
     operands = [word for word in words[1:] if not word.startswith("-")]

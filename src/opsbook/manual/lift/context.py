@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from opsbook.book.catalogue import Catalogue
@@ -45,7 +46,12 @@ class Checks:
     def add(self, wanted: str, observe: str, part: str, source: str, with_: Mapping[str, object] | None = None) -> str:
         """A new check without thresholds of its own."""
         identity = unique(wanted, self.found)
-        self.found[identity] = {"id": identity, "observe": observe, "of": part, **({"with": dict(with_)} if with_ else {})}
+        self.found[identity] = {
+            "id": identity,
+            "observe": observe,
+            "of": part,
+            **({"with": dict(with_)} if with_ else {}),
+        }
         self.sources[identity] = source
         return identity
 
@@ -69,6 +75,8 @@ class Context:
     changed: bool = False
     """Whether a step before changes something: then a check that is bad ends the run."""
     stopped: set[str] = field(default_factory=set)
+    scaled: set[str] = field(default_factory=set)
+    """Components whose number this procedure changes: the book's number no longer tells how many should be ready."""
     setting: dict[str, str] = field(default_factory=dict)
     """Shell variables that were set before → the text of their value, expansions as written."""
 
@@ -127,8 +135,17 @@ class Use:
     def check(self, observe: str, *parts: Part, with_: Mapping[str, object] | None = None) -> list[Step] | Stay:
         """Checks of the book that tell what the command shows."""
         place = self.context.place(self.line)
+        if observe == "workload.missing" and self.context.scaled:
+            own = [self.context.checks.want(self._instances(part), part, place) for part in parts]
+            return self._looked([one for one in own if one], parts)
         ids = [self.context.checks.want(observe, part, place, with_) for part in parts]
-        known = list(dict.fromkeys(one for one in ids if one))
+        return self._looked([one for one in ids if one], parts, observe)
+
+    def _instances(self, part: Part) -> str:
+        return "workload.up" if part.name in self.context.scaled else "workload.missing"
+
+    def _looked(self, ids: Sequence[str], parts: Sequence[Part], observe: str = "workload.up") -> list[Step] | Stay:
+        known = list(dict.fromkeys(ids))
         component = parts[0].name if parts else ""
         if not known:
             return Stay(Why.LOOKS, f"`{observe}` tells it, but the manual names no threshold", "", component)
@@ -145,7 +162,9 @@ class Use:
 
     def value(self, word: Word | None, wanted: str = "", type_: str = "text", doc: str = "") -> str | None:
         """What a word says, parameters as templates; None where the shell computes it."""
-        return None if word is None else self.text(word.value if word.value is not None else word.text, wanted, type_, doc)
+        return (
+            None if word is None else self.text(word.value if word.value is not None else word.text, wanted, type_, doc)
+        )
 
     def _expanded(self, text: str) -> str:
         """With the variables that the procedure sets itself; one that holds the date is a parameter."""
@@ -154,7 +173,7 @@ class Use:
             for name, value in self.context.setting.items():
                 held = f"${name}" if _DATE.fullmatch(value.strip()) else value
                 if held != f"${name}" and f"${name}" not in value and f"${{{name}}}" not in value:
-                    text = re.sub(rf"\$\{{{name}\}}|\${name}\b", lambda _, held=held: held, text)
+                    text = re.sub(rf"\$\{{{name}\}}|\${name}\b", partial(_held, held), text)
             if text == before:
                 break
         return text
@@ -165,7 +184,7 @@ class Use:
             return None
         text = self._expanded(text)
         take = self.context.parameters.take
-        dated = _DATE.sub(lambda m: "\0date\0", text)
+        dated = _DATE.sub("\0date\0", text)
         if "$(" in dated or "`" in dated:
             return None
         filled = PLACEHOLDER.sub(lambda m: "{{ " + take(m[0], m[1] or m[2], type_, doc) + " }}", dated)
@@ -173,13 +192,28 @@ class Use:
         def variable(match: re.Match[str]) -> str:
             name = match[1]
             if _DATE.fullmatch(self.context.setting.get(name, "").strip()):
-                return "{{ " + take(f"${name}", name, "text", f"the date and time; the manual has {self.context.setting[name].strip()}") + " }}"
+                return (
+                    "{{ "
+                    + take(
+                        f"${name}",
+                        name,
+                        "text",
+                        f"the date and time; the manual has {self.context.setting[name].strip()}",
+                    )
+                    + " }}"
+                )
             return "{{ " + take(f"${name}", wanted if name.isdigit() and wanted else _called(name), type_, doc) + " }}"
 
         filled = _EXPANSION.sub(variable, filled)
         if "${" in filled:
             return None
-        return re.sub(r"\0date\0", lambda m: "{{ " + take("$(date)", "date", "text", "the date, as 20260131") + " }}", filled)
+        return re.sub(
+            "\0date\0", lambda _: "{{ " + take("$(date)", "date", "text", "the date, as 20260131") + " }}", filled
+        )
+
+
+def _held(value: str, _: re.Match[str]) -> str:
+    return value
 
 
 def _called(name: str) -> str:

@@ -51,13 +51,13 @@ VERBS = (
                               r"keys|--scan|--bigkeys|--memkeys|--latency\S*|--stat)\b"),
     (r"celery", r".*\b(?:inspect (?:ping|active|reserved|scheduled|stats|registered|active_queues|report|conf)|status|report)\b"),
     (r"alembic", r"(?:current|history|heads|show|branches|check)\b"),
-    (r"openssl", r"(?:s_client|verify|version|x509 (?!.*-(?:req|signkey|CA)\b))"),
+    (r"openssl", r"(?:s_client|verify|version|x509 (?!.*-(?:req|signkey|CA|out)\b))"),
     (r"certbot", r"certificates\b"), (r"promtool|amtool", r"(?:check|query|alert(?: query)?|silence query|config show)\b"),
     (r"pip|pip3", r"(?:list|show|check|freeze|--version)\b"), (r"npm|yarn|pnpm", r"(?:ls|list|audit(?! fix)|outdated|view)\b"),
     (r"rabbitmqctl|rabbitmq-diagnostics", r"(?:status|list_\S+|ping|check_\S+|cluster_status|node_health_check)\b"),
     (r"pg_restore", r".*(?:--list|\s-l\b)"), (r"nginx", r"-[tTvV]\b"), (r"crontab", r"-l\b"), (r"tar", r"-?t[a-z]*\b"),
     (r"unzip", r"-[lt]\b"), (r"gunzip|gzip|zstd|bzip2|xz", r"(?:-\w*[tl]|--test|--list)\b"), (r"find", r"(?!.*-(?:delete|exec|ok|fprint))"),
-    (r"sed", r"(?!.*(?:\s-\w*i|--in-place))"), (r"top|htop", r".*-b"), (r"ip", r"(?:addr|a|route|r|link|neigh)(?: show| list|$)"),
+    (r"sed", r"(?!(?:.*\s)?-[a-zA-Z]*i)(?!.*--in-place)"), (r"top|htop", r".*-b"), (r"ip", r"(?:addr|a|route|r|link|neigh)(?: show| list|$)"),
     (r"ufw|firewall-cmd", r"(?:status|--list\S*|--state)\b"), (r"fail2ban-client", r"status\b"), (r"ntpq|chronyc|timedatectl", r"(?:-p|tracking|sources|status|$)"),
     (r"pgbackrest|barman", r".*\b(?:info|check|list-\S+|show-\S+)\b"), (r"restic|borg", r".*\b(?:snapshots|check|list|info|stats)\b"),
     (r"pm2", r"(?:list|status|logs)\b"), (r"sqlite3", r".*(?:integrity_check|\.tables|\.schema)"), (r"nodetool", r"(?:status|info|tpstats|describecluster)\b"),
@@ -68,7 +68,29 @@ _GLOBAL = re.compile(
     r"^(?:(?:-n|--namespace|--context|-f|--file|-p|--project-name|--profile|--kubeconfig|-h|-p|-a|-u|--region)[= ]\S+ "
     r"|--?[\w-]+(?:=\S+)? )+"
 )
+_VERBED = frozenset("kubectl oc k docker docker-compose podman helm aws systemctl supervisorctl redis-cli valkey-cli".split())
+"""Tools whose options may stand before the verb."""
 _WRITING = frozenset({">", ">>", "&>", "&>>", ">|"})
+
+
+_ADDS = (
+    (r"pg_dump|pg_dumpall|mysqldump|mongodump|pg_basebackup|redis-dump", ""), (r"mkdir|touch", ""),
+    (r"docker|podman", r"(?:build|push|pull|tag|save)\b|compose (?:build|pull|push)\b"), (r"docker-compose", r"(?:build|pull|push)\b"),
+    (r"aws", r"s3 cp\b(?=.*\s(?:s3://\S*|\.)\s*$)"), (r"git", r"(?:fetch|clone|tag)\b"), (r"kubectl|oc", r"(?:annotate|label)\b"),
+    (r"tar", r"-?c\w*\b"), (r"celery", r".*\binspect\b"),
+)  # fmt: skip
+"""Commands that add something and take nothing away, besides a file of the same name that they are told to write."""
+_ADDING = tuple((re.compile(rf"(?:{program})$"), re.compile(words)) for program, words in _ADDS)
+
+
+def only_adds(command: Command) -> bool:
+    """Whether a command makes copies, folders or images and changes nothing that runs."""
+    if not command.argv or why_destructive(command):
+        return False
+    if command.nested:
+        return all(only_adds(inner) or only_looks(inner) for inner in command.nested)
+    words = " ".join(command.words[1:])
+    return any(p.match(command.program) and w.match(words) for p, w in _ADDING)
 
 
 def only_looks(command: Command) -> bool:
@@ -78,14 +100,18 @@ def only_looks(command: Command) -> bool:
     if any(r.operator in _WRITING and not r.target.text.startswith(("/dev/", "&")) for r in command.redirects):
         return False
     if command.nested:
-        return all(only_looks(inner) for inner in command.nested) and not any(e.language == "sql" for e in command.embedded)
+        return all(only_looks(inner) for inner in command.nested) and not any(
+            e.language == "sql" for e in command.embedded
+        )
     program, words = command.program, " ".join(command.words[1:])
+    if program == "psql" and command.embedded and not any(r.operator == "<" for r in command.redirects):
+        return all(re.match(r"\s*\\(?:d|l|conninfo|timing|x|echo|z|sf|sv)", one.text) for one in command.embedded)
     if program in ("curl", "wget"):
         return _fetches(program, command.words)
     line = f"{program} {words}"
     if program in LOOKS:
         return not any(pattern.search(line) for pattern, _ in WRITES)
-    stripped = _GLOBAL.sub("", words + " ").strip()
+    stripped = _GLOBAL.sub("", words + " ").strip() if program in _VERBED else words
     return any(p.match(program) and (v.match(words) or v.match(stripped)) for p, v in _VERBS)
 
 
@@ -93,7 +119,9 @@ def _fetches(program: str, words: tuple[str, ...]) -> bool:
     if program == "wget":
         return any(word in ("-qO-", "-O-", "--spider") for word in words)
     for at, word in enumerate(words[1:], 1):
-        if word in ("-d", "-F", "-T", "-o", "-O", "--upload-file") or word.startswith(("--data", "--form", "--json", "--output")):
+        if word in ("-d", "-F", "-T", "-o", "-O", "--upload-file") or word.startswith(
+            ("--data", "--form", "--json", "--output")
+        ):
             return words[at + 1 : at + 2] == ("/dev/null",)
         if word in ("-X", "--request") and words[at + 1 : at + 2] and words[at + 1].upper() not in ("GET", "HEAD"):
             return False

@@ -45,22 +45,49 @@ def lift_statement(statement: str, use: Use, part: Part) -> Made:
 
 def _plain(statement: str, use: Use, part: Part) -> Made:
     """The statement as a fence: in a read-only transaction, or marked as one that writes."""
+    if re.match(r"\s*alter\s+(?:user|role)\b.*\bpassword\b", statement, re.I | re.S):
+        return Stay(Why.MISSING, "a rotation keeps the new password out of every log; `postgres.password` would mean it",
+                    "postgres.password", part.name)  # fmt: skip
     text = _bound(statement, use)
     if text is None:
         return Stay(Why.OPEN, "a value of the statement is computed by the shell", "", part.name)
     head = re.match(r"\s*(?:\(\s*)?(\w+)", statement)
     word = head[1].upper() if head else ""
+    text, mended = _with_columns(text)
     reads = word in ("SELECT", "SHOW", "TABLE", "VALUES", "EXPLAIN") or (
         word == "WITH" and not re.search(r"\b(?:insert|update|delete|merge)\b", statement, re.I)
     )
-    if reads and not sql_destructive(statement) and not re.search(r"\bpg_(?:reload_conf|switch_wal|promote|stat_reset\w*)\s*\(", statement):
-        return [use.step(Form.SQL, text, part, attributes={"on": part.name})]
-    if re.search(r"\bpassword\b", statement, re.I):
-        return Stay(Why.MISSING, "a rotation keeps the new password out of every log; `postgres.password` would mean it",
-                    "postgres.password", part.name)  # fmt: skip
+    if (
+        reads
+        and not sql_destructive(statement)
+        and not re.search(r"\bpg_(?:reload_conf|switch_wal|promote|stat_reset\w*)\s*\(", statement)
+    ):
+        return [use.step(Form.SQL, text, part, mended, attributes={"on": part.name})]
     use.context.changed = True
     risk = "" if sql_destructive(statement) or word in ("DROP", "TRUNCATE", "DELETE", "UPDATE") else "disruptive"
     return [use.step(Form.SQL, text, part, attributes={"on": part.name}, flags=("write",), risk=risk)]
+
+
+_COLUMNS = (
+    (
+        re.compile(r"\bpg_stat(?:io)?_(?:user|all|sys)_indexes\b", re.I),
+        {"tablename": "relname", "indexname": "indexrelname"},
+    ),
+    (re.compile(r"\bpg_stat(?:io)?_(?:user|all|sys)_tables\b", re.I), {"tablename": "relname"}),
+)
+"""Statistics views, and names that people give their columns, after those of pg_tables and pg_indexes → the real ones."""
+
+
+def _with_columns(text: str) -> tuple[str, str]:
+    """The query with the columns that the view has, and the sentence that tells it."""
+    for view, names in _COLUMNS:
+        if not view.search(text) or re.search(r"\bpg_(?:tables|indexes)\b", text):
+            continue
+        for wrong, right in names.items():
+            text, count = re.subn(rf"\b{wrong}\b", right, text)
+            if count:
+                return _with_columns(text)[0], "the columns of the statistics view are called relname and indexrelname"
+    return text, ""
 
 
 def _bound(statement: str, use: Use) -> str | None:
@@ -80,7 +107,9 @@ def _vacuum(match: re.Match[str], statement: str, use: Use, part: Part) -> Made:
         return use.op("postgres.vacuum", part, tables=tables)
     if tables:
         return [step for table in tables for step in _listed(use.op("postgres.vacuum_full", part, table=table))]
-    name = use.context.parameters.take("VACUUM FULL", "table", "text", "the one table that is rewritten; nobody can use it meanwhile")
+    name = use.context.parameters.take(
+        "VACUUM FULL", "table", "text", "the one table that is rewritten; nobody can use it meanwhile"
+    )
     return use.op("postgres.vacuum_full", part, "VACUUM FULL of every table in turn became one of a table that is named",
                   table="{{ " + name + " }}")  # fmt: skip
 
@@ -129,7 +158,9 @@ def _terminate(match: re.Match[str], statement: str, use: Use, part: Part) -> Ma
     age = _AGE.search(statement)
     older = duration(age[1] or age[2]) if age else None
     if older is None and not {"user", "application"} & set(scope):
-        name = use.context.parameters.take("pg_stat_activity", "older_than", "duration", "only sessions that have been at it this long")
+        name = use.context.parameters.take(
+            "pg_stat_activity", "older_than", "duration", "only sessions that have been at it this long"
+        )
         older = "{{ " + name + " }}"
     return use.op(operation, part, "ends only sessions of clients in this scope: never replication, background workers or opsbook's own",
                   older_than=older, **scope)  # fmt: skip
@@ -137,7 +168,9 @@ def _terminate(match: re.Match[str], statement: str, use: Use, part: Part) -> Ma
 
 def _index(match: re.Match[str], statement: str, use: Use, part: Part) -> Made | None:
     columns = [one.strip() for one in match["columns"].split(",")]
-    if not all(re.fullmatch(r"[A-Za-z_]\w*", column) for column in columns) or re.search(r"\)\s*(?:where|include)", statement, re.I):
+    if not all(re.fullmatch(r"[A-Za-z_]\w*", column) for column in columns) or re.search(
+        r"\)\s*(?:where|include)", statement, re.I
+    ):
         return None
     mended = "" if "CONCURRENTLY" in statement.upper() else "the index is made concurrently: writers go on"
     return use.op("postgres.create_index", part, mended, table=match["table"], columns=columns, name=match["name"],

@@ -15,12 +15,12 @@ from opsbook.manual.extract.statements import read_block, sql_lines
 from opsbook.manual.lift.carried import as_shell
 from opsbook.manual.lift.context import _DATE as DATE
 from opsbook.manual.lift.context import Context, Stay, Use
-from opsbook.manual.lift.harmless import LOOKS, only_looks
+from opsbook.manual.lift.harmless import LOOKS, only_adds, only_looks
 from opsbook.manual.lift.model import Form, Step, Why
 from opsbook.manual.lift.registry import lift
 from opsbook.manual.lift.sql import lift_statement
 from opsbook.manual.shell import Command
-from opsbook.manual.shell_tree import PLACEHOLDER, Node, Source, parse
+from opsbook.manual.shell_tree import PLACEHOLDER, Node, Source, parse, point_of
 
 FEEDERS = frozenset({"cat", "echo", "printf", "zcat", "gunzip", "gzip", "yes", "zstdcat", "bzcat", "xzcat"})
 FILTERS = LOOKS | {"less", "more", "column", "python", "python3", "json_pp"}
@@ -61,11 +61,20 @@ def lift_fence(fence: Fence, context: Context) -> list[Step]:
     for statement in _statements(source, block.parsed):
         if _sets(statement, context, setup):
             continue
-        made = _lifted(statement, context, setup, source)
+        looks = not context.changed
+        made = [_going_on(step) if looks else step for step in _lifted(statement, context, setup, source)]
         if made and statement.comment:
             made[0] = made[0].having(title=statement.comment)
         steps += made
     return steps
+
+
+def _going_on(step: Step) -> Step:
+    """A look before anything is changed does not end the run: a diagnosis goes on to its next question."""
+    reads = (step.form is Form.SH and step.risk == "read") or step.form is Form.PROMQL
+    reads = reads or (step.form is Form.SQL and "write" not in step.flags)
+    reads = reads or (step.form is Form.HTTP and str(step.body).startswith(("GET", "HEAD")))
+    return step.having(attributes={**step.attributes, "on_failure": "continue"}) if reads else step
 
 
 def _cannot_run(source: Source) -> bool:
@@ -99,6 +108,7 @@ def _of_sql(fence: Fence, context: Context) -> list[Step]:
         title = _clean(line.comment.split("\n")[-1])
         command = Command((), line.line, 1, line.line, text)
         use = Use(command, context, line.line, text)
+        looks = not context.changed
         end = line.line + line.text.rstrip().count("\n")
         if part is None:
             step = Step(Form.PERSON, "", line.line, line.text, why=Why.ELSEWHERE, note="the book has no PostgreSQL")
@@ -106,9 +116,20 @@ def _of_sql(fence: Fence, context: Context) -> list[Step]:
         else:
             found = lift_statement(text, use, part)
             if isinstance(found, Stay):
-                made = [Step(Form.PERSON, "", line.line, line.text, part.name, why=found.why, note=found.note, needs=found.needs)]
+                made = [
+                    Step(
+                        Form.PERSON,
+                        "",
+                        line.line,
+                        line.text,
+                        part.name,
+                        why=found.why,
+                        note=found.note,
+                        needs=found.needs,
+                    )
+                ]
             else:
-                made = found
+                made = [_going_on(one) if looks else one for one in found]
         made = [step.having(end_line=end, commands=int(n == 0)) for n, step in enumerate(made)]
         steps += [made[0].having(title=title or made[0].title), *made[1:]] if made else []
     return steps
@@ -125,16 +146,11 @@ def _statements(source: Source, commands: Sequence[Command]) -> Iterator[Stateme
             comment = said or comment
             continue
         for piece, whole in _pieces(node, source):
-            start, end = source.place(_point(piece.start_point)), source.place(_point(piece.end_point))
+            start, end = source.place(point_of(piece.start_point)), source.place(point_of(piece.end_point))
             own = tuple(c for c in commands if start <= (c.line, c.column) < end)
             text = textwrap.dedent(source.raw(piece))
             yield Statement(piece, start[0], end[0] if end[1] > 1 else end[0] - 1, text, comment, own, whole)
             comment = ""
-
-
-def _point(point: object) -> tuple[int, int]:
-    row, column = point  # type: ignore[misc]
-    return row, column
 
 
 def _pieces(node: Node, source: Source) -> Iterator[tuple[Node, bool]]:
@@ -182,7 +198,10 @@ def _sets(statement: Statement, context: Context, setup: list[str]) -> bool:
     if program in ("cd", "source", ".", "pushd", "umask", "alias") and not statement.whole:
         setup.append(statement.text)
         return True
-    if program in ("set", "shopt", "trap", "popd", "clear", "exit", "wait", "unset", "true", ":") and not statement.whole:
+    if (
+        program in ("set", "shopt", "trap", "popd", "clear", "exit", "wait", "unset", "true", ":")
+        and not statement.whole
+    ):
         return True
     silent = program in ("echo", "printf", "sleep") and len(statement.commands) == 1
     return silent and not any(r.operator in _WRITING for r in statement.commands[0].redirects)
@@ -219,7 +238,9 @@ def _templated(text: str, context: Context) -> str:
     escaped = text.replace("{{", "{{ '{{' }}")
     pieces = re.split(r"('[^'\n]*')", escaped)
     for at in range(0, len(pieces), 2):
-        pieces[at] = re.sub(r"\$\{?([1-9])\}?(?![\w}])", lambda m: _parameter(f"${m[1]}", f"argument_{m[1]}", context), pieces[at])
+        pieces[at] = re.sub(
+            r"\$\{?([1-9])\}?(?![\w}])", lambda m: _parameter(f"${m[1]}", f"argument_{m[1]}", context), pieces[at]
+        )
     return PLACEHOLDER.sub(lambda m: _parameter(m[0], m[1] or m[2], context), "".join(pieces))
 
 
@@ -263,17 +284,23 @@ def _pipeline(main: list[Command], statement: Statement, context: Context) -> li
         return Stay(Why.SCRIPT, "several commands that belong together")
     fed = head.program in FEEDERS and len(main) > 1
     command, behind, before = (main[-1], (), tuple(main[:-1])) if fed else (head, tuple(main[1:]), ())
-    redirected = any(r.operator in _WRITING and not r.target.text.startswith(("/dev/null", "&")) for c in main for r in c.redirects)
+    redirected = any(
+        r.operator in _WRITING and not r.target.text.startswith(("/dev/null", "&")) for c in main for r in c.redirects
+    )
     filters = all(_filters(one) for one in behind)
     use = Use(command, context, statement.line, statement.text, None, () if filters else behind, redirected, before)
     found = lift(use)
     if not isinstance(found, list):
         return found
-    consumed = any(isinstance(step.body, dict) and "redis.unlink" in step.body for step in found)
+    consumed = any(
+        isinstance(step.body, dict) and {"redis.unlink", "redis.delete_expired"} & set(step.body) for step in found
+    )
     if redirected or (not filters and not consumed):
         if found[0].form in (Form.OP,) and not behind:
             return found
-        return Stay(Why.OUTPUT, "what it prints is kept in a file or goes on to another program", "", found[0].component)
+        return Stay(
+            Why.OUTPUT, "what it prints is kept in a file or goes on to another program", "", found[0].component
+        )
     return found
 
 
@@ -282,7 +309,9 @@ def _filters(command: Command) -> bool:
 
 
 def _with_fallback(step: Step, statement: Statement, context: Context, setup: Sequence[str]) -> Step:
-    plain = _shell(statement, context, setup, Stay(Why.UNFIT, "", "", step.component), list(statement.commands), step.commands)
+    plain = _shell(
+        statement, context, setup, Stay(Why.UNFIT, "", "", step.component), list(statement.commands), step.commands
+    )
     if step.form is Form.SH:
         return step.having(fallback=None, commands=step.commands)
     return replace(step, fallback=plain)
@@ -291,7 +320,9 @@ def _with_fallback(step: Step, statement: Statement, context: Context, setup: Se
 def _shell(
     statement: Statement, context: Context, setup: Sequence[str], stay: Stay | None, main: Sequence[Command], count: int
 ) -> Step:
-    use = Use(main[0] if main else Command((), statement.line, 1, statement.line, ""), context, statement.line, statement.text)
+    use = Use(
+        main[0] if main else Command((), statement.line, 1, statement.line, ""), context, statement.line, statement.text
+    )
     if stay is not None and stay.why in (Why.INTERACTIVE, Why.HARM):
         step = as_shell(use, "", stay, "")
         return step.having(form=Form.PERSON, end_line=statement.end_line, commands=count)
@@ -301,7 +332,11 @@ def _shell(
     if stay is None and looks:
         stay = Stay(Why.LOOKS)
     script = _with_quotes(script, context)
-    step = as_shell(use, _keeping_templates(script, context), stay, "read" if looks else "")
+    adds = bool(main) and all(
+        only_adds(c) or only_looks(c) or (c.program in SCENERY and not why_destructive(c)) for c in main
+    )
+    risk = "read" if looks else "safe" if adds else ""
+    step = as_shell(use, _keeping_templates(script, context), stay, risk)
     names = _environment(main, script)
     names = [name for name in names if DATE.fullmatch(context.setting.get(name, "").strip()) is None]
     attributes = {"env": ",".join(names)} if names else {}
@@ -313,7 +348,9 @@ def _with_quotes(script: str, context: Context) -> str:
     if "={{ " not in script:
         return script
     names = "|".join(re.escape(name) for name in context.setting)
-    bare = re.compile(rf"(?<=\s)((?:[^\s\"'`;|&<>()*?\[\]{{}}$=]|\$\{{?\w+\}}?)*\$\{{?(?:{names})\b\}}?(?:[^\s\"'`;|&<>()*?\[\]{{}}$]|\$\{{?\w+\}}?)*)(?=\s|$)")
+    bare = re.compile(
+        rf"(?<=\s)((?:[^\s\"'`;|&<>()*?\[\]{{}}$=]|\$\{{?\w+\}}?)*\$\{{?(?:{names})\b\}}?(?:[^\s\"'`;|&<>()*?\[\]{{}}$]|\$\{{?\w+\}}?)*)(?=\s|$)"
+    )
     return bare.sub(r'"\1"', script)
 
 

@@ -11,7 +11,9 @@ from opsbook.manual.lift.inventory import Part
 from opsbook.manual.lift.model import Why
 from opsbook.manual.lift.registry import lifts
 
-VALUED = frozenset("-A --app -b --broker -d --destination -t --timeout -Q --queue -a --args -k --kwargs --result-backend -n".split())
+VALUED = frozenset(
+    "-A --app -b --broker -d --destination -t --timeout -Q --queue -a --args -k --kwargs --result-backend -n".split()
+)
 LOOKS = {"ping": "celery.workers", "stats": "celery.workers", "registered": "celery.workers", "report": "celery.workers",
          "active_queues": "celery.workers", "conf": "celery.workers"}  # fmt: skip
 CONTROLS = {"rate_limit": ("celery.rate_limit", ("task", "rate")), "cancel_consumer": ("celery.pause", ("queues",)),

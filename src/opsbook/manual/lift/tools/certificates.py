@@ -13,7 +13,8 @@ RENEW = "certificate.renew"
 def served(use: Use) -> Part | None:
     """What serves the certificate that is meant."""
     return use.inventory.one("tls") or next(
-        (p for p in use.inventory.of_kind("proxy", "http") if any(":" not in h or h.endswith(":443") for h in p.hosts)), None
+        (p for p in use.inventory.of_kind("proxy", "http") if any(":" not in h or h.endswith(":443") for h in p.hosts)),
+        None,
     )
 
 

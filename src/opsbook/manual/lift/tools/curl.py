@@ -124,7 +124,9 @@ def _request(use: Use, part: Part | None, method: str, path: str, options: dict[
         else:
             return Stay(Why.LITERAL, "the request carries a credential: the component's `headers` hold such references",
                         "", part.name if part else "")  # fmt: skip
-    body = next((options[key] for key in ("-d", "--data", "--data-raw", "--data-binary", "--json") if options.get(key)), "")
+    body = next(
+        (options[key] for key in ("-d", "--data", "--data-raw", "--data-binary", "--json") if options.get(key)), ""
+    )
     target, sent = use.text(path), use.text(body)
     if target is None or sent is None or sent.startswith("@"):
         return Stay(Why.OPEN, "a value of the request is computed by the shell", "", part.name if part else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from opsbook.manual.grammar.invocation import Invocation, invocation, spoken
 from opsbook.manual.lift.carried import lift_carried
@@ -17,7 +18,9 @@ WORKLOADS = frozenset(
     "pods po deployment.apps statefulset.apps all".split()
 )
 _NAMED = re.compile(r"^(?P<kind>[\w.]+)/(?P<name>.+)$")
-_LABEL = re.compile(r"(?:app|name|component|k8s-app|app\.kubernetes\.io/(?:name|component|instance)|service|tier)=+([\w.-]+)")
+_LABEL = re.compile(
+    r"(?:app|name|component|k8s-app|app\.kubernetes\.io/(?:name|component|instance)|service|tier)=+([\w.-]+)"
+)
 _ENDLESS = frozenset({"port-forward", "attach", "edit", "proxy", "debug"})
 _MISSING = {
     "drain": "node.drain", "cordon": "node.cordon", "uncordon": "node.uncordon", "cp": "workload.copy",
@@ -39,10 +42,24 @@ def kubectl(use: Use) -> Lifted:
         return _exec(use, call)
     made = _VERBS.get(call.verb)
     if made is not None:
-        return made(use, call)
+        return _about(made(use, call), use, call)
     if call.verb in _MISSING:
         return Stay(Why.MISSING, f"`{_MISSING[call.verb]}` would mean it", _MISSING[call.verb])
-    return Stay(Why.ELSEWHERE, "it addresses the cluster, not a component")
+    return _about(Stay(Why.ELSEWHERE, "it addresses the cluster, not a component"), use, call)
+
+
+def _about(made: Lifted, use: Use, call: Invocation) -> Lifted:
+    """What stays is counted to the component that it names."""
+    if not isinstance(made, Stay) or made.component:
+        return made
+    parts, _ = targets(use, call.args, call)
+    if not parts:
+        return made
+    note = made.note
+    if made.why is Why.ELSEWHERE:
+        note = f"no operation means what it does to {parts[0].name}"
+    why = Why.MISSING if made.why is Why.ELSEWHERE else made.why
+    return Stay(why, note, made.needs, parts[0].name)
 
 
 def _elsewhere(use: Use, call: Invocation) -> str:
@@ -126,12 +143,16 @@ def scaled(use: Use, part: Part, number: str) -> list[Step] | Stay:
         if value.isdigit():
             part.keys["replicas"] = int(value)
         return use.op("workload.start", part)
+    if value != str(part.keys.get("replicas")):
+        use.context.scaled.add(part.name)
     return use.op("workload.scale", part, replicas=int(value) if value.isdigit() else value)
 
 
 def _each(use: Use, parts: list[Part] | Stay, operation: str) -> Lifted:
-    if isinstance(parts, Stay) or not parts:
-        return parts or Stay(Why.OPEN, "it names no workload")
+    if isinstance(parts, Stay):
+        return parts
+    if not parts:
+        return Stay(Why.OPEN, "it names no workload")
     steps: list[Step] = []
     for part in parts:
         made = use.op(operation, part)
@@ -172,7 +193,9 @@ def deployed(use: Use, part: Part, image: str) -> Lifted:
     if placed := re.search(r"[<$]\{?([A-Za-z_][\w-]*)", version):
         name = take(version, placed[1], "text", f"the version of {part.name}")
     else:
-        name = take(f"{part.name}:{version}", "version", "text", f"the version of {part.name}; the manual has {version}")
+        name = take(
+            f"{part.name}:{version}", "version", "text", f"the version of {part.name}; the manual has {version}"
+        )
     return use.op("workload.deploy", part, version="{{ " + name + " }}")
 
 
@@ -193,7 +216,9 @@ def _get(use: Use, call: Invocation) -> Lifted:
         return use.check("tls.days_left", part) if part else Stay(Why.ELSEWHERE, "the book has no certificate")
     if not all(k.partition("/")[0] in WORKLOADS for k in kind.split(",")):
         return Stay(Why.ELSEWHERE, f"it looks at {kind or 'objects'} of the cluster")
-    parts = _of_workloads(use, call, call.args[1:] if "/" not in kind and "/" not in spoken(call.args[0]) else call.args)
+    parts = _of_workloads(
+        use, call, call.args[1:] if "/" not in kind and "/" not in spoken(call.args[0]) else call.args
+    )
     if isinstance(parts, Stay):
         return parts
     return use.check("workload.missing", *(parts or use.inventory.with_workload()))
@@ -218,14 +243,16 @@ def _delete(use: Use, call: Invocation) -> Lifted:
         return Stay(Why.OPEN, f"{unknown[0]} is one pod; `workload.restart` renews all instances in turn")
     if not parts and not call.has("--all"):
         return Stay(Why.OPEN, "it names no pod")
-    return _each(use, parts, "workload.restart") if parts else Stay(Why.ELSEWHERE, "it deletes every pod of the namespace")
+    return (
+        _each(use, parts, "workload.restart") if parts else Stay(Why.ELSEWHERE, "it deletes every pod of the namespace")
+    )
 
 
 def _wait(use: Use, call: Invocation) -> Lifted:
     parts = _of_workloads(use, call, call.args)
-    if isinstance(parts, Stay) or not parts:
-        return parts or Stay(Why.OPEN, "it names no workload")
-    return use.check("workload.missing", *parts)
+    if isinstance(parts, Stay):
+        return parts
+    return use.check("workload.missing", *parts) if parts else Stay(Why.OPEN, "it names no workload")
 
 
 def _create(use: Use, call: Invocation) -> Lifted:
@@ -240,15 +267,7 @@ def _create(use: Use, call: Invocation) -> Lifted:
 def _exec(use: Use, call: Invocation) -> Lifted:
     target = spoken(call.args[0]) if call.args else ""
     part = use.inventory.workload(bare(target)) if target and not re.search(r"[<$`]", target) else None
-    return lift_carried(use, part, target, kubectl_words=True)
-
-
-_VERBS = {
-    "scale": _scale, "rollout restart": _rollout, "rollout undo": _rollout, "rollout status": _rollout,
-    "rollout history": _rollout, "rollout": _rollout, "set image": _set_image, "logs": _logs, "get": _get,
-    "top": _top, "top pod": _top, "top pods": _top, "top node": _top, "delete": _delete, "wait": _wait,
-    "create job": _create, "create": _create, "describe": lambda use, call: _describe(use, call),
-}  # fmt: skip
+    return lift_carried(use, part, target)
 
 
 def _describe(use: Use, call: Invocation) -> Lifted:
@@ -256,3 +275,11 @@ def _describe(use: Use, call: Invocation) -> Lifted:
     if parts and not unknown:
         return use.check("workload.missing", *parts)
     return Stay(Why.ELSEWHERE if not unknown else Why.OPEN, "it looks at one object of the cluster")
+
+
+_VERBS: dict[str, Callable[[Use, Invocation], Lifted]] = {
+    "scale": _scale, "rollout restart": _rollout, "rollout undo": _rollout, "rollout status": _rollout,
+    "rollout history": _rollout, "rollout": _rollout, "set image": _set_image, "logs": _logs, "get": _get,
+    "top": _top, "top pod": _top, "top pods": _top, "top node": _top, "delete": _delete, "wait": _wait,
+    "create job": _create, "create": _create, "describe": _describe,
+}  # fmt: skip

@@ -27,13 +27,18 @@ _EXPIRED = re.compile(r"expired|stale|abgelaufen|expirad|vencid|expiré|исте
 
 def redis_words(command: Command) -> list[str]:
     """The command that the server gets, without the client's own options."""
-    words, found, skip = command.words[1:], [], False
+    words, skip = command.words[1:], False
+    found: list[str] = []
     for word in words:
         if skip:
             skip = False
         elif not found and word in VALUED and word != "--pattern":
             skip = True
-        elif not found and word.startswith("-") and word not in ("--scan", "--stat", "--latency", "--bigkeys", "--pattern"):
+        elif (
+            not found
+            and word.startswith("-")
+            and word not in ("--scan", "--stat", "--latency", "--bigkeys", "--pattern")
+        ):
             continue
         else:
             found.append(word)
@@ -63,7 +68,9 @@ def redis(use: Use) -> Lifted:
 
 
 def _reads(line: str) -> bool:
-    return bool(re.match(r"(?:get|ttl|type|llen|scard|zcard|hlen|exists|dbsize|config get|keys|--bigkeys|memory usage)\b", line))
+    return bool(
+        re.match(r"(?:get|ttl|type|llen|scard|zcard|hlen|exists|dbsize|config get|keys|--bigkeys|memory usage)\b", line)
+    )
 
 
 def _meant(use: Use) -> Part | None:
@@ -75,7 +82,9 @@ def _meant(use: Use) -> Part | None:
 
 def _flush(use: Use, part: Part, words: list[str]) -> Lifted:
     if part.role == "queue" or _only_broker(use, part):
-        return Stay(Why.HARM, f"{part.name} also holds tasks: what may be emptied is for a person to say", "", part.name)
+        return Stay(
+            Why.HARM, f"{part.name} also holds tasks: what may be emptied is for a person to say", "", part.name
+        )
     mended = "empties the one database of the cache; refused where it holds tasks"
     return use.op("redis.flush", part, mended)
 
@@ -119,14 +128,20 @@ def _config(use: Use, part: Part, words: list[str]) -> Lifted:
     if len(words) >= 4 and words[1].lower() == "set":
         value = use.text(words[3], words[2])
         if value is not None:
-            return use.op("redis.setting", part, "kept over restarts where the server has a file", name=words[2], value=value)
+            return use.op(
+                "redis.setting", part, "kept over restarts where the server has a file", name=words[2], value=value
+            )
     if len(words) > 1 and words[1].lower() == "get":
         return Stay(Why.LOOKS, "", "", part.name)
     return Stay(Why.PROGRAM, "", "", part.name)
 
 
 def _memory(use: Use, part: Part, words: list[str]) -> Lifted:
-    return use.op("redis.memory_purge", part) if words[1:2] and words[1].lower() == "purge" else Stay(Why.LOOKS, "", "", part.name)
+    return (
+        use.op("redis.memory_purge", part)
+        if words[1:2] and words[1].lower() == "purge"
+        else Stay(Why.LOOKS, "", "", part.name)
+    )
 
 
 def _monitor(use: Use, part: Part, words: list[str]) -> Lifted:

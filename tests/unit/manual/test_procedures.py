@@ -110,3 +110,15 @@ def test_statements_of_sql_are_commands_of_a_procedure() -> None:
         (5, "look", False),
         (7, "clean; really", True),
     ]
+
+
+def test_ways_to_choose_among_are_procedures_of_their_own() -> None:
+    case = "## {0} down\n\n### Diagnosis\n\n```bash\nuptime\n```\n\n### Recovery\n\n"
+    ways = (
+        "#### Option A: Wait\n\n```bash\nuptime\n```\n\n"
+        "#### Option B: Restore\n\n```bash\npg_restore -d shop x.dump\n```\n\n"
+    )
+    text = "".join(case.format(name) + ways for name in ("Shop", "Mail", "Search"))
+    found = [(each.title, each.destructive) for each in read(text).procedures]
+    assert found[:3] == [("Shop down", False), ("Option A: Wait", False), ("Option B: Restore", True)]
+    assert len(found) == 9

@@ -28,6 +28,12 @@ _STEP_HEADING = re.compile(
     r"手順\s*\d|단계\s*\d|ステップ)",
     re.I,
 )
+# One of several ways: run after the other it would undo it.
+_ALTERNATIVE = re.compile(
+    r"\W*(?:option|method|alternative|variant|approach|opción|opção|variante|methode|méthode|вариант|способ|"
+    r"方案|方法|選択肢|옵션|방법)\s*(?:[A-H]\b|\d+\b|[一二三四])",
+    re.I,
+)
 
 
 @dataclass
@@ -62,20 +68,31 @@ def _of_section(section: Section, repeated: frozenset[str], found: list[Procedur
     whole = _Draft(section.title, section.line, section.path[:-1])
     if section.heading is not None or section.blocks:
         _of_parts(section, repeated, whole, found)
+    apart = [child for child in section.children if child not in steps]
     for stage in steps:
         whole.blocks.append(stage.heading) if stage.heading else None
-        for inner in stage.walk():
-            whole.blocks.extend(inner.blocks)
+        _gather(stage, whole, apart)
     made = _made(whole, bool(steps))
     if made is not None:
         found.append(made)
-    for child in section.children:
-        if child not in steps:
-            _of_section(child, repeated, found)
+    for child in apart:
+        _of_section(child, repeated, found)
+
+
+def _gather(stage: Section, whole: _Draft, apart: list[Section]) -> None:
+    """All that a stage holds goes into the whole, but ways to choose among stay apart."""
+    whole.blocks.extend(stage.blocks)
+    for child in stage.children:
+        if _ALTERNATIVE.match(child.title):
+            apart.append(child)
+        else:
+            _gather(child, whole, apart)
 
 
 def _is_stage(section: Section, repeated: frozenset[str]) -> bool:
     """Whether a section is only a step of the one above it."""
+    if _ALTERNATIVE.match(section.title):
+        return False
     key = re.sub(r"\W+", " ", section.title).strip().lower()
     return bool(_STEP_HEADING.match(section.title)) or (key in repeated and section.level >= 3)
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from opsbook.manual.danger_rules import RULES
 from opsbook.manual.shell import Command
+from opsbook.manual.tools import COMMANDS
 
 _COMPILED = tuple((re.compile(rf"(?:{program})$"), re.compile(pattern), why) for program, pattern, why in RULES)
 
@@ -20,6 +21,13 @@ _SCRIPT = re.compile(
     re.I,
 )
 _SCRIPT_HARMLESS = re.compile(r"check|verify|status|test|list|dry|backup|monitor|health|validate|plan", re.I)
+_VERB = re.compile(
+    r"(?:stop|shutdown|kill|purge|flush|wipe|destroy|drop|delete|remove|reset|truncate|migrate|restore|rollback|"
+    r"failover|clear)$",
+    re.I,
+)
+_VERB_FLAG = re.compile(r"--(?:clear|purge|wipe|flush|delete|drop|reset)$")
+_VERB_HARMLESS = re.compile(r"--(?:dry-run|check|plan|help|list|status)$|(?:status|list|show|check|plan)$", re.I)
 _LOADERS = ("psql", "mysql", "mariadb", "sqlite3", "clickhouse-client", "sqlcmd")
 _DUMP = re.compile(r"\.(?:sql|dump|gz|bak|backup|zst|bz2|xz|sqlc|tar)\b|backup|dump|BACKUP|DUMP|latest")
 
@@ -95,8 +103,23 @@ def _why(command: Command, before: Sequence[Command]) -> str:
         script = next(
             (word for word in command.words[1:] if not word.startswith("-") and word not in ("run", "exec")), ""
         )
-        return _by_name(script.rsplit("/", 1)[-1]) if not command.embedded else ""
-    return ""
+        told = _by_name(script.rsplit("/", 1)[-1]) if not command.embedded else ""
+        return told or _by_verb(command)
+    return _by_verb(command)
+
+
+def _by_verb(command: Command) -> str:
+    """A program of the manual's own is judged by the verb that follows its name: `shopctl queue purge`."""
+    words = [word for word in command.words if not word.startswith("-")][1:3]
+    if command.program.startswith("python") and "-m" in command.words:
+        words = words[1:]
+    elif command.program in COMMANDS or not re.fullmatch(r"[a-z][\w.-]+", command.program):
+        return ""
+    flag = next((flag for flag in command.words if _VERB_FLAG.match(flag)), "")
+    if any(_VERB_HARMLESS.match(word) for word in command.words[1:]):
+        return ""
+    verb = next((word for word in words if _VERB.match(word)), "")
+    return f"tells {command.program} to {(verb or flag).lstrip('-')}" if verb or flag else ""
 
 
 def _by_name(script: str) -> str:

@@ -133,6 +133,12 @@ RULES: tuple[tuple[str, str, str], ...] = (
         "delete))",
         "deletes messages",
     ),
+    (
+        "vault|bao",
+        r"\bkv\s+(?:put|delete|destroy|undelete|rollback)\b|\bmetadata\s+delete\b|\bsnapshot\s+restore\b|"
+        r"\b(?:seal|lease\s+revoke|token\s+revoke|secrets\s+disable|auth\s+disable)\b",
+        "overwrites or revokes secrets",
+    ),
     ("iptables|nft", r"\s-F\b|flush", "drops firewall rules"),
     ("crontab", r"\s-r\b", "removes the crontab"),
     ("userdel|deluser|groupdel", "", "removes a user"),

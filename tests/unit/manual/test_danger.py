@@ -142,3 +142,24 @@ def test_it_judges_sql_statement_by_statement(statement: str, destructive: bool)
 )
 def test_it_judges_a_step_in_words_by_its_verb(step: str, destructive: bool) -> None:
     assert bool(prose_destructive(step)) is destructive
+
+
+@pytest.mark.parametrize(
+    ("script", "destructive"),
+    [
+        ("shopctl queue purge", True),
+        ("shop-worker stop --graceful", True),
+        ("shopctl cache --clear", True),
+        ("python -m shop.cli migrate", True),
+        ("shopctl status --reset-colours", False),
+        ("shopctl migrate --dry-run", False),
+        ("shopctl orders list", False),
+        ("python -m shop.cli report", False),
+        ("vault kv put secret/shop url=x", True),
+        ("vault operator raft snapshot restore s.snap", True),
+        ("vault kv get secret/shop", False),
+        ("vault operator raft snapshot save s.snap", False),
+    ],
+)
+def test_it_judges_a_program_it_does_not_know_by_its_verb(script: str, destructive: bool) -> None:
+    assert is_destructive(script) is destructive

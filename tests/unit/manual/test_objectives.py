@@ -26,6 +26,11 @@ def read(text: str) -> Manual:
         ),
         ("| Tier | RTO | RPO |\n|-|-|-|\n| Gold | 1h | 5 min |\n", [("RTO", "1h", "gold"), ("RPO", "5min", "gold")]),
         ("| Ziel | Wert |\n|-|-|\n| RTO | 3 Stunden |\n", [("RTO", "3h", "system")]),
+        (
+            "| Figure | Cloud | On site |\n|-|-|-|\n| RTO | 10 min (branch) | 2 hours |\n"
+            "| RPO | Near-zero (continuous) | 24 hours |\n",
+            [("RTO", "10min", "cloud"), ("RTO", "2h", "on site"), ("RPO", "0s", "cloud"), ("RPO", "24h", "on site")],
+        ),
         ("- **RTO**: 4時間以内\n", [("RTO", "4h", "system")]),
         ("The drill took 40 minutes; RTO met.\n", []),
         ("- [ ] Check the RTO of 4 hours\n", []),

@@ -25,6 +25,7 @@ _KINDS: tuple[tuple[str, str], ...] = (
 )
 _KIND = tuple((kind, re.compile(words, re.I)) for kind, words in _KINDS)
 _SLO = re.compile(r"\b(?:SLO|SLA)\b|service[- ]level", re.I)
+_NOTHING = re.compile(r"\W*(?:near[- ]?zero|zero|none|no data loss|0)\b", re.I)
 _PERCENT = re.compile(r"\d{2,3}(?:\.\d+)?\s?%")
 # Talk about an objective is not the objective: measured figures, checklists, questions.
 _TALK = re.compile(
@@ -120,12 +121,20 @@ def _of_table(table: Table) -> Iterable[Objective]:
         yield from _of_row(row, table)
 
 
+def _value(text: str) -> str:
+    """The length that a cell gives; none at all, where it says so."""
+    length = duration(text)
+    if length is not None:
+        return length.text
+    return "0s" if _NOTHING.match(text) else ""
+
+
 def _of_row(row: Row, table: Table) -> Iterable[Objective]:
     kinds = _kinds_in(row.text(0))
     if len(kinds) == 1 and not _TALK.search(row.text(0)):
         for index in range(1, len(row.cells)):
-            length = duration(row.text(index))
-            if length is not None:
+            value = _value(row.text(index))
+            if value:
                 header = table.header.text(index) if row is not table.header else ""
                 scope = (
                     header.lower()
@@ -134,8 +143,9 @@ def _of_row(row: Row, table: Table) -> Iterable[Objective]:
                     and not re.search(r"target|value|objective|目标|目標|valor|wert", header, re.I)
                     else "system"
                 )
-                yield Objective(line=row.line, kind=kinds[0], value=length.text, scope=scope)
-                return
+                yield Objective(line=row.line, kind=kinds[0], value=value, scope=scope)
+                if scope == "system":
+                    return
         return
     # A row under a heading that names the kind: Database | 2 hours
     path = table.section_path[-1] if table.section_path else ""

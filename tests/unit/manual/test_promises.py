@@ -148,3 +148,16 @@ def test_it_takes_no_list_of_people_for_an_escalation_path() -> None:
     )
     manual = read(text)
     assert (manual.escalation, len(manual.contacts)) == ((), 2)
+
+
+def test_it_reads_retention_from_a_japanese_table() -> None:
+    found = read("## 保存\n\n| 種別 | 保持期間 |\n|-|-|\n| ログ | 90日 |\n").retention
+    assert [(each.what, each.keep, each.line) for each in found] == [("ログ", "90d", 5)]
+
+
+def test_it_reads_retention_from_the_script_of_a_manifest() -> None:
+    text = (
+        "```yaml\napiVersion: batch/v1\nkind: CronJob\nspec:\n  args:\n    - |\n"
+        "      find /backup -name '*.gz' -mtime +21 -delete\n      find /backup -mtime +3 -print\n```\n"
+    )
+    assert [(each.what, each.keep, each.line) for each in read(text).retention] == [("/backup *.gz", "21d", 7)]

@@ -22,11 +22,13 @@ _SETTING = re.compile(
 _KEPT = re.compile(
     r"\b(?:retain(?:ed|s)?|keep|kept|stored|preserved|archived?|delet(?:e|ed)|purged?|removed?|rotat\w+|"
     r"retention|expire[sd]?|aufbewahr\w*|gelöscht|conserva\w*|retenci[oó]n|mant\w+|retenção|elimina\w*|"
-    r"хран\w+|удаля\w+)\b|保留|保存|保持|删除|削除|보관|보존|삭제",
+    r"хран\w+|удаля\w+)\b|保留|保存|保持|保管|删除|削除|보관|보존|삭제",
     re.I,
 )
+_CARRIED_FIND = re.compile(r"\bfind\s+(\S+)\s.*-mtime\s+\+(\d+)\b.*(?:-delete\b|\brm\b)")
 _NAME = re.compile(
-    r"retention|retain|keep|retenci|retenç|aufbewahr|conserva|срок хранения|хранение|保留|保存|보존|보관", re.I
+    r"retention|retain|keep|retenci|retenç|aufbewahr|conserva|срок хранения|хранение|保留|保存|保持|保管|보존|보관",
+    re.I,
 )
 
 
@@ -121,6 +123,7 @@ def _of_fence(fence: Fence, part: Part) -> Iterable[Retention]:
         yield from _of_settings(fence)
     elif fence.language not in ("promql", "diagram", "json", "nginx"):
         yield from _of_settings(fence)
+        yield from _of_carried_find(fence)
 
 
 def _of_sql(text: str, line: int) -> Iterable[Retention]:
@@ -141,6 +144,16 @@ def _of_find(words: tuple[str, ...], line: int, part: Part) -> Iterable[Retentio
         name = words[words.index("-name") + 1] if "-name" in words[:-1] else ""
         what = f"{words[1]} {name}".strip() if len(words) > 1 else part.title
         yield Retention(line=line, what=what, keep=f"{days}d")
+
+
+def _of_carried_find(fence: Fence) -> Iterable[Retention]:
+    """The `find … -delete` of a script that a manifest or another language carries."""
+    for index, line in enumerate(fence.text.split("\n")):
+        match = _CARRIED_FIND.search(line) if len(line) < 500 else None
+        if match is not None:
+            name = re.search(r"-name\s+['\"]?([^\s'\"]+)", line)
+            what = f"{match[1]} {name[1]}" if name else match[1]
+            yield Retention(line=fence.line + index, what=what, keep=f"{match[2]}d")
 
 
 def _of_settings(fence: Fence) -> Iterable[Retention]:

@@ -60,3 +60,10 @@ def test_it_takes_no_safety_copy_for_a_backup() -> None:
         ).backups
         == ()
     )
+
+
+def test_it_reads_backups_on_demand_from_a_table() -> None:
+    found = read(
+        "## Backup\n\n| Kind | Schedule | Retention |\n|-|-|-|\n| Dump | On-demand | by hand |\n| Notes | – | – |\n"
+    ).backups
+    assert [(each.what, each.frequency) for each in found] == [("Dump", "not stated")]

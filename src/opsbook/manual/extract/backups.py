@@ -21,6 +21,7 @@ _STORE = re.compile(
     r"\btape\b|/(?:var|mnt|opt|srv|data)?/?backups?\b[\w/.-]*",
     re.I,
 )
+_ON_DEMAND = re.compile(r"on[- ]demand|manual|optional|ad[- ]?hoc|as needed|before (?:each|every)|bei Bedarf", re.I)
 _WAL = re.compile(r"\bWAL\b|binlog|binary log|transaction log|point-in-time|PITR|archive_command|oplog", re.I)
 _RESTORE = re.compile(
     r"restor|recover|restaur|recuper|wiederherstell|восстанов|恢复|復旧|복구|リストア|test|verif|check|drill|monitor|"
@@ -172,7 +173,7 @@ def _of_table(table: Table, part: Part) -> Iterable[Backup]:
             or frequency(row.text(0))
         )
         keep, clock = duration(texts.get("retention", "")), times(told)
-        if often or keep:
+        if often or keep or _ON_DEMAND.search(texts.get("frequency", "")):
             yield Backup(
                 line=row.line,
                 what=row.text(0),

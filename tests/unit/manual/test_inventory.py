@@ -129,3 +129,8 @@ def test_plain_data_has_the_keys_that_are_promised() -> None:
         "references",
     ]
     assert data["objectives"] == [{"line": 3, "kind": "RTO", "value": "1h", "scope": "system"}]
+
+
+def test_a_page_to_look_at_is_no_contact() -> None:
+    text = "## Contacts\n\n- **Chat**: #shop-ops\n- **Status Page**: https://status.shop.example\n"
+    assert [each.line for each in read(text).contacts] == [3]

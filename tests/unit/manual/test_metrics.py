@@ -106,3 +106,14 @@ def test_it_takes_no_resource_table_for_thresholds() -> None:
 
 def test_it_takes_no_instruction_for_a_metric() -> None:
     assert read("## Monitoring\n\n- If CPU > 80%, add a node\n- When errors > 5%, page\n").metrics == ()
+
+
+def test_it_reads_the_targets_of_a_charts_values() -> None:
+    text = (
+        "```yaml\nautoscaling:\n  minReplicas: 2\n  targetCPUUtilizationPercentage: 65\n"
+        "  targetMemoryUtilizationPercentage: 75\n```\n"
+    )
+    assert [(each.metric, each.target, each.line) for each in read(text).metrics] == [
+        ("HPA cpu", "65%", 4),
+        ("HPA memory", "75%", 5),
+    ]

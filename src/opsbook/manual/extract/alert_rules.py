@@ -24,6 +24,7 @@ _CONDITION = (
     "阈值",
     "query",
 )
+_CHART_TARGETS = (("targetCPUUtilizationPercentage", "cpu"), ("targetMemoryUtilizationPercentage", "memory"))
 _NAME = ("name", "alert", "metric", "title", "id", "nombre", "名称")
 
 
@@ -38,6 +39,8 @@ def rules_of_block(fence: Fence) -> Iterable[Metric]:
             pass
         elif entry.text("kind") == "HorizontalPodAutoscaler":
             yield from _autoscaler(entry)
+        elif any(key in entry.values for key, _ in _CHART_TARGETS):
+            yield from _chart_values(entry)
         elif any(key in entry.values for key in _CONDITION) and entry.text(*_NAME) and "expr" not in entry.values:
             made = _threshold(entry)
             if made is not None:
@@ -103,7 +106,12 @@ def _autoscaler(entry: Entry) -> Iterable[Metric]:
                 yield Metric(
                     line=line, metric=f"HPA {resource.text('name')}", target=holder.text(key) + "%", source="autoscaler"
                 )
-    flat = next((inner for inner in entry.walk() if inner.text("targetCPUUtilizationPercentage")), None)
-    if flat is not None:
-        key = "targetCPUUtilizationPercentage"
-        yield Metric(line=flat.lines[key], metric="HPA cpu", target=flat.text(key) + "%", source="autoscaler")
+    for inner in entry.walk():
+        yield from _chart_values(inner)
+
+
+def _chart_values(entry: Entry) -> Iterable[Metric]:
+    """`targetCPUUtilizationPercentage: 70`, as autoscaling/v1 and the values of most charts spell it."""
+    for key, name in _CHART_TARGETS:
+        if entry.text(key):
+            yield Metric(line=entry.lines[key], metric=f"HPA {name}", target=entry.text(key) + "%", source="autoscaler")

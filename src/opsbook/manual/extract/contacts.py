@@ -37,6 +37,8 @@ _CHANNEL_COLUMN = re.compile(
     r"電話|メール|연락|전화|메일|number",
     re.I,
 )
+# What people look at, not whom they reach.
+_PAGE = re.compile(r"^\W*(?:status ?page|dashboards?|runbooks?|wiki|documentation|docs|grafana|repository)\b", re.I)
 _AVAILABILITY = re.compile(
     r"availab|hours|when|schedule|disponib|verfügbar|erreichbar|доступ|时间|時間|시간|coverage", re.I
 )
@@ -160,7 +162,7 @@ def _of_items(part: Part) -> Iterable[Contact]:
                 yield Contact(line=item.line, role=item.strong or _without(text, channel), channel=channel)
             continue
         name, value = pair
-        if duration(name) is not None:
+        if duration(name) is not None or _PAGE.search(name):
             continue
         channel = channel_of(value) or channel_of(children)
         if channel:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command("rehearse")
 @book_options
 @click.option("--procedures", metavar="A,B", default="", help="Only these procedures (default: all of the book).")
-@format_option("text", "json", "junit")
+@format_option("text", "json", "junit", "html")
 @click.option("--out", type=click.Path(dir_okay=False), help="Write the report into this file.")
 @click.option("--keep-going", is_flag=True, help="Go on after a procedure that fails.")
 def command(book: str | None, env: str | None, procedures: str, output: str, out: str | None, keep_going: bool) -> int:
@@ -52,12 +52,12 @@ async def _rehearse(conductor: Conductor, chosen: list[str]) -> Rehearsal:
 
 def _print(found: Rehearsal, output: str, out: str | None) -> None:
     from opsbook.cli.rehearse_table import print_rehearsal
-    from opsbook.rehearsal import formats
+    from opsbook.rehearsal import formats, page
 
     if output == "text":
         print_rehearsal(found, out)
         return
-    text = {"json": formats.as_json, "junit": formats.as_junit}[output](found)
+    text = {"json": formats.as_json, "junit": formats.as_junit, "html": page.as_html}[output](found)
     if out:
         Path(out).write_text(text + "\n", encoding="utf-8")
         say(f"{found.totals}; written to {out}")

@@ -92,7 +92,16 @@ class _Writer:
 
     def cell(self, number: int, head: str, cell: Line) -> str:
         label = f' data-label="{escape(head)}"' if head and cell else ""
-        kind = "empty" if not cell else "short" if number and _width(cell) <= SHORT else ""
+        # What is named for people and has an id of its own shows the id below its name.
+        kind = (
+            "named"
+            if number == 0 and len(cell) > 1
+            else "empty"
+            if not cell
+            else "short"
+            if number and _width(cell) <= SHORT
+            else ""
+        )
         empty = f' class="{kind}"' if kind else ""
         tag, role = ('th scope="row"', "rowheader") if number == 0 else ("td", "cell")
         return f'<{tag} role="{role}"{label}{empty}><div>{self.line(cell)}</div></{tag[:2]}>'

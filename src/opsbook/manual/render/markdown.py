@@ -52,6 +52,8 @@ class _Writer:
         yield "\n".join(self.contents(manual.sections))
         for section, level in walk(manual.sections):
             yield f"{'#' * level} {_plain(section.title)}"
+            if section.marks:
+                yield " ".join(self.piece(mark) for mark in section.marks)
             for block in section.blocks:
                 yield self.block(block, level)
 

@@ -27,7 +27,6 @@ def procedures(system: System, found: tuple[ProcedureFact, ...]) -> Section | No
 
 def _procedure(system: System, one: ProcedureFact) -> Section:
     facts = [
-        (line("risk"), line(Mark(one.risk.value, TONE[one.risk]))),
         (line("run it"), line(Code(f"opsbook run {one.name}{_given(one.parameters)}"))),
         *((line(f"needs in {name}"), line(told)) for name, told in approval(system, one.name, one.risk.value)),
         (line("locks"), line(", ".join(one.lock) or ("nothing" if one.risk is Risk.READ else "the whole system"))),

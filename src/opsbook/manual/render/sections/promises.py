@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from opsbook.book.recovery import Backup, Generations, Objective, Retention
 from opsbook.book.system import System
 from opsbook.manual.render.facts import Facts, Measurement
-from opsbook.manual.render.pieces import Code, Line, Mark, Row, Section, Text, joined, line, table
+from opsbook.manual.render.pieces import Code, Line, Mark, Row, Section, Text, line, table
 from opsbook.manual.render.words import cron, duration, moment
 
 KINDS = (("rto", "serves again within (RTO)"), ("rpo", "loses at most (RPO)"))
@@ -20,7 +20,7 @@ def promises(system: System, facts: Facts) -> Section | None:
     rows = list(_objectives(system, facts))
     parts = []
     if rows:
-        head = "of | promise | target | proven | last measured | drilled"
+        head = "of | promise | target | proven | last measured | to be drilled"
         told = (
             "A promise is proven by a drill that measured it. Until one has, it stands here as unproven: "
             "it is what the team aims at, not what is known."
@@ -113,18 +113,16 @@ def retention(system: System) -> Section | None:
     found = system.model.retention
     if not found:
         return None
-    head = "data | of | kept | older goes to | cleaned"
+    head = "data | its age by | of | kept | older goes to | cleaned"
     return Section("Retention", (table("Retention", head, [_rule(one) for one in found]),), key="retention")
 
 
-def _rule(one: Retention) -> tuple[Line, ...]:
-    what = Code(one.table or one.path)
-    archive = line(Code(str(one.archive_to)) if one.archive_to else "")
-    by = joined([f"by {one.column}"]) if one.column else ()
+def _rule(one: Retention) -> Row:
     return (
-        line(what, *((" ", *by) if by else ())),
+        line(Code(one.table or one.path)),
+        line(Code(one.column) if one.column else ""),
         line(one.of),
         line(duration(one.keep)),
-        archive,
+        line(Code(str(one.archive_to)) if one.archive_to else ""),
         cron(one.schedule) or line("by hand"),
     )

@@ -17,6 +17,8 @@ demo: packages $(VENV)/installed
 ## make demo-stop  stop the demo's system and delete everything it made
 demo-stop:
 	@if [ -x $(PYTHON) ]; then $(PYTHON) $(RENEC) destroy; else echo "nothing is installed, so nothing runs"; fi
+	@rm -rf examples/renec/ops/.opsbook
+	@echo "The demo's system is stopped, and what it made is deleted."
 
 ## make test       every test, against real servers
 test: packages $(VENV)/installed

@@ -14,6 +14,7 @@ from opsbook.book.positions import Problem
 from opsbook.book.references import references
 from opsbook.book.semantics import can_read
 from opsbook.book.system import System
+from opsbook.book.units import Dimension
 from opsbook.book.words import nearest
 from opsbook.checks.diagnosis import Diagnosis, Health
 from opsbook.checks.doctor_book import examine_book
@@ -109,7 +110,11 @@ def probes(component: Component, held: bool) -> list[ObservationSpec]:
     if not vital and held:
         vital = [spec for spec in of_workload if spec.vital]
     if not vital:
-        vital = sorted((spec for spec in own if spec not in of_workload), key=lambda spec: list(Cost).index(spec.cost))
+        # A state that is not vital may well be "down" without anything being out of reach: a figure tells more.
+        vital = sorted(
+            (spec for spec in own if spec not in of_workload),
+            key=lambda spec: (spec.dimension is Dimension.STATE, list(Cost).index(spec.cost)),
+        )
     also = [spec for key, name in ALSO.items() for spec in own if spec.name == name and getattr(component, key, None)]
     return [*vital[:1], *also]
 

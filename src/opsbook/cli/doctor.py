@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from opsbook.book.system import System
     from opsbook.checks.diagnosis import Diagnosis
 
+NARROW = 110
+"""Below this width what is said of a thing goes below its name."""
 STYLE = {"fine": "green", "note": "yellow", "wrong": "bold red"}
 
 
@@ -83,14 +85,20 @@ def _print(system: System, found: list[Diagnosis]) -> None:
     from opsbook.cli.terminal import screen, show
 
     console = screen()
+    wide = console.width >= NARROW
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold", max_width=32)
+    if wide:
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold", max_width=32)
     table.add_column(overflow="fold", ratio=1)
     for one in sorted(found, key=lambda one: list(STYLE).index(one.health), reverse=True):
+        mark, name = f"[{STYLE[one.health]}]{one.health}[/]", escape(one.name)
         says = escape(one.message) + (f"\n[cyan]→ {escape(one.hint)}[/cyan]" if one.hint else "")
-        table.add_row(f"[{STYLE[one.health]}]{one.health}[/]", one.area, escape(one.name), says)
+        if wide:
+            table.add_row(mark, one.area, name, says)
+        else:
+            table.add_row(mark, f"[bold]{one.area} {name}[/bold]: {says}")
     show(console, table)
     counts = {health: sum(one.health == health for one in found) for health in ("wrong", "note", "fine")}
     summary = ", ".join(f"{count} {health}" for health, count in counts.items() if count)

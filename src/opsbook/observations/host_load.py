@@ -15,7 +15,7 @@ from opsbook.observations.registry import Absent, observation
 TOP = 10
 
 
-@observation("host.cpu", Dimension.RATIO, of="host", warning="> 80%", critical="> 95%",
+@observation("host.cpu", Dimension.RATIO, of="host", cost=Cost.MODERATE, warning="> 80%", critical="> 95%",
              doc="Share of all cores that was busy in half a second, without opsbook's own checks; waiting for disks "
                  "is not busy.")  # fmt: skip
 async def cpu(host: HostConnector) -> Fact:

@@ -1,4 +1,4 @@
-"""An imported manual of the example runs on the example: checked, planned and run, with the addresses of its env file."""
+"""An imported manual of the example runs on the example: checked, planned and run, with its env file's addresses."""
 
 from __future__ import annotations
 
@@ -73,16 +73,26 @@ def ops(renec: Renec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "manual.md").write_text(MANUAL, encoding="utf-8")
     run = renec.run_dir
     environment = {
-        "runtime": {"kind": "supervisor", "config": renec.env["SUPERVISOR_CONFIG"], "releases": str(run / "releases"),
-                    "current": str(run / "current")},
-        "env_file": str(run / "env"), "policy": "open", "disposable": True,
+        "runtime": {
+            "kind": "supervisor",
+            "config": renec.env["SUPERVISOR_CONFIG"],
+            "releases": str(run / "releases"),
+            "current": str(run / "current"),
+        },
+        "env_file": str(run / "env"),
+        "policy": "open",
+        "disposable": True,
         "components": {"api": {"ca": "${CA_FILE}"}, "database": {"admin": "${DATABASE_SUPERUSER_URL}"}},
-    }  # fmt: skip
+    }
     (folder / "rehearsal.yaml").write_text(json.dumps(environment), encoding="utf-8")
     done = subprocess.run(
         [str(OPSBOOK), "import", "manual.md", "--out", "ops", "--environment", "rehearsal=rehearsal.yaml"],
-        cwd=folder, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return folder / "ops"
 

@@ -21,8 +21,13 @@ REPORT = "import-report.html"
 @click.command("import")
 @click.argument("manuals", nargs=-1, required=True, metavar="MANUAL...")
 @click.option("--out", metavar="FOLDER", help="Write book.yaml, procedures/ and the report there (normally ops/).")
-@click.option("--environment", "environments", multiple=True, metavar="NAME=FILE",
-              help="Add an environment, or say more of `production`: a YAML file with its keys. Repeatable.")  # fmt: skip
+@click.option(
+    "--environment",
+    "environments",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="Add an environment, or say more of `production`: a YAML file with its keys. Repeatable.",
+)
 @click.option("--all", "everything", is_flag=True, help="Do not cut long lists of the report.")
 @format_option("text", "json", "html")
 def command(
@@ -87,15 +92,21 @@ def _environment(word: str) -> tuple[str, dict[str, Any]]:
 
     name, equals, file = word.partition("=")
     if not equals or not name or not file:
-        raise UsageError(f"--environment {word}: a name and a file are needed", "write --environment rehearsal=FILE.yaml")
+        raise UsageError(
+            f"--environment {word}: a name and a file are needed", "write --environment rehearsal=FILE.yaml"
+        )
     try:
         data = read_yaml(Path(file).read_text(encoding="utf-8"), file).data
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}", "name a YAML file") from error
+        raise UsageError(
+            f"{file}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}", "name a YAML file"
+        ) from error
     except Unreadable as error:
         raise UsageError("\n".join(str(problem) for problem in error.problems)) from error
     if not isinstance(data, dict):
-        raise UsageError(f"{file} is not a mapping of keys", "write the keys of the environment: `runtime: …`, `env_file: …`")
+        raise UsageError(
+            f"{file} is not a mapping of keys", "write the keys of the environment: `runtime: …`, `env_file: …`"
+        )
     return name, data
 
 

@@ -30,11 +30,18 @@ class Known:
 @click.command("lint")
 @click.argument("paths", nargs=-1, metavar="MANUAL|BOOK...")
 @format_option("text", "json", "sarif", "junit", "github")
-@click.option("--select", multiple=True, metavar="RULE", help="Only these rules: id, name or class, with *; repeatable.")
+@click.option(
+    "--select", multiple=True, metavar="RULE", help="Only these rules: id, name or class, with *; repeatable."
+)
 @click.option("--ignore", multiple=True, metavar="RULE", help="Not these rules; repeatable.")
 @click.option("--severity", type=click.Choice(SEVERITIES), default="hint", help="The least severity that is told.")
-@click.option("--fail-on", type=click.Choice((*SEVERITIES, "never")), default="warning", show_default=True,
-              help="The least severity that makes the exit code 1.")  # fmt: skip
+@click.option(
+    "--fail-on",
+    type=click.Choice((*SEVERITIES, "never")),
+    default="warning",
+    show_default=True,
+    help="The least severity that makes the exit code 1.",
+)
 @click.option("--fix", is_flag=True, help="Apply the safe fixes, and show the others as a diff.")
 @click.option("--baseline", metavar="FILE", help="Do not tell what this file holds.")
 @click.option("--write-baseline", metavar="FILE", help="Accept what is found now: write it into this file.")

@@ -76,7 +76,12 @@ def test_promises_and_people_become_their_sections(bakery: Import, tmp_path: Pat
     book, _ = loaded(bakery, tmp_path)
     assert book["objectives"] == {"system": {"rto": "3h", "rpo": "30m"}}
     assert book["severities"]["S1"] == {"respond": "10m", "resolve": "2h"}
-    assert book["retention"][0] | {"keep": ""} == {"of": "database", "table": "old_orders", "column": "baked_at", "keep": ""}
+    assert book["retention"][0] | {"keep": ""} == {
+        "of": "database",
+        "table": "old_orders",
+        "column": "baked_at",
+        "keep": "",
+    }
     assert "duty@bakery.example" in str(book["contacts"])
     assert book["checklists"]["shift-checklist"]["items"] == ["Flour is ordered", "Dashboards are green"]
     assert "FREQ=WEEKLY;BYDAY=SU;BYHOUR=3" in book["windows"][0]["rrule"]
@@ -144,10 +149,17 @@ def test_the_page_escapes_what_a_manual_says() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "# Only a title\n", "Just words.\n", "# A\n\n```bash\nif then fi (((\n```\n", "# Ж\n\n```bash\nkubectl logs <имя>\n```\n",
-     "# T\n\n## {{ x }}\n\n```bash\ndocker ps --format '{{.Names}}'\n```\n", "# T\n\n```sql\nSELECT '{{';\n```\n",
-     "# 手册\n\n## 重启\n\n1. 停止服务\n2. 启动服务\n3. 检查\n\n```bash\nsystemctl restart app\n```\n",
-     "# Redis: \"x\" #y\n\n- [x] done: [a, b]\n\n```console\n$ redis-cli ping\nPONG\n```\n"],
-)  # fmt: skip
+    [
+        "",
+        "# Only a title\n",
+        "Just words.\n",
+        "# A\n\n```bash\nif then fi (((\n```\n",
+        "# Ж\n\n```bash\nkubectl logs <имя>\n```\n",
+        "# T\n\n## {{ x }}\n\n```bash\ndocker ps --format '{{.Names}}'\n```\n",
+        "# T\n\n```sql\nSELECT '{{';\n```\n",
+        "# 手册\n\n## 重启\n\n1. 停止服务\n2. 启动服务\n3. 检查\n\n```bash\nsystemctl restart app\n```\n",
+        '# Redis: "x" #y\n\n- [x] done: [a, b]\n\n```console\n$ redis-cli ping\nPONG\n```\n',
+    ],
+)
 def test_any_text_makes_a_book_that_loads(text: str, tmp_path: Path) -> None:
     loaded(imported(text), tmp_path)

@@ -54,13 +54,20 @@ def lifted(script: str, within: Context | None = None, language: str = "bash") -
         ("vacuumdb --analyze-only -d x", {"postgres.analyze": {"of": "database"}}),
         ("redis-cli -h kv FLUSHDB", {"redis.flush": {"of": "cache"}}),
         ("redis-cli BGSAVE", {"redis.save": {"of": "cache"}}),
-        ("redis-cli --scan --pattern 'page:*' | xargs redis-cli DEL", {"redis.unlink": {"of": "cache", "pattern": "page:*"}}),
-        ("kubectl exec -n shop deploy/kv -- redis-cli CONFIG SET maxmemory 2gb",
-         {"redis.setting": {"of": "cache", "name": "maxmemory", "value": "2gb"}}),
-        ("kubectl exec -n shop deploy/shop-api -- python -m shop.tools reindex",
-         {"workload.exec": {"of": "shop", "argv": ["python", "-m", "shop.tools", "reindex"]}}),
+        (
+            "redis-cli --scan --pattern 'page:*' | xargs redis-cli DEL",
+            {"redis.unlink": {"of": "cache", "pattern": "page:*"}},
+        ),
+        (
+            "kubectl exec -n shop deploy/kv -- redis-cli CONFIG SET maxmemory 2gb",
+            {"redis.setting": {"of": "cache", "name": "maxmemory", "value": "2gb"}},
+        ),
+        (
+            "kubectl exec -n shop deploy/shop-api -- python -m shop.tools reindex",
+            {"workload.exec": {"of": "shop", "argv": ["python", "-m", "shop.tools", "reindex"]}},
+        ),
     ],
-)  # fmt: skip
+)
 def test_it_makes_operations_of_changes(command: str, body: dict[str, Any]) -> None:
     (step,) = lifted(command)
     assert (step.form, step.body) == (Form.OP, body)
@@ -88,7 +95,9 @@ def test_it_makes_checks_of_looks(command: str, observe: str, of: str) -> None:
     within = context()
     (step,) = lifted(command, within)
     assert step.form is Form.CHECK
-    assert [(within.checks.found[name]["observe"], within.checks.found[name]["of"]) for name in step.body] == [(observe, of)]
+    assert [(within.checks.found[name]["observe"], within.checks.found[name]["of"]) for name in step.body] == [
+        (observe, of)
+    ]
 
 
 def test_a_look_before_any_change_does_not_end_the_run_and_one_after_it_does() -> None:
@@ -103,7 +112,8 @@ def test_it_starts_what_it_stopped_and_scales_what_runs() -> None:
 
 
 def test_it_scopes_a_terminate_by_what_the_statement_says() -> None:
-    sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'active' AND now() - query_start > interval '5 minutes'"
+    where = "state = 'active' AND now() - query_start > interval '5 minutes'"
+    sql = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {where}"
     (step,) = lifted(f'psql -c "{sql};"')
     assert step.body == {"postgres.terminate": {"of": "database", "older_than": "5m", "state": "active"}}
     assert "never replication" in step.mended[0]
@@ -145,9 +155,15 @@ def test_another_namespace_is_another_environment() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["kubectl exec -it deploy/shop-api -- bash", "kubectl exec -it pg-0 -- psql -U u", "kubectl port-forward svc/x 1:1",
-     "redis-cli", "redis-cli MONITOR", "redis-cli --scan | xargs redis-cli DEL"],
-)  # fmt: skip
+    [
+        "kubectl exec -it deploy/shop-api -- bash",
+        "kubectl exec -it pg-0 -- psql -U u",
+        "kubectl port-forward svc/x 1:1",
+        "redis-cli",
+        "redis-cli MONITOR",
+        "redis-cli --scan | xargs redis-cli DEL",
+    ],
+)
 def test_prompts_and_unbounded_destruction_are_left_to_a_person(command: str) -> None:
     (step,) = lifted(command)
     assert step.form is Form.PERSON
@@ -168,10 +184,20 @@ def test_the_queue_is_never_flushed() -> None:
 
 @pytest.mark.parametrize(
     ("command", "risk"),
-    [("kubectl get nodes", "read"), ("ls -l /backups | tail -3", "read"), ("rm -rf /srv/old", ""), ("./deploy.sh", ""),
-     ("kubectl delete namespace x", ""), ("mkdir -p out", "safe"), ("docker build -t x .", "safe"), ("curl -o f https://x.example.net/f", ""),
-     ("sed -i s/a/b/ f", ""), ("find . -name x -delete", ""), ("git log -3", "read")],
-)  # fmt: skip
+    [
+        ("kubectl get nodes", "read"),
+        ("ls -l /backups | tail -3", "read"),
+        ("rm -rf /srv/old", ""),
+        ("./deploy.sh", ""),
+        ("kubectl delete namespace x", ""),
+        ("mkdir -p out", "safe"),
+        ("docker build -t x .", "safe"),
+        ("curl -o f https://x.example.net/f", ""),
+        ("sed -i s/a/b/ f", ""),
+        ("find . -name x -delete", ""),
+        ("git log -3", "read"),
+    ],
+)
 def test_the_risk_of_a_shell_step_is_what_the_command_does(command: str, risk: str) -> None:
     (step,) = lifted(command)
     assert (step.form, step.risk) == (Form.SH, risk)
@@ -191,7 +217,7 @@ def test_a_shell_step_carries_what_it_reads() -> None:
 
 
 def test_a_loop_stays_one_step() -> None:
-    (step,) = lifted("for t in a b; do\n  psql -c \"VACUUM $t\"\ndone")
+    (step,) = lifted('for t in a b; do\n  psql -c "VACUUM $t"\ndone')
     assert (step.form, step.why) == (Form.SH, Why.SCRIPT)
 
 

@@ -72,8 +72,22 @@ class Draft:
         return None
 
 
-ORDER = ("environments", "components", "checks", "slos", "objectives", "backups", "retention", "severities", "escalation",
-         "contacts", "channels", "windows", "checklists", "scaling")  # fmt: skip
+ORDER = (
+    "environments",
+    "components",
+    "checks",
+    "slos",
+    "objectives",
+    "backups",
+    "retention",
+    "severities",
+    "escalation",
+    "contacts",
+    "channels",
+    "windows",
+    "checklists",
+    "scaling",
+)
 
 
 def _from(place: str) -> str:

@@ -18,23 +18,34 @@ from opsbook.manual.shell import Command
 
 KINDS = {"api": "http", "ui": "http", "worker": "workload", "scheduler": "workload", "proxy": "proxy"}
 """Role that a manual's reader sees → component kind, where nothing tells more."""
-NAMES = {"database": "database", "cache": "cache", "queue": "broker", "worker": "worker", "scheduler": "scheduler",
-         "proxy": "proxy", "api": "api", "ui": "ui"}  # fmt: skip
+NAMES = {
+    "database": "database",
+    "cache": "cache",
+    "queue": "broker",
+    "worker": "worker",
+    "scheduler": "scheduler",
+    "proxy": "proxy",
+    "api": "api",
+    "ui": "ui",
+}
 _GENERIC = re.compile(
     r"\b(?:services?|servers?|applications?|app|layer|cluster|primary|replicas?|standby|instances?|nodes?|pods?|containers?|"
-    r"stack|system|engine|tier|the)\b", re.I
-)  # fmt: skip
+    r"stack|system|engine|tier|the)\b",
+    re.I,
+)
 _PRODUCTS = (
-    (re.compile(r"postgres|timescale|pgvector|postgis", re.I), "postgres"), (re.compile(r"pgbouncer", re.I), "pgbouncer"),
+    (re.compile(r"postgres|timescale|pgvector|postgis", re.I), "postgres"), (re.compile(r"pgbouncer", re.I), "pgbouncer"),  # noqa: E501
     (re.compile(r"redis|valkey|keydb", re.I), "redis"), (re.compile(r"alertmanager", re.I), "alertmanager"),
     (re.compile(r"prometheus", re.I), "prometheus"), (re.compile(r"grafana|flower|minio|kibana|jaeger", re.I), "http"),
-    (re.compile(r"mysql|maria|mongo|elastic|opensearch|rabbit|kafka|\bnats\b|memcached|cassandra|clickhouse|influx|neo4j|etcd", re.I), "tcp"),
+    (re.compile(r"mysql|maria|mongo|elastic|opensearch|rabbit|kafka|\bnats\b|memcached|cassandra|clickhouse|influx|neo4j|etcd", re.I), "tcp"),  # noqa: E501
 )  # fmt: skip
 PORTS = {"9090": "prometheus", "9093": "alertmanager", "3000": "grafana", "5555": "flower"}
 KUBE = frozenset({"kubectl", "oc", "k"})
 UNITS = frozenset({"systemctl", "supervisorctl", "service", "pm2", "rc-service"})
-_NOT_OURS = re.compile(r"(?:^|\.)(?:github|githubusercontent|gitlab|docker|google|googleapis|amazonaws|slack|npmjs|pypi|letsencrypt|"
-                       r"statuspage|pagerduty|sentry|k8s|ifconfig)\.(?:com|io|org|me|net|co)$")  # fmt: skip
+_NOT_OURS = re.compile(
+    r"(?:^|\.)(?:github|githubusercontent|gitlab|docker|google|googleapis|amazonaws|slack|npmjs|pypi|letsencrypt|"
+    r"statuspage|pagerduty|sentry|k8s|ifconfig)\.(?:com|io|org|me|net|co)$"
+)
 
 
 def inventory(sources: list[Source], notes: Notes) -> Inventory:
@@ -178,7 +189,7 @@ def _product(text: str) -> str:
     return next((kind for pattern, kind in _PRODUCTS if pattern.search(text)), "")
 
 
-def _described(found: Inventory, component: Component, source: Source, sources: list[Source]) -> None:
+def _described(found: Inventory, component: Component, source: Source, _sources: list[Source]) -> None:
     """What a list, table or diagram names: one of the parts already known, or a new one."""
     if component.workload:
         return
@@ -237,7 +248,7 @@ def _port(part: Part, component: Component) -> None:
         part.hosts |= {f"{host}:{component.port}" for host in ("localhost", "127.0.0.1")}
 
 
-def _talked_to(found: Inventory, sources: list[Source], clients: dict[str, str]) -> None:
+def _talked_to(found: Inventory, sources: list[Source], _clients: dict[str, str]) -> None:
     """Servers that only their clients or addresses tell of."""
     used = {
         CLIENTS[c.program]: source.place(c.line)
@@ -262,14 +273,25 @@ def _talked_to(found: Inventory, sources: list[Source], clients: dict[str, str])
 
 def _celery(found: Inventory, sources: list[Source]) -> None:
     """Workers are Celery's where the manual says so; they need the queue that they read."""
-    said = next((source.place(source.text.lower().count("\n", 0, at) + 1) for source in sources
-                 if (at := source.text.lower().find("celery")) >= 0), "")  # fmt: skip
+    said = next(
+        (
+            source.place(source.text.lower().count("\n", 0, at) + 1)
+            for source in sources
+            if (at := source.text.lower().find("celery")) >= 0
+        ),
+        "",
+    )
     if not said or (found.one("redis") is None and not any("redis" in source.text.lower() for source in sources)):
         return
     if any(part.role == "queue" and part.kind == "tcp" for part in found.parts.values()):
         return
-    workers = [p for p in found.parts.values() if p.role == "worker" and p.kind in ("workload", "celery")
-               and (re.search(r"celery|worker", p.name + p.workload) )]  # fmt: skip
+    workers = [
+        p
+        for p in found.parts.values()
+        if p.role == "worker"
+        and p.kind in ("workload", "celery")
+        and (re.search(r"celery|worker", p.name + p.workload))
+    ]
     used = any(command.program == "celery" for _, command in every_command(sources))
     if not workers and not used:
         return
@@ -344,13 +366,12 @@ def _named(found: Inventory, web: list[Part], first: str, port: str, name: str) 
             if part is None:
                 part = found.parts[kind] = Part(kind, kind, {}, "monitoring")
             return part
-    if kind := _product(first):
-        if kind == "http":
-            part = found.workload(first)
-            if part is None or part.kind != "http":
-                part = Part(unique(first, found.parts), "http", {}, "monitoring")
-                found.parts[part.name] = part
-            return part
+    if _product(first) == "http":
+        part = found.workload(first)
+        if part is None or part.kind != "http":
+            part = Part(unique(first, found.parts), "http", {}, "monitoring")
+            found.parts[part.name] = part
+        return part
     known = found.workload(first)
     if known is not None and known.kind in ("http", "proxy"):
         return known
@@ -367,8 +388,16 @@ def _machine(found: Inventory, sources: list[Source]) -> None:
         found.parts.setdefault("host", Part("host", "host", {"description": "the machine"}, "other"))
 
 
-_VARIABLES = {"postgres": "dsn", "pgbouncer": "dsn", "redis": "url", "http": "url", "proxy": "url", "prometheus": "url",
-              "alertmanager": "url", "tcp": "address"}  # fmt: skip
+_VARIABLES = {
+    "postgres": "dsn",
+    "pgbouncer": "dsn",
+    "redis": "url",
+    "http": "url",
+    "proxy": "url",
+    "prometheus": "url",
+    "alertmanager": "url",
+    "tcp": "address",
+}
 
 
 def _address(part: Part) -> None:

@@ -30,8 +30,42 @@ CompileIn = Callable[[str, str, System], list[tuple[int, str]]]
 FIXED = re.compile(r"OB(?:103|104|2(?:01|02|03|12|16|22)|30[1-4])$")
 """Rules whose fix is taken into what is lifted: names, flags and forms that the tool does not have as written."""
 MENDED = frozenset(
-    "OB113 OB114 OB115 OB117 OB118 OB119 OB204 OB205 OB210 OB211 OB212 OB215 OB216 OB217 OB218 OB303 OB304 OB310 OB311 OB313 "
-    "OB330 OB331 OB506 OB544 OB601 OB602 OB603 OB604 OB605 OB611 OB630 OB631 OB632 OB634".split()
+    [
+        "OB113",
+        "OB114",
+        "OB115",
+        "OB117",
+        "OB118",
+        "OB119",
+        "OB204",
+        "OB205",
+        "OB210",
+        "OB211",
+        "OB212",
+        "OB215",
+        "OB216",
+        "OB217",
+        "OB218",
+        "OB303",
+        "OB304",
+        "OB310",
+        "OB311",
+        "OB313",
+        "OB330",
+        "OB331",
+        "OB506",
+        "OB544",
+        "OB601",
+        "OB602",
+        "OB603",
+        "OB604",
+        "OB605",
+        "OB611",
+        "OB630",
+        "OB631",
+        "OB632",
+        "OB634",
+    ]
 )
 """Rules whose fault an operation or check cannot have: it knows the namespace, the database, the scope, the queue."""
 
@@ -65,7 +99,10 @@ def make(
     environments: Mapping[str, Mapping[str, Any]] | None = None,
     folder: Path = Path("ops"),
 ) -> Import:
-    """Make a book of manuals: names and texts. `compile_` proves procedures, `environments` are added to the manual's own."""
+    """Make a book of manuals, given as names and texts.
+
+    `compile_` proves procedures; `environments` are added to the manuals' own.
+    """
     documents = [read_document(text, name) for name, text in manuals]
     findings = lint_documents([(document, None) for document in documents])
     notes = Notes()
@@ -94,7 +131,7 @@ def make(
     return result
 
 
-def _source(document: Document, text: str, findings: list[Finding], notes: Notes) -> Source:
+def _source(document: Document, text: str, findings: list[Finding], _notes: Notes) -> Source:
     """The manual with what lint knows how to write rightly; lines stay what they are."""
     own = [f for f in findings if f.path == document.name]
     usable = [
@@ -113,9 +150,13 @@ def _title(sources: list[Source]) -> str:
 
 
 def _draft(
-    sources: list[Source], parts: Inventory, checks: Checks, levels: list[tuple[str, str, str]], notes: Notes,
+    sources: list[Source],
+    parts: Inventory,
+    checks: Checks,
+    levels: list[tuple[str, str, str]],
+    notes: Notes,
     environments: Mapping[str, Mapping[str, Any]],
-) -> Draft:  # fmt: skip
+) -> Draft:
     title = _title(sources)
     draft = Draft({"opsbook": 1, "system": slug(title, "system"), "title": title})
     notes.ask(
@@ -128,17 +169,23 @@ def _draft(
             notes.ask(part.sources[0] if part.sources else "", f"{part.name}: its name in the runtime, as `workload`")
     draft.mappings = {
         "environments": _environments(parts, sources, environments),
-        "components": {part.name: ({"kind": part.kind, **part.keys}, ", ".join(dict.fromkeys(part.sources[:3]))) for part in parts.parts.values()},
+        "components": {
+            part.name: ({"kind": part.kind, **part.keys}, ", ".join(dict.fromkeys(part.sources[:3])))
+            for part in parts.parts.values()
+        },
         "objectives": sections.objectives(sources, parts, notes),
         "severities": sections.severities(sources, notes),
-        "contacts": people, "channels": channels,
+        "contacts": people,
+        "channels": channels,
         "checklists": sections.checklists(sources, notes),
         "scaling": sections.scaling(sources, parts),
-    }  # fmt: skip
+    }
     draft.lists = {
-        "backups": sections.backups(sources, parts, notes), "escalation": path,
-        "windows": sections.windows(sources, notes), "retention": sections.retention(sources, parts, notes),
-    }  # fmt: skip
+        "backups": sections.backups(sources, parts, notes),
+        "escalation": path,
+        "windows": sections.windows(sources, notes),
+        "retention": sections.retention(sources, parts, notes),
+    }
     _levels(levels, parts, checks, draft, notes)
     if not checks.found:
         _something(parts, checks, notes, sources)
@@ -149,7 +196,7 @@ def _draft(
 
 
 def _environments(
-    parts: Inventory, sources: list[Source], given: Mapping[str, Mapping[str, Any]]
+    parts: Inventory, _sources: list[Source], given: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, tuple[Any, str]]:
     runtime: dict[str, Any] = {"kind": parts.runtime}
     if parts.runtime == "kubernetes":
@@ -175,8 +222,16 @@ def _levels(levels: list[tuple[str, str, str]], parts: Inventory, checks: Checks
     draft.lists["slos"] = rows
 
 
-_UP = {"http": "http.up", "proxy": "http.up", "postgres": "postgres.up", "redis": "redis.up", "celery": "celery.up", "tcp": "tcp.open",
-       "prometheus": "prometheus.up", "host": "host.disk_free"}  # fmt: skip
+_UP = {
+    "http": "http.up",
+    "proxy": "http.up",
+    "postgres": "postgres.up",
+    "redis": "redis.up",
+    "celery": "celery.up",
+    "tcp": "tcp.open",
+    "prometheus": "prometheus.up",
+    "host": "host.disk_free",
+}
 
 
 def _something(parts: Inventory, checks: Checks, notes: Notes, sources: list[Source]) -> None:
@@ -234,5 +289,5 @@ def _contradictions(result: Import) -> None:
         if other is not one and other.source is not one.source:
             result.notes.differ(
                 one.place,
-                f"“{one.title}” is described at {other.place} too: `{other.name}` and `{one.name}` are both in the book",
+                f"“{one.title}” is described at {other.place} too; the book has `{other.name}` and `{one.name}`",
             )

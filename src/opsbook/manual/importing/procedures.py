@@ -109,7 +109,7 @@ def written(procedure: Procedure, source: Source, name: str, context: Context) -
     return made
 
 
-STEPS = frozenset("op sh sql promql http check".split())
+STEPS = frozenset(["op", "sh", "sql", "promql", "http", "check"])
 
 
 def _blocks(procedure: Procedure, source: Source) -> Iterator[Block]:

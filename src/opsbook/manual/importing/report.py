@@ -8,10 +8,27 @@ from typing import Any
 from opsbook.manual.importing.make import Import
 from opsbook.manual.lift.model import Form, Step, Why
 
-KINDS = ("metrics", "objectives", "backups", "severities", "escalation", "maintenance_windows", "retention", "procedures",
-         "checklists", "contacts")  # fmt: skip
-NAMES = {Form.OP: "operations", Form.CHECK: "checks", Form.SQL: "queries", Form.HTTP: "requests", Form.PROMQL: "PromQL queries",
-         Form.SH: "shell steps", Form.PERSON: "left to a person"}  # fmt: skip
+KINDS = (
+    "metrics",
+    "objectives",
+    "backups",
+    "severities",
+    "escalation",
+    "maintenance_windows",
+    "retention",
+    "procedures",
+    "checklists",
+    "contacts",
+)
+NAMES = {
+    Form.OP: "operations",
+    Form.CHECK: "checks",
+    Form.SQL: "queries",
+    Form.HTTP: "requests",
+    Form.PROMQL: "PromQL queries",
+    Form.SH: "shell steps",
+    Form.PERSON: "left to a person",
+}
 
 
 def report(made: Import) -> dict[str, Any]:
@@ -24,15 +41,25 @@ def report(made: Import) -> dict[str, Any]:
         "counts": counts([step for _, step in counted]),
         "lifted": [_lifted(one.source.place(step.line), one.name, step) for one, step in counted if step.form.lifted],
         "stays": [_stays(one.source.place(step.line), one.name, step) for one, step in counted if not step.form.lifted],
-        "missing_operations": dict(sorted(Counter(step.needs for _, step in counted if step.needs and not step.form.lifted).items())),
+        "missing_operations": dict(
+            sorted(Counter(step.needs for _, step in counted if step.needs and not step.form.lifted).items())
+        ),
         "mended": [vars(one) for one in made.mended],
         "remaining": [vars(one) for one in made.remaining],
         "contradictions": [vars(one) for one in made.notes.contradictions],
         "decide": [vars(one) for one in made.notes.decide],
-        "procedures": [{"name": one.name, "title": one.title, "place": one.place, "steps": len(one.steps),
-                        "lifted": sum(step.form.lifted for step in one.steps),
-                        "shell": sum(step.form is Form.SH for step in one.steps)} for one in made.procedures],
-    }  # fmt: skip
+        "procedures": [
+            {
+                "name": one.name,
+                "title": one.title,
+                "place": one.place,
+                "steps": len(one.steps),
+                "lifted": sum(step.form.lifted for step in one.steps),
+                "shell": sum(step.form is Form.SH for step in one.steps),
+            }
+            for one in made.procedures
+        ],
+    }
 
 
 def understood(made: Import) -> dict[str, list[str]]:
@@ -62,9 +89,10 @@ def counts(steps: list[Step]) -> dict[str, Any]:
         "commands": sum(by_form.values()),
         "became": {name: by_form[name] for name in NAMES.values() if by_form[name]},
         "stay_because": {text: why[text] for text in order if why[text]},
-        "address_a_component": addressed, "of_these_lifted": lifted,
+        "address_a_component": addressed,
+        "of_these_lifted": lifted,
         "share_lifted": round(lifted / addressed, 3) if addressed else None,
-    }  # fmt: skip
+    }
 
 
 def _lifted(place: str, procedure: str, step: Step) -> dict[str, Any]:
@@ -75,14 +103,30 @@ def _lifted(place: str, procedure: str, step: Step) -> dict[str, Any]:
         if step.form is Form.CHECK
         else step.form.value
     )
-    return {"place": place, "procedure": procedure, "command": short(step.source), "form": step.form.value, "became": name,
-            "component": step.component, "commands": step.commands}  # fmt: skip
+    return {
+        "place": place,
+        "procedure": procedure,
+        "command": short(step.source),
+        "form": step.form.value,
+        "became": name,
+        "component": step.component,
+        "commands": step.commands,
+    }
 
 
 def _stays(place: str, procedure: str, step: Step) -> dict[str, Any]:
-    return {"place": place, "procedure": procedure, "command": short(step.source), "form": step.form.value, "why": str(step.why or ""),
-            "note": step.note, "operation": step.needs, "component": step.component, "commands": step.commands,
-            "risk": step.risk or ("destructive" if step.form is Form.SH else "")}  # fmt: skip
+    return {
+        "place": place,
+        "procedure": procedure,
+        "command": short(step.source),
+        "form": step.form.value,
+        "why": str(step.why or ""),
+        "note": step.note,
+        "operation": step.needs,
+        "component": step.component,
+        "commands": step.commands,
+        "risk": step.risk or ("destructive" if step.form is Form.SH else ""),
+    }
 
 
 def short(text: str, most: int = 110) -> str:

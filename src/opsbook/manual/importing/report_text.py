@@ -26,8 +26,10 @@ def _lines(data: dict[str, Any], everything: bool) -> Iterator[str]:
     for name, number in counts["became"].items():
         yield f"  {number:>4}  {name}"
     if counts["share_lifted"] is not None:
-        yield (f"  {counts['of_these_lifted']} of the {counts['address_a_component']} that address a component of the book are lifted "
-               f"({counts['share_lifted']:.0%})")  # fmt: skip
+        yield (
+            f"  {counts['of_these_lifted']} of the {counts['address_a_component']} that address a component "
+            f"of the book are lifted ({counts['share_lifted']:.0%})"
+        )
     if counts["stay_because"]:
         yield ""
         yield "Why the others stay as they are"
@@ -37,13 +39,21 @@ def _lines(data: dict[str, Any], everything: bool) -> Iterator[str]:
         yield "  operations that would mean them: " + ", ".join(
             f"{n} × {name}" for name, n in data["missing_operations"].items()
         )
-    for heading, key in (("Mended in the lifted form", "mended"), ("Contradictions", "contradictions"),
-                         ("What a person must decide", "decide")):  # fmt: skip
+    for heading, key in (
+        ("Mended in the lifted form", "mended"),
+        ("Contradictions", "contradictions"),
+        ("What a person must decide", "decide"),
+    ):
         yield from _listed(heading, data[key], everything)
     if data["stays"]:
-        yield from _listed("Stay shell steps or acts of a person",
-                           [{"place": one["place"], "text": f"{one['command']} — {one['note'] or one['why']}"} for one in data["stays"]],
-                           everything)  # fmt: skip
+        yield from _listed(
+            "Stay shell steps or acts of a person",
+            [
+                {"place": one["place"], "text": f"{one['command']} — {one['note'] or one['why']}"}
+                for one in data["stays"]
+            ],
+            everything,
+        )
     yield from _listed("What lint still says of the manuals", data["remaining"], everything)
 
 

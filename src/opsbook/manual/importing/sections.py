@@ -99,8 +99,16 @@ def backups(sources: list[Source], inventory: Inventory, notes: Notes) -> list[t
             if part is None:
                 notes.ask(place, f"backup “{one.what}”: of which component, and how, is not said")
                 continue
-            entry: dict[str, Any] = {"id": unique(slug(f"{one.frequency if one.frequency != 'not stated' else ''} {one.what}", "backup")[:50].strip("-"),
-                                                   [e["id"] for e, _ in found]), "of": part.name, "method": method}  # fmt: skip
+            entry: dict[str, Any] = {
+                "id": unique(
+                    slug(f"{one.frequency if one.frequency != 'not stated' else ''} {one.what}", "backup")[:50].strip(
+                        "-"
+                    ),
+                    [e["id"] for e, _ in found],
+                ),
+                "of": part.name,
+                "method": method,
+            }
             _when(entry, one, place, notes)
             if keep := seconds(one.retention):
                 entry["keep"] = {"within": write_duration(keep)}
@@ -165,8 +173,11 @@ def severities(sources: list[Source], notes: Notes) -> Entries:
             means = one.means or (
                 re.split(r"\s+[-–—:]\s+", one.name, maxsplit=1)[1] if name != one.name.strip() else ""
             )
-            value = {"means": means, "respond": time_of(one.response, place, f"{name}: response", notes),
-                     "resolve": time_of(one.resolution, place, f"{name}: resolution", notes)}  # fmt: skip
+            value = {
+                "means": means,
+                "respond": time_of(one.response, place, f"{name}: response", notes),
+                "resolve": time_of(one.resolution, place, f"{name}: resolution", notes),
+            }
             value = {key: text for key, text in value.items() if text}
             if name in found:
                 if found[name][0] != value:
@@ -261,10 +272,8 @@ def windows(sources: list[Source], notes: Notes) -> list[tuple[dict[str, Any], s
             place = source.place(one.line)
             rule = _rule(one, source)
             if rule is None:
-                notes.ask(
-                    place,
-                    f"window “{one.name}”: when it begins ({' '.join(x for x in (one.frequency, one.day, one.time) if x)})",
-                )
+                said = " ".join(word for word in (one.frequency, one.day, one.time) if word)
+                notes.ask(place, f"window “{one.name}”: when it begins ({said})")
                 continue
             entry: dict[str, Any] = {
                 "id": unique(slug(one.name, "window"), [e["id"] for e, _ in found]),
@@ -334,18 +343,20 @@ def retention(sources: list[Source], inventory: Inventory, notes: Notes) -> list
                 continue
             if table in found and found[table][0]["keep"] != keep:
                 kept = min(found[table][0]["keep"], keep, key=lambda text: seconds(text) or 0)
-                notes.differ(
-                    place,
-                    f"retention of {table}: {keep} here, {found[table][0]['keep']} at {found[table][1]}; {kept} is taken",
-                )
+                other, at = found[table][0]["keep"], found[table][1]
+                notes.differ(place, f"retention of {table}: {keep} here, {other} at {at}; {kept} is taken")
                 found[table][0]["keep"] = kept
                 continue
             found[table] = ({"of": part.name, "table": table, "column": columns[table], "keep": keep}, place)
     return list(found.values())
 
 
-_OPENS = (("deploy", re.compile(r"deploy|release|rollout|despliegue", re.I)), ("incident", re.compile(r"incident|outage|incidente", re.I)),
-          ("window", re.compile(r"maintenance window|wartungsfenster", re.I)), ("shift", re.compile(r"hand-?over|shift", re.I)))  # fmt: skip
+_OPENS = (
+    ("deploy", re.compile(r"deploy|release|rollout|despliegue", re.I)),
+    ("incident", re.compile(r"incident|outage|incidente", re.I)),
+    ("window", re.compile(r"maintenance window|wartungsfenster", re.I)),
+    ("shift", re.compile(r"hand-?over|shift", re.I)),
+)
 _EVERY = re.compile(
     r"\b(daily|weekly|monthly|quarterly|yearly|täglich|wöchentlich|monatlich|diari\w+|semanal|mensual)\b", re.I
 )

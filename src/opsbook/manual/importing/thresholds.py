@@ -211,8 +211,13 @@ def _expression(metric: Metric, place: str, inventory: Inventory, checks: Checks
         reason = "the book has no Prometheus" if prometheus is None else "its expression has no single limit"
         notes.ask(place, f"{metric.metric}: a rule of Prometheus that stays one; {reason}")
         return
-    identity = checks.add(slug(re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", metric.metric), "rule"), "prometheus.query", prometheus.name, place,
-                          {"query": " ".join(match["query"].split()), "take": "min" if match["operator"][0] == "<" else "max"})  # fmt: skip
+    identity = checks.add(
+        slug(re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", metric.metric), "rule"),
+        "prometheus.query",
+        prometheus.name,
+        place,
+        {"query": " ".join(match["query"].split()), "take": "min" if match["operator"][0] == "<" else "max"},
+    )
     level = (
         "critical" if metric.severity.lower() in ("critical", "page", "emergency") or not metric.severity else "warning"
     )

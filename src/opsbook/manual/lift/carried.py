@@ -12,11 +12,38 @@ from opsbook.manual.lift.registry import lift
 from opsbook.manual.shell import Command
 
 SHELLS = frozenset({"sh", "bash", "ash", "dash", "zsh"})
-PROMPTS = frozenset({"psql", "redis-cli", "mysql", "python", "python3", "ipython", "node", "irb", "mongosh", "mongo", "top",
-                     "htop", "vi", "vim", "nano"})  # fmt: skip
-CLIENTS = {"psql": "postgres", "pg_isready": "postgres", "pg_dump": "postgres", "pg_restore": "postgres",
-           "redis-cli": "redis", "valkey-cli": "redis", "celery": "celery", "vacuumdb": "postgres", "reindexdb": "postgres",
-           "pg_dumpall": "postgres", "pg_basebackup": "postgres"}  # fmt: skip
+PROMPTS = frozenset(
+    {
+        "psql",
+        "redis-cli",
+        "mysql",
+        "python",
+        "python3",
+        "ipython",
+        "node",
+        "irb",
+        "mongosh",
+        "mongo",
+        "top",
+        "htop",
+        "vi",
+        "vim",
+        "nano",
+    }
+)
+CLIENTS = {
+    "psql": "postgres",
+    "pg_isready": "postgres",
+    "pg_dump": "postgres",
+    "pg_restore": "postgres",
+    "redis-cli": "redis",
+    "valkey-cli": "redis",
+    "celery": "celery",
+    "vacuumdb": "postgres",
+    "reindexdb": "postgres",
+    "pg_dumpall": "postgres",
+    "pg_basebackup": "postgres",
+}
 """Program → the kind of component that it talks to, where the container's name says nothing."""
 
 
@@ -101,5 +128,9 @@ def as_shell(use: Use, text: str, stay: Stay | None, risk: str) -> Step:
     """The shell step of what could not be lifted."""
     why = stay.why if stay else Why.PROGRAM
     step = use.step(Form.SH, text, None, risk=risk)
-    return step.having(why=why, note=stay.note if stay else "", needs=stay.needs if stay else "",
-                       component=stay.component if stay else "")  # fmt: skip
+    return step.having(
+        why=why,
+        note=stay.note if stay else "",
+        needs=stay.needs if stay else "",
+        component=stay.component if stay else "",
+    )

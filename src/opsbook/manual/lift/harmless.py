@@ -11,11 +11,92 @@ from opsbook.manual.danger import why_destructive
 from opsbook.manual.shell import Command
 
 LOOKS = frozenset(
-    "arp awk basename cat cmp column cut date df dig dirname dmesg du egrep env fgrep file free getent grep head host "
-    "hostname id ifconfig iostat jq last ls lsblk lscpu lsof md5sum mpstat netstat nproc nslookup pg_isready pgrep "
-    "ping printenv ps pstree pwd readlink realpath sha256sum sort ss stat strings tac tail tr traceroute tree uname "
-    "uniq uptime vmstat w wc whereis which who whoami yq zcat zgrep true false echo printf test [ sleep comm diff fold "
-    "paste rev seq shuf expr".split()
+    [
+        "arp",
+        "awk",
+        "basename",
+        "cat",
+        "cmp",
+        "column",
+        "cut",
+        "date",
+        "df",
+        "dig",
+        "dirname",
+        "dmesg",
+        "du",
+        "egrep",
+        "env",
+        "fgrep",
+        "file",
+        "free",
+        "getent",
+        "grep",
+        "head",
+        "host",
+        "hostname",
+        "id",
+        "ifconfig",
+        "iostat",
+        "jq",
+        "last",
+        "ls",
+        "lsblk",
+        "lscpu",
+        "lsof",
+        "md5sum",
+        "mpstat",
+        "netstat",
+        "nproc",
+        "nslookup",
+        "pg_isready",
+        "pgrep",
+        "ping",
+        "printenv",
+        "ps",
+        "pstree",
+        "pwd",
+        "readlink",
+        "realpath",
+        "sha256sum",
+        "sort",
+        "ss",
+        "stat",
+        "strings",
+        "tac",
+        "tail",
+        "tr",
+        "traceroute",
+        "tree",
+        "uname",
+        "uniq",
+        "uptime",
+        "vmstat",
+        "w",
+        "wc",
+        "whereis",
+        "which",
+        "who",
+        "whoami",
+        "yq",
+        "zcat",
+        "zgrep",
+        "true",
+        "false",
+        "echo",
+        "printf",
+        "test",
+        "[",
+        "sleep",
+        "comm",
+        "diff",
+        "fold",
+        "paste",
+        "rev",
+        "seq",
+        "shuf",
+        "expr",
+    ]
 )
 """Programs that change nothing, whatever their words. Those with a switch that writes are below."""
 
@@ -32,7 +113,7 @@ WRITES = (
 """Words with which a program of the table above writes all the same."""
 
 VERBS = (
-    (r"kubectl|oc|k", r"(?:get|describe|logs|top|version|api-resources|cluster-info|explain|auth can-i|diff|events|wait)\b"
+    (r"kubectl|oc|k", r"(?:get|describe|logs|top|version|api-resources|cluster-info|explain|auth can-i|diff|events|wait)\b"  # noqa: E501
                       r"|rollout (?:status|history)\b|config (?:view|get-contexts|current-context)\b"),
     (r"docker|podman|nerdctl", r"(?:ps|images|logs|inspect|stats|top|info|version|port|diff|events)\b"
                                r"|(?:container|image|volume|network|system|service|node|stack|compose) "
@@ -47,20 +128,20 @@ VERBS = (
     (r"aws", r"\S+ (?:describe-|list-|get-|head-)\S+|s3 ls\b|sts get-caller-identity\b"),
     (r"gcloud", r".*\b(?:list|describe)\b"), (r"az", r".*\b(?:list|show)\b"),
     (r"redis-cli|valkey-cli", r"(?:-\S+ +\S+ +)*(?:ping|info|dbsize|config get|client list|slowlog (?:get|len)|memory "
-                              r"(?:stats|doctor|usage)|lastsave|llen|ttl|type|get|exists|scard|zcard|hlen|lrange|latency \S+|"
+                              r"(?:stats|doctor|usage)|lastsave|llen|ttl|type|get|exists|scard|zcard|hlen|lrange|latency \S+|"  # noqa: E501
                               r"keys|--scan|--bigkeys|--memkeys|--latency\S*|--stat)\b"),
-    (r"celery", r".*\b(?:inspect (?:ping|active|reserved|scheduled|stats|registered|active_queues|report|conf)|status|report)\b"),
+    (r"celery", r".*\b(?:inspect (?:ping|active|reserved|scheduled|stats|registered|active_queues|report|conf)|status|report)\b"),  # noqa: E501
     (r"alembic", r"(?:current|history|heads|show|branches|check)\b"),
     (r"openssl", r"(?:s_client|verify|version|x509 (?!.*-(?:req|signkey|CA|out)\b))"),
-    (r"certbot", r"certificates\b"), (r"promtool|amtool", r"(?:check|query|alert(?: query)?|silence query|config show)\b"),
-    (r"pip|pip3", r"(?:list|show|check|freeze|--version)\b"), (r"npm|yarn|pnpm", r"(?:ls|list|audit(?! fix)|outdated|view)\b"),
+    (r"certbot", r"certificates\b"), (r"promtool|amtool", r"(?:check|query|alert(?: query)?|silence query|config show)\b"),  # noqa: E501
+    (r"pip|pip3", r"(?:list|show|check|freeze|--version)\b"), (r"npm|yarn|pnpm", r"(?:ls|list|audit(?! fix)|outdated|view)\b"),  # noqa: E501
     (r"rabbitmqctl|rabbitmq-diagnostics", r"(?:status|list_\S+|ping|check_\S+|cluster_status|node_health_check)\b"),
     (r"pg_restore", r".*(?:--list|\s-l\b)"), (r"nginx", r"-[tTvV]\b"), (r"crontab", r"-l\b"), (r"tar", r"-?t[a-z]*\b"),
-    (r"unzip", r"-[lt]\b"), (r"gunzip|gzip|zstd|bzip2|xz", r"(?:-\w*[tl]|--test|--list)\b"), (r"find", r"(?!.*-(?:delete|exec|ok|fprint))"),
-    (r"sed", r"(?!(?:.*\s)?-[a-zA-Z]*i)(?!.*--in-place)"), (r"top|htop", r".*-b"), (r"ip", r"(?:addr|a|route|r|link|neigh)(?: show| list|$)"),
-    (r"ufw|firewall-cmd", r"(?:status|--list\S*|--state)\b"), (r"fail2ban-client", r"status\b"), (r"ntpq|chronyc|timedatectl", r"(?:-p|tracking|sources|status|$)"),
-    (r"pgbackrest|barman", r".*\b(?:info|check|list-\S+|show-\S+)\b"), (r"restic|borg", r".*\b(?:snapshots|check|list|info|stats)\b"),
-    (r"pm2", r"(?:list|status|logs)\b"), (r"sqlite3", r".*(?:integrity_check|\.tables|\.schema)"), (r"nodetool", r"(?:status|info|tpstats|describecluster)\b"),
+    (r"unzip", r"-[lt]\b"), (r"gunzip|gzip|zstd|bzip2|xz", r"(?:-\w*[tl]|--test|--list)\b"), (r"find", r"(?!.*-(?:delete|exec|ok|fprint))"),  # noqa: E501
+    (r"sed", r"(?!(?:.*\s)?-[a-zA-Z]*i)(?!.*--in-place)"), (r"top|htop", r".*-b"), (r"ip", r"(?:addr|a|route|r|link|neigh)(?: show| list|$)"),  # noqa: E501
+    (r"ufw|firewall-cmd", r"(?:status|--list\S*|--state)\b"), (r"fail2ban-client", r"status\b"), (r"ntpq|chronyc|timedatectl", r"(?:-p|tracking|sources|status|$)"),  # noqa: E501
+    (r"pgbackrest|barman", r".*\b(?:info|check|list-\S+|show-\S+)\b"), (r"restic|borg", r".*\b(?:snapshots|check|list|info|stats)\b"),  # noqa: E501
+    (r"pm2", r"(?:list|status|logs)\b"), (r"sqlite3", r".*(?:integrity_check|\.tables|\.schema)"), (r"nodetool", r"(?:status|info|tpstats|describecluster)\b"),  # noqa: E501
 )  # fmt: skip
 """Program → the words with which it only looks."""
 _VERBS = tuple((re.compile(rf"(?:{program})$"), re.compile(rf"(?i)(?:{words})")) for program, words in VERBS)
@@ -68,15 +149,30 @@ _GLOBAL = re.compile(
     r"^(?:(?:-n|--namespace|--context|-f|--file|-p|--project-name|--profile|--kubeconfig|-h|-p|-a|-u|--region)[= ]\S+ "
     r"|--?[\w-]+(?:=\S+)? )+"
 )
-_VERBED = frozenset("kubectl oc k docker docker-compose podman helm aws systemctl supervisorctl redis-cli valkey-cli".split())
+_VERBED = frozenset(
+    [
+        "kubectl",
+        "oc",
+        "k",
+        "docker",
+        "docker-compose",
+        "podman",
+        "helm",
+        "aws",
+        "systemctl",
+        "supervisorctl",
+        "redis-cli",
+        "valkey-cli",
+    ]
+)
 """Tools whose options may stand before the verb."""
 _WRITING = frozenset({">", ">>", "&>", "&>>", ">|"})
 
 
 _ADDS = (
     (r"pg_dump|pg_dumpall|mysqldump|mongodump|pg_basebackup|redis-dump", ""), (r"mkdir|touch", ""),
-    (r"docker|podman", r"(?:build|push|pull|tag|save)\b|compose (?:build|pull|push)\b"), (r"docker-compose", r"(?:build|pull|push)\b"),
-    (r"aws", r"s3 cp\b(?=.*\s(?:s3://\S*|\.)\s*$)"), (r"git", r"(?:fetch|clone|tag)\b"), (r"kubectl|oc", r"(?:annotate|label)\b"),
+    (r"docker|podman", r"(?:build|push|pull|tag|save)\b|compose (?:build|pull|push)\b"), (r"docker-compose", r"(?:build|pull|push)\b"),  # noqa: E501
+    (r"aws", r"s3 cp\b(?=.*\s(?:s3://\S*|\.)\s*$)"), (r"git", r"(?:fetch|clone|tag)\b"), (r"kubectl|oc", r"(?:annotate|label)\b"),  # noqa: E501
     (r"tar", r"-?c\w*\b"), (r"celery", r".*\binspect\b"),
 )  # fmt: skip
 """Commands that add something and take nothing away, besides a file of the same name that they are told to write."""

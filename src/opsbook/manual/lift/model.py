@@ -83,8 +83,36 @@ class Parameter:
 
 
 RESERVED = frozenset(
-    "rows value records columns series checks stdout exit status json body headers result saved facts environment "
-    "system run true false none not and or in is if else".split()
+    [
+        "rows",
+        "value",
+        "records",
+        "columns",
+        "series",
+        "checks",
+        "stdout",
+        "exit",
+        "status",
+        "json",
+        "body",
+        "headers",
+        "result",
+        "saved",
+        "facts",
+        "environment",
+        "system",
+        "run",
+        "true",
+        "false",
+        "none",
+        "not",
+        "and",
+        "or",
+        "in",
+        "is",
+        "if",
+        "else",
+    ]
 )
 
 

@@ -46,8 +46,12 @@ def lift_statement(statement: str, use: Use, part: Part) -> Made:
 def _plain(statement: str, use: Use, part: Part) -> Made:
     """The statement as a fence: in a read-only transaction, or marked as one that writes."""
     if re.match(r"\s*alter\s+(?:user|role)\b.*\bpassword\b", statement, re.I | re.S):
-        return Stay(Why.MISSING, "a rotation keeps the new password out of every log; `postgres.password` would mean it",
-                    "postgres.password", part.name)  # fmt: skip
+        return Stay(
+            Why.MISSING,
+            "a rotation keeps the new password out of every log; `postgres.password` would mean it",
+            "postgres.password",
+            part.name,
+        )
     text = _bound(statement, use)
     if text is None:
         return Stay(Why.OPEN, "a value of the statement is computed by the shell", "", part.name)
@@ -75,7 +79,7 @@ _COLUMNS = (
     ),
     (re.compile(r"\bpg_stat(?:io)?_(?:user|all|sys)_tables\b", re.I), {"tablename": "relname"}),
 )
-"""Statistics views, and names that people give their columns, after those of pg_tables and pg_indexes → the real ones."""
+"""Statistics views, and names that people give their columns (those of pg_tables, pg_indexes) → the real ones."""
 
 
 def _with_columns(text: str) -> tuple[str, str]:
@@ -101,7 +105,7 @@ def _tables(match: re.Match[str]) -> list[str] | None:
     return names or None
 
 
-def _vacuum(match: re.Match[str], statement: str, use: Use, part: Part) -> Made:
+def _vacuum(match: re.Match[str], _statement: str, use: Use, part: Part) -> Made:
     tables, options = _tables(match), (match["options"] or "").upper()
     if "FULL" not in options:
         return use.op("postgres.vacuum", part, tables=tables)
@@ -110,19 +114,23 @@ def _vacuum(match: re.Match[str], statement: str, use: Use, part: Part) -> Made:
     name = use.context.parameters.take(
         "VACUUM FULL", "table", "text", "the one table that is rewritten; nobody can use it meanwhile"
     )
-    return use.op("postgres.vacuum_full", part, "VACUUM FULL of every table in turn became one of a table that is named",
-                  table="{{ " + name + " }}")  # fmt: skip
+    return use.op(
+        "postgres.vacuum_full",
+        part,
+        "VACUUM FULL of every table in turn became one of a table that is named",
+        table="{{ " + name + " }}",
+    )
 
 
 def _listed(made: Made) -> list[Step]:
     return made if isinstance(made, list) else []
 
 
-def _analyze(match: re.Match[str], statement: str, use: Use, part: Part) -> Made:
+def _analyze(match: re.Match[str], _statement: str, use: Use, part: Part) -> Made:
     return use.op("postgres.analyze", part, tables=_tables(match))
 
 
-def _explain(match: re.Match[str], statement: str, use: Use, part: Part) -> Made | None:
+def _explain(match: re.Match[str], _statement: str, use: Use, part: Part) -> Made | None:
     inner = _bound(match["inner"].strip(), use)
     if inner is None or "{{" in inner:
         return None
@@ -135,8 +143,12 @@ def _reindex(match: re.Match[str], statement: str, use: Use, part: Part) -> Made
         mended = "" if "CONCURRENTLY" in statement.upper() else "indexes are rebuilt concurrently: writers go on"
         return use.op("postgres.reindex", part, mended, table=match["name"])
     name = use.context.parameters.take("REINDEX", "table", "text", "the table whose indexes are rebuilt")
-    return use.op("postgres.reindex", part, f"REINDEX {match['what'].upper()} of everything became one of a table that is named",
-                  table="{{ " + name + " }}")  # fmt: skip
+    return use.op(
+        "postgres.reindex",
+        part,
+        f"REINDEX {match['what'].upper()} of everything became one of a table that is named",
+        table="{{ " + name + " }}",
+    )
 
 
 _SCOPES = (
@@ -162,8 +174,13 @@ def _terminate(match: re.Match[str], statement: str, use: Use, part: Part) -> Ma
             "pg_stat_activity", "older_than", "duration", "only sessions that have been at it this long"
         )
         older = "{{ " + name + " }}"
-    return use.op(operation, part, "ends only sessions of clients in this scope: never replication, background workers or opsbook's own",
-                  older_than=older, **scope)  # fmt: skip
+    return use.op(
+        operation,
+        part,
+        "ends only sessions of clients in this scope: never replication, background workers or opsbook's own",
+        older_than=older,
+        **scope,
+    )
 
 
 def _index(match: re.Match[str], statement: str, use: Use, part: Part) -> Made | None:
@@ -173,11 +190,18 @@ def _index(match: re.Match[str], statement: str, use: Use, part: Part) -> Made |
     ):
         return None
     mended = "" if "CONCURRENTLY" in statement.upper() else "the index is made concurrently: writers go on"
-    return use.op("postgres.create_index", part, mended, table=match["table"], columns=columns, name=match["name"],
-                  unique=True if match["unique"] else None)  # fmt: skip
+    return use.op(
+        "postgres.create_index",
+        part,
+        mended,
+        table=match["table"],
+        columns=columns,
+        name=match["name"],
+        unique=True if match["unique"] else None,
+    )
 
 
-def _setting(match: re.Match[str], statement: str, use: Use, part: Part) -> Made | None:
+def _setting(match: re.Match[str], _statement: str, use: Use, part: Part) -> Made | None:
     value = use.text(match["value"].strip().strip("'"), match["name"])
     if value is None:
         return None
@@ -185,7 +209,7 @@ def _setting(match: re.Match[str], statement: str, use: Use, part: Part) -> Made
     return use.op("postgres.setting", part, mended, name=match["name"], value=value)
 
 
-def _reset(match: re.Match[str], statement: str, use: Use, part: Part) -> Made | None:
+def _reset(match: re.Match[str], _statement: str, use: Use, part: Part) -> Made | None:
     return None if match["name"].upper() == "ALL" else use.op("postgres.reset_setting", part, name=match["name"])
 
 
@@ -198,10 +222,10 @@ def _role(match: re.Match[str], statement: str, use: Use, part: Part) -> Made | 
     return use.op("postgres.role", part, mended, role=match["name"], login=None if login else False)
 
 
-_PRIVILEGES = frozenset("SELECT INSERT UPDATE DELETE TRUNCATE REFERENCES TRIGGER".split())
+_PRIVILEGES = frozenset(["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"])
 
 
-def _grant(match: re.Match[str], statement: str, use: Use, part: Part) -> Made | None:
+def _grant(match: re.Match[str], _statement: str, use: Use, part: Part) -> Made | None:
     privileges = [one.strip().upper() for one in match["privileges"].split(",")]
     if privileges in (["ALL"], ["ALL PRIVILEGES"]):
         privileges = sorted(_PRIVILEGES)
@@ -213,8 +237,14 @@ def _grant(match: re.Match[str], statement: str, use: Use, part: Part) -> Made |
     if tables and not all(re.fullmatch(_NAME, table) for table in tables):
         return None
     key = _schema_key(use, f"postgres.{match['verb'].lower()}")
-    return use.op(f"postgres.{match['verb'].lower()}", part, role=match["role"], privileges=privileges, tables=tables,
-                  **({key: schema[1]} if schema else {}))  # fmt: skip
+    return use.op(
+        f"postgres.{match['verb'].lower()}",
+        part,
+        role=match["role"],
+        privileges=privileges,
+        tables=tables,
+        **({key: schema[1]} if schema else {}),
+    )
 
 
 def _schema_key(use: Use, operation: str) -> str:
@@ -223,22 +253,28 @@ def _schema_key(use: Use, operation: str) -> str:
     return (field.alias or "schema_") if field is not None else "schema"
 
 
-def _purge(match: re.Match[str], statement: str, use: Use, part: Part) -> Made | None:
+def _purge(match: re.Match[str], _statement: str, use: Use, part: Part) -> Made | None:
     older = duration(match["age"])
     if older is None:
         return None
-    return use.op("postgres.purge", part, "rows go in batches, so that no lock is long", table=match["table"],
-                  column=match["column"], older_than=older)  # fmt: skip
+    return use.op(
+        "postgres.purge",
+        part,
+        "rows go in batches, so that no lock is long",
+        table=match["table"],
+        column=match["column"],
+        older_than=older,
+    )
 
 
-def _slot(match: re.Match[str], statement: str, use: Use, part: Part) -> Made:
+def _slot(match: re.Match[str], _statement: str, use: Use, part: Part) -> Made:
     return use.op("postgres.drop_slot", part, slot=match["slot"])
 
 
 def _seen(observe: str) -> Maker:
     """A look that an observation tells, where the book can hold it against a threshold; else the query itself."""
 
-    def maker(match: re.Match[str], statement: str, use: Use, part: Part) -> Made | None:
+    def maker(_match: re.Match[str], _statement: str, use: Use, part: Part) -> Made | None:
         made = use.check(observe, part)
         return made if isinstance(made, list) else None
 
@@ -250,17 +286,17 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 _MAKERS: tuple[tuple[re.Pattern[str], Maker], ...] = (
-    (_pattern(rf"vacuum\b(?P<options>(?:\s*\([^)]*\)|\s+(?:full|freeze|verbose|analyze)\b)*)\s*(?P<tables>{_NAME}(?:\s*,\s*{_NAME})*)?\s*$"), _vacuum),
+    (_pattern(rf"vacuum\b(?P<options>(?:\s*\([^)]*\)|\s+(?:full|freeze|verbose|analyze)\b)*)\s*(?P<tables>{_NAME}(?:\s*,\s*{_NAME})*)?\s*$"), _vacuum),  # noqa: E501
     (_pattern(rf"analyze\b(?:\s*\([^)]*\)|\s+verbose\b)?\s*(?P<tables>{_NAME}(?:\s*,\s*{_NAME})*)?\s*$"), _analyze),
-    (_pattern(r"explain\b(?P<options>\s*\((?=[^)]*analyze)[^)]*\)|\s+analyze\b)?(?:\s*\([^)]*\)|\s+verbose\b)?\s*(?P<inner>(?:select|with|insert|update|delete)\b.*)$"), _explain),
-    (_pattern(rf"reindex\b(?:\s*\([^)]*\))?\s*(?P<what>table|database|schema|system)\b(?:\s+concurrently)?\s*(?P<name>{_NAME})?"), _reindex),
+    (_pattern(r"explain\b(?P<options>\s*\((?=[^)]*analyze)[^)]*\)|\s+analyze\b)?(?:\s*\([^)]*\)|\s+verbose\b)?\s*(?P<inner>(?:select|with|insert|update|delete)\b.*)$"), _explain),  # noqa: E501
+    (_pattern(rf"reindex\b(?:\s*\([^)]*\))?\s*(?P<what>table|database|schema|system)\b(?:\s+concurrently)?\s*(?P<name>{_NAME})?"), _reindex),  # noqa: E501
     (_pattern(r".*\bpg_(?P<verb>terminate|cancel)_backend\s*\(\s*(?:\w+\.)?pid\s*\).*$"), _terminate),
-    (_pattern(rf"create\s+(?P<unique>unique\s+)?index\s+(?:concurrently\s+)?(?:if\s+not\s+exists\s+)?(?P<name>\w+)\s+on\s+(?P<table>{_NAME})\s*(?:using\s+btree\s*)?\((?P<columns>[^()]*)\)"), _index),
+    (_pattern(rf"create\s+(?P<unique>unique\s+)?index\s+(?:concurrently\s+)?(?:if\s+not\s+exists\s+)?(?P<name>\w+)\s+on\s+(?P<table>{_NAME})\s*(?:using\s+btree\s*)?\((?P<columns>[^()]*)\)"), _index),  # noqa: E501
     (_pattern(r"alter\s+system\s+set\s+(?P<name>[\w.]+)\s*(?:=|to)\s*(?P<value>.+)$"), _setting),
     (_pattern(r"alter\s+system\s+reset\s+(?P<name>[\w.]+)\s*$"), _reset),
     (_pattern(r"create\s+(?P<kind>user|role)\s+(?P<name>\S+)"), _role),
-    (_pattern(r"(?P<verb>grant|revoke)\s+(?P<privileges>[\w\s,]+?)\s+on\s+(?P<where>.+?)\s+(?:to|from)\s+(?P<role>\w+)\s*$"), _grant),
-    (_pattern(rf"delete\s+from\s+(?P<table>{_NAME})\s+where\s+(?P<column>\w+)\s*<=?\s*(?:now\(\)|current_timestamp|current_date)\s*-\s*interval\s*'(?P<age>[^']+)'\s*$"), _purge),
+    (_pattern(r"(?P<verb>grant|revoke)\s+(?P<privileges>[\w\s,]+?)\s+on\s+(?P<where>.+?)\s+(?:to|from)\s+(?P<role>\w+)\s*$"), _grant),  # noqa: E501
+    (_pattern(rf"delete\s+from\s+(?P<table>{_NAME})\s+where\s+(?P<column>\w+)\s*<=?\s*(?:now\(\)|current_timestamp|current_date)\s*-\s*interval\s*'(?P<age>[^']+)'\s*$"), _purge),  # noqa: E501
     (_pattern(r"select\s+pg_drop_replication_slot\s*\(\s*'(?P<slot>\w+)'\s*\)\s*$"), _slot),
     (_pattern(r"select\s+1\s*$"), _seen("postgres.up")),
     (_pattern(r"select\s+version\(\)\s*$"), _seen("postgres.up")),

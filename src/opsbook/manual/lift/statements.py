@@ -24,10 +24,36 @@ from opsbook.manual.shell_tree import PLACEHOLDER, Node, Source, parse, point_of
 
 FEEDERS = frozenset({"cat", "echo", "printf", "zcat", "gunzip", "gzip", "yes", "zstdcat", "bzcat", "xzcat"})
 FILTERS = LOOKS | {"less", "more", "column", "python", "python3", "json_pp"}
-_OWN = frozenset("HOME PATH USER PWD HOSTNAME LANG SHELL RANDOM LINENO IFS OLDPWD UID EUID PPID SECONDS".split())
+_OWN = frozenset(
+    [
+        "HOME",
+        "PATH",
+        "USER",
+        "PWD",
+        "HOSTNAME",
+        "LANG",
+        "SHELL",
+        "RANDOM",
+        "LINENO",
+        "IFS",
+        "OLDPWD",
+        "UID",
+        "EUID",
+        "PPID",
+        "SECONDS",
+    ]
+)
 _WRITING = frozenset({">", ">>", "&>", "&>>", ">|"})
 _COMPOUND = frozenset(
-    "if_statement for_statement while_statement case_statement subshell compound_statement c_style_for_statement".split()
+    [
+        "if_statement",
+        "for_statement",
+        "while_statement",
+        "case_statement",
+        "subshell",
+        "compound_statement",
+        "c_style_for_statement",
+    ]
 )
 
 
@@ -85,8 +111,18 @@ def _cannot_run(source: Source) -> bool:
 def _unreadable(fence: Fence, commands: int) -> list[Step]:
     if not commands:
         return []
-    return [Step(Form.PERSON, "", fence.line, fence.text, why=Why.UNFIT, note="bash cannot read it as it is written",
-                 commands=commands, end_line=fence.end_line)]  # fmt: skip
+    return [
+        Step(
+            Form.PERSON,
+            "",
+            fence.line,
+            fence.text,
+            why=Why.UNFIT,
+            note="bash cannot read it as it is written",
+            commands=commands,
+            end_line=fence.end_line,
+        )
+    ]
 
 
 def _as_one(fence: Fence, context: Context, commands: list[Command], count: int) -> list[Step]:
@@ -95,8 +131,18 @@ def _as_one(fence: Fence, context: Context, commands: list[Command], count: int)
     script = _templated(fence.text, context)
     risk = "read" if all(only_looks(c) or c.program in SCENERY or not c.argv for c in commands) else ""
     names = _environment(commands, script)
-    step = Step(Form.SH, script, fence.line, fence.text, why=Why.SCRIPT, note="it defines functions of its own", risk=risk,
-                attributes={"env": ",".join(names)} if names else {}, commands=count, end_line=fence.end_line)  # fmt: skip
+    step = Step(
+        Form.SH,
+        script,
+        fence.line,
+        fence.text,
+        why=Why.SCRIPT,
+        note="it defines functions of its own",
+        risk=risk,
+        attributes={"env": ",".join(names)} if names else {},
+        commands=count,
+        end_line=fence.end_line,
+    )
     return [step]
 
 
@@ -223,7 +269,7 @@ def _needed(script: str, setup: Sequence[str], context: Context) -> list[str]:
     return kept
 
 
-def _environment(commands: Sequence[Command], script: str) -> list[str]:
+def _environment(_commands: Sequence[Command], script: str) -> list[str]:
     """Variables that a script reads and does not set: it must be given them."""
     read: dict[str, None] = {}
     for name in re.findall(r"\$\{?([A-Za-z_]\w*)", re.sub(r"'[^'\n]*'", "", script)):
@@ -251,7 +297,7 @@ def _parameter(source: str, wanted: str, context: Context) -> str:
 # Lifting
 
 
-def _lifted(statement: Statement, context: Context, setup: Sequence[str], source: Source) -> list[Step]:
+def _lifted(statement: Statement, context: Context, setup: Sequence[str], _source: Source) -> list[Step]:
     main = [c for c in statement.commands if not any(e.kind == "substitution" for e in c.within)]
     count = len({c.pipeline for c in main if c.argv and (c.program not in SCENERY or why_destructive(c))})
     if not count:
@@ -262,8 +308,10 @@ def _lifted(statement: Statement, context: Context, setup: Sequence[str], source
         changed, stopped = context.changed, set(context.stopped)
         found = _pipeline(main, statement, context)
         if isinstance(found, list):
-            made = [step.having(line=statement.line, end_line=statement.end_line, commands=count if n == 0 else 0)
-                    for n, step in enumerate(found)]  # fmt: skip
+            made = [
+                step.having(line=statement.line, end_line=statement.end_line, commands=count if n == 0 else 0)
+                for n, step in enumerate(found)
+            ]
             return [_with_fallback(step, statement, context, setup) for step in made]
         stay = found
         context.changed, context.stopped = changed, stopped
@@ -344,7 +392,7 @@ def _shell(
 
 
 def _with_quotes(script: str, context: Context) -> str:
-    """`$NAME` becomes `"$NAME"` where the name holds a value that varies: as one word it cannot be read as anything else."""
+    """`$NAME` becomes `"$NAME"` where it holds a value that varies: as one word it is nothing else."""
     if "={{ " not in script:
         return script
     names = "|".join(re.escape(name) for name in context.setting)

@@ -12,13 +12,40 @@ from opsbook.manual.lift.model import Why
 from opsbook.manual.lift.registry import lifts
 
 VALUED = frozenset(
-    "-A --app -b --broker -d --destination -t --timeout -Q --queue -a --args -k --kwargs --result-backend -n".split()
+    [
+        "-A",
+        "--app",
+        "-b",
+        "--broker",
+        "-d",
+        "--destination",
+        "-t",
+        "--timeout",
+        "-Q",
+        "--queue",
+        "-a",
+        "--args",
+        "-k",
+        "--kwargs",
+        "--result-backend",
+        "-n",
+    ]
 )
-LOOKS = {"ping": "celery.workers", "stats": "celery.workers", "registered": "celery.workers", "report": "celery.workers",
-         "active_queues": "celery.workers", "conf": "celery.workers"}  # fmt: skip
-CONTROLS = {"rate_limit": ("celery.rate_limit", ("task", "rate")), "cancel_consumer": ("celery.pause", ("queues",)),
-            "add_consumer": ("celery.resume", ("queues",)), "revoke": ("celery.revoke", ("ids",)),
-            "terminate": ("celery.revoke", ("", "ids"))}  # fmt: skip
+LOOKS = {
+    "ping": "celery.workers",
+    "stats": "celery.workers",
+    "registered": "celery.workers",
+    "report": "celery.workers",
+    "active_queues": "celery.workers",
+    "conf": "celery.workers",
+}
+CONTROLS = {
+    "rate_limit": ("celery.rate_limit", ("task", "rate")),
+    "cancel_consumer": ("celery.pause", ("queues",)),
+    "add_consumer": ("celery.resume", ("queues",)),
+    "revoke": ("celery.revoke", ("ids",)),
+    "terminate": ("celery.revoke", ("", "ids")),
+}
 """`control` verb → the operation, and the parameters that its words are."""
 
 

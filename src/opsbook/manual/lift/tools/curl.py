@@ -12,9 +12,46 @@ from opsbook.manual.lift.registry import lifts
 from opsbook.manual.shell import Word
 
 VALUED = frozenset(
-    "-X --request -H --header -d --data --data-raw --data-binary --json --data-urlencode -u --user -o --output -w --write-out -m "
-    "--max-time --connect-timeout -A --user-agent -b --cookie -e --cacert --cert --key --resolve --retry --retry-delay -x "
-    "--proxy -F --form -T --upload-file -c --url".split()
+    [
+        "-X",
+        "--request",
+        "-H",
+        "--header",
+        "-d",
+        "--data",
+        "--data-raw",
+        "--data-binary",
+        "--json",
+        "--data-urlencode",
+        "-u",
+        "--user",
+        "-o",
+        "--output",
+        "-w",
+        "--write-out",
+        "-m",
+        "--max-time",
+        "--connect-timeout",
+        "-A",
+        "--user-agent",
+        "-b",
+        "--cookie",
+        "-e",
+        "--cacert",
+        "--cert",
+        "--key",
+        "--resolve",
+        "--retry",
+        "--retry-delay",
+        "-x",
+        "--proxy",
+        "-F",
+        "--form",
+        "-T",
+        "--upload-file",
+        "-c",
+        "--url",
+    ]
 )
 HEALTH = {"prometheus": ("/-/healthy", "/-/ready"), "alertmanager": ("/-/healthy", "/-/ready")}
 _SECRET = re.compile(r"(?i)authorization|api[-_]?key|token|password|secret|cookie")
@@ -67,7 +104,7 @@ def _read(words: tuple[Word, ...]) -> tuple[list[Word], dict[str, str]]:
     return urls, options
 
 
-def _query(use: Use, path: str, options: dict[str, str]) -> str:
+def _query(_use: Use, path: str, options: dict[str, str]) -> str:
     split = urlsplit(path)
     if not split.path.endswith("/api/v1/query"):
         return ""
@@ -122,8 +159,12 @@ def _request(use: Use, part: Part | None, method: str, path: str, options: dict[
         if part is not None and all(_SECRET.search(h) for h in headers) and method in ("GET", "HEAD"):
             headers = []
         else:
-            return Stay(Why.LITERAL, "the request carries a credential: the component's `headers` hold such references",
-                        "", part.name if part else "")  # fmt: skip
+            return Stay(
+                Why.LITERAL,
+                "the request carries a credential: the component's `headers` hold such references",
+                "",
+                part.name if part else "",
+            )
     body = next(
         (options[key] for key in ("-d", "--data", "--data-raw", "--data-binary", "--json") if options.get(key)), ""
     )

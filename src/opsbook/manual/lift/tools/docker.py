@@ -11,12 +11,25 @@ from opsbook.manual.lift.inventory import Part
 from opsbook.manual.lift.model import Step, Why
 from opsbook.manual.lift.registry import lifts
 
-OPERATIONS = {"restart": "workload.restart", "stop": "workload.stop", "start": "workload.start", "kill": "workload.stop",
-              "up": "workload.start"}  # fmt: skip
-OBSERVATIONS = {"ps": "workload.missing", "logs": "workload.log_errors", "stats": "workload.memory_ratio",
-                "top": "workload.memory_ratio", "service ps": "workload.missing", "service ls": "workload.missing",
-                "container ls": "workload.missing", "service logs": "workload.log_errors",
-                "ls": "workload.missing", "inspect": "workload.missing"}  # fmt: skip
+OPERATIONS = {
+    "restart": "workload.restart",
+    "stop": "workload.stop",
+    "start": "workload.start",
+    "kill": "workload.stop",
+    "up": "workload.start",
+}
+OBSERVATIONS = {
+    "ps": "workload.missing",
+    "logs": "workload.log_errors",
+    "stats": "workload.memory_ratio",
+    "top": "workload.memory_ratio",
+    "service ps": "workload.missing",
+    "service ls": "workload.missing",
+    "container ls": "workload.missing",
+    "service logs": "workload.log_errors",
+    "ls": "workload.missing",
+    "inspect": "workload.missing",
+}
 
 
 @lifts("docker", "docker-compose", "podman", "podman-compose", "nerdctl")
@@ -40,8 +53,11 @@ def docker(use: Use) -> Lifted:
     if call.verb == "service scale" or call.verb == "scale":
         return _scale(use, [spoken(word) for word in call.args])
     if compose and call.verb == "down":
-        return _all(use, "workload.stop", "down") if not call.has("-v", "--volumes") else Stay(
-            Why.ELSEWHERE, "it removes the volumes too")  # fmt: skip
+        return (
+            _all(use, "workload.stop", "down")
+            if not call.has("-v", "--volumes")
+            else Stay(Why.ELSEWHERE, "it removes the volumes too")
+        )
     return Stay(Why.ELSEWHERE, "it addresses images, volumes or the engine, not a component")
 
 

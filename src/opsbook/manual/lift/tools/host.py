@@ -6,9 +6,19 @@ from opsbook.manual.lift.context import Lifted, Stay, Use
 from opsbook.manual.lift.model import Why
 from opsbook.manual.lift.registry import lifts
 
-LOOKS = {"df": "host.disk_free", "free": "host.memory", "uptime": "host.load", "top": "host.load", "htop": "host.load",
-         "vmstat": "host.load", "mpstat": "host.cpu", "iostat": "host.cpu", "swapon": "host.swap", "timedatectl":
-         "host.clock_synchronised", "chronyc": "host.clock_synchronised"}  # fmt: skip
+LOOKS = {
+    "df": "host.disk_free",
+    "free": "host.memory",
+    "uptime": "host.load",
+    "top": "host.load",
+    "htop": "host.load",
+    "vmstat": "host.load",
+    "mpstat": "host.cpu",
+    "iostat": "host.cpu",
+    "swapon": "host.swap",
+    "timedatectl": "host.clock_synchronised",
+    "chronyc": "host.clock_synchronised",
+}
 
 
 @lifts(*LOOKS)

@@ -14,8 +14,26 @@ from opsbook.manual.lift.registry import lifts
 from opsbook.manual.shell import Word
 
 WORKLOADS = frozenset(
-    "deployment deployments deploy statefulset statefulsets sts daemonset daemonsets ds replicaset replicasets rs pod "
-    "pods po deployment.apps statefulset.apps all".split()
+    [
+        "deployment",
+        "deployments",
+        "deploy",
+        "statefulset",
+        "statefulsets",
+        "sts",
+        "daemonset",
+        "daemonsets",
+        "ds",
+        "replicaset",
+        "replicasets",
+        "rs",
+        "pod",
+        "pods",
+        "po",
+        "deployment.apps",
+        "statefulset.apps",
+        "all",
+    ]
 )
 _NAMED = re.compile(r"^(?P<kind>[\w.]+)/(?P<name>.+)$")
 _LABEL = re.compile(
@@ -23,9 +41,12 @@ _LABEL = re.compile(
 )
 _ENDLESS = frozenset({"port-forward", "attach", "edit", "proxy", "debug"})
 _MISSING = {
-    "drain": "node.drain", "cordon": "node.cordon", "uncordon": "node.uncordon", "cp": "workload.copy",
+    "drain": "node.drain",
+    "cordon": "node.cordon",
+    "uncordon": "node.uncordon",
+    "cp": "workload.copy",
     "autoscale": "workload.autoscale",
-}  # fmt: skip
+}
 """Verb → the operation that would mean it; picked up as soon as one of that name is registered and has a lifter."""
 
 
@@ -82,7 +103,7 @@ def targets(use: Use, words: tuple[Word, ...], call: Invocation) -> tuple[list[P
         if named := _NAMED.match(text):
             names.append(named["name"])
             kind = named["kind"]
-        elif text.lower() in WORKLOADS or not names and not kind and re.fullmatch(r"[a-z]+", text) and text in _KINDS:
+        elif text.lower() in WORKLOADS or (not names and not kind and re.fullmatch(r"[a-z]+", text) and text in _KINDS):
             kind = text
         else:
             names.append(text)
@@ -99,9 +120,42 @@ def targets(use: Use, words: tuple[Word, ...], call: Invocation) -> tuple[list[P
 
 
 _KINDS = frozenset(
-    "node nodes no svc service services ingress ingresses ing hpa pvc pv event events secret secrets configmap "
-    "configmaps cm namespace namespaces ns endpoints ep job jobs cronjob cronjobs certificate certificates networkpolicy "
-    "networkpolicies pdb storageclass".split()
+    [
+        "node",
+        "nodes",
+        "no",
+        "svc",
+        "service",
+        "services",
+        "ingress",
+        "ingresses",
+        "ing",
+        "hpa",
+        "pvc",
+        "pv",
+        "event",
+        "events",
+        "secret",
+        "secrets",
+        "configmap",
+        "configmaps",
+        "cm",
+        "namespace",
+        "namespaces",
+        "ns",
+        "endpoints",
+        "ep",
+        "job",
+        "jobs",
+        "cronjob",
+        "cronjobs",
+        "certificate",
+        "certificates",
+        "networkpolicy",
+        "networkpolicies",
+        "pdb",
+        "storageclass",
+    ]
 )
 
 
@@ -259,8 +313,12 @@ def _create(use: Use, call: Invocation) -> Lifted:
     job = call.value("--from") or ""
     if "backup" in job.lower():
         part = use.inventory.one("postgres")
-        return Stay(Why.MISSING, f"what {job} backs up is not said; `postgres.backup` would mean it", "postgres.backup",
-                    part.name if part else "")  # fmt: skip
+        return Stay(
+            Why.MISSING,
+            f"what {job} backs up is not said; `postgres.backup` would mean it",
+            "postgres.backup",
+            part.name if part else "",
+        )
     return Stay(Why.ELSEWHERE, "it makes objects of the cluster")
 
 
@@ -278,8 +336,22 @@ def _describe(use: Use, call: Invocation) -> Lifted:
 
 
 _VERBS: dict[str, Callable[[Use, Invocation], Lifted]] = {
-    "scale": _scale, "rollout restart": _rollout, "rollout undo": _rollout, "rollout status": _rollout,
-    "rollout history": _rollout, "rollout": _rollout, "set image": _set_image, "logs": _logs, "get": _get,
-    "top": _top, "top pod": _top, "top pods": _top, "top node": _top, "delete": _delete, "wait": _wait,
-    "create job": _create, "create": _create, "describe": _describe,
-}  # fmt: skip
+    "scale": _scale,
+    "rollout restart": _rollout,
+    "rollout undo": _rollout,
+    "rollout status": _rollout,
+    "rollout history": _rollout,
+    "rollout": _rollout,
+    "set image": _set_image,
+    "logs": _logs,
+    "get": _get,
+    "top": _top,
+    "top pod": _top,
+    "top pods": _top,
+    "top node": _top,
+    "delete": _delete,
+    "wait": _wait,
+    "create job": _create,
+    "create": _create,
+    "describe": _describe,
+}

@@ -10,10 +10,16 @@ from opsbook.manual.lift.registry import lifts
 from opsbook.manual.lift.sql import lift_statements
 
 MISSING = {
-    "pg_dump": "postgres.backup", "pg_dumpall": "postgres.backup", "pg_basebackup": "postgres.backup",
-    "pg_restore": "postgres.restore", "pg_verifybackup": "postgres.verify_backup", "pgbackrest": "postgres.backup",
-    "createdb": "postgres.database", "dropdb": "postgres.database", "createuser": "postgres.role",
-}  # fmt: skip
+    "pg_dump": "postgres.backup",
+    "pg_dumpall": "postgres.backup",
+    "pg_basebackup": "postgres.backup",
+    "pg_restore": "postgres.restore",
+    "pg_verifybackup": "postgres.verify_backup",
+    "pgbackrest": "postgres.backup",
+    "createdb": "postgres.database",
+    "dropdb": "postgres.database",
+    "createuser": "postgres.role",
+}
 """Program → the operation that means it; `opsbook import` picks it up when it is registered and lifted here."""
 
 
@@ -30,8 +36,12 @@ def psql(use: Use) -> Lifted:
     texts = [one for one in use.command.embedded if one.language == "sql"]
     fed = any(redirect.operator == "<" for redirect in use.command.redirects)
     if fed or (use.before and not texts):
-        return Stay(Why.MISSING, "it loads a file into the database; `postgres.restore` would mean it", "postgres.restore",
-                    part.name)  # fmt: skip
+        return Stay(
+            Why.MISSING,
+            "it loads a file into the database; `postgres.restore` would mean it",
+            "postgres.restore",
+            part.name,
+        )
     if not texts:
         words = use.command.words
         if any(word in ("-l", "--list") for word in words):

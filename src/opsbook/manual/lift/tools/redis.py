@@ -10,16 +10,52 @@ from opsbook.manual.lift.model import Why
 from opsbook.manual.lift.registry import lifts
 from opsbook.manual.shell import Command
 
-VALUED = frozenset("-h -p -s -a -u -r -i -n -d -D --user --pass --tls --cacert --cert --key --pattern --askpass -x".split()) - {
-    "--tls", "-x"
-}  # fmt: skip
-SECTIONS = {"memory": "redis.memory_ratio", "replication": "redis.replication_lag", "persistence": "redis.persistence",
-            "stats": "redis.hit_rate", "clients": "redis.clients_ratio", "server": "redis.up", "": "redis.up",
-            "all": "redis.up", "keyspace": "redis.up"}  # fmt: skip
+VALUED = frozenset(
+    [
+        "-h",
+        "-p",
+        "-s",
+        "-a",
+        "-u",
+        "-r",
+        "-i",
+        "-n",
+        "-d",
+        "-D",
+        "--user",
+        "--pass",
+        "--tls",
+        "--cacert",
+        "--cert",
+        "--key",
+        "--pattern",
+        "--askpass",
+        "-x",
+    ]
+) - {"--tls", "-x"}
+SECTIONS = {
+    "memory": "redis.memory_ratio",
+    "replication": "redis.replication_lag",
+    "persistence": "redis.persistence",
+    "stats": "redis.hit_rate",
+    "clients": "redis.clients_ratio",
+    "server": "redis.up",
+    "": "redis.up",
+    "all": "redis.up",
+    "keyspace": "redis.up",
+}
 """Section of INFO → the observation that tells what people look for in it."""
-LOOKS = {"ping": "redis.up", "slowlog": "redis.slowlog", "client list": "redis.clients_ratio",
-         "memory stats": "redis.memory_ratio", "memory doctor": "redis.memory_ratio", "lastsave": "redis.persistence",
-         "--stat": "redis.up", "--latency": "redis.up", "role": "redis.up"}  # fmt: skip
+LOOKS = {
+    "ping": "redis.up",
+    "slowlog": "redis.slowlog",
+    "client list": "redis.clients_ratio",
+    "memory stats": "redis.memory_ratio",
+    "memory doctor": "redis.memory_ratio",
+    "lastsave": "redis.persistence",
+    "--stat": "redis.up",
+    "--latency": "redis.up",
+    "role": "redis.up",
+}
 
 
 _EXPIRED = re.compile(r"expired|stale|abgelaufen|expirad|vencid|expiré|истек|просроч|过期|期限切れ|만료", re.I)
@@ -80,7 +116,7 @@ def _meant(use: Use) -> Part | None:
     return next(iter(caches or found), None)
 
 
-def _flush(use: Use, part: Part, words: list[str]) -> Lifted:
+def _flush(use: Use, part: Part, _words: list[str]) -> Lifted:
     if part.role == "queue" or _only_broker(use, part):
         return Stay(
             Why.HARM, f"{part.name} also holds tasks: what may be emptied is for a person to say", "", part.name
@@ -120,7 +156,7 @@ def _delete(use: Use, part: Part, words: list[str]) -> Lifted:
     return use.op("redis.unlink", part, pattern=re.sub(r"([*?\[\]\\])", r"\\\1", keys[0]))
 
 
-def _save(use: Use, part: Part, words: list[str]) -> Lifted:
+def _save(use: Use, part: Part, _words: list[str]) -> Lifted:
     return use.op("redis.save", part, "waits until the snapshot is written, and fails where it fails")
 
 
@@ -144,9 +180,19 @@ def _memory(use: Use, part: Part, words: list[str]) -> Lifted:
     )
 
 
-def _monitor(use: Use, part: Part, words: list[str]) -> Lifted:
+def _monitor(_use: Use, part: Part, _words: list[str]) -> Lifted:
     return Stay(Why.INTERACTIVE, "it never ends", "", part.name)
 
 
-_CHANGES = {"flushdb": _flush, "flushall": _flush, "del": _delete, "unlink": _delete, "save": _save, "bgsave": _save,
-            "config": _config, "memory": _memory, "monitor": _monitor, "subscribe": _monitor}  # fmt: skip
+_CHANGES = {
+    "flushdb": _flush,
+    "flushall": _flush,
+    "del": _delete,
+    "unlink": _delete,
+    "save": _save,
+    "bgsave": _save,
+    "config": _config,
+    "memory": _memory,
+    "monitor": _monitor,
+    "subscribe": _monitor,
+}

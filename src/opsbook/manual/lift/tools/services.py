@@ -9,8 +9,13 @@ from opsbook.manual.lift.inventory import Part
 from opsbook.manual.lift.model import Why
 from opsbook.manual.lift.registry import lift, lifts
 
-OPERATIONS = {"restart": "workload.restart", "reload": "workload.restart", "stop": "workload.stop",
-              "start": "workload.start", "reload-or-restart": "workload.restart"}  # fmt: skip
+OPERATIONS = {
+    "restart": "workload.restart",
+    "reload": "workload.restart",
+    "stop": "workload.stop",
+    "start": "workload.start",
+    "reload-or-restart": "workload.restart",
+}
 LOOKS = frozenset({"status", "is-active", "is-failed", "show"})
 
 

@@ -38,7 +38,7 @@ async def read(step: Step, names: Mapping[str, Any], facts: RecordedFacts) -> Js
 
 
 async def _checks(body: dict[str, Json], facts: RecordedFacts) -> Json:
-    wanted = [str(one) for one in body["checks"]]
+    wanted = [str(one) for key in ("checks", "groups") for one in body.get(key) or ()]
     known = {group for check in facts.system.checks for group in (check.id, *check.groups)}
     for name in wanted:
         if name not in known:

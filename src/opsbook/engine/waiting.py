@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from opsbook.engine.conclusion import conclude
 from opsbook.engine.execution import Execution
+from opsbook.engine.expressions import ExpressionError
+from opsbook.engine.parameters import names_of_parameters
 from opsbook.engine.procedure import Step
 from opsbook.engine.states import ChangeState, RunState, StepState
+from opsbook.engine.templates import fill_text, text_of
 from opsbook.store import runs
 from opsbook.store.database import reading
 
@@ -19,7 +22,7 @@ def open_item(execution: Execution, step: Step) -> str:
     """The next act that nobody has ticked; empty where all are, and then the step is done."""
     with reading(execution.setting.store) as connection:
         ticked = {act.item: act for act in runs.acts_of(connection, execution.run.id) if act.step == step.id}
-    items = items_of(step)
+    items = _filled(execution, step)
     open_items = [item for number, item in enumerate(items) if number not in ticked]
     if open_items:
         execution.set_step(step, state=StepState.WAITING.value, message=open_items[0])
@@ -28,6 +31,19 @@ def open_item(execution: Execution, step: Step) -> str:
     execution.set_run(state=RunState.RUNNING.value, message="")
     conclude(execution, step, {"acts": done})
     return ""
+
+
+def _filled(execution: Execution, step: Step) -> list[str]:
+    """The acts with the values that earlier steps found; as they are written where one has no value."""
+    names = {
+        **names_of_parameters(execution.procedure, execution.parameters),
+        **execution.saved,
+        "saved": execution.saved,
+    }
+    try:
+        return [text_of(fill_text(item, names), item) for item in items_of(step)]
+    except ExpressionError:
+        return items_of(step)
 
 
 def undecided(execution: Execution) -> runs.ChangeRow | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from opsbook.manual.extract.components import is_static, kind_of
 from opsbook.manual.facts import Component
 from opsbook.manual.grammar.invocation import invocation, spoken
+from opsbook.manual.importing.addresses import address, hosts, product
 from opsbook.manual.importing.sources import Notes, Source, every_command
 from opsbook.manual.lift.carried import CLIENTS
 from opsbook.manual.lift.inventory import Inventory, Part, bare, slug, unique
@@ -33,19 +33,8 @@ _GENERIC = re.compile(
     r"stack|system|engine|tier|the)\b",
     re.I,
 )
-_PRODUCTS = (
-    (re.compile(r"postgres|timescale|pgvector|postgis", re.I), "postgres"), (re.compile(r"pgbouncer", re.I), "pgbouncer"),  # noqa: E501
-    (re.compile(r"redis|valkey|keydb", re.I), "redis"), (re.compile(r"alertmanager", re.I), "alertmanager"),
-    (re.compile(r"prometheus", re.I), "prometheus"), (re.compile(r"grafana|flower|minio|kibana|jaeger", re.I), "http"),
-    (re.compile(r"mysql|maria|mongo|elastic|opensearch|rabbit|kafka|\bnats\b|memcached|cassandra|clickhouse|influx|neo4j|etcd", re.I), "tcp"),  # noqa: E501
-)  # fmt: skip
-PORTS = {"9090": "prometheus", "9093": "alertmanager", "3000": "grafana", "5555": "flower"}
 KUBE = frozenset({"kubectl", "oc", "k"})
 UNITS = frozenset({"systemctl", "supervisorctl", "service", "pm2", "rc-service"})
-_NOT_OURS = re.compile(
-    r"(?:^|\.)(?:github|githubusercontent|gitlab|docker|google|googleapis|amazonaws|slack|npmjs|pypi|letsencrypt|"
-    r"statuspage|pagerduty|sentry|k8s|ifconfig)\.(?:com|io|org|me|net|co)$"
-)
 
 
 def inventory(sources: list[Source], notes: Notes) -> Inventory:
@@ -65,10 +54,10 @@ def inventory(sources: list[Source], notes: Notes) -> Inventory:
             _described(found, component, source, sources)
     _talked_to(found, sources, clients)
     _celery(found, sources)
-    _hosts(found, sources)
+    hosts(found, sources)
     _machine(found, sources)
     for part in found.parts.values():
-        _address(part)
+        address(part)
     if not found.parts:
         found.parts["host"] = Part(
             "host", "host", {"description": "the machine; the manual names no component"}, "other"
@@ -174,7 +163,7 @@ def _workload(found: Inventory, name: str, place: str, clients: dict[str, str]) 
             known.sources.append(place)
         return
     role = kind_of(name)
-    kind = clients.get(name) or _product(name) or KINDS.get(role, "workload")
+    kind = clients.get(name) or product(name) or KINDS.get(role, "workload")
     role = {"postgres": "database", "redis": "cache"}.get(kind, role)
     wanted = {"postgres": "database", "redis": "cache"}.get(kind, slug(name, "workload"))
     if wanted in found.parts:
@@ -185,21 +174,17 @@ def _workload(found: Inventory, name: str, place: str, clients: dict[str, str]) 
     found.parts[part.name] = part
 
 
-def _product(text: str) -> str:
-    return next((kind for pattern, kind in _PRODUCTS if pattern.search(text)), "")
-
-
 def _described(found: Inventory, component: Component, source: Source, _sources: list[Source]) -> None:
     """What a list, table or diagram names: one of the parts already known, or a new one."""
     if component.workload:
         return
     place = source.place(component.line)
     role = component.kind
-    product = _product(component.name) or (
-        _product(component.detail) if role in ("database", "cache", "queue", "monitoring") else ""
+    made_by = product(component.name) or (
+        product(component.detail) if role in ("database", "cache", "queue", "monitoring") else ""
     )
     name = slug(_GENERIC.sub(" ", component.name.partition("(")[0])) or NAMES.get(role, "")
-    known = _known(found, name, role, product)
+    known = _known(found, name, role, made_by)
     if known is not None:
         known.sources.append(place)
         known.keys.setdefault("description", component.detail or component.name)
@@ -207,7 +192,7 @@ def _described(found: Inventory, component: Component, source: Source, _sources:
             known.keys.setdefault("replicas", component.replicas)
         _port(known, component)
         return
-    kind = product or (
+    kind = made_by or (
         "" if role in ("database", "cache", "queue", "bucket", "other", "monitoring") else KINDS.get(role, "")
     )
     if not kind or kind == "workload":
@@ -228,12 +213,12 @@ def _described(found: Inventory, component: Component, source: Source, _sources:
     found.parts[part.name] = part
 
 
-def _known(found: Inventory, name: str, role: str, product: str) -> Part | None:
+def _known(found: Inventory, name: str, role: str, made_by: str) -> Part | None:
     for part in found.parts.values():
         if name in (part.name, bare(part.workload)) or name in part.aliases:
             return part
-    if product in ("postgres", "redis", "prometheus", "alertmanager", "pgbouncer"):
-        return found.one(product)
+    if made_by in ("postgres", "redis", "prometheus", "alertmanager", "pgbouncer"):
+        return found.one(made_by)
     same = [part for part in found.parts.values() if part.role == role]
     if role in ("database", "cache", "worker", "scheduler", "proxy") and same:
         return same[0]
@@ -310,74 +295,6 @@ def _celery(found: Inventory, sources: list[Source]) -> None:
         worker.keys["broker"] = broker.name
 
 
-def _hosts(found: Inventory, sources: list[Source]) -> None:
-    """Who answers at the addresses that are asked."""
-    web = [part for part in found.parts.values() if part.kind in ("http", "proxy")]
-    domains: set[str] = set()
-    for strict in (True, False):
-        for source, command in every_command(sources):
-            for word in command.argv[1:] if command.program in ("curl", "wget") else ():
-                text = word.value or word.text
-                if re.match(r"(?:https?://)?[\w.-]+(?::\d+)?(?:/|$)", text) and ("://" in text or "localhost" in text):
-                    _host(found, web, text, source.place(command.line), domains, strict)
-
-
-def _host(found: Inventory, web: list[Part], url: str, place: str, domains: set[str], strict: bool) -> None:
-    split = urlsplit(url if "//" in url else f"http://{url}")
-    host = split.netloc.rpartition("@")[2].lower()
-    if not host or found.at(url) or _NOT_OURS.search(host.partition(":")[0]):
-        return
-    name, _, port = host.partition(":")
-    first = name.partition(".")[0]
-    part = _named(found, web, first, port, name)
-    local = name in ("localhost", "127.0.0.1", "0.0.0.0")  # noqa: S104 - compared, never bound
-    if (
-        part is None
-        and not strict
-        and (local or ".".join(name.split(".")[-2:]) in domains or "." not in name or _own_path(split.path))
-    ):
-        part = next((p for p in web if p.role == "ui" and not p.hosts and "api" not in split.path and not local), None)
-        part = part or next((p for p in web if p.role == "api"), None) or next(iter(web), None)
-        if part is None:
-            part = found.parts["api"] = Part("api", "http", {}, "api", [place])
-            web.append(part)
-    if part is None:
-        return
-    part.hosts.add(host)
-    if not local and "." in name:
-        domains.add(".".join(name.split(".")[-2:]))
-    part.keys.setdefault("at", f"{split.scheme or 'http'}://{host}")
-    if part.kind in ("http", "proxy") and re.search(
-        r"/(?:health\w*|healthz|readyz|livez|ping|status|up)(?:/\w*)?/?$", split.path
-    ):
-        part.keys.setdefault("health", split.path)
-
-
-def _own_path(path: str) -> bool:
-    return bool(re.search(r"/(?:health|api|metrics|ready|live)", path))
-
-
-def _named(found: Inventory, web: list[Part], first: str, port: str, name: str) -> Part | None:
-    product = PORTS.get(port, "") if name in ("localhost", "127.0.0.1") else ""
-    for word in (first, product):
-        kind = _product(word)
-        if kind in ("prometheus", "alertmanager"):
-            part = found.one(kind)
-            if part is None:
-                part = found.parts[kind] = Part(kind, kind, {}, "monitoring")
-            return part
-    if _product(first) == "http":
-        part = found.workload(first)
-        if part is None or part.kind != "http":
-            part = Part(unique(first, found.parts), "http", {}, "monitoring")
-            found.parts[part.name] = part
-        return part
-    known = found.workload(first)
-    if known is not None and known.kind in ("http", "proxy"):
-        return known
-    return next((part for part in web if first and first in (part.name, part.role)), None)
-
-
 def _machine(found: Inventory, sources: list[Source]) -> None:
     """The machine is a component where no cluster hides it and the manual looks at it."""
     from opsbook.manual.lift.tools.host import LOOKS
@@ -386,27 +303,3 @@ def _machine(found: Inventory, sources: list[Source]) -> None:
     watched = any(re.search(r"disk|cpu|memory", m.metric, re.I) for s in sources for m in s.manual.metrics)
     if found.runtime != "kubernetes" and (used or watched):
         found.parts.setdefault("host", Part("host", "host", {"description": "the machine"}, "other"))
-
-
-_VARIABLES = {
-    "postgres": "dsn",
-    "pgbouncer": "dsn",
-    "redis": "url",
-    "http": "url",
-    "proxy": "url",
-    "prometheus": "url",
-    "alertmanager": "url",
-    "tcp": "address",
-}
-
-
-def _address(part: Part) -> None:
-    """Where it is reached: a variable, with the manual's own address as its default where that holds no secret."""
-    key = _VARIABLES.get(part.kind)
-    default = str(part.keys.pop("at", ""))
-    if key is None:
-        return
-    name = {"cache": "REDIS"}.get(part.name, re.sub(r"\W", "_", part.name.upper()))
-    name = name if name[0].isalpha() else f"AT_{name}"
-    suffix = "ADDRESS" if key == "address" else "URL"
-    part.keys[key] = f"${{{name}_{suffix}{f':-{default}' if default and '{' not in default else ''}}}"

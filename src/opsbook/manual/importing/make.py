@@ -15,6 +15,7 @@ from opsbook.manual.importing import sections
 from opsbook.manual.importing.book import HEAD, Draft, loaded
 from opsbook.manual.importing.components import inventory
 from opsbook.manual.importing.digest import marked
+from opsbook.manual.importing.people import contacts, escalation, severities
 from opsbook.manual.importing.procedures import Written, names_of, proven, written
 from opsbook.manual.importing.sources import Notes, Open, Source
 from opsbook.manual.importing.thresholds import checks_of
@@ -162,8 +163,8 @@ def _draft(
     notes.ask(
         sources[0].place(1), "the time zone in which schedules and windows are meant (`timezone`); UTC until then"
     )
-    people, channels = sections.contacts(sources, notes)
-    path = sections.escalation(sources, people, notes)
+    people, channels = contacts(sources, notes)
+    path = escalation(sources, people, notes)
     for part in parts.parts.values():
         if part.kind == "workload" and not part.workload:
             notes.ask(part.sources[0] if part.sources else "", f"{part.name}: its name in the runtime, as `workload`")
@@ -174,7 +175,7 @@ def _draft(
             for part in parts.parts.values()
         },
         "objectives": sections.objectives(sources, parts, notes),
-        "severities": sections.severities(sources, notes),
+        "severities": severities(sources, notes),
         "contacts": people,
         "channels": channels,
         "checklists": sections.checklists(sources, notes),

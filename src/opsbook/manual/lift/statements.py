@@ -18,31 +18,13 @@ from opsbook.manual.lift.context import Context, Stay, Use
 from opsbook.manual.lift.harmless import LOOKS, only_adds, only_looks
 from opsbook.manual.lift.model import Form, Step, Why
 from opsbook.manual.lift.registry import lift
+from opsbook.manual.lift.script import environment, keeping_templates, needed, templated, with_quotes
 from opsbook.manual.lift.sql import lift_statement
 from opsbook.manual.shell import Command
-from opsbook.manual.shell_tree import PLACEHOLDER, Node, Source, parse, point_of
+from opsbook.manual.shell_tree import Node, Source, parse, point_of
 
 FEEDERS = frozenset({"cat", "echo", "printf", "zcat", "gunzip", "gzip", "yes", "zstdcat", "bzcat", "xzcat"})
 FILTERS = LOOKS | {"less", "more", "column", "python", "python3", "json_pp"}
-_OWN = frozenset(
-    [
-        "HOME",
-        "PATH",
-        "USER",
-        "PWD",
-        "HOSTNAME",
-        "LANG",
-        "SHELL",
-        "RANDOM",
-        "LINENO",
-        "IFS",
-        "OLDPWD",
-        "UID",
-        "EUID",
-        "PPID",
-        "SECONDS",
-    ]
-)
 _WRITING = frozenset({">", ">>", "&>", "&>>", ">|"})
 _COMPOUND = frozenset(
     [
@@ -128,9 +110,9 @@ def _unreadable(fence: Fence, commands: int) -> list[Step]:
 def _as_one(fence: Fence, context: Context, commands: list[Command], count: int) -> list[Step]:
     if not count:
         return []
-    script = _templated(fence.text, context)
+    script = templated(fence.text, context)
     risk = "read" if all(only_looks(c) or c.program in SCENERY or not c.argv for c in commands) else ""
-    names = _environment(commands, script)
+    names = environment(commands, script)
     step = Step(
         Form.SH,
         script,
@@ -253,47 +235,6 @@ def _sets(statement: Statement, context: Context, setup: list[str]) -> bool:
     return silent and not any(r.operator in _WRITING for r in statement.commands[0].redirects)
 
 
-def _needed(script: str, setup: Sequence[str], context: Context) -> list[str]:
-    """The lines that set what a script reads, and the folder it runs in."""
-    kept: list[str] = []
-    text = script
-    for line in reversed(setup):
-        name = re.match(r"\s*(?:export\s+|local\s+|readonly\s+|declare\s+(?:-\w+\s+)*)?(\w+)\+?=", line)
-        if name is None or re.search(rf"\$\{{?[#!]?{name[1]}\b", text):
-            if name and DATE.fullmatch(context.setting.get(name[1], "").strip()):
-                doc = f"the date and time; the manual has {context.setting[name[1]].strip()}"
-                parameter = context.parameters.take(f"${name[1]}", name[1], "text", doc)
-                line = f"{name[1]}={{{{ {parameter} }}}}"
-            kept.insert(0, line)
-            text += "\n" + line
-    return kept
-
-
-def _environment(_commands: Sequence[Command], script: str) -> list[str]:
-    """Variables that a script reads and does not set: it must be given them."""
-    read: dict[str, None] = {}
-    for name in re.findall(r"\$\{?([A-Za-z_]\w*)", re.sub(r"'[^'\n]*'", "", script)):
-        read[name] = None
-    given = set(re.findall(r"(?:^|[\s;(])(\w+)\+?=", script)) | set(re.findall(r"\bfor\s+(\w+)\b", script))
-    given |= {word for line in re.findall(r"\bread\s+([^\n;|]*)", script) for word in line.split()}
-    return [name for name in read if name not in given and name not in _OWN and not name.startswith("OPSBOOK_")]
-
-
-def _templated(text: str, context: Context) -> str:
-    """A script with positional parameters and placeholders as parameters of the procedure; other braces stay braces."""
-    escaped = text.replace("{{", "{{ '{{' }}")
-    pieces = re.split(r"('[^'\n]*')", escaped)
-    for at in range(0, len(pieces), 2):
-        pieces[at] = re.sub(
-            r"\$\{?([1-9])\}?(?![\w}])", lambda m: _parameter(f"${m[1]}", f"argument_{m[1]}", context), pieces[at]
-        )
-    return PLACEHOLDER.sub(lambda m: _parameter(m[0], m[1] or m[2], context), "".join(pieces))
-
-
-def _parameter(source: str, wanted: str, context: Context) -> str:
-    return "{{ " + context.parameters.take(source, wanted) + " }}"
-
-
 # Lifting
 
 
@@ -375,36 +316,17 @@ def _shell(
         step = as_shell(use, "", stay, "")
         return step.having(form=Form.PERSON, end_line=statement.end_line, commands=count)
     script = statement.text
-    script = "\n".join([*_needed(script, setup, context), script]) if "$" in script or setup else script
+    script = "\n".join([*needed(script, setup, context), script]) if "$" in script or setup else script
     looks = bool(main) and all(only_looks(c) or (c.program in SCENERY and not why_destructive(c)) for c in main)
     if stay is None and looks:
         stay = Stay(Why.LOOKS)
-    script = _with_quotes(script, context)
+    script = with_quotes(script, context)
     adds = bool(main) and all(
         only_adds(c) or only_looks(c) or (c.program in SCENERY and not why_destructive(c)) for c in main
     )
     risk = "read" if looks else "safe" if adds else ""
-    step = as_shell(use, _keeping_templates(script, context), stay, risk)
-    names = _environment(main, script)
+    step = as_shell(use, keeping_templates(script, context), stay, risk)
+    names = environment(main, script)
     names = [name for name in names if DATE.fullmatch(context.setting.get(name, "").strip()) is None]
     attributes = {"env": ",".join(names)} if names else {}
     return step.having(attributes=attributes, end_line=statement.end_line, commands=count)
-
-
-def _with_quotes(script: str, context: Context) -> str:
-    """`$NAME` becomes `"$NAME"` where it holds a value that varies: as one word it is nothing else."""
-    if "={{ " not in script:
-        return script
-    names = "|".join(re.escape(name) for name in context.setting)
-    bare = re.compile(
-        rf"(?<=\s)((?:[^\s\"'`;|&<>()*?\[\]{{}}$=]|\$\{{?\w+\}}?)*\$\{{?(?:{names})\b\}}?(?:[^\s\"'`;|&<>()*?\[\]{{}}$]|\$\{{?\w+\}}?)*)(?=\s|$)"
-    )
-    return bare.sub(r'"\1"', script)
-
-
-def _keeping_templates(script: str, context: Context) -> str:
-    """`NAME={{ parameter }}` lines of the setup stay templates; the rest is made safe."""
-    lines = script.split("\n")
-    own = [line for line in lines if re.fullmatch(r"\w+=\{\{ \w+ \}\}", line)]
-    rest = [line for line in lines if not re.fullmatch(r"\w+=\{\{ \w+ \}\}", line)]
-    return "\n".join([*own, _templated("\n".join(rest), context)])

@@ -190,8 +190,11 @@ _RELOAD = re.compile(r"pg_reload_conf|reload|SIGHUP", re.I)
 
 
 def _around(context: Context, statement: Statement) -> str:
-    """The section of the statement and what follows at the same level, to find a restart or a reload."""
-    return context.section_text(statement.section_path)
+    """The section of the statement, to find a restart or a reload; a comment right above a reload is the reload's."""
+    return _SAID_BUT_RELOADS.sub(r"\1", context.section_text(statement.section_path))
+
+
+_SAID_BUT_RELOADS = re.compile(r"(?:--|#)[^\n]*\n(\s*select\s+pg_reload_conf|\s*systemctl\s+reload|\s*pg_ctl\s+reload)")
 
 
 @rule(

@@ -117,8 +117,21 @@ def _argument_secret(step: Step) -> tuple[str, str] | None:
                 and _SECRET_NAME.search(name)
             ):
                 return f"the value of {name} stands in the arguments of kubectl", "from-literal"
+    if program in ("vault", "bao"):
+        return _vault_secret(program, words)
     if program in ("curl", "wget") and re.search(r"\s(?:-u|--user)[ =]['\"]?[\w.$-]+:[^\s'\"]+", text):
         return f"the password stands in the arguments of {program}", f"{program} -u"
+    return None
+
+
+def _vault_secret(program: str, words: tuple[str, ...]) -> tuple[str, str] | None:
+    """`vault kv put PATH password=…`; a value from a file (`@`) or from stdin (`-`) is in order."""
+    if words[1:3] not in (("kv", "put"), ("kv", "patch")):
+        return None
+    for text in words[3:]:
+        name, equals, value = text.partition("=")
+        if equals and value[:1] not in ("@", "-", "") and (_SECRET_NAME.search(name) or _PASSWORD_URL.search(value)):
+            return f"the value of {name} stands in the arguments of {program}", f"vault-{name}"
     return None
 
 
@@ -159,7 +172,7 @@ def password_in_statement(context: Context) -> Iterator[Fault]:
     good=sh("kubectl exec deployment/api -n shop -- printenv | cut -d= -f1 | grep DATABASE"),
 )
 def secret_printed(context: Context) -> Iterator[Fault]:
-    """env with a grep for connection settings, echo of a secret, a decoded Secret that goes nowhere."""
+    """env with a grep for connection settings, echo of a secret, a Secret as YAML that goes nowhere."""
     for step in context.steps:
         message = _prints(step)
         if message:
@@ -167,6 +180,19 @@ def secret_printed(context: Context) -> Iterator[Fault]:
 
 
 def _prints(step: Step) -> str:
+    call = step.call
+    if (
+        call is not None
+        and call.tool == "kubectl"
+        and call.verb == "get"
+        and call.words
+        and re.fullmatch(r"secrets?(?:/[\w.-]+)?", call.words[0])
+        and ("/" in call.words[0] or len(call.words) > 1)
+        and (call.value("-o", "--output") or "") in ("yaml", "json")
+        and not step.command.redirects
+        and step.command.length == 1
+    ):
+        return "prints the secret; base64 hides nothing"
     line = step.block.pipeline(step)
     text = " | ".join(part.command.text for part in line)
     if step.program in ("env", "printenv", "set"):

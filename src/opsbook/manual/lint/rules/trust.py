@@ -42,6 +42,8 @@ def mutable_tag(context: Context) -> Iterator[Fault]:
             "create deployment",
             "build",
             "image pull",
+            "tag",
+            "image tag",
         ):
             continue
         for word in step.command.argv[1:]:

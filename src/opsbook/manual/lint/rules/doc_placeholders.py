@@ -50,6 +50,8 @@ _NAME = re.compile(
     r"(?:^|[\s/=:])((?:[\w.-]+/)?(?:[a-z][\w-]*-x{3,}\w*|x{3,}_[\w.-]+"
     r"|(?:new|old|target|source)-(?:\w+-)?(?:host|server|db|instance)"
     r"|[a-z][\w-]*-(?:abc123|abc12|abcde|xyz123|12345)|your-[\w-]+|my-?pod(?:-name)?|(?:pod|container|service|node)-name"
+    r"|(?:project|account|instance|cluster|namespace|bucket|resource-group)-(?:id|name)(?:\.[\w.-]+)?"
+    r"|(?:[\w-]+\.)+(?:project|account|instance|cluster)-id\.[\w.-]+"
     r"|(?:compromised|affected|suspicious|failing|problematic|infected)-(?:container|pod|host|node|service|instance)))"
     r"(?=[\s:/]|$)"
 )
@@ -161,7 +163,11 @@ def name_not_filled_in(context: Context) -> Iterator[Fault]:
         for word in step.command.argv[1:]:
             if any(word in s.command.argv for s in inner) or len(word.text) > 80 or word.placeholders:
                 continue
-            bucket = re.search(r"s3://((?:your|my)-[\w-]*bucket[\w-]*|bucket-name|your-bucket)", word.text)
+            path = re.match(r"(?:file://|@)?(/path/to/[\w./-]*)", word.text)
+            if path:
+                yield Fault(step.at(word), f"{path[1]} stands for a path that nothing tells", subject="path-to")
+                continue
+            bucket = re.search(r"(?:s3|gs)://((?:your|my)-[\w-]+|bucket-name)", word.text)
             if bucket:
                 yield Fault(step.at(word), f"{bucket[1]} is a placeholder", subject=bucket[1])
                 continue

@@ -1,0 +1,76 @@
+"""Faults that manuals nobody had read before showed, and texts like them that are in order."""
+
+from __future__ import annotations
+
+import pytest
+
+from opsbook.manual.document import read_document
+from opsbook.manual.lint import Severity, lint_document
+
+
+def sh(text: str) -> str:
+    return f"```bash\n{text}\n```\n"
+
+
+def found(text: str, rule: str) -> list[int]:
+    findings = lint_document(read_document(text, "m.md"))
+    return [finding.line for finding in findings if finding.rule == rule and finding.severity != Severity.HINT]
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "lines"),
+    [
+        ("OB343", sh('journalctl -u shop --since "30 minutes" -n 5'), [2]),
+        ("OB343", sh('journalctl -u shop --since "2026-01-01 10:00" --until "5 min ago"'), []),
+        ("OB344", sh("docker-compose down\ndocker network rm shop_front shop_back"), [3]),
+        ("OB344", sh("docker compose stop web\ndocker network rm shop_front"), []),
+        ("OB344", sh("docker compose down\ndocker network rm legacy"), []),
+        ("OB345", sh("# Rebuild and start\ndocker compose up -d web"), [3]),
+        ("OB345", sh("# Rebuild and start\ndocker compose build web\ndocker compose up -d web"), []),
+        ("OB347", sh("echo x | docker secret create token -\ndocker compose up -d"), [2]),
+        ("OB347", sh("echo x | docker secret create token -\ndocker service create --secret token shop"), []),
+        ("OB127", sh("tar -czf /tmp/a-$(date +%s).tgz a\nscp /tmp/a-$(date +%s).tgz host:"), [3]),
+        ("OB127", sh("tar -czf /tmp/a-$(date +%F).tgz a\nscp /tmp/a-$(date +%F).tgz host:"), []),
+        (
+            "OB324",
+            sh("kubectl get cm web -n shop -o yaml > web.yaml\nkubectl replace -f web.yaml -n shop"),
+            [3],
+        ),
+        (
+            "OB324",
+            sh("kubectl get cm web -n shop -o yaml | kubectl neat > web.yaml\nkubectl apply -f web.yaml -n shop"),
+            [],
+        ),
+        ("OB324", sh("kubectl get cm web -n shop -o yaml > web.yaml\nkubectl apply -f api.yaml -n shop"), []),
+        (
+            "OB323",
+            sh('kubectl patch deploy/web -n shop --type=json -p=\'[{"op": "remove", "path": "/spec/paused"}]\''),
+            [],
+        ),
+        ("OB325", sh("kubectl get pods -n shop\ncurl -fsS http://127.0.0.1:9000/ready"), [3]),
+        (
+            "OB325",
+            sh("kubectl get pods -n shop\nkubectl exec deploy/web -n shop -- curl -fsS http://localhost:9000/"),
+            [],
+        ),
+        ("OB325", sh("curl -fsS http://localhost:9000/ready"), []),
+        ("OB128", sh("kubectl port-forward svc/web 8080:80 -n shop &\nsleep 3\ncurl -fsS http://localhost:8080/"), []),
+        (
+            "OB204",
+            "```sql\nALTER SYSTEM SET max_connections = 300;\n-- Restart the server\nSELECT pg_reload_conf();\n```",
+            [2],
+        ),
+        ("OB204", "```sql\nALTER SYSTEM SET max_connections = 300;\n-- Restart the server now\n```", []),
+        ("OB630", sh("vault kv put secret/shop db_password=hunter2 host=db"), [2]),
+        ("OB630", sh("vault kv put secret/shop db_password=@password.txt host=db"), []),
+        ("OB633", sh("kubectl get secret web-tls -n shop -o yaml"), [2]),
+        ("OB633", sh("kubectl get secret web-tls -n shop\nkubectl get secrets -n shop -o yaml | grep -c kind"), []),
+        ("OB504", sh("du -sh /path/to/data"), [2]),
+        ("OB504", sh("nc -zv db.project-id.cloud.example 5432"), [2]),
+        ("OB504", sh("aws s3 ls s3://my-dumps/daily/"), [2]),
+        ("OB504", sh("aws s3 ls s3://shop-dumps/my-folder/\ngcloud config set project-id-check true"), []),
+        ("OB634", sh("docker tag registry.shop.example/web:1.4 registry.shop.example/web:latest"), [2]),
+    ],
+)
+def test_it_finds_what_is_wrong_and_leaves_the_rest(rule: str, text: str, lines: list[int]) -> None:
+    assert found(text, rule) == lines

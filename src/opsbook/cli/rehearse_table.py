@@ -37,7 +37,7 @@ def _print(found: Rehearsal, screen: Console) -> None:
         table.add_column(name, no_wrap=name != "result", overflow="fold")
     for outcome in found.outcomes:
         mark, style = MARK[outcome.verdict]
-        took = show_duration(round(outcome.seconds, 1)) if outcome.seconds else ""
+        took = show_duration(round(outcome.seconds, 1)) if outcome.seconds >= 0.05 else ""
         result = Text(outcome.sentence, style="" if outcome.verdict is Verdict.WORKS else style)
         table.add_row(Text(mark, style=style), outcome.procedure, outcome.risk, took, result)
     screen.print(table, soft_wrap=False)

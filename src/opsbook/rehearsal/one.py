@@ -47,7 +47,7 @@ class One:
         service = self.conductor.service
         self.samples, missing = sample(self.procedure, service.system)
         if missing:
-            return self._needs(" and ".join(missing) + "; write `example` in its front matter")
+            return self._needs(" and ".join(missing) + "; say an example in its front matter")
         if holders := service.in_the_way(self.procedure):
             return self._needs(f"what another run holds: {holders[0]}")
         try:

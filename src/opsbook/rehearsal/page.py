@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from opsbook.book.units import show_duration
 from opsbook.manual.render.html import as_html as manual_as_html
-from opsbook.manual.render.pieces import Items, Line, Link, Manual, Mark, Row, Section, Text, Tone, joined, line, table
+from opsbook.manual.render.pieces import (
+    Code,
+    Items,
+    Line,
+    Link,
+    Manual,
+    Mark,
+    Row,
+    Section,
+    Text,
+    Tone,
+    joined,
+    line,
+    table,
+)
 from opsbook.manual.render.words import moment
 from opsbook.rehearsal.model import Outcome, Rehearsal, Verdict
 
@@ -14,12 +28,14 @@ TONE: dict[Verdict, Tone] = {
     Verdict.NEEDS: "care",
     Verdict.LEFT_OUT: "quiet",
 }
+TOLD_SECONDS = 0.05
+"""What took less did not happen: it was only looked at."""
 STATE: dict[str, Tone] = {"ok": "good", "warning": "care", "critical": "bad", "unknown": "bad"}
 
 
 def as_html(rehearsal: Rehearsal) -> str:
     """The whole page."""
-    sections = (_results(rehearsal), *_silence(rehearsal), _details(rehearsal))
+    sections = (_results(rehearsal), _details(rehearsal), *_silence(rehearsal))
     lead = [
         Text(line(f"{rehearsal.totals}.")),
         Text(
@@ -77,8 +93,11 @@ def _silence(rehearsal: Rehearsal) -> list[Section]:
     )
     since = f"in {rehearsal.rehearsals} rehearsals since {rehearsal.since:%Y-%m-%d}"
     why = "What never fired was never seen to work: break what it watches in a rehearsal."
-    rows: list[Row] = [(line(one.name), line(one.kind), line(one.about)) for one in rehearsal.silent]
-    listed = table("Never fired", "name | kind | of", rows)
+    rows: list[Row] = []
+    for kind, about in dict.fromkeys((one.kind, one.about) for one in rehearsal.silent):
+        names = [Code(one.name) for one in rehearsal.silent if (one.kind, one.about) == (kind, about)]
+        rows.append((line(about), joined(names), line("" if kind == "check" else "alert rules")))
+    listed = table("Never fired", "of | never fired | ", rows)
     return [Section("Never fired", (Text(line(f"{told} never fired {since}. {why}")), listed))]
 
 
@@ -96,4 +115,4 @@ def _state(state: str) -> Line:
 
 
 def _took(seconds: float) -> str:
-    return show_duration(round(seconds, 1)) if seconds else ""
+    return show_duration(round(seconds, 1)) if seconds >= TOLD_SECONDS else ""

@@ -43,13 +43,7 @@ def firings(results: Iterable[Result]) -> list[Firing]:
 
 
 def silent(system: System, rules: Sequence[tuple[str, str]], fired: Iterable[Firing]) -> list[Silent]:
-    """The checks and alert rules (name, group) that never fired; without what cannot fire for lack of a threshold."""
+    """The checks and alert rules (name, group) that never fired."""
     known = {(one.kind, one.name) for one in fired}
-    observations = system.book.catalogue.observations
-    found = []
-    for check in system.checks:
-        spec = observations[check.observe]
-        limited = check.warning or check.critical or spec.warning or spec.critical or spec.vital
-        if limited and ("check", check.id) not in known:
-            found.append(Silent("check", check.id, check.of))
+    found = [Silent("check", one.id, one.of) for one in system.checks if ("check", one.id) not in known]
     return found + [Silent("alert", name, group) for name, group in rules if ("alert", name) not in known]

@@ -53,12 +53,13 @@ def _host(found: Inventory, web: list[Part], url: str, place: str, domains: set[
         and (local or ".".join(name.split(".")[-2:]) in domains or "." not in name or _own_path(split.path))
     ):
         part = next((p for p in web if p.role == "ui" and not p.hosts and "api" not in split.path and not local), None)
-        part = part or next((p for p in web if p.role == "api"), None) or next(iter(web), None)
+        plain = sorted(web, key=lambda p: bool(re.search(r"-(?:blue|green|canary)$", p.name)))
+        part = part or next((p for p in plain if p.role == "api"), None) or next((p for p in plain if p.workload), None)
         if part is None:
             part = found.parts["api"] = Part("api", "http", {}, "api", [place])
             web.append(part)
-    if part is None:
-        return
+    if part is None or (local and any(h != host and h.startswith((f"{name}:", "localhost:")) for h in part.hosts)):
+        return  # another port of this machine is another service, and which one is not said
     part.hosts.add(host)
     if not local and "." in name:
         domains.add(".".join(name.split(".")[-2:]))
@@ -91,7 +92,8 @@ def _named(found: Inventory, web: list[Part], first: str, port: str, name: str) 
     known = found.workload(first)
     if known is not None and known.kind in ("http", "proxy"):
         return known
-    return next((part for part in web if first and first in (part.name, part.role)), None)
+    side = next((part for part in web if first and part.name.endswith(f"-{first}")), None)
+    return side or next((part for part in web if first and first in (part.name, part.role) and first != "api"), None)
 
 
 _VARIABLES = {

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from opsbook.book.kinds import WEB_NAMES
 from opsbook.manual.extract.components import is_static, kind_of
 from opsbook.manual.facts import Component
 from opsbook.manual.grammar.invocation import invocation, spoken
@@ -42,16 +43,19 @@ def inventory(sources: list[Source], notes: Notes) -> Inventory:
     found = Inventory()
     _runtime(found, sources)
     clients = _clients(sources)
+    unreal = {f.message.partition(" is a placeholder")[0] for s in sources for f in s.findings if f.rule == "OB504"}
     for source, command in every_command(sources):
         for name in _acted_on(command):
-            _workload(found, name, source.place(command.line), clients)
+            if name not in unreal:
+                _workload(found, name, source.place(command.line), clients)
     for source in sources:
         for component in source.manual.system.components:
-            if component.workload:
+            if component.workload and component.workload not in unreal:
                 _workload(found, component.workload, source.place(component.line), clients)
     for source in sources:
         for component in source.manual.system.components:
             _described(found, component, source, sources)
+    _containers(found)
     _talked_to(found, sources, clients)
     _celery(found, sources)
     hosts(found, sources)
@@ -97,9 +101,19 @@ def _clients(sources: list[Source]) -> dict[str, str]:
         target = _target(command)
         for inner in command.nested:
             for each in inner.walk():
-                if target and each.program in CLIENTS and CLIENTS[each.program] != "celery":
-                    found.setdefault(bare(target), CLIENTS[each.program])
+                kind = CLIENTS.get(each.program, "celery")
+                serves = kind_of(target) not in ("api", "ui", "worker", "scheduler", "proxy") or bool(product(target))
+                if target and kind != "celery" and serves and _at_home(each):
+                    found.setdefault(bare(target), kind)
     return found
+
+
+_ELSEWHERE = re.compile(r"(?:^|\s)(?:-h|--host|-u)[= ]?(?!localhost|127\.)\S|\w+://|\$\{?\w*(?:URL|DSN)\b|\bhost=")
+
+
+def _at_home(client: Command) -> bool:
+    """Whether a client talks to a server in its own container: it names no other host."""
+    return not _ELSEWHERE.search(" ".join(client.words[1:]))
 
 
 def _target(command: Command) -> str:
@@ -158,11 +172,15 @@ def _workload(found: Inventory, name: str, place: str, clients: dict[str, str]) 
     if not is_static(name) or not re.fullmatch(r"[A-Za-z][\w.@/-]*", name):
         return
     name = bare(name)
-    if not name or (known := found.workload(name)):
-        if name and known and place not in known.sources:
+    if not name or name == "all":
+        return
+    if known := found.workload(name):
+        if place not in known.sources:
             known.sources.append(place)
         return
     role = kind_of(name)
+    if role == "other" and WEB_NAMES.search(name):
+        role = "ui" if re.search(r"web|site|front", name) else "api"
     kind = clients.get(name) or product(name) or KINDS.get(role, "workload")
     role = {"postgres": "database", "redis": "cache"}.get(kind, role)
     wanted = {"postgres": "database", "redis": "cache"}.get(kind, slug(name, "workload"))
@@ -211,6 +229,19 @@ def _described(found: Inventory, component: Component, source: Source, _sources:
     part.aliases.add(name)
     _port(part, component)
     found.parts[part.name] = part
+
+
+def _containers(found: Inventory) -> None:
+    """`shop-api-1` is a container of the service `api` in the project `shop`, not a service of its own."""
+    if found.runtime != "compose":
+        return
+    services = {part.workload: part for part in found.with_workload()}
+    for part in list(found.parts.values()):
+        for name, other in services.items():
+            if other is not part and part.workload.endswith((f"-{name}", f"_{name}")) and other.kind == part.kind:
+                other.aliases.add(part.workload)
+                found.parts.pop(part.name, None)
+                break
 
 
 def _known(found: Inventory, name: str, role: str, made_by: str) -> Part | None:

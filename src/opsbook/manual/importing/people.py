@@ -33,6 +33,15 @@ def severities(sources: list[Source], notes: Notes) -> Entries:
     return found
 
 
+def _once(path: list[tuple[dict[str, Any], str]]) -> list[tuple[dict[str, Any], str]]:
+    """Each level once, as it is told with its time."""
+    kept: dict[str, tuple[dict[str, Any], str]] = {}
+    for entry, place in path:
+        if entry["level"] not in kept or ("within" in entry and "within" not in kept[entry["level"]][0]):
+            kept[entry["level"]] = (entry, place)
+    return list(kept.values())
+
+
 def contacts(sources: list[Source], notes: Notes) -> tuple[Entries, Entries]:
     """Contacts by name, and channels."""
     people: Entries = {}
@@ -95,7 +104,7 @@ def escalation(sources: list[Source], people: Entries, notes: Notes) -> list[tup
                 entry["within"] = within
             path.append((entry, place))
         if path:
-            paths.append(path)
+            paths.append(_once(path))
     known = {**new, **people}
     reachable = sorted(
         paths, key=lambda path: -sum(bool({"email", "phone"} & set(known[e["notify"]][0])) for e, _ in path)

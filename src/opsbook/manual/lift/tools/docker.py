@@ -79,8 +79,10 @@ def _change(use: Use, call: Invocation, compose: bool) -> Lifted:
     scales = call.values("--scale")
     if scales:
         return _scale(use, scales)
-    if call.has("--build", "--force-recreate"):
-        return Stay(Why.MISSING, "it builds or recreates on the spot; `workload.deploy` needs a version", "")
+    if call.has("--build", "--force-recreate", "--no-deps"):
+        return Stay(
+            Why.MISSING, "it replaces containers by what was built or pulled; `workload.deploy` needs a version", ""
+        )
     parts = _parts(use, call)
     if isinstance(parts, Stay):
         return parts

@@ -17,10 +17,13 @@ VERBS = {
     "audit": ("opsbook.cli.audit", "Read, verify and export the record of every act."),
     "check": ("opsbook.cli.check", "Run the checks of a book and say what is wrong and why."),
     "doctor": ("opsbook.cli.doctor", "Tell whether everything that a book needs can be reached."),
+    "environment": ("opsbook.cli.environment", "Show the variables of a workload, their values masked."),
     "import": ("opsbook.cli.import_", "Make a book and its procedures of manuals."),
     "init": ("opsbook.cli.init", "Write a starter book from what lies here."),
     "lint": ("opsbook.cli.lint", "Say what is wrong with a manual or a book, line by line."),
+    "logs": ("opsbook.cli.logs", "Show, follow, search and keep the logs of a workload."),
     "observations": ("opsbook.cli.observations", "List the facts that can be observed."),
+    "operations": ("opsbook.cli.operations", "List the changes that can be made."),
     "plan": ("opsbook.cli.plan", "Show what a procedure would do now."),
     "procedures": ("opsbook.cli.procedures", "List the procedures of a book, or show one."),
     "rehearse": ("opsbook.cli.rehearse", "Prove that every procedure works, where nothing can be lost."),
@@ -28,6 +31,7 @@ VERBS = {
     "run": ("opsbook.cli.run", "Run a procedure, durably."),
     "runs": ("opsbook.cli.runs", "Show runs; cancel, resolve or repeat one."),
     "schema": ("opsbook.cli.schema", "Print the JSON Schema of book.yaml."),
+    "shell": ("opsbook.cli.shell", "Open psql, redis-cli or a shell on a component, recorded."),
     "status": ("opsbook.cli.status", "What runs, waits, failed and changed."),
 }
 """Verb → module that defines `command`, and its line in `--help`."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from opsbook.connectors.change import Change, ChangeFailed
 from opsbook.connectors.executors.secrets import NotReached
 from opsbook.errors import Refused
 from tests.integration.hands import Hands, hands_on
-from tests.integration.servers import RedisServer, free_port, new_redis, own_folder, until
+from tests.integration.servers import RedisServer, free_port, make_system, new_redis, own_folder, until
 
 pytestmark = pytest.mark.real
 
@@ -219,3 +221,38 @@ async def test_a_server_that_is_gone_is_a_certain_failure(tmp_path: Path) -> Non
         change = Change("redis", {"component": "cache", "command": ["FLUSHDB"]})
         with pytest.raises(NotReached, match="is the server of"):
             await hands.apply(change)
+
+
+PROCEDURE = """\
+---
+title: Clear the cache
+risk: destructive
+params: {of: {type: text, default: cache}}
+---
+1. Empty it.
+   ```op
+   redis.flush: {of: "{{ of }}"}
+   ```
+"""
+
+
+def test_a_run_that_would_clear_the_broker_is_refused_with_the_reason(server: RedisServer, tmp_path: Path) -> None:
+    system = make_system(tmp_path, components(server))
+    (system.folder / "procedures").mkdir()
+    (system.folder / "procedures" / "clear-cache.md").write_text(PROCEDURE)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPSBOOK")}
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "opsbook", "run", "clear-cache", *words, "--yes"]
+        return subprocess.run(command, cwd=system.folder, env=environment, capture_output=True, text=True, timeout=60)
+
+    with server.client() as broker, server.client(1) as cache:
+        broker.flushall()
+        broker.lpush("celery", "a task")
+        cache.set("answer", 42)
+        refused = run("of=broker")
+        assert refused.returncode == 4, refused.stderr
+        assert "broker is the broker of worker: flushing it would lose their waiting tasks" in refused.stderr
+        assert run().returncode == 0
+        assert (broker.llen("celery"), cache.dbsize()) == (1, 0)
+        broker.flushall()

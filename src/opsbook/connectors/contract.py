@@ -121,6 +121,10 @@ class Connections(Protocol):
         """Raises Unreachable where the environment has none."""
         ...
 
+    def forget(self) -> None:
+        """Let nothing that was read before answer what is asked from now on."""
+        ...
+
 
 class Reader(Protocol):
     """Reads many facts of one component in one go."""

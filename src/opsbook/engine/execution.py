@@ -159,10 +159,16 @@ class Execution:
         return self._connections
 
     async def facts(self) -> RecordedFacts:
-        return RecordedFacts(self.system, self.setting.clock, await self.connections())
+        return RecordedFacts(self.system, self.setting.clock, await self._looking_anew())
 
     async def planner(self) -> Planner:
-        return Planner(self.system, self.setting.clock, await self.connections())
+        return Planner(self.system, self.setting.clock, await self._looking_anew())
+
+    async def _looking_anew(self) -> Connections:
+        """The connections without what they remember for the length of a sweep: the step before may have changed it."""
+        connections = await self.connections()
+        connections.forget()
+        return connections
 
     async def executor(self, change: Change) -> Executor:
         """What applies changes of this kind. Raises UsageError where nothing does."""

@@ -17,7 +17,8 @@ _REHEARSAL = re.compile(
         r"drill|\bdr[-_ ]|test|staging|verif|rehears|scratch|temp|_restored?\b|\bnew[-_ "
         r"](?!backup|dump|password)|migrat|another|fresh|clean (?:install|server)|(?:complete|"
         r"full|entire|whole) (?:server|host) |single table|specific table|partial|selective|"
-        r"sandbox|clone|local|develop|dry|migrat|import|seed|init|setup|install|schema"
+        r"sandbox|clone|\blocal(?:ly\b|[ -](?:dev|copy|machine|test|env|work))|_local\b|develop|dry|"
+        r"migrat|import|seed|init|setup|install|schema"
     ),
     re.I,
 )

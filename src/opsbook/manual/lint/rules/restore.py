@@ -189,6 +189,14 @@ def restore_without_clean(context: Context) -> Iterator[Fault]:
         )
 
 
+def _dropped(restore: Restore) -> Step | None:
+    """The step of the block that drops the database ahead of the restore: there the data goes."""
+    return next(
+        (s for s in restore.before if s.program == "dropdb" or re.search(r"DROP (?:DATABASE|SCHEMA)", s.command.text)),
+        None,
+    )
+
+
 @rule(
     "OB532",
     "restore-without-safety-backup",
@@ -208,15 +216,16 @@ def restore_without_clean(context: Context) -> Iterator[Fault]:
     good=sh(_GOOD),
 )
 def restore_without_safety(context: Context) -> Iterator[Fault]:
-    """Archive restores into the live database; plain ones are told by OB530."""
+    """Archive restores into the live database, and plain ones behind a drop; other plain ones are told by OB530."""
     for restore in _live(context):
-        if restore.plain and restore.step.program == "psql":
+        drop = _dropped(restore)
+        if restore.plain and restore.step.program == "psql" and drop is None:
             continue
         saved, verified = _saved(context, restore), _verified(context, restore)
         if not saved:
             more = " and no check after it" if not verified else ""
             yield Fault(
-                restore.step.place,
+                (drop or restore.step).place,
                 f"overwrites the data: no safety backup before it{more}",
                 Fix("pg_dump -Fc into a file first"),
                 subject=f"unsaved-{restore.block.section_path}",

@@ -82,6 +82,53 @@ def rpo_not_kept(context: Context) -> Iterator[Fault]:
             )
 
 
+@rule(
+    "OB529",
+    "data-saved-too-rarely",
+    FaultClass.CONTRADICTION,
+    Severity.WARNING,
+    summary="One kind of data is saved less often than the RPO of the whole system allows",
+    reason=(
+        "The objective holds for everything that it does not except. What is saved once a week loses up to a week, "
+        "however often the database beside it is dumped."
+    ),
+    source="the manual itself",
+    bad=(
+        "**RPO**: 24 hours\n\n## Backup\n\n| Data | Frequency | Retention |\n|-|-|-|\n"
+        "| Database | Daily | 30 days |\n| Uploads | Weekly | 1 year |"
+    ),
+    good=(
+        "**RPO**: 24 hours\n\n## Backup\n\n| Data | Frequency | Retention |\n|-|-|-|\n"
+        "| Database | Daily | 30 days |\n| Full backup | Weekly | 1 year |"
+    ),
+)
+def data_saved_too_rarely(context: Context) -> Iterator[Fault]:
+    """Rows of data, not of kinds of dumps, settings or logs, against an RPO of the system that other rows keep."""
+    least = _shortest_interval(context)
+    for objective in context.read.objectives:
+        if objective.kind.upper() != "RPO" or objective.scope not in ("system", "") or least is None:
+            continue
+        promised = next(iter(periods(_spelled(objective.value))), None)
+        if promised is None or promised < least:
+            continue
+        for backup in context.read.backups:
+            every = _EVERY.get(backup.frequency.lower(), 0)
+            table_row = context.document.lines[backup.line - 1].lstrip().startswith("|")
+            if table_row and every > promised and not _NOT_DATA.search(backup.what):
+                yield Fault(
+                    context.place(objective.line),
+                    f"RPO {objective.value}, but {backup.what} is saved {backup.frequency} (line {backup.line})",
+                    subject=f"rare-{objective.line}",
+                )
+
+
+_NOT_DATA = re.compile(
+    r"full|complete|whole|system|snapshot|incremental|differential|archive|image|log|config|setting|code|backup|dump|"
+    r"daily|weekly|monthly|yearly|long|tier|cold|フル|全体|設定|ログ|完全|全量|配置|日志|전체|설정|로그|voll|completo",
+    re.I,
+)
+
+
 def _spelled(value: str) -> str:
     return (
         re.sub(r"(\d)(min|mo|h|d|w|y|m|s)\b", r"\1 \2", value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from opsbook.manual.document import Table
 from opsbook.manual.lint.context import Context
 from opsbook.manual.lint.example import sh
 from opsbook.manual.lint.facts.steps import Step
@@ -24,6 +25,7 @@ _BLANK = re.compile(
     ),
     re.I,
 )
+_OPEN = re.compile(r"T\.?B\.?[DAC]\.?|to be (?:determined|defined|announced|confirmed)|未定|待定|\?{2,}", re.I)
 _PHONE = re.compile(r"(?:\+?\d{1,3}[-. (]*)?(?:\(?[xX]{3}\)?[-. ]){1,3}[xX]{3,4}|\+?1?[-. (]*555[-. )]*[xX]{3}")
 _DOMAIN = re.compile(
     (
@@ -209,6 +211,32 @@ def _pod(step: Step, word: Word) -> str:
         return ""
     found = re.match(r"(?:[\w-]+/)?([a-z][\w-]*-pod)(?::|$)", word.text)
     return found[1] if found and f"name: {found[1]}" not in step.block.text else ""
+
+
+@rule(
+    "OB511",
+    "left-to-be-determined",
+    FaultClass.DANGLING,
+    Severity.WARNING,
+    summary="A table that was never filled in",
+    reason="A date, owner or figure that is to be determined is one that nobody has determined.",
+    source="https://sre.google/workbook/on-call/",
+    bad="| Test | Frequency | Last run |\n|-|-|-|\n| Restore | Monthly | TBD |",
+    good="| Test | Frequency | Last run |\n|-|-|-|\n| Restore | Monthly | 2026-03-02 |",
+)
+def left_to_be_determined(context: Context) -> Iterator[Fault]:
+    """Cells that hold nothing but TBD and its like; told once for a table, contacts by OB501."""
+    for block in context.document.walk():
+        if not isinstance(block, Table):
+            continue
+        for row in block.rows:
+            blank = next((cell for cell in row.cells if _OPEN.fullmatch(cell.text.strip())), None)
+            if blank is not None and not _CONTACT.search(" ".join(block.section_path)):
+                yield Fault(
+                    context.place(row.line, blank.text.strip()),
+                    f"{blank.text.strip()}: never filled in",
+                    subject=f"table-{block.rows[0].line}",
+                )
 
 
 @rule(

@@ -70,6 +70,51 @@ def found(text: str, rule: str) -> list[int]:
         ("OB504", sh("aws s3 ls s3://my-dumps/daily/"), [2]),
         ("OB504", sh("aws s3 ls s3://shop-dumps/my-folder/\ngcloud config set project-id-check true"), []),
         ("OB634", sh("docker tag registry.shop.example/web:1.4 registry.shop.example/web:latest"), [2]),
+        ("OB527", sh("aws s3 sync /b/$DAY s3://shop/daily/\naws s3 sync s3://shop/daily/ /restore/"), []),
+        ("OB528", sh("tar -czf c.tgz -C /srv shop\ntar -xzf c.tgz -C /"), []),
+        ("OB528", sh("tar -czf c.tgz /srv/shop\ntar -xzf c.tgz -C /"), []),
+        ("OB528", sh("tar -cf all.tar conf\ntar -xf all.tar -C /"), [3]),
+        ("OB130", sh("cp app.log app.old\ntruncate -s 0 app.log"), [3]),
+        ("OB130", sh("set -e\ncp app.log app.old\ntruncate -s 0 app.log"), []),
+        ("OB130", sh("echo '' > status.txt\ntar -czf logs.tgz logs"), []),
+        ("OB526", "RTO: 2 hours\n\n## Fire\n\n**Expected recovery time:** 1-3 hours\n", []),
+        ("OB526", "RTO: 2 hours\n\n## Fire\n\n**Expected recovery time:** 3 hours\n", [5]),
+        ("OB526", "RTO: 2 hours\n\n**Recovery time:** < 3 hours\n", []),
+        ("OB532", "## Restore\n" + sh("dropdb shop\ncreatedb shop\npsql -d shop < shop-20260101.sql.gz"), [3]),
+        (
+            "OB532",
+            "## Restore\n"
+            + sh(
+                "pg_dump -Fc shop > old.dump\ndropdb shop\ncreatedb shop\npsql -d shop < shop-20260101.sql\npsql -d shop -c 'SELECT count(*) FROM t'"
+            ),
+            [],
+        ),
+        ("OB532", "## Local development\n" + sh("dropdb shop\ncreatedb shop\npsql -d shop < shop-20260101.sql"), []),
+        ("OB511", "| Drill | Next |\n|-|-|\n| Fire | TBA |\n| Water | TBD |\n", [3]),
+        ("OB511", "| Drill | Note |\n|-|-|\n| Fire | the date is TBD by the landlord |\n", []),
+        (
+            "OB129",
+            sh("python3 -c \"import requests\nprint(requests.get('http://web/').status_code)\""),
+            [],
+        ),
+        (
+            "OB529",
+            "RPO: 2 days\n\n## Backup\n\n| What | Frequency |\n|-|-|\n| Orders | Daily |\n| Pictures | Weekly |\n",
+            [1],
+        ),
+        (
+            "OB529",
+            "RPO: 2 weeks\n\n## Backup\n\n| What | Frequency |\n|-|-|\n| Orders | Daily |\n| Pictures | Weekly |\n",
+            [],
+        ),
+        ("OB607", sh("docker exec c redis-cli -p 6379 -a x ping\ndocker exec c redis-cli -p 26379 ping"), []),
+        ("OB607", sh("docker exec c redis-cli ping\ndocker exec d redis-cli -a x ping"), []),
+        (
+            "OB413",
+            "```yaml\n- alert: Busy\n  expr: sum(rate(container_cpu_usage_seconds_total[5m])) / 4 > 0.8\n"
+            "  annotations:\n    summary: '{{ $value | humanizePercentage }}'\n```\n",
+            [],
+        ),
     ],
 )
 def test_it_finds_what_is_wrong_and_leaves_the_rest(rule: str, text: str, lines: list[int]) -> None:

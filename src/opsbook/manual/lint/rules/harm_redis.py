@@ -196,6 +196,38 @@ def redis_config(context: Context) -> Iterator[Fault]:
 
 
 @rule(
+    "OB607",
+    "redis-without-its-password",
+    FaultClass.WILL_NOT_RUN,
+    Severity.WARNING,
+    summary="redis-cli without the password that the same server is given elsewhere",
+    reason=(
+        "A server with requirepass answers NOAUTH to everything, and redis-cli ends with 0 all the same: as a check "
+        "it fails silently, as a step it does nothing."
+    ),
+    source="https://redis.io/docs/latest/operate/oss_and_stack/management/security/",
+    bad=sh("docker exec cache redis-cli -a $PASS info\ndocker exec cache redis-cli dbsize"),
+    good=sh("docker exec cache redis-cli -a $PASS info\ndocker exec -e REDISCLI_AUTH=$PASS cache redis-cli dbsize"),
+)
+def redis_without_password(context: Context) -> Iterator[Fault]:
+    """Commands into a container that other commands enter with -a; on the same port."""
+    guarded: set[tuple[str, str]] = set()
+    bare: list[tuple[tuple[str, str], Step]] = []
+    for step in context.calls("redis-cli"):
+        call, outer = step.call, step.container
+        if call is None or outer is None or outer.call is None or not outer.call.args:
+            continue
+        where = (outer.call.words[0], call.value("-p") or "")
+        if call.has("-a", "--pass", "--user", "-u", "--askpass"):
+            guarded.add(where)
+        elif "REDISCLI_AUTH" not in step.outermost.command.text and "REDISCLI_AUTH" not in step.block.text:
+            bare.append((where, step))
+    for where, step in bare:
+        if where in guarded:
+            yield Fault(step.place, f"{where[0]} wants a password, as elsewhere in this manual", subject=where[0])
+
+
+@rule(
     "OB606",
     "redis-command-unknown",
     FaultClass.WILL_NOT_RUN,

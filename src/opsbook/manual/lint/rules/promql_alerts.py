@@ -218,6 +218,45 @@ def limit_that_is_zero(context: Context) -> Iterator[Fault]:
 
 
 @rule(
+    "OB413",
+    "cores-called-percent",
+    FaultClass.WILL_NOT_RUN,
+    Severity.WARNING,
+    summary="Cores in use shown or compared as if they were a share",
+    reason=(
+        "rate(container_cpu_usage_seconds_total) is a number of cores. 0.8 is four fifths of one core: a third of a "
+        "limit of 2.4, and more than a limit of 0.5 can ever reach. A share needs the division by the limit."
+    ),
+    source="https://github.com/google/cadvisor/blob/master/docs/storage/prometheus.md",
+    bad=yml(
+        "groups:\n  - name: pods\n    rules:\n      - alert: HighCPU\n"
+        '        expr: rate(container_cpu_usage_seconds_total{container!=""}[5m]) > 0.8\n        for: 10m\n'
+        "        annotations:\n          summary: CPU at {{ $value | humanizePercentage }}"
+    ),
+    good=yml(
+        "groups:\n  - name: pods\n    rules:\n      - alert: HighCPU\n"
+        '        expr: rate(container_cpu_usage_seconds_total{container!=""}[5m]) > 0.8\n        for: 10m\n'
+        "        annotations:\n          summary: CPU at {{ $value }} cores"
+    ),
+)
+def cores_called_percent(context: Context) -> Iterator[Fault]:
+    """Rules over the rate of used CPU seconds, nothing divided, whose annotations print a percentage."""
+    lines = context.document.lines
+    for expression in context.expressions:
+        if expression.source != "rule" or expression.tree is None:
+            continue
+        text = re.sub(r"\s+", " ", expression.text)
+        if "container_cpu_usage_seconds_total" not in text or "/" in re.sub(r'"[^"]*"', "", text) or "absent" in text:
+            continue
+        first = expression.place.line
+        below = lines[first : first + 16]
+        end = next((n for n, line in enumerate(below) if re.match(r"\s*-\s+(?:alert|record)\s*:", line)), len(below))
+        told = "\n".join(below[:end])
+        if re.search(r"humanizePercentage|\$value\s*(?:\|[^}]*)?\}\}\s*%", told):
+            yield Fault(expression.place, "is a number of cores, told as a percentage", Fix("divide by the limit"))
+
+
+@rule(
     "OB411",
     "rule-file",
     FaultClass.WILL_NOT_RUN,

@@ -142,6 +142,36 @@ def curl_exit_status(context: Context) -> Iterator[Fault]:
 
 
 @rule(
+    "OB129",
+    "request-not-judged",
+    FaultClass.WILL_NOT_RUN,
+    Severity.WARNING,
+    summary="A check in Python that prints success for any answer",
+    reason=(
+        "requests raises for a broken connection only; 401 and 500 are answers like any other. Without "
+        "raise_for_status() or a look at the status the check says yes to both."
+    ),
+    source="https://requests.readthedocs.io/en/latest/user/quickstart/#response-status-codes",
+    bad=sh("python -c \"import requests\nr = requests.get('http://localhost:80/health')\nprint('healthy')\""),
+    good=sh(
+        "python -c \"import requests\nrequests.get('http://localhost:80/health').raise_for_status()\nprint('healthy')\""
+    ),
+)
+def request_not_judged(context: Context) -> Iterator[Fault]:
+    """requests.get in a python -c or here-document with a print and nothing that looks at the answer."""
+    for step in context.steps:
+        for piece in step.command.embedded:
+            asked = re.search(r"\brequests\.(?:get|post|head)\(", piece.text) if piece.language == "python" else None
+            if (
+                asked
+                and "print" in piece.text
+                and not re.search(r"raise_for_status|status_code|\.ok\b|\.json\(|\.text\b", piece.text)
+            ):
+                line, _ = piece.at(asked.start())
+                yield Fault(context.place(line, "requests."), "says yes to 401 and 500 too", Fix(".raise_for_status()"))
+
+
+@rule(
     "OB120",
     "second-process",
     FaultClass.WILL_NOT_RUN,

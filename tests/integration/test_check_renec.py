@@ -5,33 +5,23 @@ from __future__ import annotations
 import json
 import os
 import pty
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.conftest import COMMAND, Renec
+from tests.integration.conftest import Renec
 from tests.integration.servers import until
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec"), pytest.mark.timeout(240)]
 OPSBOOK = Path(sys.executable).with_name("opsbook")
+MEASURES_THE_MACHINE = "api-latency"
+"""How fast the API answers depends on what else runs here; whether opsbook finds it slow is a test of its own."""
 TIMEOUT_SECONDS = 10.0
 """The book's own timeout of a check."""
-
-
-@pytest.fixture(scope="module")
-def ops(renec: Renec, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The example's book beside this session's instance, which has harvested once."""
-    folder = tmp_path_factory.mktemp("book")
-    shutil.copytree(COMMAND.parent / "ops", folder / "ops", ignore=shutil.ignore_patterns(".opsbook"))
-    (folder / ".run").symlink_to(renec.run_dir)
-    renec.must("harvest")
-    yield folder / "ops"
 
 
 def opsbook(ops: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -55,8 +45,8 @@ def settled(ops: Path) -> dict[str, dict[str, Any]]:
 
     def fine() -> bool:
         nonlocal last
-        code, last = check(ops)
-        return code == 0
+        _, last = check(ops)
+        return set(bad(last)) <= {MEASURES_THE_MACHINE}
 
     try:
         until(fine, 90)

@@ -26,7 +26,7 @@ START_SECONDS = 10
 def configure(instance: Instance) -> None:
     """Write supervisord.conf."""
     user = "user = root" if os.geteuid() == 0 else ""
-    # the interpreter of the application first: `python -m src.cli` means the same in a workload as it does in a container
+    # the interpreter of the application first: `python -m src.cli` means in a workload what it does in a container
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}".replace("%", "%%")
     head = render(
         "supervisord.conf", root=instance.root, socket=instance.supervisor_socket, marker=MARKER, user=user, path=path

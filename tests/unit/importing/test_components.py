@@ -5,6 +5,8 @@ from __future__ import annotations
 from opsbook.catalogue import catalogue
 from opsbook.cli.import_ import _mistakes
 from opsbook.manual.importing.make import make
+from opsbook.manual.importing.report import report
+from opsbook.manual.importing.report_html import as_html
 from opsbook.manual.lift.inventory import Part
 
 
@@ -59,3 +61,10 @@ def test_no_password_of_an_address_reaches_the_book() -> None:
         _mistakes,
     )
     assert "hunter2" not in made.files["book.yaml"]
+
+
+def test_no_secret_that_a_manual_spells_out_is_copied() -> None:
+    script = "PGPASSWORD=hunter2 pg_dump -h db x > x.sql\npsql -c \"CREATE USER r WITH PASSWORD 'hunter2'\""
+    made = make([("m.md", f"# S\n\n## Back up\n\n```bash\n{script}\n```\n")], catalogue(), _mistakes)
+    assert "hunter2" not in "".join(made.files.values())
+    assert "hunter2" not in as_html(report(made))

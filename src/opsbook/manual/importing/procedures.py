@@ -12,6 +12,7 @@ import yaml
 
 from opsbook.manual.document import Block, Fence, Heading, ListItem, Paragraph
 from opsbook.manual.facts import Procedure
+from opsbook.manual.importing.literals import spells_out
 from opsbook.manual.importing.sources import Source
 from opsbook.manual.lift.context import Context
 from opsbook.manual.lift.inventory import slug, unique
@@ -163,11 +164,19 @@ def _add(made: Written, step: Step) -> None:
     made.pieces.append(Piece(step=step))
 
 
+_SECRETS = frozenset({"OB632", "OB639"})
+"""Rules that find a secret written out."""
 _NEVER = frozenset({"OB201", "OB203", "OB222", "OB223"})
 
 
 def _refused(step: Step, source: Source) -> Step:
     """A query that PostgreSQL is known to refuse is no step: somebody has to write it anew."""
+    if step.form in (Form.SH, Form.SQL, Form.PERSON, Form.HTTP):
+        lines = range(step.line, max(step.end_line, step.line) + 1)
+        if spells_out(step.source) or any(f.rule in _SECRETS and f.line in lines for f in source.findings):
+            note = "it spells out a secret, which is not copied: put a reference in its place"
+            text = f"# see {source.place(step.line)}"
+            return step.having(form=Form.PERSON, body="", source=text, why=Why.LITERAL, note=note, fallback=None)
     if step.form is not Form.SQL or step.mended:
         return step
     fixed = {one.text for one in source.fixed}

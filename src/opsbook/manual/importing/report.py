@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from opsbook.manual.importing.literals import masked
 from opsbook.manual.importing.make import Import
 from opsbook.manual.lift.model import Form, Step, Why
 
@@ -130,6 +131,6 @@ def _stays(place: str, procedure: str, step: Step) -> dict[str, Any]:
 
 
 def short(text: str, most: int = 110) -> str:
-    """A command on one line."""
-    line = " ".join(text.split())
+    """A command on one line, without the secrets that a manual spells out."""
+    line = masked(" ".join(text.split()))
     return line if len(line) <= most else line[: most - 1] + "…"

@@ -22,13 +22,17 @@ from opsbook.errors import OpsbookError, Refused, UsageError
 from opsbook.rehearsal.alerts import Alerts, alerts_of
 from opsbook.rehearsal.model import Outcome, Rehearsal, Silent, Verdict
 from opsbook.rehearsal.one import One
-from opsbook.rehearsal.seeing import firings, silent
+from opsbook.rehearsal.seeing import firings, silent, worse
 from opsbook.rehearsal.stage import Stage, executing
 from opsbook.store import history, rehearsals
 from opsbook.store.rehearsals import Firing, ResultRow
 
 ANSWERS = "rehearsal"
 """Who approves and ticks in a rehearsal. A book that gives roles must give this name one, or nothing is approved."""
+
+SETTLE_SECONDS = 30.0
+"""How long a check may be bad after a change before that counts: what was restarted must warm up."""
+SETTLE_PAUSE = 2.0
 
 
 @dataclass
@@ -40,6 +44,8 @@ class Conductor:
     """A sentence to the person who looks on."""
     keep_going: bool = False
     interrupted: asyncio.Event = field(default_factory=asyncio.Event)
+    at_first: dict[str, Result] = field(default_factory=dict)
+    """Every check before the first procedure."""
     _fired: dict[str, Firing] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -65,9 +71,11 @@ class Conductor:
         began = clock.monotonic()
         revision, at = book_revision(system), self.started
         rehearsals.begin(store, self.id, system.name, revision, self.service.actor.name, at.timestamp())
-        async with executing(self.service.setting, self.tell):
-            await self._clear_away()
-            await self.look([check.id for check in system.checks])
+        async with executing(self.service.setting, self.tell) as own:
+            # Where another process executes, what is not at its end may be a rehearsal that goes on there.
+            if own:
+                await self._clear_away()
+            self.at_first = await self.look([check.id for check in system.checks])
             outcomes = await self._all(names, found, wrong)
             await self.look([check.id for check in system.checks])
         alerts = await self._alerts(clock.monotonic() - began)
@@ -96,6 +104,16 @@ class Conductor:
             done = await sweep(system, chosen, connections, setting.clock, usual)
         self.remember(firings(done.results))
         return {one.check.id: one for one in done.results}
+
+    async def settled(self, checks: Sequence[str], before: Mapping[str, Result]) -> dict[str, Result]:
+        """The checks once none is worse than before, or when they had time enough."""
+        clock = self.service.setting.clock
+        deadline = clock.monotonic() + SETTLE_SECONDS
+        found = await self.look(checks)
+        while (bad := worse(before, found)) and clock.monotonic() < deadline and not self.interrupted.is_set():
+            await asyncio.sleep(SETTLE_PAUSE)
+            found |= await self.look([one.check.id for one in bad])
+        return found
 
     def remember(self, fired: Sequence[Firing]) -> None:
         """Note what fired, however it was seen."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -21,16 +20,13 @@ from opsbook.rehearsal.comparison import deviations, undo_of
 from opsbook.rehearsal.model import Outcome, Sample, Undo, Verdict
 from opsbook.rehearsal.samples import sample
 from opsbook.rehearsal.seeing import checks_of, seen, worse
-from opsbook.rehearsal.stage import Stuck, Unapproved, at_end
+from opsbook.rehearsal.stage import Stopped, Stuck, Unapproved, at_end
 from opsbook.rehearsal.staging import END, seconds_at_most, staged, touched
 from opsbook.store.rehearsals import Firing
 
 if TYPE_CHECKING:
     from opsbook.rehearsal.conduct import Conductor
 
-SETTLE_SECONDS = 30.0
-"""How long a check may be bad after a change before that counts: what was restarted must warm up."""
-SETTLE_PAUSE = 2.0
 _STEP = re.compile(r"step '(?P<step>[^']+)' \(line \d+\): (?P<message>.*)", re.DOTALL)
 
 
@@ -50,6 +46,11 @@ class One:
             return self._needs(" and ".join(missing) + "; say an example in its front matter")
         if holders := service.in_the_way(self.procedure):
             return self._needs(f"what another run holds: {holders[0]}")
+        # What an earlier procedure restarted may still be warming up: this one is not blamed for it.
+        conductor = self.conductor
+        before = await conductor.settled([check.id for check in service.system.checks], conductor.at_first)
+        for one in worse(conductor.at_first, before):
+            conductor.stage.notes.append(f"before it began, {one.check.id} was {one.state}: {one.sentence}")
         try:
             plan = await service.plan(staged(self.procedure), values=self._values())
         except (Unreachable, MissingSecret) as error:
@@ -60,36 +61,30 @@ class One:
         wish = Wish(confirmed=rule.confirm, new=True, no_wait=True)
         if hard := [one.sentence for one in service.lacking(plan, wish) if one.need != "approval"]:
             return self._needs("; ".join(hard))
-        return await self._run(plan, wish)
+        return await self._run(plan, wish, before)
 
-    async def _run(self, plan: Plan, wish: Wish) -> Outcome:
+    async def _run(self, plan: Plan, wish: Wish, before: Mapping[str, Result]) -> Outcome:
         conductor = self.conductor
         checks = [
             one.id
             for one in checks_of(conductor.service.system, touched(self.procedure, self._values()), self.procedure.name)
         ]
-        before = await conductor.look(checks)
         run = conductor.service.submit(plan, wish).id
         conductor.begun(self.procedure, run)
         try:
             view = await conductor.stage.play(run, seconds_at_most(self.procedure))
-        except (Unapproved, Stuck) as error:
+        except (Unapproved, Stuck, Stopped) as error:
             await self._let_go(run, error.message)
-            outcome = (
-                self._needs(f"an approval: {_told(error)}")
-                if isinstance(error, Unapproved)
-                else self._stuck(view_of(conductor.service.setting.store, run), error.message)
-            )
-            return replace(outcome, run=run)
+            return replace(self._unended(run, error), run=run)
         self._remember_checks(view)
         if not at_end(view) and view.state is not RunState.DONE:
-            return self._failed(plan, view, before)
+            return self._failed(plan, view)
         return await self._judge(plan, view, checks, before)
 
     async def _judge(self, plan: Plan, view: View, checks: list[str], before: Mapping[str, Result]) -> Outcome:
         """Everything was done: hold the checks and the plan against it, and take it back."""
         conductor = self.conductor
-        after = await self._settled(checks, before)
+        after = await conductor.settled(checks, before)
         restored: dict[str, Result] = {}
         if at_end(view):
             try:
@@ -97,7 +92,7 @@ class One:
             except Stuck as error:
                 return replace(self._outcome(Verdict.FAILS, view), step="while it was undone", message=error.message)
             if undo_of(view.changes).undone:
-                restored = await self._settled(checks, before)
+                restored = await conductor.settled(checks, before)
         undo = undo_of(view.changes)
         differ = tuple(deviations(plan, view.steps, view.changes))
         outcome = replace(
@@ -130,22 +125,11 @@ class One:
             return replace(outcome, verdict=Verdict.FAILS, step="after its undo", message=told)
         return outcome
 
-    async def _settled(self, checks: list[str], before: Mapping[str, Result]) -> dict[str, Result]:
-        """The checks once none is worse than before, or when they had time enough."""
-        clock = self.conductor.service.setting.clock
-        deadline = clock.monotonic() + SETTLE_SECONDS
-        found = await self.conductor.look(checks)
-        while (bad := worse(before, found)) and clock.monotonic() < deadline:
-            await asyncio.sleep(SETTLE_PAUSE)
-            found |= await self.conductor.look([one.check.id for one in bad])
-        return found
-
-    def _failed(self, plan: Plan, view: View, before: Mapping[str, Result]) -> Outcome:
+    def _failed(self, plan: Plan, view: View) -> Outcome:
         """The run ended, or is ambiguous, before its last step."""
         outcome = replace(
             self._outcome(Verdict.FAILS, view), undo=undo_of(view.changes), notes=tuple(self._went_on(view)),
             deviations=tuple(deviations(plan, view.steps, view.changes)),
-            checks=tuple(seen({}, before, {})),
         )  # fmt: skip
         if view.state is RunState.REFUSED and not view.steps:
             return replace(outcome, verdict=Verdict.NEEDS, message=view.run.message)
@@ -153,6 +137,14 @@ class One:
         row = view.steps.get(step)
         message = view.run.message if view.state is RunState.AMBIGUOUS or row is None else row.message
         return self._at(outcome, step, message or view.run.message or str(view.state))
+
+    def _unended(self, run: str, error: OpsbookError) -> Outcome:
+        """A run that the rehearsal itself ended."""
+        if isinstance(error, Unapproved):
+            return self._needs(f"an approval: {_told(error)}")
+        if isinstance(error, Stopped):
+            return replace(self._outcome(Verdict.LEFT_OUT), message=error.message)
+        return self._stuck(view_of(self.conductor.service.setting.store, run), error.message)
 
     def _stuck(self, view: View, message: str) -> Outcome:
         step = view.last_step if view.steps else ""

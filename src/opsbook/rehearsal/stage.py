@@ -34,13 +34,41 @@ class Stuck(OpsbookError):
     """A run neither ends nor goes on."""
 
 
+class Stopped(OpsbookError):
+    """The person who looks on wants to leave."""
+
+
 @asynccontextmanager
-async def executing(setting: Setting, tell: Callable[[str], None]) -> AsyncIterator[None]:
-    """Runs are executed: by this process, or by the one that does already."""
+async def executing(setting: Setting, tell: Callable[[str], None]) -> AsyncIterator[bool]:
+    """Runs are executed: by this process (True), or by the one that does already; where that ends, by this one."""
     lock = OwnerLock(setting.folder)
-    if not lock.take():
+    own = lock.take()
+    if not own:
         tell(f"another process executes ({lock.holder()}); this one follows")
-        yield
+    ready, over = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(_execute(setting, lock, tell, ready, over))
+    waiter = asyncio.create_task(ready.wait())
+    try:
+        if own:
+            await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            yield own
+    finally:
+        over.set()
+        waiter.cancel()
+        await task
+
+
+async def _execute(
+    setting: Setting, lock: OwnerLock, tell: Callable[[str], None], ready: asyncio.Event, over: asyncio.Event
+) -> None:
+    """Execute as soon as no other process does, until it is over."""
+    while not lock.take():
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                await over.wait()
+        except TimeoutError:
+            continue
         return
     # Imported late: the durable engine costs more than following does.
     from opsbook.engine.owner import Owner
@@ -49,7 +77,8 @@ async def executing(setting: Setting, tell: Callable[[str], None]) -> AsyncItera
         async with Owner(setting) as owner:
             for run in owner.recovered:
                 tell(f"goes on with run {run}, which was interrupted")
-            yield
+            ready.set()
+            await over.wait()
             await owner.drain()
     finally:
         lock.give_back()
@@ -69,7 +98,7 @@ class Stage:
     async def play(self, run: str, seconds: float) -> View:
         """The run when all its steps are done and it waits for its end, when it has ended, or when it is ambiguous.
 
-        Raises Unapproved where policy does not let the rehearsal approve, and Stuck where the time is over.
+        Raises Unapproved where policy does not let the rehearsal approve, Stuck where the time is over, and Stopped.
         """
         deadline = self.setting.clock.monotonic() + seconds
         approvals = 0
@@ -78,7 +107,7 @@ class Stage:
             if view.state.ended or (view.waits and view.state is RunState.AMBIGUOUS) or at_end(view):
                 return view
             if self.interrupted.is_set():
-                raise Stuck("it was interrupted")
+                raise Stopped("the rehearsal was interrupted")
             if view.waits and view.state is RunState.PERSON:
                 self._tick(view)
             elif view.waits and view.state is RunState.APPROVAL:

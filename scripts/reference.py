@@ -13,6 +13,9 @@ from opsbook.book.reference import book_reference
 from opsbook.book.schema import book_schema
 from opsbook.catalogue import catalogue
 from opsbook.cli.main import VERBS
+from opsbook.manual.lint.reference import reference as rule_reference
+from opsbook.operations.described import operation_reference
+from opsbook.operations.registry import operations
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 CLI_HEAD = """\
@@ -77,6 +80,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "book.md": lambda: book_reference(book_schema(catalogue())),
     "cli.md": command_line,
     "observations.md": lambda: observation_reference(list(catalogue().observations.values())),
+    "operations.md": lambda: operation_reference(list(operations().values())),
+    "rules.md": rule_reference,
 }
 """Page of docs/reference → what it must hold."""
 

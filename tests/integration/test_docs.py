@@ -16,7 +16,7 @@ from opsbook.book.load import load_book
 from opsbook.catalogue import catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
-FENCE = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^(```|~~~)(\w+)(?: file=(\S+))?\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 MARK = "--end-of-command--"
 
 
@@ -28,7 +28,7 @@ def documents() -> list[Path]:
 def script_of(text: str) -> tuple[str, list[tuple[str, list[str]]]]:
     """A bash script of all files and commands of a page, and what each command should print."""
     lines, expected = [], []
-    for language, file, body in FENCE.findall(text):
+    for _, language, file, body in FENCE.findall(text):
         if file:
             lines.append(f"cat > {shlex.quote(file)} <<'END-OF-FILE'\n{body}END-OF-FILE")
         elif language == "console":
@@ -76,7 +76,7 @@ def books() -> list[tuple[str, str]]:
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     found = []
     for page in pages:
-        for language, _, body in FENCE.findall(page.read_text()):
+        for _, language, _, body in FENCE.findall(page.read_text()):
             if language == "yaml" and body.startswith("opsbook:"):
                 found.append((f"{page.stem}-{len(found)}", body))
     return found

@@ -90,7 +90,7 @@ def print_step(screen: Console, number: int, step: Step, planned: PlannedStep) -
 
 def _print_change(screen: Console, step: Step, change: Any) -> None:
     lines = shown(change)
-    screen.print(Text.assemble((f"   {change['kind']:<6}", "cyan"), lines[0] if lines else ""))
+    screen.print(Text.assemble((f"   {change['kind']:<6} ", "cyan"), lines[0] if lines else ""))
     for line in lines[1:MOST_LINES]:
         screen.print(Text(" " * 9 + line))
     if len(lines) > MOST_LINES:

@@ -232,6 +232,9 @@ class Interpreter:
         settled = await self._settle(step, row)
         message = f"its process died; {settled.message}"
         state = {"done": ChangeState.DONE, "unknown": ChangeState.AMBIGUOUS}.get(settled.finding, ChangeState.NOT_DONE)
+        if settled.finding == "again" and execution.cancelled.is_set() and not row.undo:
+            # It is not made again, and what there is of it must be undone.
+            state = ChangeState.UNSURE
         if state is ChangeState.NOT_DONE and crashes > MOST_CRASHES:
             state, message = ChangeState.AMBIGUOUS, f"{message}, but its process died {crashes} times in it"
         execution.end_change(row, state, None, message)

@@ -1,4 +1,4 @@
-"""The engine's process dies, and a new one goes on: nothing that was done is done again, and what is not known is said."""
+"""The engine dies, and a new process goes on: nothing done is done again, and what is not known is said."""
 
 from __future__ import annotations
 

@@ -23,8 +23,7 @@ def store(tmp_path: Path) -> Engine:
 
 def start(store: Engine, run: str, *paths: str) -> int | list[locks.Holder]:
     text = dict.fromkeys(
-        ["system", "environment", "book", "book_revision", "title", "risk", "compiled", "parameters", "plan", "digest"]
-        + ["likeness", "origin"],
+        "system environment book book_revision title risk compiled parameters plan digest likeness origin".split(),  # noqa: SIM905
         "",
     )
     row = {**text, "id": run, "procedure": f"of {run}", "state": "running", "requester": "ann", "requested_at": 0.0}

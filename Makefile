@@ -22,12 +22,12 @@ demo-stop:
 
 ## make test       every test, against real servers
 test: packages $(VENV)/installed
-	$(PYTHON) -m pytest tests/unit
+	$(PYTHON) -m pytest tests/unit -n $(PYTEST_WORKERS)
 	$(PYTHON) -m pytest tests -n $(PYTEST_WORKERS) --dist loadgroup --ignore tests/unit -rs
 
 ## make test-unit  the fast tests alone
 test-unit: $(VENV)/installed
-	$(PYTHON) -m pytest tests/unit
+	$(PYTHON) -m pytest tests/unit -n $(PYTEST_WORKERS)
 
 ## make faults     kill the engine at every place, and count what became of it
 faults: $(VENV)/installed

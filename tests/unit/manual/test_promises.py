@@ -161,3 +161,11 @@ def test_it_reads_retention_from_the_script_of_a_manifest() -> None:
         "      find /backup -name '*.gz' -mtime +21 -delete\n      find /backup -mtime +3 -print\n```\n"
     )
     assert [(each.what, each.keep, each.line) for each in read(text).retention] == [("/backup *.gz", "21d", 7)]
+
+
+def test_an_escalation_matrix_names_whom_and_not_when() -> None:
+    text = (
+        "## Eskalations-Matrix\n\n| Schwere | Zeit bis Eskalation | Kontakt |\n|-|-|-|\n"
+        "| Kritisch | Sofort | Leitung |\n| Hoch | 30 Minuten | Technik |\n"
+    )
+    assert [(each.level, each.who) for each in read(text).escalation] == [("Kritisch", "Leitung"), ("Hoch", "Technik")]

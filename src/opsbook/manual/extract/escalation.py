@@ -150,7 +150,11 @@ def _of_table(table: Table, part: Part) -> Iterable[Escalation]:
         texts = [row.text(index) for index in range(1, len(header))]
         timed = _time_column(header, row.text)
         channel = next((channel for text in texts if (channel := channel_of(text))), "")
-        yield Escalation(line=row.line, level=row.text(0), who=texts[0] if texts else "", within=timed, contact=channel)
+        who = next((text for text, title in zip(texts, header[1:], strict=True) if not _TIME_TITLE.search(title)), "")
+        yield Escalation(line=row.line, level=row.text(0), who=who, within=timed, contact=channel)
+
+
+_TIME_TITLE = re.compile(r"\btime\b|within|minutes|\bafter\b|zeit|tiempo|tempo|время|时间|時間|시간", re.I)
 
 
 def _of_drawing(part: Part) -> Iterable[Escalation]:

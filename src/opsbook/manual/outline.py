@@ -119,7 +119,7 @@ _INSTRUCTION = re.compile(
     r"use|enable|disable|add|remove|edit|set|open|connect|login|log in|copy|"
     r"if|for|or|option|using|via|then|finally|first|next|alternative(?:ly)?|optional|otherwise|after|before|"
     r"once|when|in case|expected|ensure|review|identify|gather|look|note|"
-    r"si|para|cuando|ejecutar|verificar|comprobar|wenn|falls|prüfen|ausführen|если|проверить|se|quando|executar)\b",
+    r"zu|si|para|cuando|ejecutar|verificar|comprobar|wenn|falls|prüfen|ausführen|если|проверить|se|quando|executar)\b",
     re.I,
 )
 

@@ -117,3 +117,8 @@ def test_it_reads_the_targets_of_a_charts_values() -> None:
         ("HPA cpu", "65%", 4),
         ("HPA memory", "75%", 5),
     ]
+
+
+def test_an_informative_alert_is_a_warning() -> None:
+    metric = read("## Alerts\n\n### Informative Alerts\n\n- Hit rate < 80%\n").metrics[0]
+    assert (metric.warning, metric.critical) == ("< 80%", "")

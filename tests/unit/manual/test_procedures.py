@@ -122,3 +122,9 @@ def test_ways_to_choose_among_are_procedures_of_their_own() -> None:
     found = [(each.title, each.destructive) for each in read(text).procedures]
     assert found[:3] == [("Shop down", False), ("Option A: Wait", False), ("Option B: Restore", True)]
     assert len(found) == 9
+
+
+def test_numbered_boxes_under_a_grave_title_are_a_procedure() -> None:
+    text = "### Critical slowdown\n\n1. [ ] Look at the load\n2. [ ] Restart the workers\n3. [ ] Tell the lead\n"
+    assert [(each.title, len(each.steps)) for each in read(text).procedures] == [("Critical slowdown", 3)]
+    assert read("### Severity levels\n\n1. Critical\n2. High\n3. Low\n").procedures == ()

@@ -14,7 +14,7 @@ from opsbook.manual.vocabulary import says
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _PHONE = re.compile(
     r"(?<![\w.])\+\d[\d\s().-]{6,}\d|\+\d[\dxX]?[\w-]{8,18}(?!\w)|\(\d{3}\)\s?\d{3}-\d{4}|"
-    r"(?<!\d)\d{3}-\d{3,4}-\d{4}|(?<!\d)1-[85]\d\d-[\w-]{7,}"
+    r"(?<!\d)\d{3}-\d{3,4}-\d{4}|(?<!\d)\d{3}-[xX]{3,4}-[xX]{4}|(?<!\d)1-[85]\d\d-[\w-]{7,}"
 )
 _SLACK = re.compile(r"(?<![\w/#])#[a-z][\w-]{2,}(?!\w)|@[a-z][\w-]{3,}\b(?!\.)")
 _PAGER = re.compile(

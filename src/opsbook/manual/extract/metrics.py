@@ -283,7 +283,7 @@ def _role(match: re.Match[str]) -> str:
 def _default_role(part: Part) -> str:
     """A list of thresholds gives the limits; any other the ranges that are well."""
     for text in (part.title, *reversed(part.path)):
-        if says(text, "warning"):
+        if says(text, "warning") or re.match(r"\W*info", text, re.I):
             return "warning"
         if re.search(r"threshold|umbral|limiar|schwell|порог|阈值|しきい値|임계", text, re.I) or says(text, "alert"):
             return "critical"

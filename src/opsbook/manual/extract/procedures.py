@@ -194,7 +194,9 @@ def _is_numbered_list(draft: _Draft, steps: Sequence[Step], staged: bool) -> boo
     items = [block for block in draft.blocks if isinstance(block, ListItem) and block.ordered]
     if len(steps) < 3 or len(items) < 3 or staged:
         return False
-    if any(says(draft.title, meaning) for meaning in _NO_STEPS) and not says(draft.title, "process"):
+    boxes = all(item.checked is not None for item in items)
+    facts = [meaning for meaning in _NO_STEPS if not (boxes and meaning in ("severity", "metric"))]
+    if any(says(draft.title, meaning) for meaning in facts) and not says(draft.title, "process"):
         return False
     if _ADVICE.search(draft.title) or _of_several(draft, items):
         return False

@@ -69,6 +69,44 @@ def rebuild_builds_nothing(context: Context) -> Iterator[Fault]:
 
 
 @rule(
+    "OB348",
+    "restart-keeps-the-old-settings",
+    FaultClass.WILL_NOT_RUN,
+    Severity.ERROR,
+    summary="docker compose restart to put a changed .env or compose file into effect",
+    reason=(
+        "restart stops and starts the containers as they were made. Changes of the compose file, of .env and of "
+        "env_file are seen only when up makes them anew."
+    ),
+    source="https://docs.docker.com/reference/cli/docker/compose/restart/",
+    bad=sh("vim /srv/shop/.env\ndocker compose restart"),
+    good=sh("vim /srv/shop/.env\ndocker compose up -d"),
+)
+def restart_keeps_settings(context: Context) -> Iterator[Fault]:
+    """restart behind a step of the same block that edits, copies or unpacks settings."""
+    settings = re.compile(r"(?:^|[\s/'\"=>])\.env(?:\.\w+)?\b|docker-compose[\w.-]*\.ya?ml|(?:^|[\s/])compose\.ya?ml")
+    editors = ("vim", "vi", "nano", "sed", "cp", "mv", "tee", "echo", "printf", "cat", "emacs")
+    for step in context.calls("docker compose", "restart"):
+        changed = any(
+            s.program in editors
+            and settings.search(s.command.text)
+            and (
+                s.program not in ("echo", "printf", "cat")
+                or any(r.operator in (">", ">>") for r in s.command.redirects)
+            )
+            and (s.program != "sed" or "-i" in s.command.text)
+            for s in step.block.before(step)
+        )
+        if changed:
+            yield Fault(
+                step.place,
+                "starts the containers with their old settings",
+                Fix("docker compose up -d"),
+                subject="restart",
+            )
+
+
+@rule(
     "OB347",
     "swarm-secret-for-compose",
     FaultClass.WILL_NOT_RUN,

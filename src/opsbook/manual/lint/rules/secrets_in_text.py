@@ -56,6 +56,29 @@ def _masked(value: str) -> str:
 
 
 @rule(
+    "OB642",
+    "default-credentials",
+    FaultClass.INSECURE,
+    Severity.WARNING,
+    summary="A login with the credentials that everybody tries first",
+    reason=(
+        "If the check works, the system answers to admin/admin, and the manual tells so to all who read it. Use an "
+        "account of its own with its password from the environment."
+    ),
+    source="https://cwe.mitre.org/data/definitions/1392.html",
+    bad=sh('curl -X POST https://shop.internal/login --json \'{"username": "admin", "password": "admin"}\''),
+    good=sh("curl -X POST https://shop.internal/login --json @login.json"),
+)
+def default_credentials(context: Context) -> Iterator[Fault]:
+    """JSON or forms of curl and wget with a password from the top of every list."""
+    common = r"admin\d*|root|123456\d*|changeme|letmein|test\d*|guest|passw0rd"
+    sent = re.compile(rf"\"password\\?\"\s*:\s*\\?\"(?:{common})\\?\"|\bpassword=(?:{common})(?=['\"&\s]|$)", re.I)
+    for step in context.steps:
+        if step.program in ("curl", "wget", "http") and sent.search(step.command.text):
+            yield Fault(step.place, "logs in with a default password", Fix("a password from the environment"))
+
+
+@rule(
     "OB635",
     "plain-dump-of-personal-data",
     FaultClass.INSECURE,

@@ -193,6 +193,10 @@ def _prints(step: Step) -> str:
         and step.command.length == 1
     ):
         return "prints the secret; base64 hides nothing"
+    if step.program in ("cat", "less", "more") and step.command.length == 1 and not step.command.redirects:
+        shown = next((w for w in step.words[1:] if re.search(r"(?:^|/)\.env(?:\.(?:prod\w*|local))?$", w)), "")
+        if shown:
+            return f"prints {shown} with every password in it"
     line = step.block.pipeline(step)
     text = " | ".join(part.command.text for part in line)
     if step.program in ("env", "printenv", "set"):

@@ -57,8 +57,16 @@ def _live(context: Context) -> Iterator[Restore]:
 
 
 def _sections_blocks(context: Context, block: ShellBlock) -> list[ShellBlock]:
-    """The blocks of the same section: steps of one procedure are often split."""
-    return [other for other in context.scripts if other.section_path == block.section_path]
+    """The blocks of the same procedure or section: steps of one procedure are often split, by headings too."""
+    around = [p for p in context.read.procedures if p.line <= block.line <= p.end_line]
+    if not around:
+        return [other for other in context.scripts if other.section_path == block.section_path]
+    whole = min(around, key=lambda procedure: procedure.end_line - procedure.line)
+    return [
+        other
+        for other in context.scripts
+        if whole.line <= other.line <= whole.end_line or other.section_path == block.section_path
+    ]
 
 
 def _ahead(context: Context, restore: Restore) -> list[Step]:

@@ -85,7 +85,8 @@ def found(text: str, rule: str) -> list[int]:
             "OB532",
             "## Restore\n"
             + sh(
-                "pg_dump -Fc shop > old.dump\ndropdb shop\ncreatedb shop\npsql -d shop < shop-20260101.sql\npsql -d shop -c 'SELECT count(*) FROM t'"
+                "pg_dump -Fc shop > old.dump\ndropdb shop\ncreatedb shop\npsql -d shop < shop-20260101.sql\n"
+                "psql -d shop -c 'SELECT count(*) FROM t'"
             ),
             [],
         ),
@@ -118,4 +119,42 @@ def found(text: str, rule: str) -> list[int]:
     ],
 )
 def test_it_finds_what_is_wrong_and_leaves_the_rest(rule: str, text: str, lines: list[int]) -> None:
+    assert found(text, rule) == lines
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "lines"),
+    [
+        ("OB335", sh("flyway migrate -target=12"), []),
+        ("OB335", sh("flyway migrate -dryRunOutput=plan.sql"), []),
+        ("OB335", sh("flyway migrate -dryRun=true"), [2]),
+        ("OB337", sh('mysql -h db -u app -p$PASS -e "DELETE FROM carts WHERE age > 9"'), []),
+        ("OB337", sh("mysql -h db -u app -p -e 'DELETE FROM carts WHERE age > 9'"), [2]),
+        ("OB337", sh("mysql -h db -u app -p -e 'SELECT * FROM shop.carts'"), []),
+        ("OB337", sh("mysql -u app -p -e 'SELECT table_name FROM information_schema.tables'"), []),
+        ("OB337", sh("mysql -u app -p -D shop -e 'SELECT 1 FROM carts'"), []),
+        ("OB337", sh("mysql -u app -p -e 'USE shop; SELECT 1 FROM carts'"), []),
+        ("OB337", sh("mysql -u app -p -e 'SHOW DATABASES'"), []),
+        ("OB348", sh("sed -i s/A=1/A=2/ .env\ndocker-compose restart web"), [3]),
+        ("OB348", sh("cat .env\ndocker compose restart web"), []),
+        ("OB348", sh("vim nginx.conf\ndocker compose restart web"), []),
+        ("OB642", sh("curl -fsS -d 'user=admin&password=123456' https://shop.example/login"), [2]),
+        ("OB642", sh('curl -fsS --json \'{"user": "a", "password": "\'$PASS\'"}\' https://shop.example/login'), []),
+        ("OB633", sh("cat /srv/shop/.env"), [2]),
+        ("OB633", sh("cat .env.example\ncat /srv/shop/.env | cut -d= -f1"), []),
+        ("OB634", sh("docker tag web:2 $REGISTRY/web:latest"), [2]),
+        ("OB501", "## Kontakte\n\n- Hotline: [Interne Nummer]\n", [3]),
+        ("OB501", "## Contacts\n\n- [ ] Ring: the bell\n- Rota: [the rota](rota.md)\n", []),
+        ("OB502", sh("curl -fsS http://your-server:8000/health"), [2]),
+        (
+            "OB532",
+            "## By hand\n\n### Step 1: Keep\n\n"
+            + sh("mysqldump shop > /b/before.sql")
+            + "\n### Step 2: Load\n\n"
+            + sh("gunzip -c shop-20260101.sql.gz | mysql shop\nmysql shop -e 'SELECT count(*) FROM t'"),
+            [],
+        ),
+    ],
+)
+def test_it_finds_more_and_leaves_the_rest(rule: str, text: str, lines: list[int]) -> None:
     assert found(text, rule) == lines

@@ -13,7 +13,10 @@ from opsbook.manual.lint.finding import FaultClass, Fix, Severity
 from opsbook.manual.lint.rule import Fault, Place, rule
 from opsbook.manual.shell import Word
 
-_CONTACT = re.compile(r"contact|escalat|on-?call|support|emergency|vendor|phone", re.I)
+_CONTACT = re.compile(
+    r"contact|kontakt|контакт|联系|連絡|연락|escal|eskal|эскал|bereitschaft|ansprech|notfall|on-?call|support|emergency|vendor|phone",
+    re.I,
+)
 _BLANK = re.compile(
     (
         r"\[(?:(?:your |the |insert |add |enter )?(?:contact|name|phone|email|e-mail|number|url|"
@@ -25,6 +28,7 @@ _BLANK = re.compile(
     ),
     re.I,
 )
+_BRACKETED = re.compile(r"[:：|]\s*\**\s*(\[[^\]\[]{3,40}\])(?!\()\s*\|?\s*$")
 _OPEN = re.compile(r"T\.?B\.?[DAC]\.?|to be (?:determined|defined|announced|confirmed)|未定|待定|\?{2,}", re.I)
 _PHONE = re.compile(r"(?:\+?\d{1,3}[-. (]*)?(?:\(?[xX]{3}\)?[-. ]){1,3}[xX]{3,4}|\+?1?[-. (]*555[-. )]*[xX]{3}")
 _DOMAIN = re.compile(
@@ -32,6 +36,7 @@ _DOMAIN = re.compile(
         r"\b((?:[\w-]+\.)*(?:your|my)-?_?(?:domain|company)\.(?:[\w-]+\.)?[a-z]{2,}|"
         r"(?:[\w-]+\.)*(?:your|my)-?_?(?:domain|company|org|app|site|server|host|"
         r"cluster)(?:name)?\.(?:com|org|net|io|dev|internal|local|cn|ru|co\.kr))\b"
+        r"|(?<=://)(your-?(?:server|host|domain|ip)[\w-]*)(?=[:/\s]|$)"
     ),
     re.I,
 )
@@ -77,9 +82,13 @@ def contact_not_filled_in(context: Context) -> Iterator[Fault]:
     """Blanks in prose, lists and tables about people; told once with all lines of the section."""
     for section_line, path, text in _prose_with_path(context):
         found = _PHONE.search(text) or (_BLANK.search(text) if _CONTACT.search(" ".join(path) + " " + text) else None)
+        if found is None and _CONTACT.search(" ".join(path)) and not re.match(r"\s*[-*]?\s*\[[ xX]\]", text):
+            found = _BRACKETED.search(text)
         if found and not re.search(r"template|example below|fill in|replace", " ".join(path), re.I):
             yield Fault(
-                context.place(section_line, found[0]), f"{found[0]} was never filled in", subject=f"contact-{path}"
+                context.place(section_line, found[found.lastindex or 0]),
+                f"{found[found.lastindex or 0]} was never filled in",
+                subject=f"contact-{path}",
             )
 
 
@@ -113,9 +122,9 @@ def template_domain(context: Context) -> Iterator[Fault]:
             message = f"{owner[0]} is a template's address, not yours"
             yield Fault(context.place(number, owner[0]), message, subject=owner[0].lower())
         for found in _DOMAIN.finditer(line):
-            base = ".".join(found[1].rsplit(".", 2)[-2:])
+            base = ".".join(found[0].rsplit(".", 2)[-2:])
             yield Fault(
-                context.place(number, found[1]), f"{base} is a template's domain, not yours", subject=base.lower()
+                context.place(number, found[0]), f"{base} is a template's domain, not yours", subject=base.lower()
             )
 
 

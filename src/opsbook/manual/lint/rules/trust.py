@@ -48,7 +48,7 @@ def mutable_tag(context: Context) -> Iterator[Fault]:
             continue
         for word in step.command.argv[1:]:
             found = re.search(
-                r"(?:^|=)((?:[\w.-]+(?::\d+)?/)+[\w.-]+):(latest|stable|main|master|prod|production|current)$",
+                r"(?:^|=)((?:[\w.${}-]+(?::\d+)?/)+[\w.-]+):(latest|stable|main|master|prod|production|current)$",
                 word.text,
             )
             if (

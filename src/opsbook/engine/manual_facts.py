@@ -36,7 +36,9 @@ def manual_facts(system: System, store: Engine | None) -> Facts:
         rehearsal = None
         if row is not None:
             at = datetime.fromtimestamp(row.at, UTC).astimezone(zone)
-            outcome = f"{row.verdict} at {row.step}" if row.step and row.verdict == "fails" else row.verdict
+            # A step has an id; what failed at none of them is said in words.
+            where = f"at {row.step}" if row.step and " " not in row.step else row.step
+            outcome = f"{row.verdict} {where}".strip() if row.verdict == "fails" else row.verdict
             rehearsal = LastRun(at, outcome, row.verdict == "works", row.environment, row.message)
         as_is = row is None or row.revision == one.revision
         told.append(_procedure(one, last.get(name), rehearsal, as_is))

@@ -68,8 +68,9 @@ def cut_off(engine: Engine, environment: str) -> list[ResultRow]:
 
 
 def last_results(engine: Engine) -> dict[str, ResultRow]:
-    """The newest result of each procedure, in whatever environment."""
-    query = select(rehearsal_results).where(rehearsal_results.c.verdict != "").order_by(rehearsal_results.c.at)
+    """The newest result of each procedure, in whatever environment. One that was left out says nothing of it."""
+    told = rehearsal_results.c.verdict.not_in(("", "left out"))
+    query = select(rehearsal_results).where(told).order_by(rehearsal_results.c.at)
     with reading(engine) as connection:
         return {row.procedure: ResultRow(**row._mapping) for row in connection.execute(query)}
 

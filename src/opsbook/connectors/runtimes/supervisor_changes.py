@@ -112,10 +112,14 @@ def _run(workload: str, found: Sequence[Process], verb: Verb, given: NoArguments
     active = [process.name for process in found if process.active]
     wait = given.wait
     if isinstance(given, StartArguments):
-        # Where some run already, the others are spare slots: starting is for what is down as a whole.
+        # Where some run already and nobody says how many are wanted, the others are spare slots.
         names = active or [process.name for process in found][: given.replicas]
+        effect = _effect(verb, workload, names, wait)
+        if given.replicas is not None:
+            # What is wanted, not what lacks: an earlier step of the same run may stop it before this one is reached.
+            effect = {"verb": verb.value, "workload": workload, "replicas": given.replicas, "wait": wait}
         undo = Change(KIND, _effect(Verb.STOP, workload, names, wait), guard=_guard(found))
-        return Change(KIND, _effect(verb, workload, names, wait), _evidence(found), _guard(found),
+        return Change(KIND, effect, _evidence(found), _guard(found),
                       "nothing to undo: it runs already" if active else undo)  # fmt: skip
     if verb is Verb.STOP:
         back = (

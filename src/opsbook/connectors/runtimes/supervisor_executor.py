@@ -104,7 +104,12 @@ class SupervisorExecutor:
                                "this user must be able to write its folder") from error  # fmt: skip
 
     async def _start_or_stop(self, verb: Verb, effect: dict[str, Any], found: list[Process], out: Sink) -> Done:
-        chosen = [process for process in found if process.name in effect["processes"]]
+        if "processes" in effect:
+            chosen = [process for process in found if process.name in effect["processes"]]
+        else:
+            active = [process for process in found if process.active]
+            idle = [process for process in found if not process.active]
+            chosen = active + idle[: max(0, effect["replicas"] - len(active))]
         act = self._start if verb is Verb.START else self._stop
         for process in chosen:
             await act(process, effect["wait"], out)

@@ -111,3 +111,14 @@ def renec(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Renec]:
         # destroying what never came up whole is right too, and does nothing where nothing is left
         done = (instance or Renec(run_dir, 0, {})).run("destroy")
         assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def ops(renec: Renec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example's book beside this session's instance, which has harvested once; a store of its own per module."""
+    from tests.integration.renec import rows
+    from tests.integration.renec_book import beside
+
+    if not rows(renec.env["DATABASE_URL"], "SELECT FROM harvest_runs WHERE mode = 'full' AND status = 'completed'"):
+        renec.must("harvest")
+    return beside(renec, tmp_path_factory.mktemp("book"))

@@ -30,8 +30,10 @@ test-unit: $(VENV)/installed
 	$(PYTHON) -m pytest tests/unit -n $(PYTEST_WORKERS)
 
 ## make faults     kill the engine at every place, and count what became of it
-faults: $(VENV)/installed
+faults: packages $(VENV)/installed
 	$(PYTHON) -m tests.faults.sweep
+	OPSBOOK_FAULTS=1 $(PYTHON) -m pytest tests/integration/test_renec_kills.py tests/integration/test_renec_shows.py
+	$(PYTHON) -m tests.faults.renec_sweep
 
 ## make lint       style, types and the import contract
 lint: $(VENV)/installed

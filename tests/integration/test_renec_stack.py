@@ -318,11 +318,11 @@ def versions_seen(renec: Renec) -> set[str]:
 
 def test_a_restarted_replica_runs_the_new_release_beside_the_old(renec: Renec) -> None:
     def both() -> None:
-        until(lambda: "1.1.0" in versions_seen(renec), 10, "the new release does not answer")
-        assert metric(renec, 'renec_release_info{version="1.1.0"}') == 1
+        until(lambda: "1.9.0" in versions_seen(renec), 10, "the new release does not answer")
+        assert metric(renec, 'renec_release_info{version="1.9.0"}') == 1
         assert metric(renec, 'renec_release_info{version="1.0.0"}') == 2
 
-    with_release(renec, "1.1.0", both)
+    with_release(renec, "1.9.0", both)
 
 
 def test_a_release_that_crashes_never_runs(renec: Renec) -> None:
@@ -331,12 +331,12 @@ def test_a_release_that_crashes_never_runs(renec: Renec) -> None:
         with api(renec) as client:
             assert {client.get("/version").json()["version"] for _ in range(10)} == {"1.0.0"}
 
-    with_release(renec, "1.2.0", fatal, "--fault", "crash")
+    with_release(renec, "1.9.1", fatal, "--fault", "crash")
 
 
 def test_a_release_with_a_migration_goes_forth_and_back(renec: Renec) -> None:
-    renec.must("release", "1.3.0", "--migration")
-    folder = Path(renec.env["RELEASES_DIR"]) / "1.3.0"
+    renec.must("release", "1.9.2", "--migration")
+    folder = Path(renec.env["RELEASES_DIR"]) / "1.9.2"
     column = "SELECT 1 FROM information_schema.columns WHERE column_name = 'requested_by'"
     for target, expected in (("head", [(1,)]), ("0003", [])):
         verb = "upgrade" if target == "head" else "downgrade"

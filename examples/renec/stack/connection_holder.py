@@ -1,4 +1,4 @@
-"""Takes connections to the database until about 94 % of what the server allows are used, and keeps it there.
+"""Takes connections to the database until about 92 % of what the server allows are used, and keeps it there.
 
 The address is in HOLD_URL. Prints how many it holds once it does, then works on until SIGTERM.
 """
@@ -12,7 +12,7 @@ import time
 
 import psycopg
 
-SHARE = 0.94
+SHARE = 0.92
 LOOK_AGAIN_SECONDS = 1.0
 USED = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
 

@@ -91,7 +91,7 @@ def start_stalled_harvest(instance: Instance) -> None:
 
 
 def hold_connections(instance: Instance) -> None:
-    """A process that takes connections until about 94 % of the server's are used."""
+    """A process that takes connections until about 92 % of the server's are used."""
     program = Path(__file__).with_name("connection_holder.py")
     variables = {**os.environ, supervisor.MARKER: str(instance.root), "HOLD_URL": postgres.url(instance, "api_user")}
     log = (instance.folder("logs") / "connection-holder.log").open("ab")
@@ -157,7 +157,7 @@ SWITCHES = {
     ),
     "stalled-spider": Switch("the register never answers; a harvest runs and scrapes nothing", start_stalled_harvest),
     "connections-exhausted": Switch(
-        "a process holds connections: about 94 % of the server's are used", hold_connections, release_connections, False
+        "a process holds connections: about 92 % of the server's are used", hold_connections, release_connections, False
     ),
     "registry-markup": Switch("the register has another markup; harvests end with errors"),
     "registry-throttles": Switch("the register allows six requests a second and answers 429 beyond"),

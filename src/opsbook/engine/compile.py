@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from opsbook.book.catalogue import Catalogue, Risk
 from opsbook.book.positions import Place
@@ -17,17 +19,27 @@ from opsbook.engine.procedure import Procedure, Step, StepKind
 from opsbook.engine.steps import StepCompiler
 
 FOLDER = "procedures"
+PACKAGED = "opsbook/"
+"""Stands before the file's name of a procedure that is not the book's own."""
+NONE_PACKAGED: Mapping[str, str] = MappingProxyType({})
 
 
-def load_procedures(system: System, catalogue: Catalogue) -> dict[str, Procedure]:
-    """Every procedure of the book, by the name of its file. Raises InvalidProcedure with the mistakes of all files."""
-    found, wrong = compile_all(system, catalogue)
+def load_procedures(
+    system: System, catalogue: Catalogue, packaged: Mapping[str, str] = NONE_PACKAGED
+) -> dict[str, Procedure]:
+    """Every procedure of the book, by the name of its file. Raises InvalidProcedure with the mistakes of all files.
+
+    `packaged` are texts of opsbook's own by their names; the book overrides one by a file of that name.
+    """
+    found, wrong = compile_all(system, catalogue, packaged)
     if wrong:
         raise InvalidProcedure([one for mistakes in wrong.values() for one in mistakes])
     return found
 
 
-def compile_all(system: System, catalogue: Catalogue) -> tuple[dict[str, Procedure], dict[str, list[Mistakes]]]:
+def compile_all(
+    system: System, catalogue: Catalogue, packaged: Mapping[str, str] = NONE_PACKAGED
+) -> tuple[dict[str, Procedure], dict[str, list[Mistakes]]]:
     """Every procedure of the book that can be compiled, and the mistakes of the others, by the names of their files."""
     found: dict[str, Procedure] = {}
     wrong: dict[str, list[Mistakes]] = {}
@@ -41,6 +53,13 @@ def compile_all(system: System, catalogue: Catalogue) -> tuple[dict[str, Procedu
             wrong[path.name.removesuffix(".md")] = list(error.mistakes)
         else:
             found[procedure.name] = procedure
+    for name, text in packaged.items():
+        if name in found or name in wrong:
+            continue
+        try:
+            found[name] = compile_procedure(text, f"{PACKAGED}{name}.md", system, catalogue)
+        except InvalidProcedure as error:
+            wrong[name] = list(error.mistakes)
     return found, wrong
 
 

@@ -50,8 +50,8 @@ class Service:
         self.actor = actor or local_actor()
 
     def procedures(self) -> dict[str, Procedure]:
-        """The procedures of the book. Raises InvalidProcedure."""
-        return load_procedures(self.system, self.system.book.catalogue)
+        """The procedures of the book and those that come with opsbook. Raises InvalidProcedure."""
+        return load_procedures(self.system, self.system.book.catalogue, self.setting.packaged(self.system))
 
     def procedure(self, name: str) -> Procedure:
         """One of them. Raises UsageError with the nearest name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -38,6 +38,8 @@ class Setting:
     folder: Path
     """Where the store lies: the owner's lock and the durable engine's own file are beside it."""
     clock: Clock = field(default_factory=SystemClock)
+    packaged: Callable[[System], Mapping[str, str]] = lambda _: {}
+    """The texts of the procedures that come with opsbook for a system, by name; handed down by a higher room."""
     _writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "opsbook-store"))
 
     @property
@@ -77,7 +79,7 @@ class Setting:
         self.store.dispose()
 
 
-def open_setting(system: System) -> Setting:
+def open_setting(system: System, packaged: Callable[[System], Mapping[str, str]] = lambda _: {}) -> Setting:
     """The setting that goes with a book. Raises StoreFailed."""
     address = store_address(system.folder)
     store = open_store(address)
@@ -85,7 +87,7 @@ def open_setting(system: System) -> Setting:
     folder = path.parent if path else system.folder / ".opsbook"
     beside = path or folder / "store"
     head = HeadFile(beside.with_name(beside.name + ".key"), _head_path(system, beside))
-    return Setting(store, head, folder)
+    return Setting(store, head, folder, packaged=packaged)
 
 
 def _head_path(system: System, beside: Path) -> Path:

@@ -1,0 +1,1 @@
+"""Recovery: what is backed up, kept, restored and proven. The pure choices; mechanisms are operations."""

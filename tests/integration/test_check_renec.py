@@ -99,7 +99,10 @@ def test_what_a_switch_spoils_is_found(
         return bool(found[expected]["state"] == "critical")
 
     with renec.broken(switch, **numbers):
-        until(critical, 40, f"{expected} did not turn critical")
+        try:
+            until(critical, 40)
+        except AssertionError:
+            pytest.fail(f"{expected} did not turn critical: {found[expected]}")
     settled(ops)
 
 

@@ -48,9 +48,10 @@ def command(ctx: click.Context, book: str | None, env: str | None, output: str) 
 
 @command.command("show")
 @click.argument("name", metavar="PROCEDURE")
+@click.option("--source", is_flag=True, help="Print its Markdown, as it would lie in the book's procedures folder.")
 @book_options
 @format_option("text", "json")
-def show(name: str, book: str | None, env: str | None, output: str) -> int:
+def show(name: str, source: bool, book: str | None, env: str | None, output: str) -> int:
     """Show a procedure: its parameters, its steps with their risks, its last runs."""
     from rich.text import Text
 
@@ -62,6 +63,10 @@ def show(name: str, book: str | None, env: str | None, output: str) -> int:
     with opened(book, env) as service:
         one = service.procedure(name)
         last = newest(service.setting.store, procedure=name, limit=5)
+        text = service.source(one) if source else ""
+    if source:
+        click.echo(text, nl=not text.endswith("\n"))
+        return 0
     if output == "json":
         click.echo(json.dumps(as_json(one), indent=2, ensure_ascii=False))
         return 0

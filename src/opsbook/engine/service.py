@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from opsbook.book.system import System
 from opsbook.book.words import nearest
 from opsbook.engine import digest, gate, locks
 from opsbook.engine.access import Actor, asker, local_actor
-from opsbook.engine.compile import load_procedures
+from opsbook.engine.compile import PACKAGED, load_procedures
 from opsbook.engine.identity import new_run_id
 from opsbook.engine.journal import as_text
 from opsbook.engine.parameters import parse_parameters
@@ -59,6 +60,12 @@ class Service:
         if name not in found:
             raise UsageError(f"there is no procedure named {name!r}", nearest(name, found))
         return found[name]
+
+    def source(self, procedure: Procedure) -> str:
+        """The Markdown of a procedure, also of one that comes with opsbook."""
+        if procedure.file.startswith(PACKAGED):
+            return self.setting.packaged(self.system)[procedure.name]
+        return Path(procedure.file).read_text(encoding="utf-8")
 
     async def plan(
         self, procedure: Procedure, given: Sequence[str] = (), values: Mapping[str, Any] | None = None

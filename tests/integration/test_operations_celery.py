@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from opsbook.book.references import SecretReference
 from opsbook.connectors.executors.celery import MARK, TaskFailed, task_id_of
 from opsbook.connectors.executors.secrets import NotReached
 from opsbook.errors import Ambiguous, Refused, Unreachable
@@ -82,6 +83,17 @@ class TestCall:
         result = await hands.apply(change, "run/1/0")
         assert (result["state"], result["result"]) == ("SUCCESS", 5)
         assert result["task_id"] == task_id_of("run/1/0")
+
+    async def test_a_secret_among_its_arguments_is_taken_when_it_is_called(
+        self, hands: Hands, broker: RedisServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COUNTED", "hush")
+        change = await hands.only(
+            "celery.call", of="worker", task="tiny.count", args=[SecretReference("${COUNTED}")], kwargs={"by": 2}
+        )
+        assert "hush" not in str(change) and change.effect["calls"][0]["args"] == ["${COUNTED}"]
+        await hands.apply(change, "run/hush/0")
+        assert counted(broker, "hush") == 2
 
     async def test_made_again_it_is_not_called_twice(self, hands: Hands, broker: RedisServer) -> None:
         change = await hands.only("celery.call", of="worker", task="tiny.count", args=["twice"])

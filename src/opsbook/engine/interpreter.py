@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
+from opsbook.connectors.executors.secrets import heard_by
 from opsbook.engine import gate, undo, waiting
 from opsbook.engine.ambiguity import CutOff, Settled, settle
 from opsbook.engine.apply import Application, Applied
@@ -20,7 +23,7 @@ from opsbook.engine.digest import step_differences, step_digest
 from opsbook.engine.execution import Execution, place_of, planned_change
 from opsbook.engine.fences import LOOKS
 from opsbook.engine.journal import as_text
-from opsbook.engine.output import StepOutput
+from opsbook.engine.output import Mask, StepOutput
 from opsbook.engine.plan import reads_facts
 from opsbook.engine.procedure import Step, StepKind
 from opsbook.engine.reads import read
@@ -195,12 +198,19 @@ class Interpreter:
         # An executor that knows the limit itself ends its own work more cleanly than a cancellation does.
         own_limit = isinstance(change.effect, dict) and "timeout" in change.effect
         seconds = step.timeout + (GRACE_SECONDS if own_limit else 0.0)
-        applied = await application.run(cursor, seconds, cancelled)
+        taken = Mask(())
+
+        def hear(secrets: Iterable[str]) -> None:
+            taken.hide(secrets)
+            out.mask.hide(secrets)
+
+        with heard_by(hear):
+            applied = await application.run(cursor, seconds, cancelled)
         out.end()
         execution.journal.also(out.take())
         if applied.state is None:
-            return await self._settle_cut(step, row, applied)
-        result = None if step.sensitive else bounded(applied.result)
+            return await self._settle_cut(step, row, replace(applied, message=out.mask.whole(applied.message)))
+        result = None if step.sensitive else bounded(taken.plain(applied.result))
         return _outcome(row, applied.state, result, out.mask.whole(applied.message))
 
     async def _settle(self, step: Step, row: runs.ChangeRow) -> Settled:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, insert
 
 from opsbook.clock import Clock
+from opsbook.connectors.change import Json
 from opsbook.store.tables import output
 
 HEAD = 64 * 1024
@@ -30,10 +31,16 @@ class Mask:
     """Replaces secrets in a stream of text, also where one is cut by the border of two pieces."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        # Longest first, so that no part of a secret is left of one that another begins.
-        self.secrets = sorted({one for one in secrets if len(one) >= SHORTEST_SECRET}, key=lambda one: (-len(one), one))
-        self._pattern = re.compile("|".join(map(re.escape, self.secrets)) or r"(?!)")
         self._held = ""
+        self.secrets: list[str] = []
+        self.hide(secrets)
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Further secrets, from the next text on."""
+        known = {one for one in (*self.secrets, *secrets) if len(one) >= SHORTEST_SECRET}
+        # Longest first, so that no part of a secret is left of one that another begins.
+        self.secrets = sorted(known, key=lambda one: (-len(one), one))
+        self._pattern = re.compile("|".join(map(re.escape, self.secrets)) or r"(?!)")
 
     def feed(self, text: str) -> str:
         """The text that is safe to show now. What may be the beginning of a secret is held back."""
@@ -60,6 +67,16 @@ class Mask:
     def whole(self, text: str) -> str:
         """A text at hand, masked."""
         return self._pattern.sub(MASK, text)
+
+    def plain(self, value: Json) -> Json:
+        """Plain data, its texts and names masked."""
+        if not self.secrets:
+            return value
+        if isinstance(value, str):
+            return self.whole(value)
+        if isinstance(value, dict):
+            return {self.whole(str(key)): self.plain(one) for key, one in value.items()}
+        return [self.plain(one) for one in value] if isinstance(value, list | tuple) else value
 
     def _beginnings(self, text: str) -> list[int]:
         """The places from which the rest of the text is the beginning of a secret, and not all of it."""

@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from opsbook.book.catalogue import Catalogue, OperationSpec
 from opsbook.book.positions import Located, Unreadable, read_yaml
+from opsbook.book.references import VARIABLE
 from opsbook.book.system import System
 from opsbook.book.words import nearest
 from opsbook.connectors.change import Json
@@ -22,6 +23,7 @@ from opsbook.engine.promql_values import compile_query
 from opsbook.engine.shell_values import compile_script
 from opsbook.engine.sql_values import compile_statements
 from opsbook.engine.templates import UnclosedTemplate, expressions_of, quoted_texts, templates
+from opsbook.engine.values import NO_SECRETS, may_hold_secrets
 
 Body = dict[str, Json]
 PLAIN = frozenset({StepKind.SQL, StepKind.PROMQL, StepKind.HTTP})
@@ -147,6 +149,12 @@ class BodyCompiler:
         except ValidationError as error:
             for details in error.errors():
                 self._parameter(source, located, spec, given, details)
+        able = may_hold_secrets(spec)
+        for name, value in given.items():
+            # `file:` and `cmd:` may well be plain text there: the beginning of a key, a name.
+            if name not in able and isinstance(value, str) and VARIABLE.fullmatch(value.strip()):
+                place = source.place_in(located.value((spec.name, name)))
+                self.mistakes.add(place, f"{name} of {spec.name} cannot hold a secret", NO_SECRETS, len(value))
         component = self._static(given.get("of"))
         if not component:
             return

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
+from opsbook.book.catalogue import OperationSpec
+from opsbook.book.references import VARIABLE, SecretReference
 from opsbook.book.system import System
 from opsbook.connectors.change import Change, Json
 from opsbook.connectors.runtimes.contract import Runtime, Verb
@@ -17,12 +20,14 @@ from opsbook.engine.promql_values import fill_query
 from opsbook.engine.shell_values import LARGEST_VALUE
 from opsbook.engine.sql_values import fill_statements
 from opsbook.engine.templates import fill_text, text_of
+from opsbook.operations.contract import MAY_HOLD_SECRETS
 
 Filled = dict[str, Json]
 
 SHELL = ("bash", "-euo", "pipefail", "-c")
 NO_UNDO = "the step says no `undo`"
 NOTHING_CHANGES = "it changes nothing"
+NO_SECRETS = "hand it to a script by its environment, or to a request by its header or body"
 
 
 def fill(step: Step, names: Mapping[str, Any], system: System) -> Filled:
@@ -121,7 +126,12 @@ def _http(step: Step, body: Mapping[str, Any], names: Mapping[str, Any], _: Syst
 
 def _op(_: Step, body: Mapping[str, Any], names: Mapping[str, Any], system: System) -> Filled:
     spec = system.book.catalogue.operations[body["operation"]]
-    given = fill_tree(body["parameters"], names)
+    able = may_hold_secrets(spec)
+    given = {name: fill_tree(one, names, references=name in able) for name, one in body["parameters"].items()}
+    for name in given:
+        if name not in able and holds_secret(given[name]):
+            others = f"; {' and '.join(sorted(able))} may" if able else ""
+            raise ExpressionError(f"{spec.name}: {name} cannot hold a secret{others}", NO_SECRETS)
     try:
         parameters = spec.parameters.model_validate(given)
     except ValidationError as error:
@@ -148,16 +158,39 @@ def _person(_: Step, body: Mapping[str, Any], names: Mapping[str, Any], __: Syst
     return {"text": text_of(fill_text(body["text"], names)), "items": items}
 
 
-def fill_tree(value: Json, names: Mapping[str, Any]) -> Any:
-    """Plain data with the templates of its texts filled in. A secret as a whole value is its reference."""
+def fill_tree(value: Json, names: Mapping[str, Any], *, references: bool = False) -> Any:
+    """Plain data with the templates of its texts filled in. A secret as a whole value becomes a `SecretReference`; with
+    `references` also a text that the author wrote as one. What a template yields is never read as a reference.
+    """
     if isinstance(value, dict):
-        return {key: fill_tree(one, names) for key, one in value.items()}
+        return {key: fill_tree(one, names, references=references) for key, one in value.items()}
     if isinstance(value, list):
-        return [fill_tree(one, names) for one in value]
-    if not isinstance(value, str) or "{{" not in value:
+        return [fill_tree(one, names, references=references) for one in value]
+    if not isinstance(value, str):
         return value
+    if "{{" not in value:
+        return SecretReference(value.strip()) if references and is_reference(value) else value
     filled = fill_text(value, names)
-    return filled.reference if isinstance(filled, Secret) else filled
+    return SecretReference(filled.reference) if isinstance(filled, Secret) else filled
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text as a whole is a reference: `${NAME}`, `file:PATH`, `cmd:PROGRAM`."""
+    text = text.strip()
+    return bool(VARIABLE.fullmatch(text) or re.match(r"(file|cmd):\s*\S", text))
+
+
+def holds_secret(value: Any) -> bool:
+    """Whether a secret is somewhere in plain data."""
+    if isinstance(value, dict | list):
+        return any(holds_secret(one) for one in (value.values() if isinstance(value, dict) else value))
+    return isinstance(value, SecretReference)
+
+
+def may_hold_secrets(spec: OperationSpec) -> frozenset[str]:
+    """The parameters of an operation that may be a secret or have one in them, as a fence names them."""
+    fields = spec.parameters.model_fields.items()
+    return frozenset(field.alias or name for name, field in fields if field.json_schema_extra == MAY_HOLD_SECRETS)
 
 
 def _judged(step: Step, name: str) -> str:

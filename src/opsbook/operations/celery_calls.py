@@ -16,8 +16,9 @@ from opsbook.connectors.celery import CeleryConnector
 from opsbook.connectors.celery_results import Result, anywhere, result_of, results_of
 from opsbook.connectors.change import Change, Json
 from opsbook.connectors.executors.celery import SENDING, mark_of, task_id_of
+from opsbook.connectors.executors.secrets import told_apart
 from opsbook.errors import Refused
-from opsbook.operations.contract import Facts, OperationParameters, Verdict
+from opsbook.operations.contract import MAY_HOLD_SECRETS, Facts, OperationParameters, Verdict
 from opsbook.operations.registry import operation
 
 CELERY = ("celery", "celery-beat")
@@ -51,8 +52,12 @@ class _Calls:
 
 class Call(OperationParameters):
     task: str = Field(min_length=1, description="full name of the task")
-    args: tuple[Any, ...] = Field((), description="its arguments by position; JSON")
-    kwargs: dict[str, Any] = Field({}, description="its arguments by name; JSON")
+    args: tuple[Any, ...] = Field(
+        (), description="its arguments by position; JSON, may hold secrets", json_schema_extra=MAY_HOLD_SECRETS
+    )
+    kwargs: dict[str, Any] = Field(
+        {}, description="its arguments by name; JSON, may hold secrets", json_schema_extra=MAY_HOLD_SECRETS
+    )
     queue: str = Field("", description="the queue; the component's first where left out")
     follow: bool = Field(True, description="wait for its end by the result backend; else it is only put into the queue")
     within: Duration = Field(LONGEST_TASK, description="how long it may take, with its wait in the queue")
@@ -75,7 +80,8 @@ class _Call(_Calls):
             raise Refused(f"no worker knows the task {parameters.task}", nearest(parameters.task, known))
         queue = parameters.queue or celery.component.queues[0]
         waiting = await celery.broker.ask(lambda client: client.llen(queue))
-        call = {"task": parameters.task, "args": list(parameters.args), "kwargs": parameters.kwargs, "queue": queue}
+        given, secrets = told_apart({"args": parameters.args, "kwargs": parameters.kwargs})
+        call = {"task": parameters.task, **given, "queue": queue, **({"secrets": secrets} if secrets else {})}
         effect = {
             "component": parameters.of, "calls": [call], "follow": parameters.follow,
             "within": parameters.within.total_seconds(),

@@ -22,6 +22,11 @@ from opsbook.connectors.runtimes.contract import Runtime
 
 Verdict = Literal["done", "not_done", "unknown"]
 
+MAY_HOLD_SECRETS: dict[str, Json] = {"secrets": True}
+"""`json_schema_extra` of a parameter that may be, or have in it, a `SecretReference`: whoever plans with it hands the
+reference on (`executors.secrets.told_apart`), and the executor takes the value. Every other parameter refuses one.
+"""
+
 
 class OperationParameters(Parameters):
     """Every operation says what it changes."""

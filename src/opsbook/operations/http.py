@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
+import uuid
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from opsbook.book.catalogue import Risk
-from opsbook.connectors.change import Change
+from opsbook.book.references import SecretReference
+from opsbook.connectors.change import Change, Json
 from opsbook.connectors.http import HttpSettings
 from opsbook.errors import Refused
-from opsbook.operations.contract import Facts, OperationParameters, Repeatable
+from opsbook.operations.contract import MAY_HOLD_SECRETS, Facts, OperationParameters, Repeatable
 from opsbook.operations.registry import operation
 
 NOTHING = "nothing to undo: it only asks"
@@ -41,7 +45,9 @@ class _Get(Repeatable):
 class Send(OperationParameters):
     method: Literal["POST", "PUT", "PATCH", "DELETE"] = Field("POST", description="its method")
     path: str = Field(pattern=r"^/", description="path and query")
-    json_: Any = Field(None, alias="json", description="its body, sent as JSON")
+    json_: Any = Field(
+        None, alias="json", description="its body, sent as JSON; may hold secrets", json_schema_extra=MAY_HOLD_SECRETS
+    )
     status: int | None = Field(
         None, ge=100, le=599, description="the status it must have; any below 400 where left out"
     )
@@ -73,14 +79,30 @@ class _Send:
         return "unknown"
 
 
-def _body(value: Any) -> str:
-    import json
+def _body(value: Any) -> Json:
+    """The text of the body; a list of texts and secrets, as `http` has them, where there are any."""
+    if value is None:
+        return ""
+    marks: dict[str, SecretReference] = {}
 
-    return "" if value is None else json.dumps(value, ensure_ascii=False, allow_nan=False)
+    def mark(secret: Any) -> str:
+        if not isinstance(secret, SecretReference):
+            raise TypeError(f"{type(secret).__name__} is no JSON")
+        # Not to be guessed: a text of the body must not be able to stand for a secret.
+        name = uuid.uuid4().hex
+        marks[name] = secret
+        return name
+
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=mark)
+    if not marks:
+        return text
+    pieces = re.split("(" + "|".join(f'"{name}"' for name in marks) + ")", text)
+    parts = [{"secret": marks[one[1:-1]].text, "as": "json"} if one[1:-1] in marks else one for one in pieces]
+    return [part for part in parts if part]
 
 
 def _change(
-    facts: Facts, component: str, method: str, path: str, body: str, parameters: Get | Send, inverse: str
+    facts: Facts, component: str, method: str, path: str, body: Json, parameters: Get | Send, inverse: str
 ) -> Change:
     if not isinstance(facts.system.components[component], HttpSettings):
         raise Refused(f"{component} does not speak HTTP", "name an http or proxy component")

@@ -17,7 +17,7 @@ from opsbook.connectors.celery import CeleryConnector
 from opsbook.connectors.celery_results import ENDED, Result, anywhere, result_of
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, More, Sink
 from opsbook.connectors.contract import Connections, ReadFailed
-from opsbook.connectors.executors.secrets import NotReached
+from opsbook.connectors.executors.secrets import NotReached, put_in, resolve
 from opsbook.connectors.registry import executor
 from opsbook.errors import Ambiguous, Unreachable
 
@@ -67,7 +67,8 @@ class CeleryChanges:
 
 @executor("celery-call")
 class Call(CeleryChanges):
-    """`calls`: a list of `{"task", "args", "kwargs", "queue", "id"}` or `{"again": id of a failed task}`; `follow`,
+    """`calls`: a list of `{"task", "args", "kwargs", "queue", "id", "secrets"}` (JSON pointer into args and kwargs →
+    reference) or `{"again": id of a failed task}`; `follow`,
     `within` seconds. An id that is left out is made from the key.
 
     result: of one call `task_id`, `state`, `result`, `seconds`; of several `calls` with those of each.
@@ -126,7 +127,13 @@ class Call(CeleryChanges):
         self, celery: CeleryConnector, task_id: str, call: Mapping[str, Any]
     ) -> tuple[str, list[Any], dict[str, Any], str]:
         if "again" not in call:
-            return call["task"], call["args"], call["kwargs"], call["queue"]
+            values = await resolve(celery.system, call.get("secrets", {}))
+            return (
+                call["task"],
+                put_in(call["args"], values, "/args"),
+                put_in(call["kwargs"], values, "/kwargs"),
+                call["queue"],
+            )
         failed = await result_of(celery.results, call["again"])
         args, kwargs = (failed or {}).get("args"), (failed or {}).get("kwargs")
         if failed is None or not isinstance(args, list) or not isinstance(kwargs, dict):

@@ -36,6 +36,7 @@ READS = ("GET", "HEAD", "OPTIONS")
 DEFAULT_SECONDS = 60.0
 KEPT_BODY = 64 * 1024
 """Characters of a body in the result."""
+ENCODINGS = ("url", "form", "json-text", "xml")
 LARGEST_JSON = 1_000_000
 """Bytes of a body that are read; a longer one is no answer to a request of operations."""
 
@@ -73,7 +74,8 @@ class HttpExecutor:
         effect = change.effect
         secrets = await resolve(self.system, {ref: ref for ref in _references(effect)})
         target = await self._target(effect.get("component", ""))
-        known = [*secrets.values(), *(value for _, value in target.headers)]
+        known = [form for secret in secrets.values() for form in _forms(secret)]
+        known += [value for _, value in target.headers]
         url = target.base + _joined(effect["url"], secrets)
         headers = {
             "User-Agent": "opsbook", **dict(target.headers),
@@ -99,7 +101,8 @@ class HttpExecutor:
         if component is None or getattr(component, "url", None) is None:
             raise NotReached(f"{name!r} has no URL", "name an http component of the book")
         references = {"": component.url.text, **{k: v.text for k, v in getattr(component, "headers", {}).items()}}
-        values = await resolve(self.system, references)
+        address = await resolve(self.system, {"": references.pop("")}, secret=False)
+        values = {**address, **await resolve(self.system, references)}
         ca = getattr(component, "ca", "")
         return _Target(
             values.pop("").rstrip("/"), tuple(values.items()), self.system.path(ca) if ca else None,
@@ -206,6 +209,11 @@ def _encoded(secret: str, how: str) -> str:
         "xml": lambda: secret.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;"),
     }
     return ways[how]() if how in ways else secret
+
+
+def _forms(secret: str) -> set[str]:
+    """A secret as servers give it back: plain, and as it was encoded."""
+    return {secret, json.dumps(secret, ensure_ascii=False)[1:-1], *(_encoded(secret, how) for how in ENCODINGS)}
 
 
 def _shown_url(effect: Mapping[str, Any]) -> str:

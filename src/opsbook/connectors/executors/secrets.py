@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 
-from opsbook.book.references import Reference
+from opsbook.book.references import Reference, SecretReference
 from opsbook.book.system import System
-from opsbook.connectors.change import ChangeFailed
+from opsbook.connectors.change import ChangeFailed, Json
 from opsbook.errors import OpsbookError
 
 MASK = "***"
@@ -21,8 +23,21 @@ class NotReached(ChangeFailed):
     exit_code = 3
 
 
-async def resolve(system: System, references: Mapping[str, str]) -> dict[str, str]:
-    """The values of secret references. Raises NotReached with the next step where one has none."""
+_heard: ContextVar[Callable[[Iterable[str]], object] | None] = ContextVar("heard", default=None)
+
+
+@contextmanager
+def heard_by(take: Callable[[Iterable[str]], object]) -> Iterator[None]:
+    """Within, every secret that a change takes is told to `take` before it is used: whoever shows output masks it."""
+    token = _heard.set(take)
+    try:
+        yield
+    finally:
+        _heard.reset(token)
+
+
+async def resolve(system: System, references: Mapping[str, str], *, secret: bool = True) -> dict[str, str]:
+    """The values of references. Raises NotReached with the next step where one has none."""
     values = {}
     for name, text in references.items():
         try:
@@ -32,7 +47,42 @@ async def resolve(system: System, references: Mapping[str, str]) -> dict[str, st
             message = error.message if isinstance(error, OpsbookError) else str(error)
             hint = error.hint if isinstance(error, OpsbookError) else "write ${NAME} or file:PATH"
             raise NotReached(message, hint) from error
+    if secret and (take := _heard.get()) is not None:
+        take(values.values())
     return values
+
+
+def told_apart(value: Json, path: str = "") -> tuple[Json, dict[str, str]]:
+    """Plain data in which references stand in the places of secrets, and those places: JSON pointer → reference.
+
+    Only a `SecretReference` is one: text that merely looks like a reference stays text.
+    """
+    if isinstance(value, SecretReference):
+        return value.text, {path: value.text}
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else None
+    if pairs is None:
+        return value, {}
+    found: dict[Json, Json] = {}
+    places: dict[str, str] = {}
+    for key, one in pairs:
+        step = str(key).replace("~", "~0").replace("/", "~1")
+        found[key], inner = told_apart(one, f"{path}/{step}")
+        places |= inner
+    return (found if isinstance(value, dict) else list(found.values())), places
+
+
+def put_in(value: Json, secrets: Mapping[str, str], path: str = "") -> Json:
+    """The data with the secrets in their places (JSON pointer → value), the other way round of `told_apart`."""
+    if path in secrets:
+        return secrets[path]
+    if isinstance(value, dict):
+        return {
+            key: put_in(one, secrets, f"{path}/{str(key).replace('~', '~0').replace('/', '~1')}")
+            for key, one in value.items()
+        }
+    if isinstance(value, list):
+        return [put_in(one, secrets, f"{path}/{n}") for n, one in enumerate(value)]
+    return value
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from opsbook.engine.execution import FINISHED, Execution
 from opsbook.engine.fences import LOOKS
 from opsbook.engine.journal import as_text
 from opsbook.engine.procedure import OnFailure, PlannedStep, Step
-from opsbook.engine.results import concluded
+from opsbook.engine.results import concluded, stored, yielded
 from opsbook.engine.states import RunState, StepState
 from opsbook.errors import OpsbookError
 
@@ -19,10 +20,10 @@ def told(error: OpsbookError) -> str:
     return f"{error.message} → {error.hint}" if error.hint else error.message
 
 
-def conclude(execution: Execution, step: Step, result: Any) -> None:
+def conclude(execution: Execution, step: Step, result: Any, names: Mapping[str, Any] | None = None) -> None:
     """All of a step happened: hold its result against what was expected, and save it."""
     try:
-        concluded(step, result, {**execution.parameters, **execution.saved, "saved": execution.saved})
+        concluded(step, result, execution.names_at_end(step) if names is None else names)
     except OpsbookError as error:
         fail(execution, step, told(error))
         return
@@ -30,7 +31,7 @@ def conclude(execution: Execution, step: Step, result: Any) -> None:
     if step.save or step.kind in LOOKS:
         values["result"] = as_text(result)
     if step.save:
-        execution.saved[step.save] = result
+        execution.saved[step.save] = yielded(step, result)
     execution.set_step(step, **values)
 
 
@@ -73,7 +74,7 @@ def finished(execution: Execution, step: Step) -> bool:
 
 
 def results_of(execution: Execution, step: Step, planned: PlannedStep) -> Any:
-    """What the changes of a step said: of one its own result, of several all of them."""
+    """What the changes of a step said."""
     rows = [execution.row(step, index) for index in range(len(planned.changes))]
     results = [json.loads(row.result) if row and row.result else None for row in rows]
-    return results[0] if len(results) == 1 else {"results": results}
+    return stored(step, results)

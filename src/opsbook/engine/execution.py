@@ -15,14 +15,17 @@ from opsbook.connectors.change import Change, Executor, Json
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.registry import registered
 from opsbook.engine import locks
-from opsbook.engine.facts import RecordedFacts
+from opsbook.engine.fact_names import facts_of, nested
+from opsbook.engine.facts import RecordedFacts, recorded_as
 from opsbook.engine.fences import component_of
 from opsbook.engine.journal import Journal, as_text
 from opsbook.engine.output import Mask
+from opsbook.engine.parameters import names_of_parameters
 from opsbook.engine.plan import Planner
 from opsbook.engine.policy import rule_of
 from opsbook.engine.procedure import Plan, PlannedStep, Procedure, Step
 from opsbook.engine.record import change_from_json, plan_from_json, planned_from_json, procedure_from_json
+from opsbook.engine.results import yielded
 from opsbook.engine.setting import Setting, secrets_of
 from opsbook.engine.states import ChangeState, RunState, StepState
 from opsbook.errors import OpsbookError, UsageError
@@ -55,6 +58,8 @@ class Execution:
     """Plans of steps as they were when they were reached."""
     touched: dict[str, str] = field(default_factory=dict)
     """Components that steps of this run have changed, and which step first did."""
+    verified: dict[str, Json] = field(default_factory=dict)
+    """Facts that were read to find out what became of the changes of a step, by its id."""
     just_planned: bool = False
     """Whether the whole plan was made a moment ago, so that its first step need not be planned again."""
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -158,6 +163,23 @@ class Execution:
             self._connections = await self.stack.enter_async_context(self.setting.connections(self.system))
         return self._connections
 
+    def names_at_end(self, step: Step) -> dict[str, Any]:
+        """What `expect` reads beside the step's result. Facts are those that its plan was made of; where its changes
+        had to be verified, those that were read then.
+        """
+        planned = self.planned.get(step.id)
+        seen = {**((planned.facts if planned else None) or {}), **self.verified.get(step.id, {})}
+        facts = {
+            one: seen.get(recorded_as(one.observation, one.component))
+            for one in facts_of(step, self.system, self.system.book.catalogue)
+        }
+        return {
+            **names_of_parameters(self.procedure, self.parameters),
+            **self.saved,
+            "saved": self.saved,
+            "facts": nested({one: value for one, value in facts.items() if value is not None}),
+        }
+
     async def facts(self) -> RecordedFacts:
         return RecordedFacts(self.system, self.setting.clock, await self._looking_anew())
 
@@ -232,5 +254,5 @@ async def load(setting: Setting, run_id: str, executor: str) -> Execution:
         if row and row.planned:
             found.plan_step(step, planned_from_json(json.loads(row.planned)))
         if row and step.save and row.result and row.state in (StepState.DONE, StepState.SKIPPED):
-            found.saved[step.save] = json.loads(row.result)
+            found.saved[step.save] = yielded(step, json.loads(row.result))
     return found

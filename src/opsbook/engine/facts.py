@@ -18,6 +18,11 @@ READ_SECONDS = 15.0
 """A fact that takes longer keeps a plan from being made: the system is not in a state to be changed."""
 
 
+def recorded_as(observation: str, component: str) -> str:
+    """The name under which an observation of a component is recorded."""
+    return f"{component}: {observation}"
+
+
 class RecordedFacts:
     """The facts of one step, read through the connections of its run."""
 
@@ -47,7 +52,7 @@ class RecordedFacts:
         if reading.failure is not None:
             error = Unreachable if reading.failure in ("unreachable", "timeout") else ReadFailed
             raise error(f"{observation} of {component}: {reading.message}", "`opsbook check` says more")
-        self.record(f"{component}: {observation}", reading.value)
+        self.record(recorded_as(observation, component), reading.value)
         return Fact(reading.value, reading.detail, reading.message)
 
     async def rows(

@@ -21,7 +21,7 @@ KEYS = ("title", "risk", "params", "lock", "owner", "objective")
 PARAMETER_KEYS = ("type", "default", "example", "required", "choices", "doc")
 RESULTS = (
     "rows", "value", "records", "columns", "series", "checks", "stdout", "exit", "status", "json", "body", "headers",
-    "result",
+    "result", "results",
 )  # fmt: skip
 """What steps yield; a parameter of the same name would be hidden."""
 SURROUNDINGS = ("saved", "facts")

@@ -217,7 +217,10 @@ class Interpreter:
         execution = self.execution
         change = planned_change(row)
         cut = CutOff(row.key, step, change, row.undo, bool(row.cursor))
-        return await settle(cut, await execution.executor(change), await execution.facts())
+        facts = await execution.facts()
+        settled = await settle(cut, await execution.executor(change), facts)
+        execution.verified.setdefault(step.id, {}).update(facts.recorded)
+        return settled
 
     async def _settle_cut(self, step: Step, row: runs.ChangeRow, applied: Applied) -> Told:
         """A time-out, a lost connection or a cancellation, with this process alive."""
@@ -264,13 +267,13 @@ class Interpreter:
                 names = await planner.names(execution.procedure, step, execution.parameters, execution.saved, facts)
                 async with asyncio.timeout(step.timeout):
                     result = await read(step, names, facts)
-                concluded(step, result, {**execution.parameters, **execution.saved, "saved": execution.saved})
+                concluded(step, result, names)
             except TimeoutError:
                 why = f"it took longer than {step.timeout:g} s"
             except OpsbookError as error:
                 why = told(error)
             else:
-                conclude(execution, step, result)
+                conclude(execution, step, result, names)
                 return None
         fail(execution, step, why)
         return None

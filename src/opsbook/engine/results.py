@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opsbook.connectors.change import Json
 from opsbook.engine.expressions import evaluate
-from opsbook.engine.procedure import Step
+from opsbook.engine.procedure import Step, StepKind
 from opsbook.errors import OpsbookError
 
 LARGEST_RESULT = 1_000_000
@@ -28,18 +28,37 @@ def bounded(result: Json) -> Json:
     return {OMITTED: size} if size > LARGEST_RESULT else result
 
 
-def concluded(step: Step, result: Json, names: Mapping[str, Any]) -> None:
+def stored(step: Step, results: Sequence[Json]) -> Json:
+    """What a step keeps of the results of its changes: a list of an operation, which has any number of them."""
+    return {"results": list(results)} if step.kind is StepKind.OP else results[0]
+
+
+def yielded(step: Step, kept: Json) -> Json:
+    """What `expect` and later steps read of it. Of an operation always the same names: `result` is that of the only or
+    last change, whose own names stand beside it, and `results` are all.
+    """
+    if step.kind is not StepKind.OP or not isinstance(kept, dict) or set(kept) != {"results"}:
+        return kept
+    results = kept["results"]
+    last = results[-1] if results else None
+    own = last if isinstance(last, dict) else {"value": last}
+    return {**own, "result": last, "results": results}
+
+
+def concluded(step: Step, kept: Json, names: Mapping[str, Any]) -> None:
     """Raises Unexpected where the result is not what the step expects, or cannot be saved."""
-    omitted = isinstance(result, dict) and OMITTED in result
+    result = yielded(step, kept)
+    parts = result.get("results") or [result] if isinstance(result, dict) else []
+    omitted = next((one[OMITTED] for one in parts if isinstance(one, dict) and OMITTED in one), 0)
     if omitted and (step.save or step.expect):
         raise Unexpected(
-            f"its result is too large ({result[OMITTED]:,} characters)", "ask for less: count, or select fewer rows"
+            f"its result is too large ({omitted:,} characters)", "ask for less: count, or select fewer rows"
         )
     if not step.expect:
         return
     own = result if isinstance(result, dict) else {"value": result}
     try:
-        held = evaluate(step.expect, {**names, **own, "result": result})
+        held = evaluate(step.expect, {**names, "result": result, **own})
     except OpsbookError as error:
         raise Unexpected(f"`{step.expect}` cannot be judged: {error.message}", error.hint) from error
     if not held:

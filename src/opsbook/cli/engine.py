@@ -65,9 +65,9 @@ def parameter_options(function: F) -> F:
 
 def values_of(params_file: str | None) -> dict[str, Any]:
     """The parameters of a file; none where there is none."""
-    from opsbook.engine.parameters import read_parameters_file
+    from opsbook.engine.parameters_file import read_parameters_file
 
-    return read_parameters_file(Path(params_file).read_text(encoding="utf-8"), params_file) if params_file else {}
+    return read_parameters_file(Path(params_file)) if params_file else {}
 
 
 def say(text: str) -> None:

@@ -12,13 +12,14 @@ from opsbook.book.positions import Located, Path, Place
 from opsbook.book.system import System
 from opsbook.book.words import nearest
 from opsbook.connectors.change import Json
+from opsbook.engine.bounds import BOUNDED, amount, wrong_pattern
 from opsbook.engine.mistakes import Mistakes
 from opsbook.engine.parameters import TYPES, parse_value
 from opsbook.engine.procedure import Parameter
 
 WHOLE_SYSTEM = "system"
 KEYS = ("title", "risk", "params", "lock", "owner", "objective")
-PARAMETER_KEYS = ("type", "default", "example", "required", "choices", "doc")
+PARAMETER_KEYS = ("type", "default", "example", "required", "choices", "min", "max", "pattern", "doc")
 RESULTS = (
     "rows", "value", "records", "columns", "series", "checks", "stdout", "exit", "status", "json", "body", "headers",
     "result", "results",
@@ -163,6 +164,7 @@ class _FrontMatter:
         if required and default is not None:
             self.at_key((*at, "required"), "a parameter with a default is not required", "remove one of the two")
         parameter = Parameter(name, kind, None, required, choices, str(says.get("doc") or ""))
+        parameter = self.with_pattern(self.with_bounds(parameter, says, at), says, at)
         parameter = self.with_value(parameter, "default", default, at)
         return self.with_value(parameter, "example", says.get("example"), at)
 
@@ -186,6 +188,42 @@ class _FrontMatter:
                 message, _, hint = str(error).partition(" → ")
                 self.at_value((*at, "choices", n), message, hint, one)
         return tuple(found)
+
+    def with_bounds(self, parameter: Parameter, says: dict[str, Any], at: Path) -> Parameter:
+        """The parameter with its `min` and `max`."""
+        found: dict[str, Json] = {}
+        for key in ("min", "max"):
+            given = says.get(key)
+            if given is None:
+                continue
+            if parameter.type not in BOUNDED:
+                self.at_key((*at, key), f"a {parameter.type} has no `{key}`", f"only {', '.join(BOUNDED)} have one")
+                continue
+            try:
+                found[key] = parse_value(parameter, given, self.system)
+            except ValueError as error:
+                message, _, hint = str(error).partition(" → ")
+                self.at_value((*at, key), f"the {key} of {parameter.name} does not fit: {message}", hint, given)
+        if len(found) == 2 and amount(parameter.type, found["min"]) > amount(parameter.type, found["max"]):
+            self.at_value((*at, "min"), f"`min` is more than `max` ({found['max']})", "exchange them", says["min"])
+            return parameter
+        return replace(parameter, **found)
+
+    def with_pattern(self, parameter: Parameter, says: dict[str, Any], at: Path) -> Parameter:
+        """The parameter with its `pattern`."""
+        given = says.get("pattern")
+        if given is None:
+            return parameter
+        place: Path = (*at, "pattern")
+        if parameter.type != "text":
+            self.at_key(place, f"a {parameter.type} has no `pattern`", "only text has one")
+        elif not isinstance(given, str):
+            self.at_value(place, "`pattern` is a regular expression", "quote it", given)
+        elif why := wrong_pattern(given):
+            self.at_value(place, why, "write one without look-around and back references, such as '[a-z0-9-]+'", given)
+        else:
+            return replace(parameter, pattern=given)
+        return parameter
 
     def with_value(self, parameter: Parameter, key: str, given: Json, at: Path) -> Parameter:
         """The parameter with its default or its example, where that fits its type."""

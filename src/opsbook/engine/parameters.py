@@ -11,23 +11,19 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from opsbook.book.positions import Unreadable, read_yaml
 from opsbook.book.references import VARIABLE
 from opsbook.book.system import System
 from opsbook.book.units import Dimension, parse_quantity, write_duration
 from opsbook.book.words import nearest
 from opsbook.connectors.change import Json
+from opsbook.engine.bounds import LONGEST_SECONDS, outside
 from opsbook.engine.expressions import Secret
+from opsbook.engine.parameters_file import FileValues, WrongParameters
 from opsbook.engine.procedure import Parameter, Procedure
-from opsbook.errors import UsageError
 
 TYPES = ("text", "int", "float", "bool", "duration", "size", "ratio", "choice", "component", "secret")
 LONGEST_TEXT = 1_048_576
 """Characters of one value; what is longer belongs into a file."""
-
-
-class WrongParameters(UsageError):
-    """Values that do not fit the parameters of a procedure; every reason at once."""
 
 
 def parse_parameters(
@@ -40,6 +36,11 @@ def parse_parameters(
     reasons: list[tuple[str, str]] = []
     known = {parameter.name: parameter for parameter in procedure.parameters}
     found: dict[str, Any] = dict(values or {})
+
+    def places(name: str) -> str:
+        """Where a value of a file stands; empty for one of the command line."""
+        return f"{values.place(name)}: " if isinstance(values, FileValues) and name not in seen else ""
+
     seen: set[str] = set()
     for word in given:
         name, equals, value = word.partition("=")
@@ -52,8 +53,8 @@ def parse_parameters(
             found[name] = value
     for name in found:
         if name not in known:
-            hint = nearest(name, known) if known else "it takes none"
-            reasons.append((f"{procedure.name} has no parameter {_short(name)!r}", hint))
+            hint = nearest(str(name), known) if known else "it takes none"
+            reasons.append((f"{places(name)}{procedure.name} has no parameter {_short(name)!r}", hint))
     parsed: dict[str, Json] = {}
     for parameter in procedure.parameters:
         if parameter.name in found:
@@ -61,7 +62,7 @@ def parse_parameters(
                 parsed[parameter.name] = parse_value(parameter, found[parameter.name], system)
             except ValueError as error:
                 message, _, hint = str(error).partition(" → ")
-                reasons.append((f"{parameter.name}: {message}", hint))
+                reasons.append((f"{places(parameter.name)}{parameter.name}: {message}", hint))
         elif parameter.required:
             doc = f": {parameter.doc}" if parameter.doc else ""
             reasons.append(
@@ -84,17 +85,6 @@ def names_of_parameters(procedure: Procedure, parameters: Mapping[str, Json]) ->
     }
 
 
-def read_parameters_file(text: str, file: str) -> dict[str, Any]:
-    """The values of a params file: a mapping in YAML or JSON. Raises WrongParameters."""
-    try:
-        data = read_yaml(text, file).data
-    except Unreadable as error:
-        raise WrongParameters("\n".join(str(problem) for problem in error.problems)) from error
-    if not isinstance(data, dict):
-        raise WrongParameters(f"{file} is not a mapping of parameters", "write `name: value` lines")
-    return data
-
-
 def parse_value(parameter: Parameter, value: Any, system: System) -> Json:
     """One value in its type. Raises ValueError: what is wrong, and after `→` the next step."""
     if value is None:
@@ -108,6 +98,8 @@ def parse_value(parameter: Parameter, value: Any, system: System) -> Json:
     if parameter.type == "choice":
         return _choice(parameter.choices, str(value), "choice")
     parsed = PARSERS[parameter.type](value)
+    if why := outside(parameter, parsed):
+        raise ValueError(why)
     if parameter.choices and str(parsed) not in parameter.choices:
         return _choice(parameter.choices, str(parsed), "choice")
     return parsed
@@ -173,6 +165,8 @@ def _quantity(dimension: Dimension, example: str) -> Callable[[Any], str]:
         if quantity.value < 0:
             raise ValueError(f"{_short(value)!r} is negative → write one such as {example}")
         if dimension is Dimension.DURATION:
+            if quantity.value > LONGEST_SECONDS:
+                raise ValueError(f"{_short(value)} is too long → give a duration of at most 100y")
             return write_duration(quantity.value)
         return value.strip().replace(" ", "").replace(",", "")
 

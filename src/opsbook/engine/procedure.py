@@ -47,6 +47,11 @@ class Parameter:
     doc: str = ""
     example: Json = None
     """A value that rehearsals use in place of the default, and that shows people what is meant."""
+    min: Json = None
+    """Of a number, duration, size or ratio, in the form of its values; None: no bound but the type's own."""
+    max: Json = None
+    pattern: str = ""
+    """What a text as a whole must match; empty: anything."""
 
 
 @dataclass(frozen=True)

@@ -116,14 +116,29 @@ FRONT_MATTER = [
     ("params: {a: {type: int, default: 3, required: true}}\n", "is not required", "remove one"),
     ("params: {a: {choices: [x, y], default: z}}\n", "there is no choice 'z'", "x"),
     ("params: {a: {type: int, default: 1]}\n", "", ""),
+    ("params: {a: {type: int, default: 0, min: 1}}\n", "the default of a does not fit: 0 is less than 1", "at least 1"),
+    ("params: {a: {type: duration, min: 2h, max: 90m}}\n", "`min` is more than `max` (1h30m)", "exchange"),
+    ("params: {a: {type: size, max: 5m}}\n", "the max of a does not fit: '5m' is no size", "512MB"),
+    ("params: {a: {type: int, max: 99999999999999999999}}\n", "the max of a does not fit", "at most"),
+    ("params: {a: {type: bool, min: 1}}\n", "a bool has no `min`", "duration"),
+    ("params: {a: {type: int, pattern: x}}\n", "a int has no `pattern`", "only text"),
+    ("params: {a: {pattern: '(a'}}\n", "it is no pattern: unclosed group", "[a-z0-9-]+"),
+    ("params: {a: {pattern: 'a)|(b'}}\n", "it is no pattern: unopened group", ""),
+    ("params: {a: {pattern: '(?=a)b'}}\n", "look-around", "without look-around"),
+    ("params: {a: {pattern: 'a{1000}{1000}{9}'}}\n", "exceeds size limit", ""),
+    (f"params: {{a: {{pattern: '{'a' * 501}'}}}}\n", "a pattern has at most 500 characters", ""),
+    ("params: {a: {pattern: 7}}\n", "`pattern` is a regular expression", "quote it"),
 ]
 
 
-@pytest.mark.parametrize(("front", "message", "hint"), FRONT_MATTER, ids=[front.strip() for front, *_ in FRONT_MATTER])
+@pytest.mark.parametrize(
+    ("front", "message", "hint"), FRONT_MATTER, ids=[front.strip()[:80] for front, *_ in FRONT_MATTER]
+)
 def test_it_says_what_is_wrong_with_the_front_matter(wrong: Wrong, front: str, message: str, hint: str) -> None:
     told = wrong(STEP, front=front)
     assert message in told
     assert hint in told
+    assert "tidy-up.md:3:" in told and "^" in told
 
 
 def test_it_refuses_a_risk_below_that_of_a_step(wrong: Wrong) -> None:

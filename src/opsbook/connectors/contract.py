@@ -10,13 +10,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from opsbook.book.catalogue import Component, ObservationSpec, Parameters
 from opsbook.book.system import System
 from opsbook.connectors.change import Executor, Json
 from opsbook.connectors.runtimes.contract import Runtime
 from opsbook.errors import OpsbookError
+
+if TYPE_CHECKING:
+    from opsbook.connectors.backups.signing import Signer
 
 Value = float | bool | str | None
 T = TypeVar("T")
@@ -111,6 +114,8 @@ class Connections(Protocol):
     """The open connectors of one system. `opsbook.connectors.registry.open_connections` makes them."""
 
     system: System
+    signer: Signer | None
+    """Signs in the name of this opsbook; None where there is no store, so that nothing can be signed."""
 
     def of(self, component: str) -> Connector:
         """The connector of a component, made at its first use."""

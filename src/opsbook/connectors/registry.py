@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import TypeVar, get_args
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 from opsbook.book.catalogue import Component
 from opsbook.book.system import System
@@ -15,6 +15,9 @@ from opsbook.connectors.change import Executor
 from opsbook.connectors.contract import Connections, Connector, Registered
 from opsbook.connectors.runtimes.contract import Runtime
 from opsbook.errors import Unreachable
+
+if TYPE_CHECKING:
+    from opsbook.connectors.backups.signing import Signer
 
 REGISTERED = Registered()
 C = TypeVar("C", bound=type[Connector])
@@ -69,8 +72,8 @@ def registered() -> Registered:
 class OpenConnections:
     """The open connectors of one system."""
 
-    def __init__(self, system: System) -> None:
-        self.system = system
+    def __init__(self, system: System, signer: Signer | None = None) -> None:
+        self.system, self.signer = system, signer
         self._open: dict[str, Connector] = {}
         self._runtime: Runtime | None = None
 
@@ -107,9 +110,9 @@ class OpenConnections:
 
 
 @asynccontextmanager
-async def open_connections(system: System) -> AsyncIterator[OpenConnections]:
+async def open_connections(system: System, signer: Signer | None = None) -> AsyncIterator[OpenConnections]:
     """Connections that are closed whatever happens."""
-    connections = OpenConnections(system)
+    connections = OpenConnections(system, signer)
     try:
         yield connections
     finally:

@@ -71,7 +71,7 @@ class Setting:
 
     def connections(self, system: System) -> AbstractAsyncContextManager[Connections]:
         """Connections of one run, closed when it ends or waits."""
-        return open_connections(system)
+        return open_connections(system, self.head)
 
     def close(self) -> None:
         """Finish what is being written."""

@@ -49,6 +49,15 @@ class HeadFile:
     def __init__(self, key: Path, file: Path) -> None:
         self.key, self.file = key, file
 
+    @property
+    def public(self) -> str:
+        """The public key that its signatures are verified with, base64. Raises HeadFailed."""
+        return _public_text(self._private_key().public_key())
+
+    def sign(self, data: bytes) -> bytes:
+        """A signature with the same key, of something else than a head. Raises HeadFailed."""
+        return self._private_key().sign(data)
+
     def write(self, engine: Engine, now: float) -> None:
         """Append the newest record's signed head, where it is not the last line already. Raises HeadFailed."""
         with reading(engine) as connection:

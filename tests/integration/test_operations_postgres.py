@@ -366,6 +366,29 @@ class TestRoles:
         finally:
             server.sql("DROP TABLE shop.later")
 
+    async def test_what_it_had_of_a_schema_stays_when_it_is_undone(
+        self, hands: Hands, server: Postgres, table: str
+    ) -> None:
+        # The schema is everybody's, as `public` once was: the role has no right of its own on it, and uses it.
+        server.sql("CREATE SEQUENCE shop.numbers")
+        server.sql("GRANT USAGE ON SCHEMA shop TO PUBLIC")
+        server.sql("GRANT USAGE ON SEQUENCE shop.numbers TO stranger")
+        server.sql("ALTER DEFAULT PRIVILEGES IN SCHEMA shop GRANT SELECT ON TABLES TO stranger")
+        held = "SELECT has_sequence_privilege('stranger', 'shop.numbers', 'USAGE'), has_schema_privilege('stranger', 'shop', 'USAGE')"  # noqa: E501
+        later = "SELECT defaclacl::text FROM pg_default_acl"
+        before = (server.sql(held), server.sql(later))
+        try:
+            change = await hands.only(
+                "postgres.grant", of="database", role="stranger", privileges=["SELECT", "INSERT"], schema="shop"
+            )
+            await hands.apply(change)
+            await hands.undo(change)
+            assert (server.sql(held), server.sql(later)) == before
+        finally:
+            server.sql("ALTER DEFAULT PRIVILEGES IN SCHEMA shop REVOKE SELECT ON TABLES FROM stranger")
+            server.sql("REVOKE USAGE ON SCHEMA shop FROM PUBLIC")
+            server.sql("DROP SEQUENCE shop.numbers")
+
     async def test_it_refuses_a_role_that_is_not_there(self, hands: Hands, table: str) -> None:
         with pytest.raises(Refused, match="no role nobody"):
             await hands.plan("postgres.grant", of="database", role="nobody", privileges=["SELECT"], tables=[table])

@@ -39,6 +39,25 @@ SELECT EXISTS (SELECT FROM aclexplode(n.nspacl) AS a JOIN pg_roles AS r ON r.oid
 FROM pg_namespace AS n
 WHERE n.nspname = %(schema)s
 """
+SEQUENCES = """
+SELECT format('%%I.%%I', n.nspname, c.relname) AS name
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind = 'S' AND n.nspname = %(schema)s AND NOT EXISTS (
+    SELECT FROM aclexplode(c.relacl) AS a JOIN pg_roles AS r ON r.oid = a.grantee
+    WHERE r.rolname = %(role)s AND a.privilege_type = 'USAGE')
+ORDER BY 1
+"""
+"""Those that the role has no right of its own to use."""
+# Whoever gave them: which role will apply the change is not known to the one that plans, and what somebody gave stays.
+LATER = """
+SELECT CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' ELSE 'SEQUENCES' END AS kind, a.privilege_type AS privilege
+FROM pg_default_acl AS d
+JOIN pg_namespace AS n ON n.oid = d.defaclnamespace
+CROSS JOIN LATERAL aclexplode(d.defaclacl) AS a
+JOIN pg_roles AS r ON r.oid = a.grantee
+WHERE r.rolname = %(role)s AND n.nspname = %(schema)s AND d.defaclobjtype IN ('r', 'S')
+"""
 MOST_TABLES = 1_000
 """Tables of a schema whose rights are granted one by one, so that exactly those can be taken back."""
 
@@ -162,24 +181,35 @@ class _Grant(Repeatable):
             if (new := [right for right in parameters.privileges if right not in held.get(table.label, ())])
         ]
         if parameters.schema_:
-            schema = quoted(parameters.schema_)
-            used = await facts.rows(parameters.of, USAGE, {"role": parameters.role, "schema": parameters.schema_})
-            if not used:
-                raise Refused(f"{parameters.of} has no schema {parameters.schema_}", "check its name")
-            later = f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema}"
-            forward = [f"GRANT USAGE ON SCHEMA {schema} TO {role}", *forward]
-            forward.append(f"{later} GRANT {rights} ON TABLES TO {role}")
-            back.append(f"{later} REVOKE {rights} ON TABLES FROM {role}")
-            if "INSERT" in parameters.privileges:
-                forward.append(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}")
-                forward.append(f"{later} GRANT USAGE ON SEQUENCES TO {role}")
-                back.append(f"{later} REVOKE USAGE ON SEQUENCES FROM {role}")
-            if not used[0]["held"]:
-                # Without USAGE of the schema it could use no sequence of it before either.
-                back.append(f"REVOKE USAGE ON ALL SEQUENCES IN SCHEMA {schema} FROM {role}")
-                back.append(f"REVOKE USAGE ON SCHEMA {schema} FROM {role}")
+            in_schema, out_of_it = await _schema_wide(facts, parameters, parameters.schema_)
+            forward = [*in_schema[:1], *forward, *in_schema[1:]]
+            back += out_of_it
         inverse = statement(parameters.of, back) if back else "the role had all of it before"
         yield statement(parameters.of, forward, evidence=_evidence(tables, held), inverse=inverse)
+
+
+async def _schema_wide(facts: Facts, parameters: Grant, schema: str) -> tuple[list[str], list[str]]:
+    """What gives the rights on the schema, its sequences and its future, and what takes back those that are new."""
+    names = {"role": parameters.role, "schema": schema}
+    used = await facts.rows(parameters.of, USAGE, names)
+    if not used:
+        raise Refused(f"{parameters.of} has no schema {schema}", "check its name")
+    had = {(str(row["kind"]), str(row["privilege"])) for row in await facts.rows(parameters.of, LATER, names)}
+    place, role, rights = quoted(schema), quoted(parameters.role), ", ".join(parameters.privileges)
+    later = f"ALTER DEFAULT PRIVILEGES IN SCHEMA {place}"
+    forward, back = [f"GRANT USAGE ON SCHEMA {place} TO {role}", f"{later} GRANT {rights} ON TABLES TO {role}"], []
+    if new := [right for right in parameters.privileges if ("TABLES", right) not in had]:
+        back.append(f"{later} REVOKE {', '.join(new)} ON TABLES FROM {role}")
+    if "INSERT" in parameters.privileges:
+        forward.append(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {place} TO {role}")
+        forward.append(f"{later} GRANT USAGE ON SEQUENCES TO {role}")
+        if ("SEQUENCES", "USAGE") not in had:
+            back.append(f"{later} REVOKE USAGE ON SEQUENCES FROM {role}")
+        unused = await facts.rows(parameters.of, SEQUENCES, names)
+        back += [f"REVOKE USAGE ON SEQUENCE {row['name']} FROM {role}" for row in unused]
+    if not used[0]["held"]:
+        back.append(f"REVOKE USAGE ON SCHEMA {place} FROM {role}")
+    return forward, back
 
 
 @operation(

@@ -27,6 +27,10 @@ class UsageError(OpsbookError):
     exit_code = 2
 
 
+class Absent(UsageError):
+    """What is named is not in this environment: a release, a workload of its runtime. Elsewhere it may well be."""
+
+
 class Unreachable(OpsbookError):
     """A component, tool or credential that is needed could not be reached."""
 

@@ -16,7 +16,7 @@ from opsbook.connectors.change import Change, Done, More
 from opsbook.connectors.registry import OpenConnections, open_connections, registered
 from opsbook.connectors.runtimes.contract import Unsupported, Verb
 from opsbook.connectors.runtimes.supervisor import Supervisor
-from opsbook.connectors.runtimes.supervisor_exec import CommandFailed, _carriers
+from opsbook.connectors.runtimes.supervisor_exec import CommandFailed, CommandUnended, _carriers
 from opsbook.connectors.runtimes.supervisor_executor import NotReady
 from opsbook.errors import OpsbookError, Refused, UsageError
 from tests.integration.eventually import eventually
@@ -313,7 +313,7 @@ async def test_a_command_that_fails_or_hangs_is_told(hands: Hands) -> None:
     await hands.do("worker", Verb.SCALE, replicas=1)
     with pytest.raises(CommandFailed, match="ended with 3"):
         await hands.do("worker", Verb.EXEC, argv=["sh", "-c", "exit 3"])
-    with pytest.raises(CommandFailed, match="was ended"):
+    with pytest.raises(CommandUnended, match="was ended"):
         await hands.do("worker", Verb.EXEC, argv=["sleep", "600"], timeout=0.5)
     with pytest.raises(OpsbookError, match="No such file"):
         await hands.do("worker", Verb.EXEC, argv=["/does/not/exist"])
@@ -327,7 +327,7 @@ async def test_what_still_carries_the_key_is_ended_with_its_children(hands: Hand
     async with opened_again(hands) as others:
         assert await others.executor.end("run/7/0", change)
     assert _carriers("run/7/0") == []
-    with pytest.raises(CommandFailed):
+    with pytest.raises(CommandUnended):
         await task
 
 

@@ -12,7 +12,7 @@ from opsbook.connectors.change import Change
 from opsbook.connectors.http import HttpSettings
 from opsbook.connectors.runtimes.contract import Unsupported, Verb
 from opsbook.connectors.workload import WorkloadComponent
-from opsbook.errors import Refused
+from opsbook.errors import Absent
 from opsbook.operations.contract import Facts, OperationParameters, Repeatable, Verdict
 from opsbook.operations.registry import operation
 
@@ -23,12 +23,12 @@ class Workload(OperationParameters):
 
 
 async def change_of(facts: Facts, component: str, verb: Verb, arguments: dict[str, Any]) -> Change:
-    """The runtime's change. Raises Refused for a component without workload, Unsupported where the runtime cannot."""
+    """The runtime's change. Raises Absent for a component without workload, Unsupported where the runtime cannot."""
     settings = facts.system.components[component]
     # A component that is nothing but a workload has its own name in the runtime.
     workload = settings.workload or (component if isinstance(settings, WorkloadComponent) else "")
     if not workload:
-        raise Refused(f"{component} has no workload in the runtime", f"set `workload` of {component} in book.yaml")
+        raise Absent(f"{component} has no workload in the runtime", f"set `workload` of {component} in book.yaml")
     if verb.value not in facts.runtime.capabilities:
         raise Unsupported(f"this runtime cannot {verb.value} a workload", "`opsbook doctor` lists what it can")
     return await facts.runtime.change(workload, verb, arguments)

@@ -42,7 +42,7 @@ from opsbook.connectors.runtimes.supervisor_logs import LogFile, follow_logs, li
 from opsbook.connectors.runtimes.supervisor_releases import Releases
 from opsbook.connectors.runtimes.supervisor_rpc import SupervisorRpc, settings_of_url
 from opsbook.connectors.tails import tail
-from opsbook.errors import UsageError
+from opsbook.errors import Absent, UsageError
 
 FRESH_SECONDS = 0.2
 """Ten workloads that are observed at once need one look, not ten."""
@@ -172,7 +172,7 @@ class Supervisor:
         """The processes of a workload. Raises UsageError."""
         mine = [process for process in found if process.group == workload]
         if not mine:
-            raise UsageError(
+            raise Absent(
                 f"supervisor holds no workload named {workload!r}", nearest(workload, {p.group for p in found})
             )
         return mine

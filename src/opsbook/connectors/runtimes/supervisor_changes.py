@@ -16,7 +16,7 @@ from opsbook.book.catalogue import Parameters
 from opsbook.book.load import nearest
 from opsbook.connectors.change import Change
 from opsbook.connectors.runtimes.contract import Unsupported, Verb
-from opsbook.errors import Refused, UsageError
+from opsbook.errors import Absent, Refused, UsageError
 
 if TYPE_CHECKING:
     from opsbook.connectors.runtimes.supervisor import Process, Supervisor
@@ -191,7 +191,7 @@ def _deploy(
 def _must_exist(releases: Releases, version: str) -> None:
     known = releases.versions()
     if version not in known:
-        raise UsageError(f"there is no release {version!r} in {releases.folder}", nearest(version, known))
+        raise Absent(f"there is no release {version!r} in {releases.folder}", nearest(version, known))
 
 
 def _runs_from(supervisor: Supervisor, workload: str, releases: Releases) -> None:

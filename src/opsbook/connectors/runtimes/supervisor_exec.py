@@ -19,8 +19,12 @@ KEPT = 65_536
 """Characters of the end of its output that are kept as its result."""
 
 
-class CommandFailed(OpsbookError):
-    """The command ran, and said that it failed or took too long."""
+class CommandFailed(ChangeFailed):
+    """The command ran to its end and said that it failed."""
+
+
+class CommandUnended(OpsbookError):
+    """The command took too long and was ended: what it had done by then is not known."""
 
     exit_code = 1
 
@@ -28,7 +32,7 @@ class CommandFailed(OpsbookError):
 async def run(key: str, effect: dict[str, Any], environment: dict[str, str], out: Sink) -> Done:
     """Run it to its end: `exit`, and the end of what it printed as `stdout`.
 
-    Raises ChangeFailed where it did not start, CommandFailed where it ended badly.
+    Raises ChangeFailed where it did not start, CommandFailed where it ended badly, CommandUnended where it was ended.
     """
     try:
         child = await asyncio.create_subprocess_exec(
@@ -56,10 +60,12 @@ async def run(key: str, effect: dict[str, Any], environment: dict[str, str], out
             code = await child.wait()
     except TimeoutError as error:
         await end(key)
-        raise CommandFailed(f"{effect['argv'][0]} did not end within {effect['timeout']:g} s and was ended") from error
+        raise CommandUnended(f"{effect['argv'][0]} did not end within {effect['timeout']:g} s and was ended") from error
     except asyncio.CancelledError:
         await end(key)
         raise
+    if code < 0:
+        raise CommandUnended(f"the command in {effect['workload']} was ended by signal {-code}", "its output says more")
     if code:
         last = next((f": {line.strip()[:300]}" for line in reversed(said.splitlines()) if line.strip()), "")
         raise CommandFailed(f"the command in {effect['workload']} ended with {code}{last}", "its output says more")

@@ -18,6 +18,7 @@ MARK = {
     Verdict.WORKS: ("✓", "green"),
     Verdict.FAILS: ("✗", "bold red"),
     Verdict.NEEDS: ("?", "yellow"),
+    Verdict.BY_HAND: ("☞", "dim"),
     Verdict.LEFT_OUT: ("–", "dim"),
 }
 

@@ -15,6 +15,7 @@ from opsbook.cli.run import next_step
 from opsbook.cli.run_view import RUN_STYLE, duration, moment, printable, steps_table
 from opsbook.engine.states import RunState
 from opsbook.engine.telling import shown
+from opsbook.engine.views import REHEARSED, state_told
 from opsbook.store.runs import RunRow, output_of
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ def print_runs(found: Sequence[RunRow]) -> None:
     table.add_column("", overflow="fold")
     for run in found:
         took = duration(run.ended_at - run.started_at) if run.ended_at and run.started_at else ""
-        state = Text(run.state, style=RUN_STYLE.get(RunState(run.state), "bold cyan"))
-        told = Text(run.message, style="dim")
+        rehearsed = state_told(run) == REHEARSED
+        style = "dim" if rehearsed else RUN_STYLE.get(RunState(run.state), "bold cyan")
+        state = Text(state_told(run), style=style)
+        told = Text(f"and taken back, in {run.rehearsal}" if rehearsed else run.message, style="dim")
         table.add_row(
             run.id, run.procedure, run.environment, state, moment(run.requested_at), run.requester, took, told
         )
@@ -47,7 +50,9 @@ def print_run(view: View) -> None:
     """One run in full."""
     screen, run = console(), view.run
     screen.print(steps_table(view))
-    if run.message:
+    if state_told(run) == REHEARSED:
+        screen.print(Text(f"  rehearsed, and taken back, in {run.rehearsal}"))
+    elif run.message:
         screen.print(Text(f"  {run.message}"))
     screen.print()
     facts = {

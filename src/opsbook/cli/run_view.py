@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from opsbook.engine.states import RunState, StepState
+from opsbook.engine.views import state_told
 from opsbook.store.runs import last_output, output_of
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def headline(view: View) -> Text:
     """The run in one line."""
     run = view.run
     style = RUN_STYLE.get(view.state, "bold cyan")
-    return Text.assemble((run.title, "bold"), f" — {run.environment}, run {run.id}: ", (run.state, style))
+    return Text.assemble((run.title, "bold"), f" — {run.environment}, run {run.id}: ", (state_told(run), style))
 
 
 def duration(seconds: float) -> str:

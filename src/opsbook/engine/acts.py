@@ -97,8 +97,13 @@ def cancel(setting: Setting, view: View, actor: Actor, reason: str, *, undo: boo
     _act(setting, view, actor, "cancel asked", write, {"reason": reason, "undo": undo})
 
 
-def resolve(setting: Setting, view: View, actor: Actor, decided: Literal["done", "not-done"], note: str) -> str:
-    """Say what became of the change that is ambiguous. Returns its key."""
+def resolve(
+    setting: Setting, view: View, actor: Actor, decided: Literal["done", "not-done"], note: str, give_up: str = ""
+) -> str:
+    """Say what became of the change that is ambiguous. Returns its key.
+
+    With `give_up`, a reason, the run is cancelled and undone in the same act: nothing is tried again in between.
+    """
     ambiguous = [row for row in view.changes if row.state == ChangeState.AMBIGUOUS]
     if not ambiguous:
         raise UsageError(f"run {view.run.id} has no change that is ambiguous", "`opsbook runs show` tells more")
@@ -111,6 +116,9 @@ def resolve(setting: Setting, view: View, actor: Actor, decided: Literal["done",
         statement = update(changes).where(known).values(state=state.value, message=message, ended_at=setting.now())
         if not connection.execute(statement).rowcount:
             raise Refused(f"somebody else has resolved {row.key} already", f"`opsbook runs show {view.run.id}`")
+        if give_up:
+            asked = json.dumps({"actor": actor.name, "reason": give_up, "undo": True})
+            runs.change_run(connection, view.run.id, cancel=asked)
 
     _act(setting, view, actor, "resolved", write, {"change": row.key, "as": decided, "note": note})
     return row.key

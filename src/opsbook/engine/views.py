@@ -142,7 +142,17 @@ def summary(run: runs.RunRow) -> Json:
         "started_at",
         "ended_at",
     )
-    return {name: getattr(run, name) for name in names}
+    told = {name: getattr(run, name) for name in names}
+    return {**told, "state": state_told(run), "rehearsal": run.rehearsal}
+
+
+REHEARSED = "rehearsed"
+"""How a run of a rehearsal is called that came to its end: it is always cancelled there, to be taken back."""
+
+
+def state_told(run: runs.RunRow) -> str:
+    """The state of a run, as lists tell it."""
+    return REHEARSED if run.rehearsal and run.state == RunState.CANCELLED else run.state
 
 
 def _change(row: runs.ChangeRow) -> Json:

@@ -26,6 +26,7 @@ from opsbook.rehearsal.seeing import firings, silent, worse
 from opsbook.rehearsal.stage import Stage, executing
 from opsbook.store import history, rehearsals
 from opsbook.store.rehearsals import Firing, ResultRow
+from opsbook.store.runs import REHEARSAL
 
 ANSWERS = "rehearsal"
 """Who approves and ticks in a rehearsal. A book that gives roles must give this name one, or nothing is approved."""
@@ -53,7 +54,7 @@ class Conductor:
         if refusal := refused(system.name, system.environment.disposable, list(disposable(self.service))):
             raise refusal
         self.started = self.service.setting.clock.now()
-        self.id = "rehearsal-" + new_run_id(self.started)
+        self.id = REHEARSAL + new_run_id(self.started)
         who = local_actor()
         asks = Actor(who.name, f"{who.origin}, {self.id}")
         answers = Actor(ANSWERS, f"{self.id}, which {who.name} began on {who.origin}")

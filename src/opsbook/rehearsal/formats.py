@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from opsbook.rehearsal.model import Outcome, Rehearsal, Verdict
 
-TAG = {Verdict.FAILS: "failure", Verdict.NEEDS: "error", Verdict.LEFT_OUT: "skipped"}
+TAG = {Verdict.FAILS: "failure", Verdict.NEEDS: "error", Verdict.BY_HAND: "skipped", Verdict.LEFT_OUT: "skipped"}
 
 
 def as_json(rehearsal: Rehearsal) -> str:
@@ -23,12 +23,12 @@ def as_json(rehearsal: Rehearsal) -> str:
 
 
 def as_junit(rehearsal: Rehearsal) -> str:
-    """A test case per procedure: one that fails is a failure, one that needs something an error."""
+    """A test case per procedure: one that fails is a failure, one that needs something an error, by hand is skipped."""
     counts = {
         "tests": len(rehearsal.outcomes),
         "failures": len(rehearsal.of(Verdict.FAILS)),
         "errors": len(rehearsal.of(Verdict.NEEDS)),
-        "skipped": len(rehearsal.of(Verdict.LEFT_OUT)),
+        "skipped": len(rehearsal.of(Verdict.LEFT_OUT)) + len(rehearsal.of(Verdict.BY_HAND)),
     }
     numbers = {name: str(number) for name, number in counts.items()}
     told = {"name": f"{rehearsal.system} {rehearsal.environment}", "time": f"{rehearsal.seconds:.3f}", **numbers}

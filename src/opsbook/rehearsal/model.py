@@ -15,12 +15,14 @@ class Verdict(StrEnum):
     WORKS = "works"
     FAILS = "fails"
     NEEDS = "needs"
+    BY_HAND = "by hand"
+    """All of it is for persons: there is nothing that a rehearsal could prove."""
     LEFT_OUT = "left out"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The value of a parameter, and where it came from: example, default, choice, component or derived."""
+    """The value of a parameter, and where it came from: example, default, choice, component, found or derived."""
 
     name: str
     value: Json
@@ -91,6 +93,8 @@ class Outcome:
     undo: Undo = Undo()
     notes: tuple[str, ...] = ()
     """What the rehearsal answered in place of people, and what a reader should know."""
+    went_on: tuple[str, ...] = ()
+    """Steps that failed and that it goes on after."""
 
     @property
     def sentence(self) -> str:
@@ -98,6 +102,10 @@ class Outcome:
         if self.verdict is Verdict.FAILS:
             where = f" at step {self.number} ({self.step})" if self.number else f" {self.step}" if self.step else ""
             return f"fails{where}: {self.message}"
+        if self.verdict is Verdict.WORKS and self.went_on:
+            return f"works, but {', '.join(self.went_on)} failed (it goes on)"
+        if self.verdict is Verdict.BY_HAND:
+            return f"is done by hand: {self.message}"
         return f"{self.verdict} {self.message}".strip() if self.verdict is Verdict.NEEDS else str(self.verdict)
 
 
@@ -140,8 +148,8 @@ class Rehearsal:
 
     @property
     def works(self) -> bool:
-        """Whether every procedure was proven to work."""
-        return all(one.verdict is Verdict.WORKS for one in self.outcomes)
+        """Whether every procedure was proven to work, besides those that are for persons alone."""
+        return all(one.verdict in (Verdict.WORKS, Verdict.BY_HAND) for one in self.outcomes)
 
     @property
     def totals(self) -> str:
@@ -154,5 +162,6 @@ COUNTED = {
     Verdict.WORKS: ("works", "work"),
     Verdict.FAILS: ("fails", "fail"),
     Verdict.NEEDS: ("needs something", "need something"),
+    Verdict.BY_HAND: ("is done by hand", "are done by hand"),
     Verdict.LEFT_OUT: ("was left out", "were left out"),
 }

@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING
 
 from opsbook.book.references import MissingSecret
 from opsbook.checks.evaluate import Result
+from opsbook.connectors.change import Json
+from opsbook.connectors.runtimes.contract import Unsupported
+from opsbook.engine.facts import RecordedFacts
 from opsbook.engine.policy import rule_of
 from opsbook.engine.procedure import OnFailure, Plan, Procedure, StepKind
 from opsbook.engine.service import Wish
 from opsbook.engine.states import RunState, StepState
 from opsbook.engine.views import View, view_of
-from opsbook.errors import OpsbookError, Unreachable
+from opsbook.errors import Absent, OpsbookError, Unreachable
 from opsbook.rehearsal.comparison import deviations, undo_of
+from opsbook.rehearsal.deriving import derived
+from opsbook.rehearsal.lacking import absent, needed
 from opsbook.rehearsal.model import Outcome, Sample, Undo, Verdict
 from opsbook.rehearsal.samples import sample
 from opsbook.rehearsal.seeing import checks_of, seen, worse
@@ -41,9 +46,14 @@ class One:
     async def rehearse(self) -> Outcome:
         """Its outcome. Never raises for what the procedure or the system does."""
         service = self.conductor.service
-        self.samples, missing = sample(self.procedure, service.system)
+        without, goes_on = needed(self.procedure)
+        self.samples, missing = sample(self.procedure, service.system, await self._seen())
         if missing:
-            return self._needs(" and ".join(missing) + "; say an example in its front matter")
+            without.append(" and ".join(missing) + "; say an example in its front matter")
+        if without:
+            return self._needs("; ".join(without))
+        if goes_on:
+            self.conductor.stage.notes.append(f"it goes on without {', '.join(goes_on)}")
         if holders := service.in_the_way(self.procedure):
             return self._needs(f"what another run holds: {holders[0]}")
         # What an earlier procedure restarted may still be warming up: this one is not blamed for it.
@@ -53,7 +63,7 @@ class One:
             conductor.stage.notes.append(f"before it began, {one.check.id} was {one.state}: {one.sentence}")
         try:
             plan = await service.plan(staged(self.procedure), values=self._values())
-        except (Unreachable, MissingSecret) as error:
+        except (Unreachable, MissingSecret, Absent, Unsupported) as error:
             return self._needs(_told(error))
         except OpsbookError as error:
             return self._unplanned(error)
@@ -61,7 +71,16 @@ class One:
         wish = Wish(confirmed=rule.confirm, new=True, no_wait=True)
         if hard := [one.sentence for one in service.lacking(plan, wish) if one.need != "approval"]:
             return self._needs("; ".join(hard))
+        if all(step.kind is StepKind.PERSON for step in self.procedure.steps):
+            return replace(self._outcome(Verdict.BY_HAND), message="it can be planned, and all of it is for persons")
         return await self._run(plan, wish, before)
+
+    async def _seen(self) -> dict[str, Json]:
+        """Values for its parameters that the system itself has."""
+        setting, system = self.conductor.service.setting, self.conductor.service.system
+        known = {one.name: one.value for one in sample(self.procedure, system)[0]}
+        async with setting.connections(system) as connections:
+            return await derived(self.procedure, RecordedFacts(system, setting.clock, connections), known)
 
     async def _run(self, plan: Plan, wish: Wish, before: Mapping[str, Result]) -> Outcome:
         conductor = self.conductor
@@ -77,6 +96,8 @@ class One:
             await self._let_go(run, error.message)
             return replace(self._unended(run, error), run=run)
         self._remember_checks(view)
+        if view.state is RunState.AMBIGUOUS:
+            return await self._unknown(plan, view)
         if not at_end(view) and view.state is not RunState.DONE:
             return self._failed(plan, view)
         return await self._judge(plan, view, checks, before)
@@ -93,11 +114,13 @@ class One:
                 return replace(self._outcome(Verdict.FAILS, view), step="while it was undone", message=error.message)
             if undo_of(view.changes).undone:
                 restored = await conductor.settled(checks, before)
+        if nothing := self._nothing_done(view):
+            return nothing
         undo = undo_of(view.changes)
         differ = tuple(deviations(plan, view.steps, view.changes))
         outcome = replace(
             self._outcome(Verdict.WORKS, view), checks=tuple(seen(before, after, restored)), deviations=differ,
-            undo=undo, notes=tuple(self._went_on(view)),
+            undo=undo, notes=tuple(self._went_on(view)), went_on=tuple(self._left(view)),
         )  # fmt: skip
         return self._verdict(outcome, view, before, after, restored)
 
@@ -136,7 +159,40 @@ class One:
         step = next((name for name in self._order() if self._stopped(view, name)), "")
         row = view.steps.get(step)
         message = view.run.message if view.state is RunState.AMBIGUOUS or row is None else row.message
-        return self._at(outcome, step, message or view.run.message or str(view.state))
+        return self._because(outcome, step, message or view.run.message or str(view.state))
+
+    def _because(self, outcome: Outcome, step: str, message: str) -> Outcome:
+        """The step failed: for what is not there, or for a fault."""
+        known = next((one for one in self.procedure.steps if one.id == step), None)
+        if known is not None and (lacks := absent(message, known)):
+            number = self._order().index(step) + 1
+            return replace(outcome, verdict=Verdict.NEEDS, message=f"{lacks} (step {number}, {step})")
+        return self._at(outcome, step, message)
+
+    def _left(self, view: View) -> list[str]:
+        """Steps that failed, and not because a check is bad, which is a finding of the system."""
+        kinds = {one.id: one.kind for one in self.procedure.steps if one.on_failure is OnFailure.CONTINUE}
+        failed = [name for name, row in view.steps.items() if row.state == StepState.FAILED]
+        return [name for name in self._order() if name in failed and kinds.get(name, StepKind.CHECK) != StepKind.CHECK]
+
+    def _nothing_done(self, view: View) -> Outcome | None:
+        """Where every step failed and the run went on after each, nothing of it was proven."""
+        left = self._left(view)
+        real = [one.id for one in self.procedure.steps if one.kind is not StepKind.PERSON]
+        if not left or set(left) != set(real):
+            return None
+        outcome = replace(self._outcome(Verdict.FAILS, view), notes=tuple(self._went_on(view)))
+        return self._because(outcome, left[0], view.steps[left[0]].message)
+
+    async def _unknown(self, plan: Plan, view: View) -> Outcome:
+        """Nobody knows what became of a change: that is told, and what came before it is taken back."""
+        outcome = self._failed(plan, view)
+        try:
+            after = await self.conductor.stage.let_go(view.run.id, "the rehearsal takes back what it did")
+        except OpsbookError as error:
+            self.conductor.tell(f"run {view.run.id}: {error.message}")
+            return outcome
+        return replace(outcome, undo=undo_of(after.changes))
 
     def _unended(self, run: str, error: OpsbookError) -> Outcome:
         """A run that the rehearsal itself ended."""

@@ -26,6 +26,7 @@ TONE: dict[Verdict, Tone] = {
     Verdict.WORKS: "good",
     Verdict.FAILS: "bad",
     Verdict.NEEDS: "care",
+    Verdict.BY_HAND: "quiet",
     Verdict.LEFT_OUT: "quiet",
 }
 TOLD_SECONDS = 0.05
@@ -107,7 +108,11 @@ def _verdict(one: Outcome) -> Line:
 
 def _what(one: Outcome) -> str:
     """The sentence without its verdict, which stands beside it."""
-    return one.message if one.verdict is Verdict.LEFT_OUT else one.sentence.removeprefix(str(one.verdict)).strip()
+    return (
+        one.message
+        if one.verdict in (Verdict.LEFT_OUT, Verdict.BY_HAND)
+        else one.sentence.removeprefix(str(one.verdict)).strip()
+    )
 
 
 def _state(state: str) -> Line:

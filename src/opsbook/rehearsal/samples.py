@@ -1,13 +1,15 @@
 """Values for the parameters of a procedure: given in its front matter, or derived. Pure.
 
-In this order: `example`, `default`, nothing where it is not required, the first of its choices, a component of the kind
-that the procedure's operations change, a modest value of its type. A text or a secret cannot be derived.
+In this order: `example`, `default`, nothing where it is not required, what was found in the system, a component of the
+kind that the procedure's operations change, the first of its choices, a modest value of its type. A text that was not
+found, or a secret, cannot be derived.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from opsbook.book.system import System
 from opsbook.connectors.change import Json
@@ -16,14 +18,18 @@ from opsbook.rehearsal.model import Sample
 
 MODEST: dict[str, Json] = {"bool": False, "int": 1, "float": 1.0, "duration": "1h", "size": "1MB", "ratio": "50%"}
 """What a parameter gets that says only its type."""
+NOTHING: Mapping[str, Json] = MappingProxyType({})
 _WHOLE = re.compile(r"\{\{\s*([a-z_][a-z0-9_]*)\s*\}\}")
 
 
-def sample(procedure: Procedure, system: System) -> tuple[list[Sample], list[str]]:
-    """A value for each parameter, and a sentence for each that there is none for."""
+def sample(procedure: Procedure, system: System, seen: Mapping[str, Json] = NOTHING) -> tuple[list[Sample], list[str]]:
+    """A value for each parameter, and a sentence for each that there is none for.
+
+    `seen` are values that were found in the system, by parameter.
+    """
     found, missing = [], []
     for parameter in procedure.parameters:
-        given = _value(parameter, procedure, system)
+        given = _value(parameter, procedure, system, seen)
         if given is not None:
             found.append(given)
         elif parameter.required:
@@ -38,7 +44,7 @@ def named(value: Json, samples: dict[str, Json]) -> str:
     return str(samples.get(match[1], "")) if match else str(value)
 
 
-def _value(parameter: Parameter, procedure: Procedure, system: System) -> Sample | None:
+def _value(parameter: Parameter, procedure: Procedure, system: System, seen: Mapping[str, Json]) -> Sample | None:
     name = parameter.name
     if parameter.example is not None:
         return Sample(name, parameter.example, "example")
@@ -46,6 +52,8 @@ def _value(parameter: Parameter, procedure: Procedure, system: System) -> Sample
         return Sample(name, parameter.default, "default")
     if not parameter.required:
         return None
+    if name in seen:
+        return Sample(name, seen[name], "found")
     if parameter.type == "component":
         component = next(_components(parameter, procedure, system), None)
         return Sample(name, component, "component") if component else None

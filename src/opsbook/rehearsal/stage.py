@@ -26,6 +26,10 @@ MOST_APPROVALS = 20
 """A run whose plan changes more often than this is not approved any more."""
 
 
+MOST_UNKNOWN = 5
+"""So many changes of one run may have an outcome that nobody knows."""
+
+
 class Unapproved(OpsbookError):
     """The environment's policy does not let the rehearsal say yes."""
 
@@ -128,6 +132,32 @@ class Stage:
                 return view
             await asyncio.sleep(LOOK_SECONDS)
         raise Stuck(f"it could not be taken back within {LETTING_GO_SECONDS:.0f} s")
+
+    async def let_go(self, run: str, reason: str) -> View:
+        """The run after it was taken back, though nobody knows what became of a change of it.
+
+        A person would look, and decide; the rehearsal decides that it did not happen, so that what came before is taken
+        back and the next procedure is not kept out.
+        """
+        view = await self.take_back(run, reason)
+        for _ in range(MOST_UNKNOWN):
+            if view.state is not RunState.AMBIGUOUS:
+                break
+            note = "decided by the rehearsal; nobody looked"
+            key = acts.resolve(self.setting, view, self.answers, "not-done", note, give_up=reason)
+            self.notes.append(f"the rehearsal took {key.removeprefix(f'{run}/')} for not done, to go on: nobody looked")
+            await self._moved(run)
+            view = await self.take_back(run, reason)
+        return view
+
+    async def _moved(self, run: str) -> None:
+        """Until the run no longer waits to be told what became of a change."""
+        deadline = self.setting.clock.monotonic() + LETTING_GO_SECONDS
+        while self.setting.clock.monotonic() < deadline:
+            view = view_of(self.setting.store, run)
+            if view.state is not RunState.AMBIGUOUS or any(one.state == "ambiguous" for one in view.changes):
+                return
+            await asyncio.sleep(LOOK_SECONDS)
 
     def _tick(self, view: View) -> None:
         step = next(one for one in view.procedure.steps if one.id == view.last_step)

@@ -11,6 +11,9 @@ from sqlalchemy import Connection, Engine, Row, func, insert, or_, select, updat
 from opsbook.store.database import reading
 from opsbook.store.tables import acts, approvals, changes, output, runs, steps
 
+REHEARSAL = "rehearsal-"
+"""With which the id of a rehearsal begins; it stands at the end of the origin of its runs."""
+
 
 @dataclass(frozen=True)
 class RunRow:
@@ -46,6 +49,12 @@ class RunRow:
     requested_at: float
     started_at: float | None
     ended_at: float | None
+
+    @property
+    def rehearsal(self) -> str:
+        """The rehearsal that asked for it, by its id; empty where a person or a schedule did."""
+        last = self.origin.rpartition(", ")[2]
+        return last if last.startswith(REHEARSAL) else ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,122 @@
+"""Values for parameters, found in the system itself: a release that lies there, a small table, one instance more.
+
+Only where an operation says what the parameter is for. What is found is a modest choice: it changes little.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+from opsbook.connectors.change import Json
+from opsbook.connectors.runtimes.contract import Verb
+from opsbook.connectors.workload import WorkloadComponent
+from opsbook.engine.facts import RecordedFacts
+from opsbook.engine.procedure import Parameter, Procedure, StepKind
+from opsbook.errors import OpsbookError
+from opsbook.operations.contract import Facts
+from opsbook.operations.postgres_tables import tables_now
+from opsbook.rehearsal.samples import named
+
+Finder = Callable[[Facts, str], Awaitable[Json]]
+"""Facts and a component → a value, or None."""
+
+
+async def derived(procedure: Procedure, facts: RecordedFacts, known: Mapping[str, Json]) -> dict[str, Json]:
+    """Parameter → a value found in the system, for those that say neither an example nor a default."""
+    found: dict[str, Json] = {}
+    for parameter in procedure.parameters:
+        if parameter.required and parameter.example is None and parameter.default is None and not parameter.choices:
+            value = await _first(parameter, procedure, facts, {**known, **found})
+            if value is not None:
+                found[parameter.name] = value
+    return found
+
+
+async def _first(
+    parameter: Parameter, procedure: Procedure, facts: RecordedFacts, known: Mapping[str, Json]
+) -> Json | None:
+    for finder, component in _uses(parameter.name, procedure, known):
+        try:
+            value = await finder(facts, component)
+        except OpsbookError:
+            # What cannot be asked now gives no value; planning says why where it matters.
+            continue
+        if value is not None:
+            return value
+    return None
+
+
+def _uses(name: str, procedure: Procedure, known: Mapping[str, Json]) -> Iterator[tuple[Finder, str]]:
+    """Where an operation takes the parameter as a whole: how a value for it is found, and the component."""
+    whole = re.compile(rf"\{{\{{\s*{re.escape(name)}\s*\}}\}}")
+    for step in procedure.steps:
+        given = step.body.get("parameters")
+        if step.kind is not StepKind.OP or not isinstance(given, dict):
+            continue
+        for key, value in given.items():
+            finder = FINDERS.get((str(step.body.get("operation")), key)) or FINDERS.get((_kind(step.body), key))
+            if finder and whole.fullmatch(str(value).strip()):
+                yield finder, named(given.get("of", ""), dict(known))
+
+
+def _kind(body: Mapping[str, Json]) -> str:
+    return f"{str(body.get('operation')).partition('.')[0]}.*"
+
+
+def _workload(facts: Facts, component: str) -> str:
+    settings = facts.system.components.get(component)
+    if settings is None:
+        return ""
+    return settings.workload or (component if isinstance(settings, WorkloadComponent) else "")
+
+
+async def _one_more(facts: Facts, component: str) -> Json:
+    """One instance more than are wanted now; as many as now where the runtime has no room for more."""
+    workload = _workload(facts, component)
+    if not workload:
+        return None
+    status = await facts.runtime.status(workload)
+    now = status.workload.wanted if status.workload.wanted is not None else status.workload.ready
+    try:
+        await facts.runtime.change(workload, Verb.SCALE, {"replicas": now + 1})
+    except OpsbookError:
+        return max(1, now)
+    return now + 1
+
+
+async def _other_version(facts: Facts, component: str) -> Json:
+    """The newest version that does not run; the one that runs where there is no other."""
+    return await _version(facts, component, newest=True)
+
+
+async def _version_before(facts: Facts, component: str) -> Json:
+    """The version before the one that runs; any other where none is before it."""
+    return await _version(facts, component, newest=False)
+
+
+async def _version(facts: Facts, component: str, *, newest: bool) -> Json:
+    workload = _workload(facts, component)
+    if not workload:
+        return None
+    known = sorted(await facts.runtime.revisions(workload), key=lambda one: one.number)
+    others = [one for one in known if not one.current]
+    now = next((one.number for one in known if one.current), 0)
+    before = [one for one in others if one.number < now]
+    chosen = (others if newest else before or others) or (known if newest else [])
+    return chosen[-1].version if chosen else None
+
+
+async def _smallest_table(facts: Facts, component: str) -> Json:
+    tables = [one for one in await tables_now(facts, component) if not one.partitioned]
+    smallest = min(tables, key=lambda one: (one.bytes, one.label), default=None)
+    return smallest.label if smallest else None
+
+
+FINDERS: dict[tuple[str, str], Finder] = {
+    ("workload.scale", "replicas"): _one_more,
+    ("workload.deploy", "version"): _other_version,
+    ("workload.rollback", "version"): _version_before,
+    ("postgres.*", "table"): _smallest_table,
+}
+"""Operation and its parameter → how a value is found."""

@@ -260,6 +260,8 @@ def render(made: Written) -> tuple[str, dict[int, tuple[int, int]]]:
             says: dict[str, Any] = {"type": one.type}
             if one.default is not None:
                 says["default"] = one.default
+            if one.example is not None:
+                says["example"] = one.example
             if one.doc:
                 says["doc"] = one.doc
             head.append(f"  {one.name}: {flow(says)}")

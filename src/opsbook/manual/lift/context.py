@@ -10,6 +10,7 @@ from typing import Any
 
 from opsbook.book.catalogue import Catalogue
 from opsbook.book.units import write_duration
+from opsbook.manual.lift.dates import example_of
 from opsbook.manual.lift.inventory import Inventory, Part, unique
 from opsbook.manual.lift.model import Form, Parameters, Step, Why
 from opsbook.manual.shell import Command, Word
@@ -192,24 +193,30 @@ class Use:
         def variable(match: re.Match[str]) -> str:
             name = match[1]
             if _DATE.fullmatch(self.context.setting.get(name, "").strip()):
-                return (
-                    "{{ "
-                    + take(
-                        f"${name}",
-                        name,
-                        "text",
-                        f"the date and time; the manual has {self.context.setting[name].strip()}",
-                    )
-                    + " }}"
-                )
+                return "{{ " + dated_parameter(self.context, name) + " }}"
             return "{{ " + take(f"${name}", wanted if name.isdigit() and wanted else _called(name), type_, doc) + " }}"
 
         filled = _EXPANSION.sub(variable, filled)
         if "${" in filled:
             return None
-        return re.sub(
-            "\0date\0", lambda _: "{{ " + take("$(date)", "date", "text", "the date, as 20260131") + " }}", filled
-        )
+        written = iter(_DATE.findall(text))
+
+        def moment(_: re.Match[str]) -> str:
+            command = next(written)
+            return (
+                "{{ "
+                + take(command, "date", "text", f"the date; the manual has {command}", example_of(command))
+                + " }}"
+            )
+
+        return re.sub("\0date\0", moment, filled)
+
+
+def dated_parameter(context: Context, name: str) -> str:
+    """The parameter for a variable of the shell that is set to the date."""
+    command = context.setting[name].strip()
+    doc = f"the date and time; the manual has {command}"
+    return context.parameters.take(f"${name}", name, "text", doc, example_of(command))
 
 
 def _held(value: str, _: re.Match[str]) -> str:

@@ -80,6 +80,8 @@ class Parameter:
     type: str = "text"
     default: Any = None
     doc: str = ""
+    example: Any = None
+    """What a rehearsal gives it, and what shows people what is meant."""
 
 
 RESERVED = frozenset(
@@ -123,7 +125,7 @@ class Parameters:
     found: dict[str, Parameter] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
 
-    def take(self, source: str, wanted: str, type_: str = "text", doc: str = "", default: Any = None) -> str:
+    def take(self, source: str, wanted: str, type_: str = "text", doc: str = "", example: Any = None) -> str:
         """The name under which the procedure reads the value that the manual writes as `source`."""
         if source in self.sources:
             name = self.sources[source]
@@ -133,7 +135,7 @@ class Parameters:
         name, n = _name(wanted), 2
         while name in self.found:
             name, n = f"{_name(wanted)}_{n}", n + 1
-        self.found[name] = Parameter(name, type_, default, doc)
+        self.found[name] = Parameter(name, type_, None, doc, example)
         self.sources[source] = name
         return name
 

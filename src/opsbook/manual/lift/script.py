@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from opsbook.manual.lift.context import _DATE as DATE
-from opsbook.manual.lift.context import Context
+from opsbook.manual.lift.context import Context, dated_parameter
 from opsbook.manual.shell import Command
 from opsbook.manual.shell_tree import PLACEHOLDER
 
@@ -39,9 +39,7 @@ def needed(script: str, setup: Sequence[str], context: Context) -> list[str]:
         name = re.match(r"\s*(?:export\s+|local\s+|readonly\s+|declare\s+(?:-\w+\s+)*)?(\w+)\+?=", line)
         if name is None or re.search(rf"\$\{{?[#!]?{name[1]}\b", text):
             if name and DATE.fullmatch(context.setting.get(name[1], "").strip()):
-                doc = f"the date and time; the manual has {context.setting[name[1]].strip()}"
-                parameter = context.parameters.take(f"${name[1]}", name[1], "text", doc)
-                line = f"{name[1]}={{{{ {parameter} }}}}"
+                line = f"{name[1]}={{{{ {dated_parameter(context, name[1])} }}}}"
             kept.insert(0, line)
             text += "\n" + line
     return kept

@@ -58,6 +58,20 @@ async def test_it_reads_rows_as_plain_data(system: System) -> None:
     assert (result["rows"], result["value"], result["truncated"]) == (1, 1, False)
 
 
+async def test_it_prints_what_it_read(system: System, tmp_path: Path) -> None:
+    out = Output()
+    await apply(system, sql("SELECT id, name FROM things ORDER BY id"), out=out)
+    lines = out.text.splitlines()
+    assert lines[:4] == ["100 rows", "id  name", "--  ----", " 1  x"] and lines[-1] == "… 80 more rows"
+    out = Output()
+    await apply(system, sql("SELECT id FROM things", sensitive=True), out=out)
+    assert out.text == "100 rows\n"
+    (tmp_path / "key").write_text("s3cret" * 20)
+    out = Output()
+    await apply(system, sql("SELECT %(k)s::text AS k, 1 AS n", secrets={"k": f"file:{tmp_path}/key"}), out=out)
+    assert "s3cret" not in out.text and "***" in out.text
+
+
 async def test_it_keeps_the_first_thousand_rows_and_counts_all(system: System) -> None:
     result = await apply(system, sql("SELECT n, repeat('x', 100) FROM generate_series(1, 30000) n"))
     assert (result["rows"], len(result["records"]), result["truncated"]) == (30000, 1000, True)

@@ -197,7 +197,11 @@ class _FrontMatter:
             if given is None:
                 continue
             if parameter.type not in BOUNDED:
-                self.at_key((*at, key), f"a {parameter.type} has no `{key}`", f"only {', '.join(BOUNDED)} have one")
+                self.at_key(
+                    (*at, key),
+                    f"a parameter of the type {parameter.type} has no `{key}`",
+                    f"only {', '.join(BOUNDED)} have one",
+                )
                 continue
             try:
                 found[key] = parse_value(parameter, given, self.system)
@@ -216,7 +220,7 @@ class _FrontMatter:
             return parameter
         place: Path = (*at, "pattern")
         if parameter.type != "text":
-            self.at_key(place, f"a {parameter.type} has no `pattern`", "only text has one")
+            self.at_key(place, f"a parameter of the type {parameter.type} has no `pattern`", "only text has one")
         elif not isinstance(given, str):
             self.at_value(place, "`pattern` is a regular expression", "quote it", given)
         elif why := wrong_pattern(given):

@@ -9,6 +9,8 @@ Without `write` everything runs in a READ ONLY transaction, so that PostgreSQL i
 in one transaction by the component's `admin` role; a statement that cannot run in one (VACUUM, CREATE INDEX
 CONCURRENTLY …) runs alone in autocommit. Until COMMIT is sent every failure is certain: the server rolls back.
 
+output: the status of the last statement, and a small table of the rows that it yields.
+
 result, of the last statement: `rows` (how many it yields or affects), `records` (the first ones), `columns`, `value`
 (the first value of the first row), `truncated`.
 """
@@ -22,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections, ReadFailed
-from opsbook.connectors.executors.secrets import NotReached, resolve
+from opsbook.connectors.executors.secrets import NotReached, masked, resolve
+from opsbook.connectors.plain_table import MOST_ROWS, plain_table
 from opsbook.connectors.plain_values import plain, size_of
 from opsbook.connectors.postgres_change import Database, application_name, cut_with
 from opsbook.connectors.registry import executor
@@ -73,11 +76,12 @@ class SqlExecutor:
         Ambiguous where the connection was lost while the server might have finished.
         """
         effect = change.effect
+        secrets = await resolve(self.connections.system, effect.get("secrets", {}))
         work = _Work(
             Database(self.connections, effect["component"], write=effect["write"]),
             effect,
             change.guard,
-            {**effect.get("parameters", {}), **await resolve(self.connections.system, effect.get("secrets", {}))},
+            {**effect.get("parameters", {}), **secrets},
         )
         async with work.database.session(application_name(key)) as connection:
             try:
@@ -90,6 +94,7 @@ class SqlExecutor:
                 raise
         told = work.result
         await out.write(f"{told['status']}\n" if told.get("status") else "")
+        await out.write(_table(told, list(secrets.values())))
         return Done({name: value for name, value in told.items() if name != "status"})
 
     async def end(self, key: str, change: Change) -> bool:
@@ -234,6 +239,15 @@ class _Work:
         return self.failed(
             words + rolled_back, HINTS.get(error.sqlstate or "", "" if not lost else "is the server up?")
         )
+
+
+def _table(told: Mapping[str, Any], secrets: list[str]) -> str:
+    """The rows for people. Masked before they are cut: half a secret is recognized by nobody."""
+    records = [
+        {name: masked(value, secrets) if isinstance(value, str) else value for name, value in record.items()}
+        for record in told.get("records", ())[:MOST_ROWS]
+    ]
+    return plain_table(told.get("columns", ()), records, told.get("rows", 0))
 
 
 def _columns(cursor: psycopg.AsyncCursor[tuple[Any, ...]]) -> list[str]:

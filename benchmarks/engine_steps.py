@@ -1,24 +1,27 @@
-"""What a durable step costs: opsbook (intent, outcome, lock and audit written) against raw DBOS, in the same run.
+"""What a durable step costs: opsbook (intent, outcome, lock and audit written) against raw DBOS and against Ansible.
 
 Also: how long a start takes to its first step, what 200 runs that wait for approval cost, and how fast the audit chain
-is written and verified at 100,000 records.
+is written and verified at 100,000 records. All of it in the same run.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import ansible_peer
 import psutil
 from dbos import DBOS
+from figures import Figure, tell
 from sqlalchemy import Engine
 
 from opsbook.book.catalogue import Component, Risk
@@ -51,6 +54,21 @@ environments: {test: {policy: open}, guarded: {policy: strict}}
 default_environment: test
 components: {target: {kind: nothing}}
 """
+EMPTY_BOOK = """
+opsbook: 1
+system: bench
+environments: {test: {policy: open}}
+components: {front: {kind: http, url: "http://127.0.0.1:1"}}
+"""
+EMPTY_PROCEDURE = """---
+title: Nothing
+risk: safe
+---
+1. Do nothing.
+   ```sh risk=safe
+   true
+   ```
+"""
 
 
 class NothingComponent(Component):
@@ -68,14 +86,31 @@ class DoNothing:
         pass
 
     async def apply(self, key: str, change: Change, cursor: Any, out: Any) -> Done:
-        FIRST.append(time.perf_counter())
+        MOMENTS.append(Moment.now())
         return Done()
 
     async def end(self, key: str, change: Change) -> bool:
         return True
 
 
-FIRST: list[float] = []
+@dataclass(frozen=True)
+class Moment:
+    """Seconds of wall time and of this process's CPU time."""
+
+    wall: float
+    cpu: float
+
+    @classmethod
+    def now(cls) -> Moment:
+        return cls(time.perf_counter(), time.process_time())
+
+    def each(self, since: Moment, steps: int) -> Moment:
+        """What one of these steps took."""
+        return Moment((self.wall - since.wall) / steps, (self.cpu - since.cpu) / steps)
+
+
+MOMENTS: list[Moment] = []
+"""When each no-op was reached."""
 
 
 @operation(
@@ -96,11 +131,12 @@ def nothing(steps: int, name: str = "nothing") -> Procedure:
 
 
 @DBOS.workflow(name="raw")
-async def raw(steps: int) -> float:
-    started = time.perf_counter()
+async def raw(steps: int) -> list[float]:
+    started = Moment.now()
     for _ in range(steps):
         await DBOS.run_step_async({"name": "nothing"}, _no_op)
-    return time.perf_counter() - started
+    each = Moment.now().each(started, steps)
+    return [each.wall, each.cpu]
 
 
 async def _no_op() -> dict[str, str]:
@@ -115,22 +151,42 @@ def world(folder: Path, environment: str) -> tuple[Setting, System]:
     return open_setting(system), system
 
 
-async def raw_steps(folder: Path) -> float:
+async def raw_steps(folder: Path) -> Moment:
+    """DBOS with the settings that opsbook gives it: WAL, every commit on the disk."""
+
     async def never(run: str, previous: Any) -> Any:
         raise AssertionError
 
     engine = Durable(sqlite_address(folder), never, lambda run: None)
     await asyncio.to_thread(engine.launch)
+    try:
+        return await _raw_run()
+    finally:
+        await engine.close()
+
+
+async def plain_steps(folder: Path) -> Moment:
+    """DBOS on SQLite as it comes."""
+    address = f"sqlite:///{folder / 'plain.db'}"
+    DBOS(config={"name": "plain", "system_database_url": address, "log_level": "ERROR", "run_admin_server": False})
+    await asyncio.to_thread(DBOS.launch)
+    try:
+        return await _raw_run()
+    finally:
+        DBOS.destroy()
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
+
+
+async def _raw_run() -> Moment:
     handle = await DBOS.start_workflow_async(raw, STEPS)
-    spent = await handle.get_result()
-    await engine.close()
-    return spent / STEPS
+    return Moment(*await handle.get_result())
 
 
-async def own_steps(folder: Path) -> tuple[float, float]:
+async def own_steps(folder: Path) -> tuple[Moment, float]:
+    """One step, and the seconds from the submission of a run to its first step."""
     setting, system = world(folder, "test")
     service = Service(setting, system)
-    FIRST.clear()
+    MOMENTS.clear()
     async with Owner(setting):
         plan = await service.plan(nothing(STEPS))
         asked = time.perf_counter()
@@ -139,7 +195,23 @@ async def own_steps(folder: Path) -> tuple[float, float]:
             await asyncio.sleep(0.2)
         assert state is RunState.DONE
     setting.close()
-    return (FIRST[-1] - FIRST[0]) / (STEPS - 1), FIRST[0] - asked
+    return MOMENTS[-1].each(MOMENTS[0], STEPS - 1), MOMENTS[0].wall - asked
+
+
+def command_seconds() -> float:
+    """The whole command `opsbook run` of a procedure with one step that does nothing, from the shell."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "procedures").mkdir()
+        (folder / "book.yaml").write_text(EMPTY_BOOK)
+        (folder / "procedures" / "nothing.md").write_text(EMPTY_PROCEDURE)
+        command = [sys.executable, "-m", "opsbook", "run", "nothing", "--yes"]
+        spent = []
+        for _ in range(4):  # the first makes the store
+            started = time.perf_counter()
+            subprocess.run(command, cwd=folder, check=True, capture_output=True)
+            spent.append(time.perf_counter() - started)
+    return min(spent[1:])
 
 
 async def parked(folder: Path) -> dict[str, float]:
@@ -190,32 +262,43 @@ async def single_appends(folder: Path) -> float:
 
 
 async def main() -> None:
-    result: dict[str, Any] = {"cores": os.cpu_count()}
-    raws, owns, starts = [], [], []
+    plains, raws, owns, starts = [], [], [], []
     for _ in range(ROUNDS):
         with tempfile.TemporaryDirectory() as folder:
-            raws.append(await raw_steps(Path(folder)) * 1000)
+            plains.append(await plain_steps(Path(folder)))
+        with tempfile.TemporaryDirectory() as folder:
+            raws.append(await raw_steps(Path(folder)))
         with tempfile.TemporaryDirectory() as folder:
             step, start = await own_steps(Path(folder))
-            owns.append(step * 1000)
-            starts.append(start * 1000)
+            owns.append(step)
+            starts.append(start)
     # The least of the rounds, which alternate: what else the machine does can only add.
-    result["raw DBOS, ms a step"] = round(min(raws), 2)
-    result["opsbook, ms a step"] = round(min(owns), 2)
-    result["ratio"] = round(min(owns) / min(raws), 2)
-    result["submitted to first step, ms"] = round(statistics.median(starts))
+    own, raw_one, plain = (min(one.wall for one in some) * 1000 for some in (owns, raws, plains))
+    own_cpu, raw_cpu = (min(one.cpu for one in some) * 1000 for some in (owns, raws))
+    what = "no-op step"
+    tell(Figure(what, own, "ms", "DBOS on SQLite as it comes", plain, "at most 2"))
+    tell(Figure(what, own, "ms", "DBOS, WAL and synchronous as ours", raw_one, "at most 2"))
+    tell(Figure(f"{what}, CPU", own_cpu, "ms", "DBOS, WAL and synchronous as ours", raw_cpu))
+    ansible = await asyncio.to_thread(ansible_peer.play)
+    whole = await asyncio.to_thread(command_seconds)
+    if isinstance(ansible, str):
+        print(f"(the peer Ansible is absent: {ansible})")
+        tell(Figure("whole command, one step", whole * 1000, "ms"))
+    else:
+        tell(Figure(what, own, "ms", "Ansible, local playbook, a task", ansible[0] * 1000, "at most 0.02"))
+        tell(Figure("whole command, one step", whole * 1000, "ms", "ansible-playbook, one task", ansible[1] * 1000))
+    tell(Figure("submitted to its first step", statistics.median(starts) * 1000, "ms"))
     with tempfile.TemporaryDirectory() as folder:
-        result[f"{PARKED} runs parked"] = {key: round(value, 1) for key, value in (await parked(Path(folder))).items()}
+        for name, value in (await parked(Path(folder))).items():
+            tell(Figure(f"{PARKED} runs parked", value, name))
     with tempfile.TemporaryDirectory() as folder:
         appended, verified = chain(Path(folder))
-        result[f"audit at {RECORDS:,}"] = {
-            "appended a second, by the thousand": round(appended),
-            "appended a second, one by one": round(await single_appends(Path(folder))),
-            "verified a second": round(verified),
-        }
-    json.dump(result, sys.stdout, indent=2)
-    print()
+        at = f"audit chain at {RECORDS:,}"
+        tell(Figure(f"{at}, written by the thousand", appended, "records/s"))
+        tell(Figure(f"{at}, written one by one", await single_appends(Path(folder)), "records/s"))
+        tell(Figure(f"{at}, verified", verified, "records/s"))
 
 
 if __name__ == "__main__":
+    print("\nA durable step, parked runs, the audit chain")
     asyncio.run(main())

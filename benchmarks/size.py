@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from figures import cost_of
+from figures import Figure, cost_of, tell_later
 from sweep import NGINX, book, running
 
 from opsbook.book.system import System
@@ -60,6 +60,8 @@ def main() -> None:
             for size in SIZES:
                 each = measure(folder, size, base)
                 base = base or each
+                if size == SIZES[-1]:
+                    tell_later(Figure(f"a check of {size:,}, CPU", each * 1000, "ms", "a check of 10", base * 1000))
 
 
 def measure(folder: Path, size: int, base: float) -> float:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from figures import Figure, tell_later
 from tests.integration.servers import RedisServer, make_system, new_redis
 
 from opsbook.connectors.change import Change, Done
@@ -134,6 +135,14 @@ def main() -> None:
         stall = "" if way is ours else f"{ours.longest_command / max(way.longest_command, 1e-6):>20.2f}"
         print(f"  {way.name:44}{keys / way.seconds:>10,.0f}{way.longest_ping * 1000:>17.1f}"
               f"{way.longest_command * 1000:>20.2f}{ratio}{stall}")  # fmt: skip
+    for way in ways[2:]:
+        what = f"{keys:,} keys unlinked"
+        tell_later(Figure(what, keys / ours.seconds, "keys/s", way.name, keys / way.seconds))
+        for told, value, peer in (
+            ("longest stall a PING felt", ours.longest_ping, way.longest_ping),
+            ("longest command", ours.longest_command, way.longest_command),
+        ):
+            tell_later(Figure(f"{told} meanwhile", value * 1000, "ms", way.name, peer * 1000))
 
 
 if __name__ == "__main__":

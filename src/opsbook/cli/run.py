@@ -56,6 +56,8 @@ def command(
     with opened(book, env) as service:
         plan = asyncio.run(service.plan(service.procedure(name), words, values_of(params_file)))
         if (same := service.pending(plan)) and not new and not dry_run:
+            if no_wait and same.started_at is None:
+                service.must_be_free(plan.procedure, same.id)
             say(f"run {same.id} of {name} has not ended ({same.state}): goes on with it (--new starts another)")
             if break_glass:
                 waiting = view_of(service.setting.store, same.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -21,11 +21,12 @@ from opsbook.store.runs import RunRow, output_of
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from opsbook.engine.locks import Held
     from opsbook.engine.views import View
 
 
-def print_runs(found: Sequence[RunRow]) -> None:
-    """A table of runs."""
+def print_runs(found: Sequence[RunRow], held: Mapping[str, Sequence[Held]] | None = None) -> None:
+    """A table of runs, with the locks that they hold."""
     screen = console()
     if not found:
         screen.print("nothing has run yet; `opsbook procedures` lists what can")
@@ -39,11 +40,17 @@ def print_runs(found: Sequence[RunRow]) -> None:
         rehearsed = state_told(run) == REHEARSED
         style = "dim" if rehearsed else RUN_STYLE.get(RunState(run.state), "bold cyan")
         state = Text(state_told(run), style=style)
-        told = Text(f"and taken back, in {run.rehearsal}" if rehearsed else run.message, style="dim")
+        message = f"and taken back, in {run.rehearsal}" if rehearsed else run.message
+        told = Text("\n".join(filter(None, [message, holding((held or {}).get(run.id, ()))])), style="dim")
         table.add_row(
             run.id, run.procedure, run.environment, state, moment(run.requested_at), run.requester, took, told
         )
     screen.print(table)
+
+
+def holding(held: Sequence[Held]) -> str:
+    """What a run keeps from others, in words; empty where nothing."""
+    return "holds " + ", ".join(f"{one.path} since {moment(one.since)}" for one in held) if held else ""
 
 
 def print_run(view: View) -> None:
@@ -58,6 +65,7 @@ def print_run(view: View) -> None:
     facts = {
         "asked for": f"{moment(run.requested_at)} by {run.requester} ({run.origin})",
         "parameters": ", ".join(f"{key}={value}" for key, value in json.loads(run.parameters).items()),
+        "locks": holding(view.locks),
         "began": moment(run.started_at),
         "ended": moment(run.ended_at),
         "plan": run.digest[:12],

@@ -30,15 +30,16 @@ def command(ctx: click.Context, book: str | None, env: str | None, output: str, 
     if ctx.invoked_subcommand is not None:
         return 0
     from opsbook.cli.run_list import print_runs
-    from opsbook.engine.views import summary
+    from opsbook.engine.views import locks_held, summary
     from opsbook.store.runs import newest
 
     with opened(book, env) as service:
         found = newest(service.setting.store, procedure=procedure, limit=limit)
+        held = locks_held(service.setting.store)
     if output == "json":
-        click.echo(json.dumps([summary(run) for run in found], indent=2, ensure_ascii=False))
+        click.echo(json.dumps([summary(run, held.get(run.id, ())) for run in found], indent=2, ensure_ascii=False))
     else:
-        print_runs(found)
+        print_runs(found, held)
     return 0
 
 

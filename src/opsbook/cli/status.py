@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +13,7 @@ from opsbook.cli.engine import opened
 from opsbook.cli.options import book_options, format_option
 
 if TYPE_CHECKING:
+    from opsbook.engine.locks import Held
     from opsbook.store.runs import RunRow
 
 RECENT_SECONDS = 24 * 3600.0
@@ -27,28 +29,35 @@ def command(book: str | None, env: str | None, output: str) -> int:
     """
     from opsbook.engine.owner_lock import OwnerLock
     from opsbook.engine.states import ENDED, RunState
-    from opsbook.engine.views import summary
+    from opsbook.engine.views import locks_held, summary
     from opsbook.store.runs import newest
 
     with opened(book, env) as service:
         lock = OwnerLock(service.setting.folder)
         owner = "" if lock.free() else lock.holder()
         recent = newest(service.setting.store, limit=200)
+        held = locks_held(service.setting.store)
     recent = [run for run in recent if run.environment == service.system.name]
     going = [run for run in recent if RunState(run.state) not in ENDED]
     ended = [run for run in recent if run.ended_at and run.ended_at > time.time() - RECENT_SECONDS]
     failed = [run for run in ended if run.state != RunState.DONE]
     if output == "json":
-        told = {"executor": owner or None, "going": [*map(summary, going)], "ended": [*map(summary, ended)]}
+        told = {
+            "executor": owner or None,
+            "going": [summary(run, held.get(run.id, ())) for run in going],
+            "ended": [*map(summary, ended)],
+        }
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
     else:
-        _print(service.system.name, owner, going, ended)
+        _print(service.system.name, owner, going, ended, held)
     if any(run.state == RunState.AMBIGUOUS for run in going):
         return 5
     return 1 if failed or any(RunState(run.state).parked for run in going) else 0
 
 
-def _print(environment: str, owner: str, going: list[RunRow], ended: list[RunRow]) -> None:
+def _print(
+    environment: str, owner: str, going: list[RunRow], ended: list[RunRow], held: Mapping[str, Sequence[Held]]
+) -> None:
     from rich.text import Text
 
     from opsbook.cli.plan_view import console
@@ -59,7 +68,7 @@ def _print(environment: str, owner: str, going: list[RunRow], ended: list[RunRow
     executing = f"{owner} executes" if owner else "nobody executes"
     screen.print(Text.assemble((environment, "bold"), (f"  {executing}", "dim")))
     if going:
-        print_runs(going)
+        print_runs(going, held)
         stranded = [run for run in going if not RunState(run.state).parked and not owner]
         for run in stranded:
             screen.print(Text(f"  run {run.id} was interrupted → opsbook runs follow {run.id}", style="yellow"))

@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection, delete, func, insert, select, text
 
-from opsbook.engine.states import ENDED
+from opsbook.engine.states import ENDED, PARKED
 from opsbook.store.tables import locks, runs, tickets
 
 TABLE_LOCK = 0x6F70736C
@@ -33,10 +34,29 @@ class Holder:
     path: str
     since: float
     queued: bool
+    state: str = ""
+    """The state of the run."""
+    executor: str = ""
+    """The process that last executed it."""
 
     def __str__(self) -> str:
         how = "waits first for" if self.queued else "holds"
-        return f"run {self.run} ({self.procedure}, by {self.requester}) {how} {self.path}"
+        then = datetime.fromtimestamp(self.since, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+        parked = f" and {self.told_state}" if self.state in PARKED else ""
+        return f"run {self.run} ({self.procedure}, by {self.requester}) {how} {self.path} since {then}{parked}"
+
+    @property
+    def told_state(self) -> str:
+        """Its state as the end of a sentence."""
+        return self.state if self.state.startswith("waits") else f"is {self.state}"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A path that a run keeps from others, and since when (UTC seconds)."""
+
+    path: str
+    since: float
 
 
 def overlap(one: str, other: str) -> bool:
@@ -81,10 +101,10 @@ def take(connection: Connection, run: str, now: float) -> int | list[Holder]:
 def in_the_way(connection: Connection, paths: Sequence[str], run: str = "", ticket: int | None = None) -> list[Holder]:
     """The live runs that hold an overlapping path, or came for one before this ticket."""
     alive = runs.c.state.not_in([str(state) for state in ENDED])
-    named = (runs.c.procedure, runs.c.requester)
+    named = (runs.c.procedure, runs.c.requester, runs.c.state, runs.c.executor)
     held = select(locks, *named).join(runs, runs.c.id == locks.c.run).where(alive & (locks.c.run != run))
     found = [
-        Holder(row.run, row.procedure, row.requester, row.path, row.since, False)
+        Holder(row.run, row.procedure, row.requester, row.path, row.since, False, row.state, row.executor)
         for row in connection.execute(held.order_by(locks.c.since))
         if any(overlap(row.path, path) for path in paths)
     ]
@@ -94,7 +114,18 @@ def in_the_way(connection: Connection, paths: Sequence[str], run: str = "", tick
     for row in connection.execute(waiting.order_by(tickets.c.ticket)):
         shared = [one for one in json.loads(row.paths) if any(overlap(one, path) for path in paths)]
         if shared:
-            found.append(Holder(row.run, row.procedure, row.requester, shared[0], row.at, True))
+            named_so = (row.run, row.procedure, row.requester, shared[0])
+            found.append(Holder(*named_so, row.at, True, row.state, row.executor))
+    return found
+
+
+def held(connection: Connection) -> dict[str, list[Held]]:
+    """What each live run holds now."""
+    alive = runs.c.state.not_in([str(state) for state in ENDED])
+    rows = connection.execute(select(locks).join(runs, runs.c.id == locks.c.run).where(alive).order_by(locks.c.path))
+    found: dict[str, list[Held]] = {}
+    for row in rows:
+        found.setdefault(row.run, []).append(Held(row.path, row.since))
     return found
 
 

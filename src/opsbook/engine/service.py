@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
+
 from opsbook.book.system import System
 from opsbook.book.words import nearest
-from opsbook.engine import digest, gate, locks
+from opsbook.engine import digest, gate, locks, obstacles
 from opsbook.engine.access import Actor, asker, local_actor
 from opsbook.engine.compile import PACKAGED, load_procedures
 from opsbook.engine.identity import new_run_id
 from opsbook.engine.journal import as_text
+from opsbook.engine.owner_lock import OwnerLock
 from opsbook.engine.parameters import parse_parameters
 from opsbook.engine.plan import Planner
 from opsbook.engine.policy import Circumstances, Missing, missing, rule_of
@@ -108,9 +111,18 @@ class Service:
         hard = [one.sentence for one in self.lacking(plan, wish) if one.need != "approval"]
         if hard:
             raise Refused("; ".join(hard), "`opsbook plan` shows what is needed")
-        if wish.no_wait and (holders := self.in_the_way(plan.procedure)):
-            raise Refused("; ".join(map(str, holders)), "leave --no-wait out to wait for it")
+        if wish.no_wait:
+            self.must_be_free(plan.procedure)
         return self._add(plan, wish)
+
+    def must_be_free(self, procedure: Procedure, run: str = "") -> None:
+        """Raises Refused where a run other than this one holds what the procedure needs: whose, and what to do."""
+        if holders := [one for one in self.in_the_way(procedure) if one.run != run]:
+            raise self._taken(holders)
+
+    def _taken(self, holders: Sequence[locks.Holder]) -> Refused:
+        executed = not self.setting.embedded or not OwnerLock(self.setting.folder).free()
+        return Refused(*obstacles.told(holders, executed=executed))
 
     async def rerun(self, view: View, from_step: str, wish: Wish) -> runs.RunRow:
         """A new run of the same procedure, as it was compiled then, that leaves out the steps before `from_step`."""
@@ -182,9 +194,23 @@ class Service:
                     row = {**vars(done), "run": values["id"], "position": number, "state": StepState.SKIPPED.value}
                     connection.execute(steps.insert().values({**row, "message": f"run {of.run.id} did it"}))
             audit.append(connection, [act])
+            if wish.no_wait:
+                self._queue_at_once(connection, plan, str(values["id"]))
             added = runs.run_of(connection, str(values["id"]))
         assert added is not None
         return added
+
+    def _queue_at_once(self, connection: Connection, plan: Plan, run: str) -> None:
+        """Its ticket is drawn in the transaction that submits it: of two at once that would not wait, one is refused.
+
+        A run that must be approved first draws none: it would keep others out while it waits.
+        """
+        paths = gate.lock_paths(self.system.model.system, self.system.name, plan.procedure)
+        if not paths or self.lacking(plan):
+            return
+        ticket = locks.queue(connection, run, paths, self.setting.now())
+        if ahead := locks.in_the_way(connection, paths, run, ticket):
+            raise self._taken(ahead)
 
 
 def _well(view: View, step: str) -> bool:

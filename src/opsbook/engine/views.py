@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from sqlalchemy import Engine
 
 from opsbook.connectors.change import Json
+from opsbook.engine import locks
+from opsbook.engine.locks import Held
 from opsbook.engine.procedure import Plan, Procedure, Step
 from opsbook.engine.record import plan_from_json, procedure_from_json
 from opsbook.engine.states import RunState
@@ -27,6 +30,8 @@ class View:
     changes: tuple[runs.ChangeRow, ...] = ()
     approvals: tuple[runs.ApprovalRow, ...] = ()
     acts: tuple[runs.ActRow, ...] = ()
+    locks: tuple[Held, ...] = ()
+    """What it keeps from other runs."""
 
     @property
     def state(self) -> RunState:
@@ -76,6 +81,7 @@ class View:
             "steps": [self._step(step) for step in self.procedure.steps],
             "approvals": [_plain(one, "run") for one in self.approvals],
             "acts": [_plain(one, "run") for one in self.acts],
+            "locks": [vars(one) for one in self.locks],
         }
 
     def _step(self, step: Step) -> Json:
@@ -111,6 +117,7 @@ def view_of(store: Engine, run: str) -> View:
             tuple(runs.changes_of(connection, row.id)),
             tuple(runs.approvals_of(connection, row.id)),
             tuple(runs.acts_of(connection, row.id)),
+            tuple(locks.held(connection).get(row.id, ())),
         )
 
 
@@ -129,7 +136,7 @@ def plan_of(run: runs.RunRow) -> Plan:
     return plan_from_json({**json.loads(run.plan), "procedure": json.loads(run.compiled)})
 
 
-def summary(run: runs.RunRow) -> Json:
+def summary(run: runs.RunRow, held: Sequence[Held] = ()) -> Json:
     """A line of a list of runs."""
     names = (
         "id",
@@ -143,7 +150,14 @@ def summary(run: runs.RunRow) -> Json:
         "ended_at",
     )
     told = {name: getattr(run, name) for name in names}
-    return {**told, "state": state_told(run), "rehearsal": run.rehearsal}
+    kept = [vars(one) for one in held]
+    return {**told, "state": state_told(run), "rehearsal": run.rehearsal, "locks": kept}
+
+
+def locks_held(store: Engine) -> dict[str, list[Held]]:
+    """What each run that has not ended keeps from others."""
+    with reading(store) as connection:
+        return locks.held(connection)
 
 
 REHEARSED = "rehearsed"

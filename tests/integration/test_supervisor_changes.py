@@ -7,7 +7,8 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -300,6 +301,36 @@ async def test_a_command_runs_in_the_place_of_the_workload(hands: Hands, shared:
     directory, *words = hands.out.text.split()[-4:]
     assert directory == str((shared.folder / "current").resolve())
     assert words == ["harvest", "a", "b,c"]
+
+
+async def test_values_reach_a_command_by_its_environment_and_stand_in_no_argv(hands: Hands, tmp_path: Path) -> None:
+    await hands.do("worker", Verb.SCALE, replicas=1)
+    hands.out.text = ""
+    (tmp_path / "token").write_text("open-5esame")
+    script = 'echo "$GREETING/$TOKEN"; until [ -e "$END" ]; do sleep 0.05; done'
+    change = await hands.plan(
+        "worker", Verb.EXEC, argv=["sh", "-c", script], env={"GREETING": "hall0-there", "END": str(tmp_path / "end")},
+        secrets={"TOKEN": f"file:{tmp_path}/token"},
+    )  # fmt: skip
+    assert "open-5esame" not in repr(change)
+    task = asyncio.create_task(hands.apply(change, key="run/8/0"))
+    try:
+        await eventually(lambda: "hall0-there/open-5esame" in hands.out.text)
+        shown = _arguments_of_all()
+    finally:
+        (tmp_path / "end").touch()
+    assert (await task)["exit"] == 0
+    assert [one for one in shown if "$GREETING" in one], "the command itself is among them"
+    assert not [one for one in shown if "hall0-there" in one or "open-5esame" in one]
+
+
+def _arguments_of_all() -> list[str]:
+    """What everybody on this host can read of every process."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return found
 
 
 async def test_a_command_is_never_read_by_a_shell(hands: Hands) -> None:

@@ -77,13 +77,9 @@ def _sh(step: Step, body: Mapping[str, Any], names: Mapping[str, Any], _: System
             "argv": argv, "env": env, "secrets": secrets, "workdir": step.workdir, "timeout": step.timeout,
             "ok": _judged(step, "exit"), "sensitive": step.sensitive,
         }  # fmt: skip
-    if secrets:
-        # A runtime hands on an argv and no environment, and a secret never stands in an argv.
-        raise ExpressionError(
-            f"a secret cannot be handed to a command inside {step.on!r}", "let the workload's own environment hold it"
-        )
-    words = ["env", *(f"{name}={value}" for name, value in env.items())] if env else []
-    return {"argv": [*words, *argv], "timeout": step.timeout}
+    # By the environment of the child, never by an argv: everybody on the host can read that.
+    given = {name: values for name, values in (("env", env), ("secrets", secrets)) if values}
+    return {"argv": argv, "timeout": step.timeout, **given}
 
 
 def _shell_value(variable: str, expression: str, value: Any, body: Mapping[str, Any]) -> str:

@@ -8,12 +8,14 @@ from typing import Any
 from pydantic import Field
 
 from opsbook.book.catalogue import Risk
+from opsbook.book.references import SecretReference
+from opsbook.book.values import VariableName
 from opsbook.connectors.change import Change
 from opsbook.connectors.http import HttpSettings
 from opsbook.connectors.runtimes.contract import Unsupported, Verb
 from opsbook.connectors.workload import WorkloadComponent
 from opsbook.errors import Absent
-from opsbook.operations.contract import Facts, OperationParameters, Repeatable, Verdict
+from opsbook.operations.contract import MAY_HOLD_SECRETS, Facts, OperationParameters, Repeatable, Verdict
 from opsbook.operations.registry import operation
 
 
@@ -138,6 +140,9 @@ class _Rollback(_Verb):
 class Exec(OperationParameters):
     argv: tuple[str, ...] = Field(min_length=1, description="program and arguments; no shell reads them")
     timeout: float = Field(600, gt=0, description="seconds after which it is ended")
+    env: dict[VariableName, str | SecretReference] = Field(
+        {}, description="further variables of its environment; may hold secrets", json_schema_extra=MAY_HOLD_SECRETS
+    )
 
 
 @operation(
@@ -146,7 +151,12 @@ class Exec(OperationParameters):
 )  # fmt: skip
 class _Exec:
     async def plan(self, parameters: Exec, facts: Facts) -> AsyncIterator[Change]:
-        arguments = {"argv": list(parameters.argv), "timeout": parameters.timeout}
+        arguments: dict[str, Any] = {"argv": list(parameters.argv), "timeout": parameters.timeout}
+        for name, value in parameters.env.items():
+            if isinstance(value, SecretReference):
+                arguments.setdefault("secrets", {})[name] = value.text
+            else:
+                arguments.setdefault("env", {})[name] = value
         yield await change_of(facts, parameters.of, Verb.EXEC, arguments)
 
     async def verify(self, key: str, change: Change, facts: Facts) -> Verdict:

@@ -31,11 +31,11 @@ def test_it_hands_values_to_a_script_by_its_environment(compiled: Compile, shop:
     assert found["secrets"] == {"OPSBOOK_2": "${T}", "PAGER": "${PAGER}", "K": "${KEY}"}
 
 
-def test_it_hands_values_into_a_workload_by_env(compiled: Compile, shop: System) -> None:
-    found = effect(compiled, shop, "```sh on=api\necho {{ a }}\n```", a="x y")
-    assert found["argv"] == ["env", "OPSBOOK_1=x y", "bash", "-euo", "pipefail", "-c", 'echo "${OPSBOOK_1}"']
-    with pytest.raises(ExpressionError, match="secret cannot be handed to a command inside"):
-        effect(compiled, shop, "```sh on=api\necho {{ t }}\n```", t=Secret("${T}"))
+def test_it_hands_values_into_a_workload_by_its_environment(compiled: Compile, shop: System) -> None:
+    found = effect(compiled, shop, "```sh on=api env=PAGER\necho {{ a }} {{ t }}\n```", a="x y", t=Secret("${T}"))
+    assert found["argv"] == ["bash", "-euo", "pipefail", "-c", 'echo "${OPSBOOK_1}" "${OPSBOOK_2}"']
+    assert found["env"] == {"OPSBOOK_1": "x y"}
+    assert found["secrets"] == {"OPSBOOK_2": "${T}", "PAGER": "${PAGER}"}
 
 
 REFUSED = [

@@ -60,6 +60,8 @@ class ExecArguments(Parameters):
 
     argv: tuple[str, ...] = Field(min_length=1, description="program and arguments; no shell reads them")
     timeout: float = Field(600, gt=0, le=86400, description="seconds after which it is ended")
+    env: dict[str, str] = Field({}, description="further variables of its environment; they stand in no argv")
+    secrets: dict[str, str] = Field({}, description="further variables by their reference, taken when it is run")
 
 
 ARGUMENTS: dict[Verb, type[Parameters]] = {
@@ -217,4 +219,5 @@ def _exec(supervisor: Supervisor, workload: str, given: ExecArguments) -> Change
         )
     effect = {"verb": Verb.EXEC.value, "workload": workload, "argv": list(given.argv), "timeout": given.timeout,
               "directory": programs[0].directory or "/", "user": programs[0].user}  # fmt: skip
-    return Change(KIND, effect, inverse="what a command did, only its author knows")
+    more = {name: value for name, value in (("env", given.env), ("secrets", given.secrets)) if value}
+    return Change(KIND, {**effect, **more}, inverse="what a command did, only its author knows")

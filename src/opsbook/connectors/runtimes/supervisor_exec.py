@@ -34,6 +34,8 @@ async def run(key: str, effect: dict[str, Any], environment: dict[str, str], out
 
     Raises ChangeFailed where it did not start, CommandFailed where it ended badly, CommandUnended where it was ended.
     """
+    if any("\0" in value for value in environment.values()):
+        raise ChangeFailed("a value of its environment holds a NUL", "put it into a file")
     try:
         child = await asyncio.create_subprocess_exec(
             *effect["argv"],

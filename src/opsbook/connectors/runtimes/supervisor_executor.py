@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from opsbook.book.system import System
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, More, Sink
 from opsbook.connectors.contract import Connections
+from opsbook.connectors.executors.secrets import resolve
 from opsbook.connectors.registry import executor
 from opsbook.connectors.runtimes import supervisor_exec
 from opsbook.connectors.runtimes.contract import Verb
@@ -38,14 +40,14 @@ def make(connections: Connections) -> SupervisorExecutor:
     """The executor for the runtime of these connections."""
     found = connections.runtime
     assert isinstance(found, Supervisor), "a change of supervisor in an environment without it"
-    return SupervisorExecutor(found)
+    return SupervisorExecutor(found, connections.system)
 
 
 class SupervisorExecutor:
     """Applies exactly what a change says."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
+    def __init__(self, supervisor: Supervisor, system: System) -> None:
+        self._supervisor, self._system = supervisor, system
 
     async def apply(self, key: str, change: Change, cursor: Json, out: Sink) -> Done | More:
         """Raises Refused where the guard no longer holds, NotReady where a process does not do what it is told."""
@@ -54,6 +56,7 @@ class SupervisorExecutor:
         found = await self._guarded(change)
         if verb is Verb.EXEC:
             environment = await self._supervisor.environment(effect["workload"])
+            environment |= {**effect.get("env", {}), **await resolve(self._system, effect.get("secrets", {}))}
             return await supervisor_exec.run(key, effect, environment, out)
         if verb in (Verb.DEPLOY, Verb.ROLLBACK):
             self._switch(effect)

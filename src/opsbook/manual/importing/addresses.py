@@ -6,7 +6,8 @@ import re
 from urllib.parse import urlsplit
 
 from opsbook.manual.importing.sources import Source, every_command
-from opsbook.manual.lift.inventory import Inventory, Part, unique
+from opsbook.manual.lift.inventory import Inventory, Part, slug, unique
+from opsbook.manual.shell import Command
 
 _PRODUCTS = (
     (re.compile(r"postgres|timescale|pgvector|postgis", re.I), "postgres"), (re.compile(r"pgbouncer", re.I), "pgbouncer"),  # noqa: E501
@@ -15,6 +16,7 @@ _PRODUCTS = (
     (re.compile(r"mysql|maria|mongo|elastic|opensearch|rabbit|kafka|\bnats\b|memcached|cassandra|clickhouse|influx|neo4j|etcd", re.I), "tcp"),  # noqa: E501
 )  # fmt: skip
 PORTS = {"9090": "prometheus", "9093": "alertmanager", "3000": "grafana", "5555": "flower"}
+_PUBLIC = re.compile(r"(?!\d+(?:\.\d+){3})[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?")
 _NOT_OURS = re.compile(
     r"(?:^|\.)(?:github|githubusercontent|gitlab|docker|google|googleapis|amazonaws|slack|npmjs|pypi|letsencrypt|"
     r"statuspage|pagerduty|sentry|k8s|ifconfig)\.(?:com|io|org|me|net|co)$"
@@ -36,6 +38,35 @@ def hosts(found: Inventory, sources: list[Source]) -> None:
                 text = word.value or word.text
                 if re.match(r"(?:https?://)?[\w.-]+(?::\d+)?(?:/|$)", text) and ("://" in text or "localhost" in text):
                     _host(found, web, text, source.place(command.line), domains, strict)
+
+
+def outside(found: Inventory, sources: list[Source]) -> None:
+    """Addresses of others that the manual only looks at: components, so that an environment may put another there."""
+    for source, command in every_command(sources):
+        if command.program not in ("curl", "wget") or not _probes(command):
+            continue
+        for word in command.argv[1:]:
+            text = word.value or ""
+            split = urlsplit(text)
+            host = split.netloc.rpartition("@")[2].lower()
+            known = found.at(text) or _NOT_OURS.search(host.partition(":")[0])
+            if known or split.scheme not in ("http", "https") or not _PUBLIC.fullmatch(host):
+                continue
+            label = next((one for one in host.split(".") if one not in ("www", "api", "app")), host)
+            part = Part(
+                unique(slug(label, "outside"), found.parts), "http", {}, "outside", [source.place(command.line)]
+            )
+            part.keys |= {"description": f"{host}, which others run", "health": split.path or "/"}
+            part.keys["at"] = f"{split.scheme}://{host}"
+            part.hosts.add(host)
+            found.parts[part.name] = part
+
+
+def _probes(command: Command) -> bool:
+    """Whether it only asks for the head of a page, or throws the page away."""
+    words = command.words
+    thrown = any(words[at : at + 2] in (("-o", "/dev/null"), ("--output", "/dev/null")) for at in range(len(words)))
+    return thrown or any(re.fullmatch(r"-[a-zA-Z]*I[a-zA-Z]*|--head|--spider", word) for word in words)
 
 
 def _host(found: Inventory, web: list[Part], url: str, place: str, domains: set[str], strict: bool) -> None:

@@ -10,7 +10,7 @@ from opsbook.book.kinds import WEB_NAMES
 from opsbook.manual.extract.components import is_static, kind_of
 from opsbook.manual.facts import Component
 from opsbook.manual.grammar.invocation import invocation, spoken
-from opsbook.manual.importing.addresses import address, hosts, product
+from opsbook.manual.importing.addresses import address, hosts, outside, product
 from opsbook.manual.importing.sources import Notes, Source, every_command
 from opsbook.manual.lift.carried import CLIENTS
 from opsbook.manual.lift.inventory import Inventory, Part, bare, slug, unique
@@ -59,6 +59,7 @@ def inventory(sources: list[Source], notes: Notes) -> Inventory:
     _talked_to(found, sources, clients)
     _celery(found, sources)
     hosts(found, sources)
+    outside(found, sources)
     _machine(found, sources)
     for part in found.parts.values():
         address(part)

@@ -15,6 +15,7 @@ from opsbook.manual.importing import sections
 from opsbook.manual.importing.book import HEAD, Draft, loaded
 from opsbook.manual.importing.components import inventory
 from opsbook.manual.importing.digest import marked
+from opsbook.manual.importing.openings import FILE, Opening, as_file, openings
 from opsbook.manual.importing.people import contacts, escalation, severities
 from opsbook.manual.importing.procedures import Written, names_of, proven, written
 from opsbook.manual.importing.sources import Notes, Open, Source
@@ -86,6 +87,7 @@ class Import:
     mended: list[Open] = field(default_factory=list)
     remaining: list[Open] = field(default_factory=list)
     lint: list[Finding] = field(default_factory=list)
+    openings: list[Opening] = field(default_factory=list)
 
     @property
     def steps(self) -> list[tuple[Written, Step]]:
@@ -126,7 +128,10 @@ def make(
         files[f"procedures/{one.name}.md"] = proven(
             one, lambda t, name: compile_(t, name, system), lambda t, place: marked(t, place, "<!--")
         )
-    result = Import(system.model.system, sources, parts, checks, draft, made, files, notes, fixed, [], findings)
+    open_ = openings(draft, made)
+    kinds = {name: str(value.get("kind")) for name, (value, _) in draft.mappings["components"].items()}
+    files[FILE] = marked(as_file(system.model.system, open_, kinds), "", "#")
+    result = Import(system.model.system, sources, parts, checks, draft, made, files, notes, fixed, [], findings, open_)
     _mending(result)
     _contradictions(result)
     return result

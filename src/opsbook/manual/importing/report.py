@@ -7,6 +7,9 @@ from typing import Any
 
 from opsbook.manual.importing.literals import masked
 from opsbook.manual.importing.make import Import
+from opsbook.manual.importing.openings import FILE
+from opsbook.manual.importing.procedures import Written
+from opsbook.manual.importing.readiness import as_imported
 from opsbook.manual.lift.model import Form, Step, Why
 
 KINDS = (
@@ -49,17 +52,22 @@ def report(made: Import) -> dict[str, Any]:
         "remaining": [vars(one) for one in made.remaining],
         "contradictions": [vars(one) for one in made.notes.contradictions],
         "decide": [vars(one) for one in made.notes.decide],
-        "procedures": [
-            {
-                "name": one.name,
-                "title": one.title,
-                "place": one.place,
-                "steps": len(one.steps),
-                "lifted": sum(step.form.lifted for step in one.steps),
-                "shell": sum(step.form is Form.SH for step in one.steps),
-            }
-            for one in made.procedures
-        ],
+        "addresses": {"file": FILE, "open": [vars(one) for one in made.openings]},
+        "procedures": [_procedure(one) for one in made.procedures],
+    }
+
+
+def _procedure(one: Written) -> dict[str, Any]:
+    state, why = as_imported(one)
+    return {
+        "name": one.name,
+        "title": one.title,
+        "place": one.place,
+        "steps": len(one.steps),
+        "lifted": sum(step.form.lifted for step in one.steps),
+        "shell": sum(step.form is Form.SH for step in one.steps),
+        "as_imported": state,
+        "needs": why,
     }
 
 

@@ -39,19 +39,21 @@ def as_html(data: dict[str, Any]) -> str:
         f"<style>{STYLE}</style><h1>{escape(title)}</h1><p>Made of {escape(' and '.join(data['manuals']))}.</p>",
         _navigation(data),
         _figures(data["counts"]),
+        _procedures(data["procedures"]),
+        _addresses(data["addresses"]),
         _decide(data),
         _lifted(data["lifted"]),
         _stays(data),
         _places("mended", "Mended in the lifted form", data["mended"]),
         _places("remaining", "What lint still says", data["remaining"]),
         _understood(data["understood"]),
-        _procedures(data["procedures"]),
     ]
     return "\n".join(part for part in parts if part) + "\n"
 
 
 def _navigation(data: dict[str, Any]) -> str:
     names = {
+        "procedures": "Procedures",
         "decide": "To decide",
         "contradictions": "Contradictions",
         "lifted": "Lifted",
@@ -59,7 +61,6 @@ def _navigation(data: dict[str, Any]) -> str:
         "mended": "Mended",
         "remaining": "Lint",
         "understood": "Understood",
-        "procedures": "Procedures",
     }
     links = [f'<a href="#{key}">{name} ({len(data[key])})</a>' for key, name in names.items() if data[key]]
     return f"<nav>{' '.join(links)}</nav>"
@@ -132,14 +133,30 @@ def _understood(found: dict[str, list[str]]) -> str:
 def _procedures(found: list[dict[str, Any]]) -> str:
     rows = (
         f"<tr><td><code>{escape(o['name'])}</code><td>{escape(o['title'])}<td class=p>{escape(o['place'])}"
-        f"<td class=n>{o['steps']}<td class=n>{o['lifted']}<td class=n>{o['shell']}"
+        f"<td class=n>{o['steps']}<td class=n>{o['lifted']}<td class=n>{o['shell']}<td>{_ready(o)}"
         for o in found
     )
     return (
-        _table("procedures", "Procedures", ("name", "title", "where", "steps", "lifted", "shell"), rows)
+        _table("procedures", "Procedures", ("name", "title", "where", "steps", "lifted", "shell", "as imported"), rows)
         if found
         else ""
     )
+
+
+def _ready(one: dict[str, Any]) -> str:
+    if one["as_imported"] == "needs":
+        return f"<span class=stay>needs {escape('; '.join(one['needs']))}</span>"
+    return "<span class=good>can run</span>" if one["as_imported"] == "runs" else "for persons alone"
+
+
+def _addresses(data: dict[str, Any]) -> str:
+    rows = (
+        f"<tr><td><code>{escape(one['name'])}</code><td>{escape(one['use'])}<td>{escape(one['form'])}"
+        f"<td>{escape(one['default'])}"
+        for one in data["open"]
+    )
+    heading = f"Addresses and secrets to fill in, all in {data['file']}"
+    return _table("addresses", heading, ("variable", "read by", "form", "unless said"), rows) if data["open"] else ""
 
 
 def _table(anchor: str, heading: str, names: Iterable[str], rows: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,6 +40,8 @@ def _lines(data: dict[str, Any], everything: bool) -> Iterator[str]:
         yield "  operations that would mean them: " + ", ".join(
             f"{n} × {name}" for name, n in data["missing_operations"].items()
         )
+    yield from _as_imported(data["procedures"], everything)
+    yield from _addresses(data["addresses"])
     for heading, key in (
         ("Mended in the lifted form", "mended"),
         ("Contradictions", "contradictions"),
@@ -55,6 +58,33 @@ def _lines(data: dict[str, Any], everything: bool) -> Iterator[str]:
             everything,
         )
     yield from _listed("What lint still says of the manuals", data["remaining"], everything)
+
+
+def _as_imported(procedures: list[dict[str, Any]], everything: bool) -> Iterator[str]:
+    if not procedures:
+        return
+    by_state = Counter(one["as_imported"] for one in procedures)
+    needy = [one for one in procedures if one["as_imported"] == "needs"]
+    yield ""
+    yield (
+        f"{len(procedures)} procedures: {by_state['runs']} can run as imported, {len(needy)} need more, "
+        f"{by_state['by hand']} are for persons alone; `opsbook rehearse` proves it"
+    )
+    shown = needy if everything else needy[:MOST]
+    for one in shown:
+        yield f"  {one['name']} needs {'; '.join(one['needs'])}"
+    if len(shown) < len(needy):
+        yield f"  … and {len(needy) - len(shown)} more: the HTML report has all of them"
+
+
+def _addresses(data: dict[str, Any]) -> Iterator[str]:
+    if not data["open"]:
+        return
+    yield ""
+    yield f"Addresses and secrets to fill in ({len(data['open'])}), all in {data['file']}"
+    for one in data["open"]:
+        default = f", {one['default']} unless said" if one["default"] else ""
+        yield f"  {one['name']}: {one['use']}{default}"
 
 
 def _listed(heading: str, found: list[dict[str, str]], everything: bool) -> Iterator[str]:

@@ -15,12 +15,13 @@ from opsbook.manual.extract.statements import read_block, sql_lines
 from opsbook.manual.lift.carried import as_shell
 from opsbook.manual.lift.context import _DATE as DATE
 from opsbook.manual.lift.context import Context, Stay, Use
+from opsbook.manual.lift.endless import bounded
 from opsbook.manual.lift.harmless import LOOKS, only_adds, only_looks
 from opsbook.manual.lift.model import Form, Step, Why
 from opsbook.manual.lift.registry import lift
 from opsbook.manual.lift.script import environment, keeping_templates, needed, templated, with_quotes
 from opsbook.manual.lift.sql import lift_statement
-from opsbook.manual.shell import Command
+from opsbook.manual.shell import Command, commands
 from opsbook.manual.shell_tree import Node, Source, parse, point_of
 
 FEEDERS = frozenset({"cat", "echo", "printf", "zcat", "gunzip", "gzip", "yes", "zstdcat", "bzcat", "xzcat"})
@@ -315,7 +316,9 @@ def _shell(
     if stay is not None and stay.why in (Why.INTERACTIVE, Why.HARM):
         step = as_shell(use, "", stay, "")
         return step.having(form=Form.PERSON, end_line=statement.end_line, commands=count)
-    script = statement.text
+    script, mended = bounded(statement.text)
+    if mended:
+        main = [c for c in commands(script, console=False) if not any(e.kind == "substitution" for e in c.within)]
     script = "\n".join([*needed(script, setup, context), script]) if "$" in script or setup else script
     looks = bool(main) and all(only_looks(c) or (c.program in SCENERY and not why_destructive(c)) for c in main)
     if stay is None and looks:
@@ -329,4 +332,5 @@ def _shell(
     names = environment(main, script)
     names = [name for name in names if DATE.fullmatch(context.setting.get(name, "").strip()) is None]
     attributes = {"env": ",".join(names)} if names else {}
-    return step.having(attributes=attributes, end_line=statement.end_line, commands=count)
+    told = (mended,) if mended else ()
+    return step.having(attributes=attributes, end_line=statement.end_line, commands=count, mended=told)

@@ -26,13 +26,14 @@ SAID = (
     (re.compile(r"(?P<name>[\w./+-]+): (?:command )?not found"), "the program {name}"),
     (re.compile(r"the program (?P<name>\S+) is not installed"), "the program {name}"),
     (re.compile(r"No module named '?(?P<name>[\w.]+)"), "the Python module {name}"),
-    (re.compile(r"[\"'‘]?(?P<name>/[\w./{}*+-]+)[\"'’]?: No such file or directory"), "the file {name}"),
+    (re.compile(r"[\"'‘](?P<name>[^\"'‘’]+)[\"'’]: No such file or directory"), "the file {name}"),
+    (re.compile(r"(?:^|\s)(?P<name>[\w./{}*+-]+): No such file or directory"), "the file {name}"),
     (re.compile(r"No such file or directory: '(?P<name>/[^']+)'"), "the file {name}"),
 )  # fmt: skip
 """How shells, Python and programs of POSIX systems say that something is not there."""
 
 BEYOND = (
-    (re.compile(r"the environment variable (?P<name>\w+) is not set"), "a value of {name}"),
+    (re.compile(r"the environment variable (?P<name>\w+) is (?:not set|empty)"), "a value of {name}"),
     (re.compile(r"[Tt]he connection to the server (?P<name>\S+) was refused"), "a cluster that answers at {name}"),
     (re.compile(r"[Uu]nable to locate credentials"), "credentials of the object store"),
     (re.compile(r"[Cc]ould not resolve host: (?P<name>[\w.-]+)"), "the address {name}"),
@@ -68,13 +69,20 @@ def absent_programs(
     return list(found.values())
 
 
-def needed(procedure: Procedure, which: Callable[[str], str | None] = shutil.which) -> tuple[list[str], list[str]]:
-    """What it cannot do without, and what it goes on without; a sentence each."""
+def needed(
+    procedure: Procedure, is_set: Callable[[str], bool], which: Callable[[str], str | None] = shutil.which
+) -> tuple[list[str], list[str]]:
+    """What it cannot do without, and what it goes on without; a sentence each. `is_set` knows variables by name."""
     without: list[str] = []
     goes_on: list[str] = []
     for name, number, step in absent_programs(procedure, which):
         told = f"the program {name} (step {number}, {step.id})"
         (goes_on if step.on_failure is OnFailure.CONTINUE else without).append(told)
+    unset = {name for step in procedure.steps for name in step.env if not is_set(name)}
+    for name in sorted(unset):
+        reads = [step for step in procedure.steps if name in step.env]
+        told = f"a value of {name} ({', '.join(step.id for step in reads)})"
+        (goes_on if all(step.on_failure is OnFailure.CONTINUE for step in reads) else without).append(told)
     return without, goes_on
 
 

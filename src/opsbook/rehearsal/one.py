@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from opsbook.book.references import MissingSecret
+from opsbook.book.references import MissingSecret, Reference
 from opsbook.checks.evaluate import Result
 from opsbook.connectors.change import Json
 from opsbook.connectors.runtimes.contract import Unsupported
@@ -46,7 +46,7 @@ class One:
     async def rehearse(self) -> Outcome:
         """Its outcome. Never raises for what the procedure or the system does."""
         service = self.conductor.service
-        without, goes_on = needed(self.procedure)
+        without, goes_on = needed(self.procedure, self._is_set)
         self.samples, missing = sample(self.procedure, service.system, await self._seen())
         if missing:
             without.append(" and ".join(missing) + "; say an example in its front matter")
@@ -74,6 +74,12 @@ class One:
         if all(step.kind is StepKind.PERSON for step in self.procedure.steps):
             return replace(self._outcome(Verdict.BY_HAND), message="it can be planned, and all of it is for persons")
         return await self._run(plan, wish, before)
+
+    def _is_set(self, variable: str) -> bool:
+        try:
+            return bool(self.conductor.service.system.resolve(Reference(f"${{{variable}}}")))
+        except MissingSecret:
+            return False
 
     async def _seen(self) -> dict[str, Json]:
         """Values for its parameters that the system itself has."""

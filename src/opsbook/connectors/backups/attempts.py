@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from opsbook.connectors.backups.catalogue import ATTEMPT
 from opsbook.connectors.backups.manifest import MANIFEST, SIGNATURE, STAMP, Manifest
@@ -99,19 +99,22 @@ def remove(store: ObjectStore, folder: str) -> None:
         store.delete(key)
 
 
-def sweep(store: ObjectStore, backup: str, now: datetime) -> list[str]:
-    """Remove dead attempts at one backup, and say which."""
+def sweep(store: ObjectStore, backup: str, now: datetime, key: str = "") -> list[str]:
+    """Remove dead attempts at one backup, and say which. Earlier ones with the same key are certainly dead."""
     if isinstance(store, FolderStore):
         store.sweep()
-    dead = list(_dead(store, backup, now))
+    dead = list(_dead(store, backup, now, attempt_id(key) if key else ""))
     for folder in dead:
         remove(store, folder)
     return dead
 
 
-def _dead(store: ObjectStore, backup: str, now: datetime) -> Iterator[str]:
+def _dead(store: ObjectStore, backup: str, now: datetime, own: str) -> Iterator[str]:
     for folder, objects in _folders(store, backup).items():
         if any(one.key == f"{folder}/{MANIFEST}" for one in objects):
+            continue
+        if own and _attempt(store, folder).get("attempt") == own:
+            yield folder
             continue
         newest = max(one.modified for one in objects)
         if now - newest > SWEPT_AFTER and now > _until(store, folder) + SWEPT_AFTER:
@@ -121,9 +124,18 @@ def _dead(store: ObjectStore, backup: str, now: datetime) -> Iterator[str]:
 def _until(store: ObjectStore, folder: str) -> datetime:
     """When the attempt had to have ended."""
     try:
-        return datetime.fromisoformat(json.loads(store.get(f"{folder}/{ATTEMPT}"))["until"])
-    except (ObjectMissing, ValueError, KeyError, TypeError):
-        return datetime.fromisoformat("2000-01-01T00:00:00+00:00")
+        return datetime.fromisoformat(_attempt(store, folder)["until"])
+    except (ValueError, KeyError):
+        return datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def _attempt(store: ObjectStore, folder: str) -> dict[str, str]:
+    """What an attempt said of itself."""
+    try:
+        told = json.loads(store.get(f"{folder}/{ATTEMPT}"))
+    except (ObjectMissing, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _folders(store: ObjectStore, backup: str) -> dict[str, list[Stored]]:

@@ -10,7 +10,7 @@ import hashlib
 import io
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
@@ -51,7 +51,7 @@ class StoredContents:
                 f"backup {self.manifest.folder} is encrypted for {self.manifest.recipient}",
                 f"set `decrypt` of {self.manifest.backup} to a reference of its identity",
             )
-        with self._opened(part) as file:
+        with _opened(self.store, self.manifest.folder, part) as file:
             yield from self._believed(part, _Stored(file, self.pace))
 
     def read(self, part: Part, sink: Sink) -> None:
@@ -66,10 +66,7 @@ class StoredContents:
 
     def check(self, part: Part) -> None:
         """Hold the stored bytes against the manifest; needs no key. Raises Damaged, and what the store raises."""
-        with self._opened(part) as file:
-            stored = _Stored(file, self.pace)
-            stored.drain()
-        _judge_stored(self.manifest, part, stored)
+        check_object(self.store, self.manifest.folder, part, self.manifest.parts, self.pace)
 
     def _believed(self, part: Part, stored: _Stored) -> Iterator[bytes]:
         """The pieces; and the verdict after the last."""
@@ -91,19 +88,13 @@ class StoredContents:
             cast(Any, compressed).close()
         # What was damaged is told by the hash of all that is stored, also where decoding gave up before its end.
         stored.drain()
-        _judge_stored(self.manifest, part, stored)
+        _judge_stored(self.manifest.parts, part, stored)
         if isinstance(wrong, WrongKey):
             raise WrongKey(f"{part.key}: {wrong.message}", wrong.hint)
         if wrong is not None:
             raise Damaged(f"{part.key}: it was stored damaged: {wrong}", AGAIN)
         if count != part.plain or digest.hexdigest() != part.plain_sha256:
             raise Damaged(f"{part.key}: its content is not what was backed up (SHA-256 differs)", AGAIN)
-
-    def _opened(self, part: Part) -> BinaryIO:
-        try:
-            return self.store.open(f"{self.manifest.folder}/{part.key}")
-        except ObjectMissing:
-            raise Damaged(f"{part.key}: it is missing in {self.store.address}/{self.manifest.folder}", AGAIN) from None
 
 
 def read_part(
@@ -116,6 +107,23 @@ def read_part(
 def check_part(store: ObjectStore, manifest: Manifest, part: Part, pace: Pace | None = None) -> None:
     """As `StoredContents.check`."""
     StoredContents(store, manifest, "", pace or Pace()).check(part)
+
+
+def check_object(
+    store: ObjectStore, folder: str, part: Part, parts: Sequence[Part] = (), pace: Pace | None = None
+) -> None:
+    """Hold the stored bytes of one part against its checksum. `parts` are those that it may have been swapped with."""
+    with _opened(store, folder, part) as file:
+        stored = _Stored(file, pace or Pace())
+        stored.drain()
+    _judge_stored(parts, part, stored)
+
+
+def _opened(store: ObjectStore, folder: str, part: Part) -> BinaryIO:
+    try:
+        return store.open(f"{folder}/{part.key}")
+    except ObjectMissing:
+        raise Damaged(f"{part.key}: it is missing in {store.address}/{folder}", AGAIN) from None
 
 
 def _decrypted(stored: _Stored, identities: str) -> Iterator[bytes]:
@@ -168,11 +176,11 @@ class _Handover:
         """Each piece is handed over at once."""
 
 
-def _judge_stored(manifest: Manifest, part: Part, stored: _Stored) -> None:
+def _judge_stored(parts: Sequence[Part], part: Part, stored: _Stored) -> None:
     found = stored.digest.hexdigest()
     if found == part.sha256 and stored.count == part.stored:
         return
-    if other := next((one for one in manifest.parts if one.sha256 == found), None):
+    if other := next((one for one in parts if one.sha256 == found), None):
         raise Damaged(f"{part.key}: it holds what belongs to {other.key}", AGAIN)
     if stored.count < part.stored:
         raise Damaged(f"{part.key}: it is cut: {stored.count:,} of {part.stored:,} bytes", AGAIN)

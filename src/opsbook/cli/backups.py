@@ -1,0 +1,180 @@
+"""`opsbook backups`: what the stores hold, verified, kept."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from opsbook.cli.engine import opened, say
+from opsbook.cli.options import book_options, format_option
+
+if TYPE_CHECKING:
+    from opsbook.book.recovery import Backup
+    from opsbook.connectors.backups.catalogue import Listing, StoredBackup
+
+FURTHER = {"prune": "opsbook.cli.backups_prune"}
+"""Verb → the module that defines `command` for it."""
+
+
+class _Backups(click.Group):
+    """Imports what stands in other files when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*self.commands, *(name for name, module in FURTHER.items() if importlib.util.find_spec(module))])
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name in FURTHER and importlib.util.find_spec(FURTHER[name]):
+            found = importlib.import_module(FURTHER[name]).command
+            assert isinstance(found, click.Command)
+            return found
+        return super().get_command(ctx, name)
+
+
+@click.group("backups", cls=_Backups, invoke_without_command=True)
+@book_options
+@format_option("table", "json")
+@click.pass_context
+def command(ctx: click.Context, book: str | None, env: str | None, output: str) -> int:
+    """List the backups that the stores hold: those of the book, each with its size, its age and its proof."""
+    if ctx.invoked_subcommand is not None:
+        return 0
+    return _list((), book, env, output)
+
+
+@command.command("list")
+@click.argument("names", nargs=-1, metavar="[BACKUP]...")
+@book_options
+@format_option("table", "json")
+def list_(names: tuple[str, ...], book: str | None, env: str | None, output: str) -> int:
+    """List the backups that the stores hold, of all or of the named ones."""
+    return _list(names, book, env, output)
+
+
+@command.command("show")
+@click.argument("backup")
+@click.argument("stamp", default="")
+@book_options
+@format_option("text", "json")
+def show(backup: str, stamp: str, book: str | None, env: str | None, output: str) -> int:
+    """Show one backup in full: BACKUP and its STAMP, or the beginning of it; the newest where left out."""
+    from opsbook.cli.backups_view import print_backup
+    from opsbook.connectors.backups.catalogue import backup_named, backup_store, found
+
+    with opened(book, env) as service:
+        named = backup_named(service.system, backup)
+        store = backup_store(service.system, named)
+        try:
+            one = found(store, named.id, stamp, service.setting.head.public)
+        finally:
+            store.close()
+        now = service.setting.clock.now()
+    if output == "json":
+        click.echo(json.dumps(_told(one), indent=2, ensure_ascii=False))
+    else:
+        print_backup(one, store.address, now)
+    return 0 if one.whole else 1
+
+
+@command.command("verify")
+@click.argument("backup")
+@click.argument("stamp", default="")
+@book_options
+@format_option("text", "json")
+@click.pass_context
+def verify(ctx: click.Context, backup: str, stamp: str, book: str | None, env: str | None, output: str) -> int:
+    """Read every byte of a backup and hold it against its signed manifest. A drill proves more: that it restores."""
+    return _run(ctx, f"backup-{backup}-verify", book, env, output, stamp=stamp)
+
+
+@command.command("hold")
+@click.argument("backup")
+@click.argument("stamp", default="")
+@click.option("--reason", required=True, help="Why it must stay.")
+@click.option("--name", default="manual", show_default=True, help="The hold's own name.")
+@book_options
+@format_option("text", "json")
+@click.pass_context
+def hold(
+    ctx: click.Context, backup: str, stamp: str, reason: str, name: str, book: str | None, env: str | None, output: str
+) -> int:
+    """Keep a backup from being pruned, until it is released."""
+    return _run(ctx, f"backup-{backup}-hold", book, env, output, stamp=stamp, name=name, reason=reason)
+
+
+@command.command("release")
+@click.argument("backup")
+@click.argument("stamp", default="")
+@click.option("--name", default="manual", show_default=True, help="The hold's own name.")
+@book_options
+@format_option("text", "json")
+@click.pass_context
+def release(
+    ctx: click.Context, backup: str, stamp: str, name: str, book: str | None, env: str | None, output: str
+) -> int:
+    """Let go of a hold, so that the backup is pruned in its time."""
+    return _run(ctx, f"backup-{backup}-release", book, env, output, stamp=stamp, name=name)
+
+
+def _run(ctx: click.Context, procedure: str, book: str | None, env: str | None, output: str, **parameters: str) -> int:
+    """Run a packaged procedure: it changes nothing that anybody uses, so that it is not asked about."""
+    from opsbook.cli.run import command as run
+
+    words = tuple(f"{name}={value}" for name, value in parameters.items() if value)
+    code = ctx.invoke(run, name=procedure, words=words, book=book, env=env, output=output, yes=True)
+    return int(code or 0)
+
+
+def _list(names: tuple[str, ...], book: str | None, env: str | None, output: str) -> int:
+    from opsbook.cli.backups_view import print_listing
+    from opsbook.connectors.backups.catalogue import backup_named, backup_store, listing
+    from opsbook.errors import OpsbookError
+    from opsbook.recovery.backups import taken
+
+    with opened(book, env) as service:
+        system = service.system
+        wanted: list[Backup] = [backup_named(system, name) for name in names] or taken(system)
+        found: dict[str, Listing] = {}
+        failed: list[OpsbookError] = []
+        for one in wanted:
+            try:
+                store = backup_store(system, one)
+                try:
+                    found[one.id] = listing(store, one.id, service.setting.head.public)
+                finally:
+                    store.close()
+            except OpsbookError as error:
+                failed.append(error)
+        now = service.setting.clock.now()
+    if output == "json":
+        click.echo(json.dumps({name: _listed(one) for name, one in found.items()}, indent=2, ensure_ascii=False))
+    else:
+        print_listing([(one, found[one.id]) for one in wanted if one.id in found], now)
+    for one_failed in failed:
+        say(str(one_failed))
+    if failed:
+        return 3
+    return 1 if any(one.unreadable or not all(each.whole for each in one.backups) for one in found.values()) else 0
+
+
+def _listed(one: Listing) -> dict[str, Any]:
+    return {
+        "backups": [_told(each, brief=True) for each in one.backups],
+        "unreadable": [vars(each) for each in one.unreadable],
+        "attempts": list(one.attempts),
+    }
+
+
+def _told(one: StoredBackup, *, brief: bool = False) -> dict[str, Any]:
+    manifest = one.manifest.model_dump(mode="json", exclude={"parts", "database", "files"} if brief else set())
+    return {
+        "manifest": {**manifest, "stored": one.manifest.stored, "plain": one.manifest.plain},
+        "signature": one.signature.value,
+        "whole": one.whole,
+        "absent": list(one.absent),
+        "proofs": [proof.model_dump(mode="json") for proof in one.proofs],
+        "holds": [hold.model_dump(mode="json") for hold in one.holds],
+    }

@@ -1,0 +1,59 @@
+"""What a backup of the book reads: the subject of its method, for the component that it is of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from opsbook.book.recovery import Backup
+from opsbook.book.references import Reference
+from opsbook.connectors.backups.postgres_dump import Kind, Server
+from opsbook.connectors.backups.postgres_subject import postgres_subject
+from opsbook.connectors.backups.taking import Subject
+from opsbook.connectors.contract import Connections
+from opsbook.connectors.executors.secrets import NotReached
+from opsbook.connectors.postgres import PostgresComponent
+from opsbook.connectors.postgres_change import application_name
+from opsbook.connectors.postgres_session import plain_url
+
+Tell = Callable[[str], None]
+OF_POSTGRES: dict[str, Kind] = {"dump": "dump", "schema": "schema", "tables": "tables", "globals": "globals"}
+"""Methods that read a PostgreSQL server."""
+
+
+def subject_of(
+    connections: Connections, backup: Backup, key: str, tell: Tell, *, replica: bool, checksums: bool
+) -> Callable[[], AbstractContextManager[Subject]]:
+    """What opens the subject of a backup. Raises NotReached where this version knows no way."""
+    if kind := OF_POSTGRES.get(backup.method):
+        server = postgres_server(connections, backup.of, key, replica=replica)
+        return lambda: postgres_subject(
+            server,
+            kind,
+            tables=backup.tables,
+            exclude=backup.exclude,
+            passwords=backup.encrypt is not None,
+            checksums=checksums,
+            tell=tell,
+        )
+    raise NotReached(f"a backup by {backup.method} cannot be taken by this version", "choose another `method`")
+
+
+def postgres_server(connections: Connections, component: str, key: str, *, replica: bool = False) -> Server:
+    """The server of a component, for the role that may read all of it. Blocking. Raises NotReached, MissingSecret."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    found = connections.system.components.get(component)
+    if not isinstance(found, PostgresComponent):
+        raise NotReached(f"{component!r} is no PostgreSQL component", "name one as `of` of the backup")
+    if replica and found.replica is None:
+        raise NotReached(f"{component} has no replica in the book", f"set `replica` of {component}")
+    reference: Reference = found.replica if replica and found.replica else found.admin or found.dsn
+    try:
+        given = conninfo_to_dict(plain_url(connections.system.resolve(reference)))
+    except psycopg.ProgrammingError:
+        raise NotReached(
+            f"{reference} is no address of PostgreSQL", "write postgresql://user:password@host/db"
+        ) from None
+    return Server({name: str(value) for name, value in given.items()}, application_name(key), key)

@@ -85,6 +85,8 @@ class ObservationSpec:
     """Whether a fault of a component that is needed can be why it is bad. What is set or written down is not."""
     vital: bool = False
     """Whether it tells that the component is there at all; what else is wrong with an absent one follows from that."""
+    quiet: bool = False
+    """Whether it is a time that opsbook takes: what else opsbook does meanwhile would be in it."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from opsbook.book.references import hide_password
 from opsbook.errors import OpsbookError
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration. Compared before Alembic is even imported, which costs more than most commands."""
 
 BUSY_SECONDS = 10

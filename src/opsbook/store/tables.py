@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text, UniqueConstraint
 
 metadata = MetaData()
 
@@ -218,3 +218,27 @@ rehearsal_firings = Table(
     Column("at", Float, nullable=False),
 )
 """The checks and alert rules that fired in a rehearsal, and in which one last."""
+
+drills = Table(
+    "drills",
+    metadata,
+    Column("run", Text, primary_key=True),
+    Column("objective", Text, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("drill", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("backup", Text, nullable=False),
+    Column("stamp", Text, nullable=False),
+    Column("phases", Text, nullable=False),
+    Column("problems", Text, nullable=False),
+    Column("restored_seconds", Float),
+    Column("verified_seconds", Float),
+    Column("rto_seconds", Float),
+    Column("rpo_seconds", Float),
+    Column("lost_rows", BigInteger),
+    Column("bytes", BigInteger),
+    Column("good", Boolean, nullable=False),
+    Index("drills_by_objective", "objective", "at"),
+)
+"""What a drill measured of an objective; its run is the evidence. `phases` and `problems` are JSON."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from opsbook.book.system import System
 from opsbook.engine import acts
 from opsbook.engine.access import Actor
 from opsbook.engine.states import RunState
-from opsbook.errors import Refused
+from opsbook.errors import Refused, Unreachable
 from opsbook.store.database import reading
 from opsbook.store.runs import approvals_of
 from tests.faults.world import Wish, World, op, procedure
@@ -121,4 +123,31 @@ async def test_a_policy_can_ask_for_the_environment_s_name(tmp_path: Path) -> No
     world = World(tmp_path, policy="typed")
     with pytest.raises(Refused, match="name typed"):
         await world.submit(HARMFUL, Wish(confirmed=False))
+    assert (await world.run(HARMFUL)).state is RunState.DONE
+
+
+async def test_a_plan_that_needs_a_backup_takes_its_age_as_a_fact(tmp_path: Path) -> None:
+    world = World(tmp_path, policy="backed-up", more="backed-up: {disruptive: {backup_within: 1h}}")
+    with pytest.raises(
+        Refused, match="a disruptive plan needs a verified backup of target, and there is none"
+    ) as caught:
+        await world.submit(HARMFUL)
+    assert "opsbook backup" in caught.value.hint
+    ages = {"target": timedelta(hours=2)}
+    world.setting.backup_ages = lambda system, now: ages
+    with pytest.raises(Refused, match="younger than 1:00:00; the newest is 2:00:00 old"):
+        await world.submit(HARMFUL)
+    ages["target"] = timedelta(minutes=5)
+    run = await world.submit(HARMFUL)
+    ages["target"] = timedelta(minutes=61)
+    view = await world.see(run.id)
+    assert view.state is RunState.REFUSED and "opsbook backup" in view.run.message, "it is asked again at the start"
+
+    def unseen(system: System, now: datetime) -> dict[str, timedelta]:
+        raise Unreachable("the bucket is gone", "look at it")
+
+    world.setting.backup_ages = unseen
+    with pytest.raises(Refused, match="there is none"):
+        await world.submit(HARMFUL)
+    world.setting.backup_ages = lambda system, now: {"target": timedelta(minutes=5)}
     assert (await world.run(HARMFUL)).state is RunState.DONE

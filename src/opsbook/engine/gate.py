@@ -7,6 +7,7 @@ approved or confirmed, the yes is void, the difference is said, and a new yes is
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Literal
 
@@ -18,7 +19,7 @@ from opsbook.engine.access import asker
 from opsbook.engine.execution import Execution
 from opsbook.engine.fences import component_of
 from opsbook.engine.journal import as_text
-from opsbook.engine.policy import Circumstances, Missing, missing
+from opsbook.engine.policy import Circumstances, Missing, missing, refusal
 from opsbook.engine.procedure import Plan, PlannedStep, Procedure, Step
 from opsbook.engine.record import as_json
 from opsbook.engine.setting import Write, book_revision
@@ -37,7 +38,8 @@ Passed = Literal["passed", "waits", "ended"]
 
 async def prepare(execution: Execution) -> tuple[Passed, RunState, str]:
     """Bring a run to its first step, to waiting for somebody, or to its end with a reason."""
-    if blocked := _blocked(lacking(execution)):
+    ages = await _backups(execution)
+    if blocked := _blocked(lacking(execution, ages)):
         return blocked
     if not await _take_locks(execution):
         return "ended", RunState.CANCELLED, "it was cancelled before it began"
@@ -50,7 +52,7 @@ async def prepare(execution: Execution) -> tuple[Passed, RunState, str]:
         return "ended", state, f"it could not be planned: {error.message}" + (f" → {error.hint}" if error.hint else "")
     moved = digest.differences(execution.plan, plan) if plan.digest != execution.run.digest else []
     remember(execution, plan)
-    if moved and (blocked := _blocked(lacking(execution))):
+    if moved and (blocked := _blocked(lacking(execution, ages))):
         _void(execution, "", moved)
         _release(execution)
         return blocked[0], blocked[1], "the plan changed: " + "; ".join(moved)
@@ -58,7 +60,12 @@ async def prepare(execution: Execution) -> tuple[Passed, RunState, str]:
     return "passed", RunState.RUNNING, ""
 
 
-def lacking(execution: Execution) -> list[Missing]:
+async def _backups(execution: Execution) -> Mapping[str, timedelta] | None:
+    # In a thread: it looks at where backups are stored.
+    return await asyncio.to_thread(execution.setting.backups, execution.system, execution.rule())
+
+
+def lacking(execution: Execution, backups: Mapping[str, timedelta] | None = None) -> list[Missing]:
     """What the run needs and does not have now."""
     run, system = execution.run, execution.system
     now = execution.setting.clock.now()
@@ -69,6 +76,7 @@ def lacking(execution: Execution) -> list[Missing]:
         approvers=approvers(execution, "", run.digest),
         windows=open_windows(book.windows, system.name, touched, str(book.timezone), now),
         freezes=holding_freezes(getattr(book, "freezes", ()), system.name, str(book.timezone), now),
+        backups=backups,
         components=touched,
         confirmed=bool(run.confirmed),
         break_glass=run.break_glass,
@@ -144,9 +152,8 @@ def releasing(run: str) -> Write:
 def _blocked(lacks: list[Missing]) -> tuple[Passed, RunState, str] | None:
     if not lacks:
         return None
-    hard = [one.sentence for one in lacks if one.need != "approval"]
-    if hard:
-        return "ended", RunState.REFUSED, "; ".join(hard)
+    if why := refusal(lacks):
+        return "ended", RunState.REFUSED, " → ".join(why)
     return "waits", RunState.APPROVAL, "; ".join(one.sentence for one in lacks)
 
 

@@ -44,6 +44,7 @@ def allowed(setting: Setting, system: System, actor: Actor, work: Handwork, *, c
         environment=system.name,
         windows=open_windows(book.windows, system.name, touched, str(book.timezone), moment),
         freezes=holding_freezes(book.freezes, system.name, str(book.timezone), moment),
+        backups=setting.backups(system, rule_of(system.policy, risk)),
         components=touched,
         confirmed=confirmed or not work.write,
         break_glass=work.break_glass,

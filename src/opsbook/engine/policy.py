@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from opsbook.book.catalogue import Risk
 from opsbook.book.environments import Policy, RiskPolicy
 from opsbook.book.planned import Freeze
+from opsbook.book.system import System
+
+BackupAges = Callable[[System, datetime], Mapping[str, timedelta]]
+"""Component → age of the newest backup that may be relied on, at a moment; a component without one is left out. It may
+block: it looks at what is stored. A higher room hands it down (`Setting.backup_ages`).
+"""
 
 Need = Literal["role", "approval", "window", "freeze", "backup", "confirm"]
 
@@ -57,6 +63,15 @@ class Missing:
     """How many approvals are still needed."""
 
 
+NEXT_STEP: Mapping[Need, str] = {
+    "role": "ask somebody who has it",
+    "window": "wait for one, or plan one in `windows` of the book; --break-glass REASON passes it",
+    "freeze": "wait for its end; --break-glass REASON passes it",
+    "backup": "take one and have it verified: opsbook backup",
+    "confirm": "run it at a terminal, without --yes",
+}
+"""What to do about each lack that no waiting mends."""
+
 RUNS_ANYTHING = ("responder", "operator", "admin")
 """Roles that may run something at all; a viewer only looks."""
 
@@ -76,6 +91,12 @@ def missing(risk: Risk, rule: RiskPolicy, policy: Policy, asker: Asker, now: Cir
             Missing("confirm", f"a {risk} plan in {now.environment} needs the environment's name typed as confirmation")
         )
     return found
+
+
+def refusal(found: Iterable[Missing]) -> tuple[str, str] | None:
+    """What keeps a plan from being asked for at all, as a sentence and the next step; None where waiting mends it."""
+    hard = [one for one in found if one.need != "approval"]
+    return ("; ".join(one.sentence for one in hard), NEXT_STEP[hard[0].need]) if hard else None
 
 
 def glass_stays(policy: Policy, asker: Asker) -> str | None:

@@ -20,7 +20,7 @@ from opsbook.engine.journal import as_text
 from opsbook.engine.owner_lock import OwnerLock
 from opsbook.engine.parameters import parse_parameters
 from opsbook.engine.plan import Planner
-from opsbook.engine.policy import Circumstances, Missing, missing, rule_of
+from opsbook.engine.policy import Circumstances, Missing, missing, refusal, rule_of
 from opsbook.engine.procedure import Plan, Procedure
 from opsbook.engine.record import as_json, procedure_from_json
 from opsbook.engine.setting import Setting, book_revision
@@ -83,15 +83,16 @@ class Service:
         """What the plan needs before it may happen, as a sentence each."""
         now, book = self.setting.clock.now(), self.system.model
         touched = gate.components_of(plan.procedure)
+        rule = rule_of(self.system.policy, plan.procedure.risk, plan.procedure.name)
         circumstances = Circumstances(
             environment=self.system.name,
             windows=open_windows(book.windows, self.system.name, touched, str(book.timezone), now),
             freezes=holding_freezes(book.freezes, self.system.name, str(book.timezone), now),
+            backups=self.setting.backups(self.system, rule),
             components=touched,
             confirmed=wish is None or wish.confirmed,
             break_glass=wish.break_glass if wish else "",
         )
-        rule = rule_of(self.system.policy, plan.procedure.risk, plan.procedure.name)
         who = asker(book.access, self.actor.name)
         return missing(plan.procedure.risk, rule, self.system.policy, who, circumstances)
 
@@ -108,9 +109,8 @@ class Service:
 
     def submit(self, plan: Plan, wish: Wish) -> runs.RunRow:
         """Ask for a run of this plan. Raises Refused for what no waiting mends."""
-        hard = [one.sentence for one in self.lacking(plan, wish) if one.need != "approval"]
-        if hard:
-            raise Refused("; ".join(hard), "`opsbook plan` shows what is needed")
+        if why := refusal(self.lacking(plan, wish)):
+            raise Refused(*why)
         if wish.no_wait:
             self.must_be_free(plan.procedure)
         return self._add(plan, wish)
@@ -141,9 +141,8 @@ class Service:
             planner = Planner(self.system, self.setting.clock, connections)
             parameters = json.loads(view.run.parameters)
             plan = await planner.plan(procedure, parameters, book_revision(self.system), skipped)
-        hard = [one.sentence for one in self.lacking(plan, wish) if one.need != "approval"]
-        if hard:
-            raise Refused("; ".join(hard), "`opsbook plan` shows what is needed")
+        if why := refusal(self.lacking(plan, wish)):
+            raise Refused(*why)
         return self._add(plan, wish, of=view, first=first, skipped=skipped)
 
     def _add(
@@ -186,6 +185,7 @@ class Service:
             now.timestamp(), self.actor.name, self.actor.origin, "requested", str(values["id"]), None, None,
             procedure.name, plan.digest, "", detail,
         )  # fmt: skip
+        at_once = wish.no_wait and not self.lacking(plan, wish)
         with writing(self.setting.store) as connection:
             runs.add(connection, **values)
             for number, step in enumerate(procedure.steps):
@@ -194,19 +194,19 @@ class Service:
                     row = {**vars(done), "run": values["id"], "position": number, "state": StepState.SKIPPED.value}
                     connection.execute(steps.insert().values({**row, "message": f"run {of.run.id} did it"}))
             audit.append(connection, [act])
-            if wish.no_wait:
-                self._queue_at_once(connection, plan, str(values["id"]))
+            if at_once:
+                self._queue_at_once(connection, procedure, str(values["id"]))
             added = runs.run_of(connection, str(values["id"]))
         assert added is not None
         return added
 
-    def _queue_at_once(self, connection: Connection, plan: Plan, run: str) -> None:
+    def _queue_at_once(self, connection: Connection, procedure: Procedure, run: str) -> None:
         """Its ticket is drawn in the transaction that submits it: of two at once that would not wait, one is refused.
 
         A run that must be approved first draws none: it would keep others out while it waits.
         """
-        paths = gate.lock_paths(self.system.model.system, self.system.name, plan.procedure)
-        if not paths or self.lacking(plan):
+        paths = gate.lock_paths(self.system.model.system, self.system.name, procedure)
+        if not paths:
             return
         ticket = locks.queue(connection, run, paths, self.setting.now())
         if ahead := locks.in_the_way(connection, paths, run, ticket):

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Connection, Engine
 
+from opsbook.book.environments import RiskPolicy
 from opsbook.book.load import load_book
 from opsbook.book.references import MissingSecret, Reference, SecretReference
 from opsbook.book.system import System, in_environment
@@ -21,7 +23,8 @@ from opsbook.catalogue import catalogue
 from opsbook.clock import Clock, SystemClock
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.registry import open_connections
-from opsbook.errors import UsageError
+from opsbook.engine.policy import BackupAges
+from opsbook.errors import OpsbookError, UsageError
 from opsbook.store.audit_head import HeadFile
 from opsbook.store.database import open_store, store_address, writing
 
@@ -40,6 +43,8 @@ class Setting:
     clock: Clock = field(default_factory=SystemClock)
     packaged: Callable[[System], Mapping[str, str]] = lambda _: {}
     """The texts of the procedures that come with opsbook for a system, by name; handed down by a higher room."""
+    backup_ages: BackupAges | None = None
+    """How old the backups of a system are; handed down by a higher room. None: nothing is known of backups."""
     _writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "opsbook-store"))
 
     @property
@@ -69,6 +74,15 @@ class Setting:
         """The system of a run, as its book says now."""
         return in_environment(load_book(Path(book), catalogue()), environment)
 
+    def backups(self, system: System, rule: RiskPolicy) -> Mapping[str, timedelta] | None:
+        """The ages of backups, where a rule asks for them. Blocking. What cannot be seen is not relied on."""
+        if rule.backup_within is None or self.backup_ages is None:
+            return None
+        try:
+            return self.backup_ages(system, self.clock.now())
+        except OpsbookError:
+            return None
+
     def connections(self, system: System) -> AbstractAsyncContextManager[Connections]:
         """Connections of one run, closed when it ends or waits."""
         return open_connections(system, self.head)
@@ -79,7 +93,11 @@ class Setting:
         self.store.dispose()
 
 
-def open_setting(system: System, packaged: Callable[[System], Mapping[str, str]] = lambda _: {}) -> Setting:
+def open_setting(
+    system: System,
+    packaged: Callable[[System], Mapping[str, str]] = lambda _: {},
+    backup_ages: BackupAges | None = None,
+) -> Setting:
     """The setting that goes with a book. Raises StoreFailed."""
     address = store_address(system.folder)
     store = open_store(address)
@@ -87,7 +105,7 @@ def open_setting(system: System, packaged: Callable[[System], Mapping[str, str]]
     folder = path.parent if path else system.folder / ".opsbook"
     beside = path or folder / "store"
     head = HeadFile(beside.with_name(beside.name + ".key"), _head_path(system, beside))
-    return Setting(store, head, folder, packaged=packaged)
+    return Setting(store, head, folder, packaged=packaged, backup_ages=backup_ages)
 
 
 def _head_path(system: System, beside: Path) -> Path:

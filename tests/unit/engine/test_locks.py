@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, insert, update
 
 from opsbook.engine import locks
-from opsbook.store.database import open_store, writing
+from opsbook.store.database import writing
 from opsbook.store.tables import runs
 
 PATHS = st.lists(st.sampled_from(["a", "a/b", "a/b/c", "a/bc", "d", "d/e"]), min_size=1, max_size=4)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Engine:
-    return open_store(f"sqlite:///{tmp_path}/store.db")
 
 
 def start(store: Engine, run: str, *paths: str) -> int | list[locks.Holder]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,11 +41,6 @@ def test_short_values_are_no_secrets() -> None:
     assert Mask(["a", ""]).whole("banana") == "banana"
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Engine:
-    return open_store(f"sqlite:///{tmp_path}/store.db")
-
-
 def keep(store: Engine, out: StepOutput) -> None:
     writes = out.take()
     with writing(store) as connection:
@@ -72,11 +68,11 @@ async def test_a_small_output_is_kept_as_it_is(store: Engine) -> None:
 @settings(max_examples=10, deadline=None)
 @given(sizes=st.lists(st.integers(1, 90_000), min_size=1, max_size=30), every=st.integers(1, 6))
 def test_the_beginning_and_the_end_of_a_flood_are_kept(
-    sizes: list[int], every: int, tmp_path_factory: pytest.TempPathFactory
+    sizes: list[int], every: int, migrated: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     import asyncio
 
-    store = open_store(f"sqlite:///{tmp_path_factory.mktemp('store')}/store.db")
+    store = open_store(f"sqlite:///{shutil.copy(migrated, tmp_path_factory.mktemp('store'))}")
     out = StepOutput("r", "s", Mask([]), SystemClock())
     whole = "".join(chr(97 + n % 26) * size for n, size in enumerate(sizes))
 

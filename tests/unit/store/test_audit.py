@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,11 +111,6 @@ def test_an_inserted_record_is_found(acts: list[Act], data: st.DataObject) -> No
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Engine:
-    return open_store(f"sqlite:///{tmp_path}/store.db")
-
-
-@pytest.fixture
 def head(tmp_path: Path) -> HeadFile:
     return HeadFile(tmp_path / "store.key", tmp_path / "elsewhere" / "head")
 
@@ -219,8 +215,10 @@ def test_a_record_that_cannot_be_read_is_named(store: Engine) -> None:
 
 @settings(max_examples=10, deadline=None)
 @given(acts=ACTS)
-def test_the_store_gives_back_what_was_chained(acts: list[Act], tmp_path_factory: pytest.TempPathFactory) -> None:
-    store = open_store(f"sqlite:///{tmp_path_factory.mktemp('store')}/store.db")
+def test_the_store_gives_back_what_was_chained(
+    acts: list[Act], migrated: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    store = open_store(f"sqlite:///{shutil.copy(migrated, tmp_path_factory.mktemp('store'))}")
     seen: set[object] = set()
     distinct = []
     for act in acts:

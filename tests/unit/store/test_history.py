@@ -8,15 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from opsbook.store.database import StoreFailed, open_store
+from opsbook.store.database import StoreFailed
 from opsbook.store.history import Point, baselines, history, record
 
 DAY = 86400.0
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Engine:
-    return open_store(f"sqlite:///{tmp_path / 'store.db'}")
 
 
 def point(check: str, at: float, value: float | None = 1.0) -> Point:

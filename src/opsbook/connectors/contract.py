@@ -116,6 +116,8 @@ class Connections(Protocol):
     system: System
     signer: Signer | None
     """Signs in the name of this opsbook; None where there is no store, so that nothing can be signed."""
+    store: str
+    """SQLAlchemy's address of opsbook's own store, which may hold a password; empty where there is none."""
 
     def of(self, component: str) -> Connector:
         """The connector of a component, made at its first use."""

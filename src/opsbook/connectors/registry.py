@@ -72,8 +72,8 @@ def registered() -> Registered:
 class OpenConnections:
     """The open connectors of one system."""
 
-    def __init__(self, system: System, signer: Signer | None = None) -> None:
-        self.system, self.signer = system, signer
+    def __init__(self, system: System, signer: Signer | None = None, store: str = "") -> None:
+        self.system, self.signer, self.store = system, signer, store
         self._open: dict[str, Connector] = {}
         self._runtime: Runtime | None = None
 
@@ -110,9 +110,11 @@ class OpenConnections:
 
 
 @asynccontextmanager
-async def open_connections(system: System, signer: Signer | None = None) -> AsyncIterator[OpenConnections]:
+async def open_connections(
+    system: System, signer: Signer | None = None, store: str = ""
+) -> AsyncIterator[OpenConnections]:
     """Connections that are closed whatever happens."""
-    connections = OpenConnections(system, signer)
+    connections = OpenConnections(system, signer, store)
     try:
         yield connections
     finally:

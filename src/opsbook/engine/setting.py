@@ -25,6 +25,7 @@ from opsbook.connectors.contract import Connections
 from opsbook.connectors.registry import open_connections
 from opsbook.engine.policy import BackupAges
 from opsbook.errors import OpsbookError, UsageError
+from opsbook.store.audit_export import Export
 from opsbook.store.audit_head import HeadFile
 from opsbook.store.database import open_store, store_address, writing
 
@@ -45,6 +46,8 @@ class Setting:
     """The texts of the procedures that come with opsbook for a system, by name; handed down by a higher room."""
     backup_ages: BackupAges | None = None
     """How old the backups of a system are; handed down by a higher room. None: nothing is known of backups."""
+    export: Export | None = None
+    """Where the audit chain is copied to."""
     _writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "opsbook-store"))
 
     @property
@@ -67,8 +70,16 @@ class Setting:
         return await asyncio.get_running_loop().run_in_executor(self._writer, call)
 
     def write_head(self) -> None:
-        """Sign the newest record of the audit chain outside the store. Raises HeadFailed."""
+        """Sign the newest record of the audit chain outside the store, and copy what is new there. Raises HeadFailed."""
         self.head.write(self.store, self.now())
+        if self.export is not None:
+            self.export.append(self.store, self.head, self.now())
+
+    def check_audit(self) -> None:
+        """Before something is begun that must be recorded: its record can be signed and copied. Raises HeadFailed."""
+        self.head.check()
+        if self.export is not None:
+            self.export.check(self.store)
 
     def system(self, book: str, environment: str) -> System:
         """The system of a run, as its book says now."""
@@ -85,7 +96,7 @@ class Setting:
 
     def connections(self, system: System) -> AbstractAsyncContextManager[Connections]:
         """Connections of one run, closed when it ends or waits."""
-        return open_connections(system, self.head)
+        return open_connections(system, self.head, self.store.url.render_as_string(hide_password=False))
 
     def close(self) -> None:
         """Finish what is being written."""
@@ -104,8 +115,12 @@ def open_setting(
     path = Path(address.removeprefix("sqlite:///")) if address.startswith("sqlite") else None
     folder = path.parent if path else system.folder / ".opsbook"
     beside = path or folder / "store"
-    head = HeadFile(beside.with_name(beside.name + ".key"), _head_path(system, beside))
-    return Setting(store, head, folder, packaged=packaged, backup_ages=backup_ages)
+    written = system.model.audit
+    key = written.key
+    given = None if key is None else lambda: system.resolve(key)
+    head = HeadFile(beside.with_name(beside.name + ".key"), _head_path(system, beside), given)
+    export = None if written.export_to is None else Export(lambda: _export_path(system))
+    return Setting(store, head, folder, packaged=packaged, backup_ages=backup_ages, export=export)
 
 
 def _head_path(system: System, beside: Path) -> Path:
@@ -118,6 +133,17 @@ def _head_path(system: System, beside: Path) -> Path:
             f"`audit.head`: {written} cannot be written yet", "name a file, as in file:/var/log/opsbook.head"
         )
     return system.path(rest if separator else written.text)
+
+
+def _export_path(system: System) -> Path:
+    written = system.model.audit.export_to
+    assert written is not None
+    scheme, separator, rest = written.text.partition(":")
+    if separator and scheme.isalnum() and scheme != "file":
+        raise UsageError(
+            f"`audit.export_to`: {written} cannot be written yet", "name a folder, as in file:/var/log/opsbook"
+        )
+    return system.path(rest if scheme == "file" and separator else written.text)
 
 
 def book_revision(system: System) -> str:

@@ -33,8 +33,6 @@ test-unit: $(VENV)/installed
 ## make faults     kill the engine at every place, and count what became of it
 faults: packages $(VENV)/installed
 	$(PYTHON) -m tests.faults.sweep
-	OPSBOOK_FAULTS=1 $(PYTHON) -m pytest tests/integration/test_renec_kills.py tests/integration/test_renec_shows.py
-	$(PYTHON) -m tests.faults.renec_sweep
 
 ## make lint       style, types and the import contract
 lint: $(VENV)/installed

@@ -11,8 +11,6 @@ import asyncio
 import json
 import random
 import shutil
-import signal
-import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -23,7 +21,9 @@ from pathlib import Path
 from opsbook.engine.procedure import Procedure
 from opsbook.engine.states import ChangeState, RunState
 from opsbook.engine.views import View
+from tests.faults import engine_process
 from tests.faults.targets import effects
+from tests.faults.warm import Warm
 from tests.faults.world import OnFailure, World, op, procedure
 
 STUCK_SECONDS = 60.0
@@ -54,6 +54,9 @@ class Count:
     stuck: int = 0
     twice: int = 0
     wrong: list[str] = field(default_factory=list)
+
+    def __add__(self, other: Count) -> Count:
+        return Count(*(mine + its for mine, its in zip(vars(self).values(), vars(other).values(), strict=True)))
 
     def __str__(self) -> str:
         told = {key: value for key, value in vars(self).items() if key != "wrong"}
@@ -90,7 +93,7 @@ def places(wanted: Procedure) -> Iterator[str]:
 def all_kills() -> list[Kill]:
     """Every fault point, and moments between them."""
     found = [Kill(name, place) for name, wanted in scenarios().items() for place in places(wanted)]
-    moments = [0.4 + 0.05 * n for n in range(30)]
+    moments = [0.03 * n for n in range(24)]
     return found + [Kill(name, seconds=seconds) for name in ("verified", "blind", "undo") for seconds in moments]
 
 
@@ -125,37 +128,36 @@ async def one(kill: Kill, folder: Path, count: Count) -> None:
     count.kills += 1
     finished = {row.key for row in world.view(run.id).changes if row.state == ChangeState.DONE}
     began = Counter(line.split()[0] for line in effects(world.target, "attempts"))
-    again = world.start_engine(run.id)
-    try:
-        output, _ = await asyncio.to_thread(again.communicate, timeout=STUCK_SECONDS)
-    except subprocess.TimeoutExpired:
+    again = _engine(world, run.id)
+    if await asyncio.to_thread(again.wait, STUCK_SECONDS) is None:
         again.kill()
-        again.wait()
         count.stuck += 1
         count.wrong.append(f"{kill}: stuck at {world.view(run.id).run.state}")
         world.close()
         return
     view = world.view(run.id)
     world.close()
-    _judge(kill, wanted, view, began, finished, world, count, output.decode())
+    _judge(kill, wanted, view, began, finished, world, count, again.output)
 
 
 def _die(world: World, run: str, kill: Kill) -> bool:
     """Let an engine process work until it dies; False where the run stood before."""
     mark = str(world.folder / "died")
     env = {"OPSBOOK_TEST_FAULT": kill.place, "OPSBOOK_TEST_FAULT_MARK": mark} if kill.place else {}
-    engine = world.start_engine(run, **env)
+    engine = _engine(world, run, **env)
     if not kill.place:
         # From the moment at which the run is taken up: how long a start takes is not what is tried here.
         deadline = time.monotonic() + STUCK_SECONDS
         while world.view(run).state is RunState.SUBMITTED and time.monotonic() < deadline:
             time.sleep(0.005)
-        try:
-            engine.communicate(timeout=kill.seconds - 0.4)
-        except subprocess.TimeoutExpired:
+        if engine.wait(kill.seconds) is None:
             engine.kill()
-    engine.communicate(timeout=STUCK_SECONDS)
-    return engine.returncode == -signal.SIGKILL
+    engine.wait(STUCK_SECONDS)
+    return engine.killed
+
+
+def _engine(world: World, run: str, **env: str) -> Warm:
+    return Warm(engine_process.main, str(world.folder), run, log=world.folder / "log", env=env)
 
 
 def _judge(

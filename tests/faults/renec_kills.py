@@ -1,38 +1,36 @@
 """The runbooks of the example, killed with SIGKILL at every border of a change and in its middle, and gone on with.
 
 What must hold is what `kills` holds for the test operations; "twice" is counted at the door of each target, and for
-tasks of Celery at the application, which leaves a row for each task that it ran.
+tasks of Celery at the application, which leaves a row for each task that it ran. A run dies once at each of its steps,
+each time at another place of it: after as many runs as there are places, every place of every step was one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from opsbook.book.catalogue import Risk
 from opsbook.book.load import load_book
 from opsbook.book.system import System, in_environment
 from opsbook.catalogue import catalogue
 from opsbook.engine import acts
 from opsbook.engine.access import local_actor
-from opsbook.engine.procedure import Procedure, StepKind
+from opsbook.engine.procedure import StepKind
 from opsbook.engine.service import Service, Wish
 from opsbook.engine.setting import Setting, open_setting
 from opsbook.engine.states import ChangeState, RunState, StepState
 from opsbook.engine.views import View, view_of
-from tests.faults.kills import PLACES, Count
-from tests.faults.renec_engine import SEE_SECONDS
+from tests.faults.deadly import SEE_SECONDS, Fault, engine
+from tests.faults.kills import Count
 from tests.faults.targets import effects
+from tests.faults.warm import Warm
 
 PARAMETERS: dict[str, dict[str, Any]] = {
     "deploy-version": {"version": "1.0.0"},
@@ -42,18 +40,12 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 }
 """What a runbook is given where its defaults do not do."""
 TASKS = "SELECT count(*) FROM task_runs WHERE task LIKE ANY (ARRAY['%harvest', '%reharvest_items'])"
+PLACES = ("before", "middle", "after", "noted")
+"""Of a change. That nothing of the next intent is written is the same as `noted`: the store and the engine hold the
+same then."""
+MOST_DEATHS = 8
+"""In one run: the engine itself gives a run up to a person after more than ten."""
 MOST_ACTS = 10
-
-
-@dataclass(frozen=True)
-class RunbookKill:
-    """Where the process dies in a runbook: `step/index:place`."""
-
-    procedure: str
-    place: str
-
-    def __str__(self) -> str:
-        return f"{self.procedure} at {self.place}"
 
 
 @dataclass
@@ -80,75 +72,112 @@ class Rehearsed:
             return int(connection.execute(TASKS).fetchone()[0])  # type: ignore[index]
 
 
-def places(procedure: Procedure) -> Iterator[str]:
-    """The fault points of a runbook: before, in and after the first change of each step that changes something."""
-    for step in procedure.steps:
-        if step.risk is not Risk.READ and step.kind is not StepKind.PERSON:
-            for place in PLACES:
-                yield f"{step.id}/0:{place}"
+@dataclass
+class Trial:
+    """One run of a runbook, the faults that it meets, and what became of each."""
 
+    rehearsed: Rehearsed
+    procedure: str
+    faults: Sequence[Fault]
+    folder: Path
+    count: Count
+    run: str = ""
+    deaths: int = 0
+    asked: int = 0
+    """How often a person was asked what had happened."""
+    finished: dict[str, int] = field(default_factory=dict)
+    """Change → its attempts when it was first seen to be done."""
 
-def all_kills(rehearsed: Rehearsed, only: str = "") -> list[RunbookKill]:
-    """Every fault point of every runbook, or of one."""
-    found = rehearsed.service.procedures()
-    return [RunbookKill(name, place) for name, one in found.items() if only in ("", name) for place in places(one)]
+    def __str__(self) -> str:
+        return f"{self.procedure} ({self.run}) at {', '.join(map(str, self.faults)) or 'no place'}"
 
+    def see_through(self) -> View | None:
+        """From the plan to the end, whatever kills it on the way; None where it is stuck."""
+        self.folder.mkdir(parents=True)
+        service, procedure = self.rehearsed.service, self.rehearsed.service.procedure(self.procedure)
+        tasks = self.rehearsed.tasks()
+        plan = asyncio.run(service.plan(procedure, values=PARAMETERS.get(self.procedure, {})))
+        self.run = service.submit(plan, Wish()).id
+        view = self._to_the_end()
+        self.count.kills += self.deaths
+        self.count.missed += len(self.faults) - self.deaths
+        self.count.ambiguous += self.asked
+        if view is None:
+            self._free()
+            return None
+        self._judge(view)
+        calls = sum(step.body.get("operation") == "celery.call" for step in procedure.steps)
+        if self.rehearsed.tasks() - tasks > calls:
+            self.count.twice += 1
+            self._wrong(f"{self.rehearsed.tasks() - tasks} tasks ran, and {calls} were asked for")
+        return view
 
-def sample(rehearsed: Rehearsed, size: int, seed: int) -> list[RunbookKill]:
-    """Some of them, the same for the same seed."""
-    return random.Random(seed).sample(all_kills(rehearsed), size)
+    def _wrong(self, text: str) -> None:
+        self.count.wrong.append(f"{self}: {text}")
 
+    def _to_the_end(self) -> View | None:
+        """One engine process after the other, with the acts and decisions of a person between them."""
+        for _ in range(2 * len(self.faults) + MOST_ACTS):
+            process = self._engine(self.faults)
+            view = view_of(self.rehearsed.setting.store, self.run)
+            if process is None:
+                self.count.stuck += 1
+                self._wrong(f"stuck at {view.run.state}: {view.run.message}")
+                return None
+            attempts = Counter(effects(self.folder, "attempts"))
+            for row in view.changes:
+                if row.state == ChangeState.DONE:
+                    self.finished.setdefault(row.key, attempts[row.key])
+            if process.killed:
+                self.deaths += 1
+            elif view.state is RunState.PERSON:
+                acts.tick(self.rehearsed.setting, view, local_actor(), None, "a test")
+            elif view.state is RunState.AMBIGUOUS and view.run.message:
+                decided = "done" if self.asked else "not-done"
+                self.asked += 1
+                acts.resolve(self.rehearsed.setting, view, local_actor(), decided, "the sweep goes on")
+            else:
+                return view
+        self.count.stuck += 1
+        self._wrong(f"does not come to an end: {view.run.state}: {view.run.message}")
+        return None
 
-def sweep(rehearsed: Rehearsed, kills: list[RunbookKill], folder: Path, tell: Any = None) -> Count:
-    """Do all of these kills, one after the other, on the same instance."""
-    count = Count()
-    for number, kill in enumerate(kills):
-        _one(rehearsed, kill, folder / str(number), count)
-        if tell is not None:
-            tell(f"{kill}: {count}")
-    return count
+    def _engine(self, faults: Sequence[Fault]) -> Warm | None:
+        """One engine process that has ended; None where it hung and was killed for that."""
+        book = self.rehearsed.ops / "book.yaml"
+        process = Warm(engine, book, "rehearsal", self.run, faults, self.folder, log=self.folder / "log")
+        if process.wait(SEE_SECONDS + 30) is None:
+            process.kill()
+            return None
+        return process
 
+    def _judge(self, view: View) -> None:
+        looked = view.state in (RunState.FAILED, RunState.UNDONE) and _only_looked(view)
+        if view.state is RunState.DONE or looked:
+            # Where it only looked, it went on to its end and said that the system is not well: what a check is for,
+            # on a machine under load.
+            self.count.resumed += self.deaths - self.asked
+        else:
+            self.count.stuck += 1
+            log = (self.folder / "log").read_text()[-2000:]
+            self._wrong(f"ended {view.run.state}: {view.run.message}\n{log}")
+            self._free()
+        attempts = Counter(effects(self.folder, "attempts"))
+        for key, times in self.finished.items():
+            if attempts[key] > times:
+                self.count.twice += 1
+                self._wrong(f"{key} was finished and began again")
 
-def _one(rehearsed: Rehearsed, kill: RunbookKill, folder: Path, count: Count) -> None:
-    folder.mkdir(parents=True)
-    service = rehearsed.service
-    procedure = service.procedure(kill.procedure)
-    tasks = rehearsed.tasks()
-    plan = asyncio.run(service.plan(procedure, values=PARAMETERS.get(kill.procedure, {})))
-    run = service.submit(plan, Wish()).id
-    died = _until_it_stands(rehearsed, run, folder, kill.place)
-    if not died:
-        count.missed += 1
-        _free(rehearsed, run, folder)
-        return
-    count.kills += 1
-    finished = {row.key for row in view_of(rehearsed.setting.store, run).changes if row.state == ChangeState.DONE}
-    began = Counter(effects(folder, "attempts"))
-    _until_it_stands(rehearsed, run, folder, "")
-    _judge(rehearsed, kill, view_of(rehearsed.setting.store, run), count)
-    attempts = Counter(effects(folder, "attempts"))
-    for key in finished:
-        if attempts[key] > began[key]:
-            count.twice += 1
-            count.wrong.append(f"{kill}: {key} was finished and began again")
-    calls = sum(step.body.get("operation") == "celery.call" for step in procedure.steps)
-    if rehearsed.tasks() - tasks > calls:
-        count.twice += 1
-        count.wrong.append(f"{kill}: {rehearsed.tasks() - tasks} tasks ran, and {calls} were asked for")
-    _free(rehearsed, run, folder)
+    def _free(self) -> None:
+        """Nothing of this run may be in the way of the next one."""
+        view = view_of(self.rehearsed.setting.store, self.run)
+        if not view.state.ended:
+            acts.cancel(self.rehearsed.setting, view, local_actor(), "the sweep goes on", undo=True)
+            self._engine(())
 
-
-def _judge(rehearsed: Rehearsed, kill: RunbookKill, view: View, count: Count) -> None:
-    if view.state is RunState.DONE:
-        count.resumed += 1
-    elif view.state is RunState.AMBIGUOUS and view.run.message:
-        count.ambiguous += 1
-    elif view.state is RunState.FAILED and _only_looked(view):
-        # It went on to its end and said that the system is not well: what a check is for, on a machine under load.
-        count.resumed += 1
-    else:
-        count.stuck += 1
-        count.wrong.append(f"{kill}: ended {view.run.state}: {view.run.message}")
+    def durations(self) -> dict[str, float]:
+        """Change (or step that looks) → the seconds that it took."""
+        return {key: float(seconds) for key, seconds in map(str.split, effects(self.folder, "durations"))}
 
 
 def _only_looked(view: View) -> bool:
@@ -156,37 +185,53 @@ def _only_looked(view: View) -> bool:
     return all(kinds[name] is StepKind.CHECK for name, row in view.steps.items() if row.state == StepState.FAILED)
 
 
-def _until_it_stands(rehearsed: Rehearsed, run: str, folder: Path, fault: str) -> bool:
-    """Let engine processes work, and do the acts of persons, until the run ends; True where one died of the fault."""
-    for _ in range(MOST_ACTS):
-        if _engine(rehearsed, run, folder, fault) == -signal.SIGKILL:
-            return True
-        view = view_of(rehearsed.setting.store, run)
-        if view.state is not RunState.PERSON:
-            return False
-        acts.tick(rehearsed.setting, view, local_actor(), None, "a test")
-    return False
+def rounds(durations: Mapping[str, float]) -> Iterator[list[Fault]]:
+    """The faults of each run: together every place of every change, and the middle of every step that looks."""
+    changes = [key for key in durations if "/" in key and not key.endswith("/undo")]
+    looks = [key for key in durations if "/" not in key]
+    for number in range(len(PLACES)):
+        faults = [
+            Fault(key, PLACES[(position + number) % len(PLACES)], durations[key] / 2)
+            for position, key in enumerate(changes)
+        ]
+        faults += [
+            Fault(key, "middle", durations[key] / 2)
+            for position, key in enumerate(looks)
+            if position % len(PLACES) == number
+        ]
+        for start in range(0, len(faults), MOST_DEATHS):
+            yield faults[start : start + MOST_DEATHS]
 
 
-def _engine(rehearsed: Rehearsed, run: str, folder: Path, fault: str) -> int:
-    """One engine process; its return code. A process that hangs is killed, and then the run has not ended."""
-    book, mark = rehearsed.ops / "book.yaml", folder / "died"
-    command = [sys.executable, "-m", "tests.faults.renec_engine", str(book), run, str(folder / "attempts"), fault]
-    engine = subprocess.Popen(
-        [*command, str(mark)], cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        return engine.wait(timeout=SEE_SECONDS + 30)
-    except subprocess.TimeoutExpired:
-        engine.kill()
-        return engine.wait() and 1
+def sweep(
+    rehearsed: Rehearsed,
+    names: Iterator[str],
+    folder: Path,
+    chosen: Callable[[list[list[Fault]]], list[list[Fault]]] = lambda runs: runs,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Count:
+    """These runbooks, one after the other, on one instance: each first without a kill, then all or some of its runs."""
+    count = Count()
+    for name in names:
+        undisturbed = Trial(rehearsed, name, (), folder / name / "undisturbed", count)
+        if undisturbed.see_through() is None:
+            continue
+        for number, faults in enumerate(chosen(list(rounds(undisturbed.durations())))):
+            trial = Trial(rehearsed, name, faults, folder / name / str(number), count)
+            trial.see_through()
+            tell(f"{trial}: {count}")
+    return count
 
 
-def _free(rehearsed: Rehearsed, run: str, folder: Path) -> None:
-    """Nothing of this run may be in the way of the next kill."""
-    view = view_of(rehearsed.setting.store, run)
-    if view.state is RunState.AMBIGUOUS:
-        acts.resolve(rehearsed.setting, view, local_actor(), "not-done", "the sweep goes on")
-    elif not view.state.ended:
-        acts.cancel(rehearsed.setting, view, local_actor(), "the sweep goes on", undo=True)
-    _until_it_stands(rehearsed, run, folder, "")
+def some_faults(dice: random.Random, size: int) -> Callable[[list[list[Fault]]], list[list[Fault]]]:
+    """Chooses one run with so many of all faults."""
+
+    def choose(runs: list[list[Fault]]) -> list[list[Fault]]:
+        every = [fault for run in runs for fault in run]
+        # At one place only one: after the first death a later one at the same change would often come too late.
+        first: dict[str, Fault] = {}
+        for fault in dice.sample(every, len(every)):
+            first.setdefault(fault.key, fault)
+        return [list(first.values())[:size]]
+
+    return choose

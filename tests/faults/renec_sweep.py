@@ -1,45 +1,63 @@
-"""`python -m tests.faults.renec_sweep`: the runbooks of the example under the whole kill sweep, with its counts.
-
-It sets an instance of its own up and destroys it. Exit code 1 where anything was stuck or happened twice.
-"""
+"""The runbooks of the example under the whole kill sweep, on two instances that take turns at the list of runbooks."""
 
 from __future__ import annotations
 
-import argparse
-import random
-import sys
+import shutil
 import tempfile
-import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from threading import Lock
 
-from tests.faults.renec_kills import Rehearsed, all_kills, sweep
-from tests.integration.conftest import start_renec
+from tests.faults.kills import Count
+from tests.faults.renec_kills import Rehearsed, sweep
+from tests.integration.conftest import Renec, start_renec
 from tests.integration.renec_book import beside
 
+INSTANCES = 2
+LONGEST_FIRST = ("emergency-database-maintenance", "api-outage", "data-quality", "deploy-version", "weekly-maintenance")
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--procedure", default="", help="only this runbook")
-    parser.add_argument("--sample", type=int, default=0, help="only so many places")
-    parser.add_argument("--seed", type=int, default=3, help="which ones")
-    given = parser.parse_args()
+
+class Shared(Iterator[str]):
+    """A list that several threads take from."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names, self.lock = names, Lock()
+
+    def __next__(self) -> str:
+        with self.lock:
+            if not self.names:
+                raise StopIteration
+            return self.names.pop(0)
+
+
+def renec_sweep(only: str, tell: Callable[[str], None]) -> Count:
+    """Every runbook, or one."""
     folder = Path(tempfile.mkdtemp(prefix="opsbook-renec-kills-"))
-    renec = start_renec(folder / "run")
-    try:
-        renec.must("harvest")
-        rehearsed = Rehearsed.open(beside(renec, folder), renec.env["DATABASE_SUPERUSER_URL"])
-        kills = all_kills(rehearsed, given.procedure)
-        if given.sample:
-            kills = random.Random(given.seed).sample(kills, min(given.sample, len(kills)))
-        started = time.monotonic()
-        count = sweep(rehearsed, kills, folder / "kills", lambda text: print(text, file=sys.stderr, flush=True))
-    finally:
-        renec.run("destroy")
-    print(f"runbooks: {len(kills)} places in {time.monotonic() - started:.0f} s: {count}")
-    for line in count.wrong:
-        print(line)
-    return 1 if count.wrong else 0
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        instances = []
+        for number in range(1 if only else INSTANCES):
+            # One after the other: each looks for free ports.
+            renec = start_renec(folder / str(number) / "run")
+            stack.callback(renec.run, "destroy")
+            instances.append(renec)
+        first = _open(instances[0], folder / "0")
+        names = sorted(first.service.procedures(), key=lambda name: (name not in LONGEST_FIRST, name))
+        shared = Shared([name for name in names if only in ("", name)])
+
+        def lane(number: int) -> Count:
+            rehearsed = first if number == 0 else _open(instances[number], folder / str(number))
+            instances[number].must("harvest")
+            try:
+                return sweep(rehearsed, shared, folder / str(number) / "kills", tell=tell)
+            finally:
+                rehearsed.setting.close()
+
+        with ThreadPoolExecutor(INSTANCES) as lanes:
+            return sum(lanes.map(lane, range(len(instances))), Count())
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _open(renec: Renec, folder: Path) -> Rehearsed:
+    return Rehearsed.open(beside(renec, folder), renec.env["DATABASE_SUPERUSER_URL"])

@@ -1,23 +1,80 @@
-"""`make faults`: the whole kill sweep, with its counts. Exit code 1 where anything was stuck or happened twice."""
+"""`make faults`: every kill sweep, with its counts. Exit code 1 where anything was stuck or happened twice.
+
+`python -m tests.faults.sweep engine operations runbooks`: what is to be swept; all of it where nothing is named.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import shutil
 import sys
+import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from tests.faults.kills import all_kills, sweep
+from tests.faults import kills, operation_kills
+from tests.faults.kills import Count
+from tests.faults.operations_redis import CelerySite
+from tests.faults.renec_sweep import renec_sweep
+from tests.faults.sites import Site
+
+Tell = Callable[[str], None]
+
+
+def engine(only: str, tell: Tell) -> Count:
+    """The engine's own steps, on operations that were made for it."""
+    chosen = [kill for kill in kills.all_kills() if only in ("", kill.scenario)]
+    with ThreadPoolExecutor(2) as lanes:
+        halves = lanes.map(lambda half: asyncio.run(kills.sweep(half, tell)), (chosen[::2], chosen[1::2]))
+        return sum(halves, Count())
+
+
+def operations(only: str, tell: Tell) -> Count:
+    """Every built-in operation, on real servers; those of Celery, which wait for workers, beside all others."""
+    folder = Path(tempfile.mkdtemp(prefix="opsbook-operations-"))
+
+    def lane(kinds: list[type[Site]]) -> Count:
+        count = Count()
+        for kind in kinds:
+            names = [name for name in operation_kills.SITES[kind] if only in ("", name)]
+            if names:
+                operation_kills.sweep_site(kind, names, folder / kind.__name__, count, lambda every: every, tell)
+        return count
+
+    others = [kind for kind in operation_kills.SITES if kind is not CelerySite]
+    try:
+        with ThreadPoolExecutor(2) as lanes:
+            return sum(lanes.map(lane, ([CelerySite], others)), Count())
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+SWEEPS: dict[str, Callable[[str, Tell], Count]] = {
+    "engine": engine,
+    "operations": operations,
+    "runbooks": renec_sweep,
+}
 
 
 def main() -> int:
-    started = time.monotonic()
-    kills = all_kills()
-    live = sys.stderr.isatty()
-    count = asyncio.run(sweep(kills, (lambda text: print(text, file=sys.stderr)) if live else None))
-    print(f"{len(kills)} places in {time.monotonic() - started:.0f} s: {count}")
-    for line in count.wrong:
-        print(line)
-    return 1 if count.wrong else 0
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sweeps", nargs="*", choices=[*SWEEPS, []], help="what is swept")
+    parser.add_argument("--only", default="", help="one scenario, operation or runbook")
+    parser.add_argument("--tell", action="store_true", help="tell each kill")
+    given = parser.parse_args()
+    live = given.tell or sys.stderr.isatty()
+    bad = False
+    for name in given.sweeps or SWEEPS:
+        started = time.monotonic()
+        count = SWEEPS[name](given.only, lambda text: print(text, file=sys.stderr, flush=True) if live else None)
+        print(f"{name}: {count} ({time.monotonic() - started:.0f} s)", flush=True)
+        for line in count.wrong:
+            print(line, flush=True)
+        bad = bad or bool(count.wrong)
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":

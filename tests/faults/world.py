@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,9 @@ from opsbook.engine.views import View, view_of
 from opsbook.engine.watcher import Watcher
 from opsbook.store.runs import RunRow
 from tests.faults import targets
+
+_opening = threading.Lock()
+"""Migrations are made by one thread at a time."""
 
 BOOK = """
 opsbook: 1
@@ -85,7 +89,8 @@ class World:
         if not book.exists():
             book.write_text(BOOK.format(policy=self.policy, folder=self.target, more=self.more))
         self.system = in_environment(load_book(book, catalogue()))
-        self.setting = open_setting(self.system)
+        with _opening:
+            self.setting = open_setting(self.system)
 
     @property
     def target(self) -> Path:

@@ -49,6 +49,8 @@ def fail(secret):
 class Tiny:
     """A Celery application with a worker of two threads."""
 
+    level = "INFO"
+
     def __init__(self, folder: Path, broker: RedisServer) -> None:
         self.folder, self.broker = folder, broker
         (folder / "tiny.py").write_text(APPLICATION)
@@ -57,7 +59,7 @@ class Tiny:
 
     def start(self) -> Tiny:
         command = [sys.executable, "-W", "ignore", "-m", "celery", "-A", "tiny", "worker"]
-        options = ["-P", "threads", "-c", "2", "-n", "tiny@here", "--without-gossip", "--without-mingle", "-l", "INFO"]
+        options = ["-P", "threads", "-c", "2", "-n", "tiny@here", "--without-gossip", "--without-mingle", "-l", self.level]
         log = (self.folder / "log").open("wb")
         self.process = subprocess.Popen(
             [*command, *options], cwd=self.folder, env=self.environment, stdout=log, stderr=log

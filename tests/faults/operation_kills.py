@@ -1,0 +1,257 @@
+"""Each built-in operation on real servers, killed with SIGKILL at every border of each change and in its middle.
+
+What must hold is what `kills` holds for the test operations. Each operation first runs undisturbed: how long it takes
+says where its middle is, and how often its effect is counted says what "twice" is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from opsbook.engine.digest import digest_of
+from opsbook.engine.procedure import Procedure, Step, StepKind
+from opsbook.engine.states import ChangeState, RunState
+from opsbook.engine.views import View
+from opsbook.operations.registry import operations
+from tests.faults.deadly import PLACES, SEE_SECONDS, Fault, engine
+from tests.faults.kills import Count
+from tests.faults.operations_elsewhere import (
+    FILES,
+    HTTP,
+    PROXIES,
+    WORKLOADS,
+    FilesSite,
+    HttpSite,
+    ProxySite,
+    WorkloadSite,
+)
+from tests.faults.operations_postgres import CASES as POSTGRES
+from tests.faults.operations_postgres import PostgresSite
+from tests.faults.operations_redis import CELERY, REDIS, CelerySite, RedisSite
+from tests.faults.sites import Case, Site
+from tests.faults.targets import effects
+from tests.faults.warm import Warm
+from tests.faults.world import World
+
+SITES: dict[type[Site], dict[str, Case]] = {
+    PostgresSite: POSTGRES,
+    RedisSite: REDIS,
+    CelerySite: CELERY,
+    WorkloadSite: WORKLOADS,
+    ProxySite: PROXIES,
+    HttpSite: HTTP,
+    FilesSite: FILES,
+}
+"""The operations that are tried, by what they are tried on."""
+NEEDS_A_BACKUP = "needs a store of backups with a whole database in it, which this sweep does not set up"
+LEFT_OUT: dict[str, str] = dict.fromkeys(
+    (
+        "backup.hold", "backup.release", "backup.take", "backup.verify", "drill.restore", "postgres.restore",
+        "postgres.restore_in_place", "postgres.switch_back", "postgres.switch_database",
+    ),
+    NEEDS_A_BACKUP,
+)  # fmt: skip
+"""Operations that cannot be tried here, each with the reason."""
+FRACTIONS = (0.2, 0.5, 0.8)
+"""Of the time that a change takes undisturbed: where its middle is cut."""
+
+
+def named() -> dict[str, Case]:
+    """Every operation that the sweep knows."""
+    return {name: case for cases in SITES.values() for name, case in cases.items()}
+
+
+@dataclass(frozen=True)
+class OperationKill:
+    """The faults that one run of an operation meets; a second one strikes the process that goes on."""
+
+    operation: str
+    faults: tuple[Fault, ...]
+
+    def __str__(self) -> str:
+        return f"{self.operation} at {' and '.join(map(str, self.faults))}"
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """How a run without a kill went."""
+
+    durations: dict[str, float]
+    """Change → seconds."""
+    counted: int
+
+
+class Bench:
+    """One site that runs, and the operations that are tried on it."""
+
+    def __init__(self, kind: type[Site], folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self.cases, self.folder, self.site = SITES[kind], folder, kind(folder)
+        self._blank = folder / "blank"
+
+    def __enter__(self) -> Bench:
+        try:
+            self.site.start()
+            book = {
+                "opsbook": 1,
+                "system": "sweep",
+                "environments": {"test": {"policy": "open", "disposable": True, **self.site.environment}},
+                "components": self.site.components,
+            }
+            self._blank.mkdir()
+            (self._blank / "book.yaml").write_text(yaml.safe_dump(book))
+            World(self._blank).close()
+        except BaseException:
+            self.site.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.site.stop()
+
+    def world(self) -> World:
+        """A book and an empty store of their own."""
+        folder = Path(tempfile.mkdtemp(prefix="opsbook-kill-"))
+        shutil.copytree(self._blank, folder, dirs_exist_ok=True)
+        return World(folder)
+
+    def procedure(self, operation: str) -> Procedure:
+        case, spec = self.cases[operation], operations()[operation].spec
+        body = {"operation": operation, "parameters": {"of": case.of, **case.parameters(self.site)}}
+        step = Step("it", StepKind.OP, "It", 1, body, spec.risk, spec.idempotent, on=case.of)
+        return Procedure(operation, operation, spec.risk, (step,), (), (), revision=digest_of([operation]))
+
+    def begin(self, world: World, operation: str) -> str:
+        """Bring the target to the state before, and submit a run."""
+        self.cases[operation].prepare(self.site)
+
+        async def submit() -> str:
+            return (await world.submit(self.procedure(operation))).id
+
+        return asyncio.run(submit())
+
+    def undisturbed(self, operation: str) -> Undisturbed:
+        """Run it without a kill; it must do what the counter counts."""
+        world = self.world()
+        try:
+            run = self.begin(world, operation)
+            process = _engine(world, run, ())
+            process.wait(SEE_SECONDS)
+            view = world.view(run)
+            assert view.state is RunState.DONE, f"{operation} ended {view.run.state}: {view.run.message}"
+            durations = dict(line.split() for line in effects(world.folder, "durations"))
+            counted = self.cases[operation].count(self.site)
+            assert counted > 0, f"{operation} was done, and its effect is not counted"
+            return Undisturbed({key: float(seconds) for key, seconds in durations.items()}, counted)
+        finally:
+            world.close()
+            shutil.rmtree(world.folder, ignore_errors=True)
+
+    def one(self, kill: OperationKill, expected: Undisturbed, count: Count) -> None:
+        """One run, its deaths, and what became of it."""
+        world = self.world()
+        try:
+            self._one(world, kill, expected, count)
+        finally:
+            world.close()
+            shutil.rmtree(world.folder, ignore_errors=True)
+
+    def _one(self, world: World, kill: OperationKill, expected: Undisturbed, count: Count) -> None:
+        run = self.begin(world, kill.operation)
+        finished: set[str] = set()
+        began: Counter[str] = Counter()
+        deaths = 0
+        for _ in range(len(kill.faults) + 1):
+            process = _engine(world, run, kill.faults)
+            if process.wait(SEE_SECONDS + 20) is None:
+                process.kill()
+                count.stuck += 1
+                count.wrong.append(f"{kill}: stuck at {world.view(run).run.state}\n{process.output}")
+                return
+            if not process.killed:
+                break
+            deaths += 1
+            if deaths == 1:
+                finished = {row.key for row in world.view(run).changes if row.state == ChangeState.DONE}
+                began = Counter(effects(world.folder, "attempts"))
+        count.kills += deaths
+        count.missed += not deaths
+        view = world.view(run)
+        attempts = Counter(effects(world.folder, "attempts"))
+        for key in finished:
+            if attempts[key] > began[key]:
+                count.twice += 1
+                count.wrong.append(f"{kill}: {key} was finished and began again")
+        self._judge(kill, view, deaths, max(attempts.values(), default=1), expected.counted, count)
+
+    def _judge(self, kill: OperationKill, view: View, deaths: int, attempts: int, normal: int, count: Count) -> None:
+        idempotent = operations()[kill.operation].spec.idempotent
+        happened = self.cases[kill.operation].count(self.site)
+        if view.state is RunState.DONE:
+            count.resumed += deaths
+            if not happened:
+                count.wrong.append(f"{kill}: it is said to be done, and nothing has happened")
+        elif view.state is RunState.AMBIGUOUS and view.run.message:
+            count.ambiguous += 1
+            count.resumed += deaths - 1
+            if idempotent:
+                count.wrong.append(f"{kill}: idempotent, and yet ambiguous: {view.run.message}")
+        else:
+            count.stuck += 1
+            count.wrong.append(f"{kill}: ended {view.run.state}: {view.run.message}")
+        if happened > normal * (attempts if idempotent else 1):
+            count.twice += 1
+            count.wrong.append(f"{kill}: happened {happened} times in {attempts} attempts, and {normal} is once")
+
+
+def _engine(world: World, run: str, faults: Sequence[Fault]) -> Warm:
+    return Warm(engine, world.folder / "book.yaml", "", run, faults, world.folder, log=world.folder / "log")
+
+
+def kills_of(operation: str, expected: Undisturbed) -> Iterator[OperationKill]:
+    """Every border of every change, three moments in its middle, and a second death of the process that goes on."""
+    for key, seconds in expected.durations.items():
+        for place in PLACES:
+            for part in FRACTIONS if place == "middle" else (0.0,):
+                yield OperationKill(operation, (Fault(key, place, seconds * part),))
+        middle = Fault(key, "middle", seconds * 0.5)
+        yield OperationKill(operation, (middle, Fault(key, "end")))
+        yield OperationKill(operation, (middle, Fault(key, "after"), Fault(key, "noted")))
+
+
+def sweep_site(
+    kind: type[Site], names: Sequence[str], folder: Path, count: Count, chosen: Callable[[Any], Any], tell: Any = None
+) -> None:
+    """The chosen kills of these operations, one after the other, on one site."""
+    with Bench(kind, folder) as bench:
+        for name in names:
+            try:
+                expected = bench.undisturbed(name)
+            except AssertionError as error:
+                count.wrong.append(str(error))
+                continue
+            for kill in chosen(list(kills_of(name, expected))):
+                bench.one(kill, expected, count)
+                if tell is not None:
+                    tell(f"{kill}: {count}")
+
+
+def sample(size: int, seed: int, folder: Path) -> Count:
+    """One kill of each of some operations, the same for the same seed."""
+    dice, count = random.Random(seed), Count()
+    names = dice.sample(sorted(named()), size)
+    for kind, cases in SITES.items():
+        wanted = [name for name in names if name in cases]
+        if wanted:
+            sweep_site(kind, wanted, folder / kind.__name__, count, lambda kills: [dice.choice(kills)])
+    return count

@@ -15,9 +15,6 @@ from pathlib import Path
 
 import pytest
 
-collect_ignore = [] if "OPSBOOK_FAULTS" in os.environ else ["test_renec_kills.py", "test_renec_shows.py"]
-"""Killing runs of the example takes minutes: `make faults` does it, on an instance of its own."""
-
 COMMAND = Path(__file__).parents[2] / "examples" / "renec" / "renec"
 OFFSETS = (0, 1, 80, 90, 379, 432, 433, 443, 632, 900, 903)
 UP_SECONDS, COMMAND_SECONDS = 100, 90

@@ -38,6 +38,7 @@ def literal_password(context: Context) -> Iterator[Fault]:
                 subject=found[1],
             )
 
+    yield from _in_code(context)
     for step in context.steps:
         for assignment in step.command.assignments:
             value = assignment.value.value or ""
@@ -49,6 +50,53 @@ def literal_password(context: Context) -> Iterator[Fault]:
                     Fix("PGPASSFILE, or read it from the vault"),
                     subject=value,
                 )
+
+
+_NAMED = r"(?:[A-Za-z_]*(?:PASSWORD|PASSWD|SECRET_KEY|password|passwd|secret_key))"
+_LITERALS = (
+    re.compile(rf"""\b{_NAMED}\s*=\s*(["'])(?P<value>[^"'\s]+)\1"""),  # password='…' of Python, Ruby, TOML
+    re.compile(rf"""(?:getenv|environ\.get|ENV\.fetch|env)\(\s*["']{_NAMED}["']\s*,\s*(["'])(?P<value>[^"'\s]+)\1"""),
+    re.compile(rf"""^\s*(?:-\s+)?["']?{_NAMED}["']?\s*:\s*["']?(?P<value>[^\s"'#,{{}}\[\]]+)["']?\s*,?\s*(?:#.*)?$"""),
+    re.compile(rf"""^\s*(?:-\s+|export\s+)?{_NAMED}=["']?(?P<value>[^\s"'#$`]+)["']?\s*(?:#.*)?$"""),
+    re.compile(rf"""(?:-e|--env|--build-arg)[ =]["']?{_NAMED}=["']?(?P<value>[^\s"'$]+)"""),
+    re.compile(rf"""\\?["']{_NAMED}\\?["']\s*:\s*\\?["'](?P<value>[^"'\s\\]+)\\?["']"""),
+    re.compile(r"""^[\s\w-]*[:=]?\s*["']?\w+(?:\+\w+)?://[\w.-]+:(?P<value>[^\s:/@$<{\[]+)@[\w.-]+[:/]"""),
+    re.compile(r"\bsshpass\s+-p\s*['\"]?(?P<value>[^\s'\"$]+)"),
+    re.compile(r"\bmongo(?:sh|dump|restore)?\b.*\s(?:-p|--password)[ =]['\"]?(?P<value>[^\s'\"$-]+)"),
+)
+_NO_SECRET = re.compile(
+    r"^(?:true|false|yes|no|null|none|string|str|secret\w*|passw\w*|pass|pw|xxx+.*|\*+|\.{3}.*|test\w*|dummy|"
+    r"your.*|my[-_]?(?:secure[-_]?)?(?:password|secret).*|change.*|replace.*|example.*|redacted.*|.*(?:password|secret|token)[-_]?here.*|"
+    r"[<$\[{%(].*|[\w.]*(?:env|config|settings|secrets?|vault)[\w]*[.(\[].*|(?-i:[A-Z][A-Z0-9_]+)|strong.*|secure[-_]?pass.*|generated.*|"
+    r"new[-_]?(?:secure[-_])?(?:password|secret).*|[\w-]+[-_](?:secret|password|credentials|key)s?|admin|root|user\w*|.*\.\w+\(.*)$",
+    re.I,
+)
+_SHAPED = re.compile(r"(?=.*[A-Za-z])(?=.*[\d!@#%&*_-]).{8,}|(?=.*[A-Za-z])(?=.*\d).{6,}")
+
+
+def _in_code(context: Context) -> Iterator[Fault]:
+    """Settings, arguments, default values and URLs whose value has the shape of a password and is no blank."""
+    for fence in context.document.fences():
+        for number, line in enumerate(fence.text.split("\n"), fence.line):
+            if line.lstrip().startswith(("#", "//", "--")):
+                continue
+            for pattern in _LITERALS:
+                found = pattern.search(line)
+                if found is None:
+                    continue
+                value = found["value"]
+                if _SHAPED.fullmatch(value) and not PLACEHOLDER.match(value) and not _blank(value):
+                    yield Fault(
+                        context.place(number, value),
+                        f"the password {_masked(value)} is written into the manual",
+                        Fix("take it from the environment or a vault"),
+                        subject=value,
+                    )
+                break
+
+
+def _blank(value: str) -> bool:
+    return bool(_NO_SECRET.match(value)) or value.startswith(("/", "./", "file:"))
 
 
 def _masked(value: str) -> str:
@@ -76,6 +124,22 @@ def default_credentials(context: Context) -> Iterator[Fault]:
     for step in context.steps:
         if step.program in ("curl", "wget", "http") and sent.search(step.command.text):
             yield Fault(step.place, "logs in with a default password", Fix("a password from the environment"))
+    told = re.compile(
+        r"[(`:|\s](admin\s?/\s?(?:admin\d*|password|changeme|123456)|root\s?/\s?(?:root|password)|guest\s?/\s?guest|"
+        r"postgres\s?/\s?postgres|minioadmin\s?/\s?minioadmin)(?=[)`|\s.,;]|$)",
+        re.I,
+    )
+    for number, text in context.prose:
+        found = told.search(f" {text}")
+        if found and not re.search(
+            r"chang|replac|never|don.?t|not use|remove|disable|rotate|default (?:is|was)|änder|ersetz", text, re.I
+        ):
+            yield Fault(
+                context.place(number),
+                f"{found[1]} is the first login that everybody tries",
+                Fix("change it when the service is set up, and name the vault entry here"),
+                subject="default-login",
+            )
 
 
 @rule(

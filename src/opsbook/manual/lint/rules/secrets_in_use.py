@@ -216,6 +216,18 @@ def _prints(step: Step) -> str:
         )
     ):
         return f"prints {step.words[1]}"
+    decoded = step.program == "base64" and any(w in ("-d", "-D", "--decode") for w in step.words[1:])
+    if decoded and step.command.position == step.command.length - 1 and not step.command.redirects:
+        source = line[0].call if line else None
+        if (
+            source is not None
+            and source.tool == "kubectl"
+            and source.verb == "get"
+            and re.match(r"secrets?(?:/|$)", source.words[0] if source.words else "")
+            and not any(e.kind in ("substitution", "command_substitution") for e in step.command.within)
+            and not re.search(r"ca\.crt|tls\.crt|\.crt", text)
+        ):
+            return "prints the decoded secret"
     if step.program == "echo" and len(line) == 1 and not step.command.redirects and not step.command.within:
         for word in step.command.argv[1:]:
             for name in word.variables:
@@ -274,4 +286,16 @@ def secret_in_plain_file(context: Context) -> Iterator[Fault]:
                 step.place,
                 "writes a new secret into /tmp, where every user can read it",
                 Fix("umask 077 and a folder of one's own"),
+            )
+        outer = [r.target.text for r in step.outermost.command.redirects if r.operator in (">", ">>")]
+        dumps = step.program in ("pg_dump", "pg_dumpall", "mysqldump", "mariadb-dump", "mongodump")
+        to_tmp = any(name.strip("\"'").startswith(_SHARED_FOLDERS) for name in (*outer, *into)) and not step.command.via
+        to_tmp = to_tmp or any(name.strip("\"'").startswith(_SHARED_FOLDERS) for name in outer)
+        schema = step.call is not None and step.call.has("-s", "--schema-only")
+        if dumps and to_tmp and not schema and not re.search(r"umask\s+0?77|mktemp", step.block.text):
+            yield Fault(
+                step.place,
+                "writes the whole database into /tmp, where every user of the host can read it",
+                Fix("umask 077 and a folder of one's own"),
+                subject=f"dump-tmp-{step.block.number}",
             )

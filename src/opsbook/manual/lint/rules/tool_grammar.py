@@ -163,8 +163,8 @@ def command_removed(context: Context) -> Iterator[Fault]:
     """The table of removed commands and flags."""
     for step in context.steps:
         call = step.call
-        words = [w for w in step.words[:3] if not w.startswith("-")]
-        for length in (3, 2):
+        words = [step.program, *(w for w in step.words[1:3] if not w.startswith("-"))] if step.words else []
+        for length in (3, 2, 1):
             entry = removed().get(" ".join(words[:length]))
             if entry:
                 fix = Fix(entry["instead"]) if entry["instead"] else None

@@ -39,6 +39,8 @@ def mutable_tag(context: Context) -> Iterator[Fault]:
             "scan",
             "service update",
             "upgrade",
+            "create",
+            "service create",
             "create deployment",
             "build",
             "image pull",
@@ -48,13 +50,16 @@ def mutable_tag(context: Context) -> Iterator[Fault]:
             continue
         for word in step.command.argv[1:]:
             found = re.search(
-                r"(?:^|=)((?:[\w.${}-]+(?::\d+)?/)+[\w.-]+):(latest|stable|main|master|prod|production|current)$",
+                r"(?:^|=)((?:[\w.${}-]+(?::\d+)?/)*[\w.-]+):(latest|stable|main|master|prod|production|current)$",
                 word.text,
             )
             if (
                 found
                 and call.verb != "build"
-                and not re.search(r"trivy|grype|snyk|hadolint|curlimages|busybox|aquasec|alpine/", found[1])
+                and not re.search(
+                    r"trivy|grype|snyk|hadolint|curlimages|busybox|aquasec|alpine|ubuntu|debian", found[1]
+                )
+                and (call.verb not in ("tag", "image tag") or word is call.args[-1])
             ):
                 yield Fault(
                     step.at(word),
@@ -62,17 +67,38 @@ def mutable_tag(context: Context) -> Iterator[Fault]:
                     Fix("name a version or a digest"),
                     subject=f"tag-{found[2]}",
                 )
-    for manifest in context.manifests:
-        for path, line in manifest.marks.items():
-            if path and path[-1] == "image":
-                value = manifest.get(*path)
-                if isinstance(value, str) and manifest.kind and re.search(r"/[\w.-]+:(?:latest|stable)$", value):
-                    yield Fault(
-                        context.place(line, value),
-                        f"{value} moves: it cannot be rolled back to",
-                        Fix("name a version or a digest"),
-                        subject=value,
-                    )
+        chart = next((w for w in step.command.argv[1:] if re.search(r"image\.tag=(?:latest|stable)$", w.text)), None)
+        if chart is not None:
+            yield Fault(step.at(chart), "the tag moves: it cannot be rolled back to", subject="tag-chart")
+    yield from _in_files(context)
+
+
+_SCANS = frozenset({"trivy", "grype", "snyk", "cosign", "syft"})
+_OWN_IMAGE = re.compile(r"^[\w./:-]*[\w-]+:(latest|stable)$")
+
+
+def _in_files(context: Context) -> Iterator[Fault]:
+    """Images of manifests, compose files (here-documents too) and Dockerfiles, and of commands that scan an image."""
+    for fence in context.document.fences():
+        for number, line in enumerate(fence.text.split("\n"), fence.line):
+            found = re.match(r"""\s*(?:-\s*)?image:\s*["']?([\w./:-]+:(?:latest|stable))["']?\s*(?:#.*)?$""", line)
+            found = found or re.match(r"FROM\s+([\w./:-]+:latest)\b", line)
+            if found and not re.search(r"your-?org|alpine:|busybox:", found[1]):
+                yield Fault(
+                    context.place(number, found[1]),
+                    f"{found[1]} moves: it cannot be rolled back to",
+                    Fix("name a version or a digest"),
+                    subject=found[1],
+                )
+    for step in context.steps:
+        last = step.words[-1] if len(step.words) > 2 else ""
+        if step.program in _SCANS and _OWN_IMAGE.match(last):
+            yield Fault(
+                step.at(step.command.argv[-1]),
+                f"{last} is whatever was built last, not what runs: the scan says nothing of production",
+                Fix("scan the tag or digest that is deployed"),
+                subject=last,
+            )
 
 
 @rule(

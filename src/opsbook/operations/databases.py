@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -9,18 +10,14 @@ from typing import Any
 from pydantic import Field
 
 from opsbook.book.catalogue import Risk
+from opsbook.connectors.backups.postgres_databases import Database, databases_on
 from opsbook.connectors.change import Change, Json
+from opsbook.connectors.executors.restore_work import target_of
 from opsbook.errors import Refused
 from opsbook.operations.contract import Facts, OperationParameters, Repeatable, Verdict
 from opsbook.operations.registry import operation
 from opsbook.operations.statements import LONGEST_NAME, Identifier
 
-DATABASES = """
-SELECT d.datname AS name, pg_catalog.shobj_description(d.oid, 'pg_database') AS comment,
-       current_database() = d.datname AS live,
-       (SELECT count(*) FROM pg_stat_activity AS a WHERE a.datid = d.oid) AS sessions
-FROM pg_database AS d WHERE NOT d.datistemplate
-"""
 BLOCKED = """
 SELECT (SELECT string_agg(slot_name::text, ', ') FROM pg_replication_slots
         WHERE database = current_database()) AS slots,
@@ -33,14 +30,12 @@ FROM pg_stat_user_tables
 """
 
 
-async def database_names(facts: Facts, component: str) -> dict[str, dict[str, Any]]:
-    """Every database of the component's server: `comment`, `live` (whether its address means it), `sessions`."""
-    rows = await facts.rows(component, DATABASES)
-    return {str(row["name"]): dict(row) for row in rows}
-
-
-def _live(found: Mapping[str, Mapping[str, Any]]) -> str:
-    return next(name for name, row in found.items() if row["live"])
+async def databases_of(facts: Facts, component: str) -> tuple[dict[str, Database], str]:
+    """Every database of the component's server, and the name of the one that its address means, also where that is
+    gone. Raises ChangeFailed where the server cannot be asked.
+    """
+    server, live = await target_of(facts.connector(component).connections, component, "plan")
+    return await asyncio.to_thread(databases_on, server), live
 
 
 def kept_name(live: str, word: str, taken: Mapping[str, Any]) -> str:
@@ -79,15 +74,16 @@ class Switch(OperationParameters):
 )
 class _Switch:
     async def plan(self, parameters: Switch, facts: Facts) -> AsyncIterator[Change]:
-        found = await database_names(facts, parameters.of)
-        live = _live(found)
+        found, live = await databases_of(facts, parameters.of)
         if parameters.to == live:
             raise Refused(f"{live} is the database that is used already", "name another")
+        if live not in found:
+            raise Refused(f"there is no database {live}", f"restore it under its own name: --to {live}")
         await _unblocked(facts, parameters.of)
         kept = parameters.kept or kept_name(live, f"before_{parameters.to.removeprefix(f'{live}_')}", found)
         if kept in found:
             raise Refused(f"there is a database {kept} already", "drop it, or name another with `kept`")
-        evidence = {"sessions now": found[live]["sessions"], "there": parameters.to in found}
+        evidence = {"sessions now": found[live].sessions, "there": parameters.to in found}
         yield _switch(parameters.of, live, parameters.to, kept, evidence)
 
     async def verify(self, key: str, change: Change, facts: Facts) -> Verdict:
@@ -109,14 +105,13 @@ class Back(OperationParameters):
 )
 class _Back:
     async def plan(self, parameters: Back, facts: Facts) -> AsyncIterator[Change]:
-        found = await database_names(facts, parameters.of)
-        live = _live(found)
+        found, live = await databases_of(facts, parameters.of)
         kept = found.get(parameters.kept)
         if kept is None:
-            others = [name for name, row in found.items() if noted(row["comment"])]
+            others = [name for name, one in found.items() if noted(one.comment)]
             told = f"kept are: {', '.join(sorted(others))}" if others else "none was kept"
             raise Refused(f"there is no database {parameters.kept}", told)
-        note = noted(kept["comment"])
+        note = noted(kept.comment)
         if not note or note.get("was") != live:
             raise Refused(f"{parameters.kept} was not kept by a switch of {live}", "use postgres.switch_database")
         await _unblocked(facts, parameters.of)
@@ -131,10 +126,10 @@ class _Back:
         return await _switched(change, facts)
 
 
-def noted(comment: Any) -> dict[str, Any]:
+def noted(comment: str) -> dict[str, Any]:
     """What a switch noted at the database that it kept; empty for any other comment."""
     try:
-        told = json.loads(str(comment or ""))
+        told = json.loads(comment)
     except ValueError:
         return {}
     return told if isinstance(told, dict) and told.get("opsbook") == "kept" else {}
@@ -163,7 +158,7 @@ def _switch(component: str, live: str, new: str, kept: str, evidence: Json) -> C
 
 async def _switched(change: Change, facts: Facts) -> Verdict:
     """Both renames are one transaction: what is there tells whether it was committed."""
-    found = await database_names(facts, change.effect["component"])
+    found, _ = await databases_of(facts, change.effect["component"])
     new, kept = change.effect["new"] in found, change.effect["kept"] in found
     if kept and not new:
         return "done"
@@ -185,19 +180,19 @@ class Drop(OperationParameters):
 )
 class _Drop(Repeatable):
     async def plan(self, parameters: Drop, facts: Facts) -> AsyncIterator[Change]:
-        found = await database_names(facts, parameters.of)
-        row = found.get(parameters.database)
-        if row is None:
+        found, live = await databases_of(facts, parameters.of)
+        one = found.get(parameters.database)
+        if one is None:
             raise Refused(f"there is no database {parameters.database}", f"there are: {', '.join(sorted(found))}")
-        comment = str(row["comment"] or "")
-        if row["live"]:
+        comment = one.comment
+        if parameters.database == live:
             raise Refused(
                 f"{parameters.database} is the database that is used", "only one that was kept can be dropped"
             )
         if not noted(comment) and not comment.startswith("opsbook: "):
             raise Refused(f"{parameters.database} was not made by opsbook", "drop it by hand, if it is meant")
         effect = {"component": parameters.of, "database": parameters.database}
-        evidence = {"sessions now": row["sessions"], "comment": comment}
+        evidence = {"sessions now": one.sessions, "comment": comment}
         yield Change(
             "drop-database", effect, evidence, guard={"comment": comment}, inverse="a dropped database is gone"
         )

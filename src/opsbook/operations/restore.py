@@ -13,7 +13,7 @@ from opsbook.connectors.backups.manifest import TableFacts
 from opsbook.connectors.change import Change, Json
 from opsbook.errors import Refused
 from opsbook.operations.contract import Facts, OperationParameters, Repeatable
-from opsbook.operations.databases import database_names
+from opsbook.operations.databases import databases_of
 from opsbook.operations.registry import operation
 from opsbook.operations.statements import Identifier, TableName
 from opsbook.operations.stored_backups import Meant, assertions_for, meant
@@ -79,16 +79,14 @@ class _Restore(Repeatable):
     async def plan(self, parameters: Beside, facts: Facts) -> AsyncIterator[Change]:
         found = await meant(facts, parameters.of, parameters.backup, parameters.stamp)
         _is_database(found)
-        if parameters.to == await live_name(facts, parameters.of):
+        there, live = await databases_of(facts, parameters.of)
+        if parameters.to == live and live in there:
             raise Refused(f"{parameters.to} is the database that is used", "restore beside it, and switch then")
         assertions = [] if parameters.tables else [one.id for one in assertions_for(facts, parameters.of)]
         effect = _effect(parameters, found, parameters.to, assertions)
         effect["tables"] = chosen_tables(found, parameters.tables)
         undo = Change("drop-database", {"component": parameters.of, "database": parameters.to})
-        evidence: dict[str, Any] = {
-            **found.evidence,
-            "there": parameters.to in await database_names(facts, parameters.of),
-        }
+        evidence: dict[str, Any] = {**found.evidence, "there": parameters.to in there}
         yield Change("restore-postgres", effect, evidence, inverse=undo)
 
 
@@ -106,7 +104,7 @@ class _InPlace(Repeatable):
     async def plan(self, parameters: Restored, facts: Facts) -> AsyncIterator[Change]:
         found = await meant(facts, parameters.of, parameters.backup, parameters.stamp)
         _is_database(found)
-        live = await live_name(facts, parameters.of)
+        _, live = await databases_of(facts, parameters.of)
         effect = _effect(parameters, found, live, [one.id for one in assertions_for(facts, parameters.of)])
         effect["replaces"] = True
         inverse = "what was there is dropped; restore the backup that was taken before"
@@ -118,9 +116,3 @@ def _is_database(found: Meant) -> None:
         raise Refused(
             f"{found.manifest.folder} holds no database: it is {found.manifest.method}", "name another backup"
         )
-
-
-async def live_name(facts: Facts, component: str) -> str:
-    """The name of the database that the component's address means."""
-    rows = await facts.rows(component, "SELECT current_database()::text AS name")
-    return str(rows[0]["name"])

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from opsbook.book.system import System
-from opsbook.connectors.backups.catalogue import backup_store, listing
 from opsbook.connectors.backups.judging import judged_by
 from opsbook.connectors.change import Json
 from opsbook.engine.expressions import evaluate
@@ -16,6 +15,7 @@ from opsbook.engine.setting import Setting
 from opsbook.engine.states import ENDED, RunState
 from opsbook.engine.views import View, view_of
 from opsbook.errors import OpsbookError
+from opsbook.recovery.backups import held, relied_on, taken
 from opsbook.recovery.objectives import Judged, Measured, Source, clock, duration, judged
 from opsbook.recovery.restores import drilled_by
 from opsbook.store import drills
@@ -84,20 +84,15 @@ def _measured(row: DrillRow) -> Measured:
 
 def sources(system: System, component: str) -> Iterator[Source]:
     """What a component could be recovered from now: its stored backups. A store that cannot be reached holds none."""
-    for backup in system.model.backups:
-        if backup.of != component or backup.method != "dump" or not system.holds(backup.environments):
+    for backup in taken(system):
+        if backup.of != component or backup.method != "dump":
             continue
         try:
-            store = backup_store(system, backup)
+            found = held(system, [backup])[backup.id]
         except OpsbookError:
             continue
-        try:
-            for one in listing(store, backup.id).of(backup.id):
-                yield Source(one.folder, one.manifest.data_time, one.whole)
-        except OpsbookError:
-            continue
-        finally:
-            store.close()
+        for one in found.backups:
+            yield Source(one.folder, one.manifest.data_time, relied_on(one, system.name))
 
 
 def sentence(row: DrillRow, system: System) -> str:

@@ -52,6 +52,11 @@ class OpenedBackup:
             told.append(f"manifest.json is {self.stored.signature.value}")
         return told
 
+    def remarks(self) -> list[str]:
+        """What a person should know of it, and what loses nothing."""
+        other = self.stored.signature is Signature.OTHER_KEY
+        return [f"manifest.json is {self.stored.signature.value} than this opsbook's"] if other else []
+
     def read(self, part: Part, sink: Sink) -> None:
         """Hand the plain bytes of a part to the sink; nothing may be believed before this returns. Raises Damaged."""
         read_part(self.store, self.manifest, part, sink, self.identities)

@@ -34,6 +34,11 @@ END_SECONDS = 0.05
 """How often sessions are ended while the databases change places."""
 
 EXISTS = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)"
+DATABASES = """
+SELECT d.datname, pg_catalog.shobj_description(d.oid, 'pg_database'),
+       (SELECT count(*) FROM pg_stat_activity AS a WHERE a.datid = d.oid)
+FROM pg_database AS d WHERE NOT d.datistemplate
+"""
 END = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = ANY (%s) AND pid <> pg_backend_pid() AND backend_type <> 'walsender'
@@ -60,6 +65,22 @@ JOIN pg_roles AS r ON r.oid = x.setrole CROSS JOIN unnest(x.setconfig) AS s(sett
 def working_name(key: str, at: float) -> str:
     """The name of a database that this change makes; what the clock says tells when it is left over."""
     return f"{WORKING}{int(at):x}_{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+
+@dataclass(frozen=True)
+class Database:
+    """One database of a server."""
+
+    comment: str
+    sessions: int
+
+
+def databases_on(server: Target) -> dict[str, Database]:
+    """Every database that is no template, by name."""
+    with server.session() as connection:
+        connection.execute("SET default_transaction_read_only = on")
+        rows = connection.execute(DATABASES).fetchall()
+    return {str(name): Database(str(comment or ""), int(sessions)) for name, comment, sessions in rows}
 
 
 def exists(server: Target, name: str) -> bool:

@@ -119,6 +119,8 @@ class Restoring:
     stop: threading.Event = field(default_factory=threading.Event)
     tell: Callable[[str], None] = lambda _: None
     phases: list[Phase] = field(default_factory=list)
+    prepared: Callable[[], None] = lambda: None
+    """Called when the schema is there, before any row is."""
     left_out: list[str] = field(default_factory=list)
     """Constraints that cannot hold, because their other table was not wanted."""
     rows: int = 0
@@ -130,6 +132,7 @@ class Restoring:
             with self._phase("schema"):
                 self._spool(archive)
                 self._pg_restore(archive, "pre-data")
+            self.prepared()
             with self._phase("data"):
                 self._data()
                 self._sequences()
@@ -178,10 +181,12 @@ class Restoring:
             self.contents.read(part, sink)
 
     def _pg_restore(self, archive: Path, section: str, *options: str, jobs: int = 1) -> None:
+        """One section of an archive; all of it where the section is empty."""
         program = restore_program(major_of_tool(self.contents.manifest.tool))
-        argv = [str(program), "--exit-on-error", "--no-password", "--no-subscriptions", f"--section={section}",
-                f"--jobs={jobs}", "--dbname", self.target.parameters["dbname"], *options, str(archive)]  # fmt: skip
-        self._child(argv, f"pg_restore of {section}")
+        only = [f"--section={section}"] if section else []
+        argv = [str(program), "--exit-on-error", "--no-password", "--no-subscriptions", f"--jobs={jobs}",
+                "--dbname", self.target.parameters["dbname"], *only, *options, str(archive)]  # fmt: skip
+        self._child(argv, f"pg_restore of {section or 'large objects'}")
 
     def _child(self, argv: Sequence[str], what: str) -> str:
         with tempfile.TemporaryFile() as said, subprocess.Popen(
@@ -258,7 +263,7 @@ class Restoring:
         archive = self.spool / f"blobs-{os.getpid()}-{threading.get_ident()}"
         try:
             self._save(part, archive)
-            self._pg_restore(archive, "data")
+            self._pg_restore(archive, "")
         finally:
             archive.unlink(missing_ok=True)
 

@@ -27,7 +27,7 @@ from opsbook.connectors.backups.postgres_verify import Asked, ask, smoke, verify
 from opsbook.connectors.backups.scratch import Scratch, scratch_server
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections
-from opsbook.connectors.executors.restore_postgres import assertions_of
+from opsbook.connectors.executors.restore_postgres import assertions_of, known_key
 from opsbook.connectors.executors.restore_work import Tell, on_stoppable_thread, target_of
 from opsbook.connectors.postgres import PostgresComponent
 from opsbook.connectors.registry import executor
@@ -62,7 +62,7 @@ class RestoreDrill:
             live = server.at(name)
 
         def work(stop: threading.Event, tell: Tell) -> dict[str, Json]:
-            return drill(self.system, effect, live, key.partition("/")[0], stop, tell)
+            return drill(self.system, effect, live, key.partition("/")[0], stop, tell, known_key(self.connections))
 
         return Done(await on_stoppable_thread(work, out))
 
@@ -96,12 +96,18 @@ class Drilled:
 
 
 def drill(
-    system: System, effect: dict[str, Any], live: Target | None, run: str, stop: threading.Event, tell: Tell
+    system: System,
+    effect: dict[str, Any],
+    live: Target | None,
+    run: str,
+    stop: threading.Event,
+    tell: Tell,
+    known: str = "",
 ) -> dict[str, Json]:
     """Hold a drill and lay its proof beside the backup. Blocking."""
     now = datetime.now(UTC)
     try:
-        with opened_backup(system, effect["backup"], effect["stamp"]) as backup:
+        with opened_backup(system, effect["backup"], effect["stamp"], known) as backup:
             if effect["manifest"] and backup.digest != effect["manifest"]:
                 raise Refused(f"the manifest of {backup.manifest.folder} is not the one that was planned", "plan anew")
             tell(f"{backup.manifest.folder}: data of {backup.manifest.data_time:%Y-%m-%d %H:%M:%S} UTC\n")
@@ -120,7 +126,7 @@ def drill(
 def _drilled(
     system: System, backup: OpenedBackup, effect: dict[str, Any], stop: threading.Event, tell: Tell
 ) -> Drilled:
-    drilled = Drilled(problems=backup.faults())
+    drilled = Drilled(problems=backup.faults(), remarks=backup.remarks())
     if drilled.problems:
         return drilled
     facts = backup.manifest.database

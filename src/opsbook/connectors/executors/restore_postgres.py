@@ -2,7 +2,7 @@
 
 effect: `component`; `backup`, `stamp` and `manifest` (SHA-256 of the manifest that was planned for); `database`, the
 name it gets; `tables` (only their rows; empty: all); `jobs`; `assertions` (ids) that must hold; `replaces`: the
-database of this name is dropped, after every object of the backup has been read and found good.
+database of this name is dropped, after every object of the backup was read and its schema restored.
 
 Until it is whole it has a working name, and where anything fails it is dropped. One that this change made before it was
 cut off is dropped too, and the change begins anew; one that it finished is left as it is.
@@ -50,7 +50,7 @@ class RestorePostgres:
         server, _ = await target_of(self.connections, change.effect["component"], key)
 
         def work(stop: threading.Event, tell: Tell) -> dict[str, Json]:
-            return restore(self.system, server, key, change.effect, stop, tell)
+            return restore(self.system, server, key, change.effect, stop, tell, known_key(self.connections))
 
         return Done(await on_stoppable_thread(work, out))
 
@@ -60,11 +60,17 @@ class RestorePostgres:
 
 
 def restore(
-    system: System, server: Target, key: str, effect: dict[str, Any], stop: threading.Event, tell: Tell
+    system: System,
+    server: Target,
+    key: str,
+    effect: dict[str, Any],
+    stop: threading.Event,
+    tell: Tell,
+    known: str = "",
 ) -> dict[str, Json]:
     """Make the database. Blocking; every failure is certain, for what was made is dropped."""
     try:
-        with opened_backup(system, effect["backup"], effect["stamp"]) as backup:
+        with opened_backup(system, effect["backup"], effect["stamp"], known) as backup:
             if effect["manifest"] and backup.digest != effect["manifest"]:
                 raise Refused(f"the manifest of {backup.manifest.folder} is not the one that was planned", "plan anew")
             if databases.comment_of(server, effect["database"]) == MADE + key:
@@ -96,8 +102,6 @@ class _Restore:
             self.tell(f"dropped {name}, which an earlier attempt left\n")
         if self.effect.get("replaces"):
             self._read_all()
-            databases.drop(self.server, self.name)
-            self.tell(f"dropped {self.name}\n")
         working = databases.working_name(self.key, time.time())
         try:
             told = self._make(working)
@@ -142,12 +146,17 @@ class _Restore:
             raise ChangeFailed(_several(wrong), "nothing was dropped; restore another backup")
         self.phases.append(Phase(name="checksums", seconds=round(time.monotonic() - started, 3)))
 
+    def _room(self) -> None:
+        """Drop what is replaced, once the backup has shown that this server can take its schema."""
+        databases.drop(self.server, self.name)
+        self.tell(f"dropped {self.name}\n")
+
     def _make(self, working: str) -> dict[str, Json]:
         remarks = create_database(self.server, working, self.facts)
         target, only = self.server.at(working), frozenset(self.effect.get("tables") or ())
         restoring = Restoring(
             self.backup, target, int(self.effect["jobs"]), Path(tempfile.gettempdir()), only, self.stop, self.tell,
-            self.phases,
+            self.phases, self._room if self.effect.get("replaces") else lambda: None,
         )  # fmt: skip
         restoring.run()
         started = time.monotonic()
@@ -161,10 +170,16 @@ class _Restore:
                 f"what was restored is not what was backed up: {_several(found.problems)}", "restore another backup"
             )
         return {
-            "rows": found.rows, "tables": found.tables, "counts": found.counts, "remarks": [*remarks, *found.remarks],
+            "rows": found.rows, "tables": found.tables, "counts": found.counts,
+            "remarks": [*self.backup.remarks(), *remarks, *found.remarks],
             "asserted": [{"id": one.id, "holds": one.holds, "value": one.value} for one in asked],
             "left_out": restoring.left_out, "amcheck": found.amcheck,
         }  # fmt: skip
+
+
+def known_key(connections: Connections) -> str:
+    """The public key that signs in the name of this opsbook; empty where none is known."""
+    return connections.signer.public if connections.signer else ""
 
 
 def assertions_of(system: System, effect: dict[str, Any]) -> list[tuple[str, str, str, str]]:

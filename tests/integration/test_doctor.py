@@ -223,7 +223,7 @@ def test_the_verb_exits_with_0_or_3_and_speaks_json(tmp_path: Path, redis_server
     bad = runner.invoke(command, ["--book", str(tmp_path)], standalone_mode=False)
     assert bad.return_value == 3
     assert "does it run?" in bad.stdout
-    assert bad.stdout.rstrip().endswith("test in test: 1 wrong, 2 fine")
+    assert bad.stdout.rstrip().endswith("test in test: 1 wrong, 3 fine")
 
 
 def test_a_store_that_cannot_be_written_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,5 +166,9 @@ class AuditPolicy(Strict):
     head: Reference | None = Field(
         None, description="where its signed head goes, outside the store: file:PATH, syslog:, s3://…"
     )
-    key: SecretReference | None = Field(None, description="the key that signs the head")
-    export_to: Reference | None = Field(None, description="folder or s3:// address that closed parts are copied to")
+    key: SecretReference | None = Field(
+        None, description="the key that signs the head, Ed25519 as PEM; one is made beside the store where left out"
+    )
+    export_to: Reference | None = Field(
+        None, description="folder (a file a month) or file that records and signed heads are appended to"
+    )

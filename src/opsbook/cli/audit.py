@@ -72,11 +72,11 @@ def verify(book: str | None, env: str | None, output: str) -> int:
 @click.option("--after", type=int, default=0, metavar="NUMBER", help="Only records after this one.")
 def export(book: str | None, env: str | None, after: int) -> int:
     """Print the records as lines of JSON, with what is needed to verify them elsewhere."""
-    from opsbook.store.audit import records
+    from opsbook.store.audit import as_line, records
 
     with opened(book, env) as service:
         for record in records(service.setting.store, after=after):
-            click.echo(json.dumps(_plain(record), ensure_ascii=False))
+            click.echo(as_line(record))
     return 0
 
 

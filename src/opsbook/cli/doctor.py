@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -30,6 +31,8 @@ def command(book: str | None, env: str | None, output: str) -> int:
     system = read_system(book, env)
     found = asyncio.run(_examine(system))
     found.append(_store(system))
+    if found[-1].health != "wrong":
+        found += _audit(system)
     if output == "json":
         _print_json(system, found)
     else:
@@ -63,6 +66,33 @@ def _store(system: System) -> Diagnosis:
     except OpsbookError as error:
         return Diagnosis("store", name, Health.WRONG, error.message, error.hint)
     return Diagnosis("store", name, Health.FINE, "can be written")
+
+
+def _audit(system: System) -> Iterator[Diagnosis]:
+    """Whether acts can be signed, and copied to where the book says."""
+    from opsbook.checks.diagnosis import Diagnosis, Health
+    from opsbook.engine.setting import open_setting
+    from opsbook.errors import OpsbookError
+
+    try:
+        setting = open_setting(system)
+    except OpsbookError as error:
+        yield Diagnosis("audit", "head", Health.WRONG, error.message, error.hint)
+        return
+    try:
+        setting.head.check()
+        says = f"can be signed with {setting.head.key_name}"
+        yield Diagnosis("audit", str(setting.head.file), Health.FINE, says)
+    except OpsbookError as error:
+        yield Diagnosis("audit", str(setting.head.file), Health.WRONG, error.message, error.hint)
+    if setting.export is not None:
+        name = str(system.model.audit.export_to)
+        try:
+            setting.export.check(setting.store, setting.now())
+            yield Diagnosis("audit", name, Health.FINE, "can be copied to")
+        except OpsbookError as error:
+            yield Diagnosis("audit", name, Health.WRONG, error.message, error.hint)
+    setting.close()
 
 
 def _print_json(system: System, found: list[Diagnosis]) -> None:

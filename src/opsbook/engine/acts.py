@@ -156,6 +156,7 @@ def _act(
     detail: dict[str, object],
 ) -> None:
     run = view.run
+    setting.check_audit()
     act = audit.Act(
         setting.now(), actor.name, actor.origin, event, run.id, None, None, run.procedure, run.digest, "", detail
     )

@@ -65,6 +65,7 @@ def recorded(setting: Setting, system: System, actor: Actor, work: Handwork) -> 
     """
     codes: list[int] = []
     started = time.monotonic()
+    setting.check_audit()
     _record(setting, system, actor, work, OPENED, "", {})
     try:
         yield codes.append

@@ -54,6 +54,7 @@ class Owner:
         self._loop = asyncio.get_running_loop()
 
     async def __aenter__(self) -> Self:
+        await self.setting.in_writer(self.setting.check_audit)
         taken = await asyncio.to_thread(self._durable.launch)
         unfinished = {row.id: row for row in runs.unfinished(self.setting.store, ENDED)}
         self._carried = set(taken) & set(unfinished)

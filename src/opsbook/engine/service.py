@@ -154,6 +154,7 @@ class Service:
         first: str = "",
         skipped: frozenset[str] = frozenset(),
     ) -> runs.RunRow:
+        self.setting.check_audit()
         procedure, now = plan.procedure, self.setting.clock.now()
         values = {
             "id": new_run_id(now),

@@ -70,7 +70,7 @@ class Setting:
         return await asyncio.get_running_loop().run_in_executor(self._writer, call)
 
     def write_head(self) -> None:
-        """Sign the newest record of the audit chain outside the store, and copy what is new there. Raises HeadFailed."""
+        """Sign the newest record of the audit chain outside the store, and copy what is new. Raises HeadFailed."""
         self.head.write(self.store, self.now())
         if self.export is not None:
             self.export.append(self.store, self.head, self.now())
@@ -79,7 +79,7 @@ class Setting:
         """Before something is begun that must be recorded: its record can be signed and copied. Raises HeadFailed."""
         self.head.check()
         if self.export is not None:
-            self.export.check(self.store)
+            self.export.check(self.store, self.now())
 
     def system(self, book: str, environment: str) -> System:
         """The system of a run, as its book says now."""

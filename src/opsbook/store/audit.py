@@ -144,6 +144,12 @@ def newest(engine: Engine, limit: int, *, run: str = "") -> list[Record]:
         return [_record(row) for row in reversed(connection.execute(wanted).all())]
 
 
+def as_line(record: Record) -> str:
+    """A record as JSON, with what is needed to verify it elsewhere."""
+    told = {"seq": record.seq, **vars(record.act), "detail_text": record.detail, "hash": record.hash}
+    return json.dumps(told, ensure_ascii=False)
+
+
 def verify(engine: Engine) -> Verification:
     """Go through the whole chain and name the first record that is not what was written.
 

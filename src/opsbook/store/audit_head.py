@@ -11,11 +11,11 @@ import base64
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from sqlalchemy import Engine, select
@@ -24,6 +24,8 @@ from opsbook.errors import OpsbookError
 from opsbook.store import audit as chain
 from opsbook.store.database import reading
 from opsbook.store.tables import audit
+
+NO_KEY = "make one and refer to it: openssl genpkey -algorithm ed25519 -out audit.pem; then key: file:audit.pem"
 
 
 class HeadFailed(OpsbookError):
@@ -44,10 +46,39 @@ class Head:
 
 
 class HeadFile:
-    """Signs with the key beside the store and appends to the head file."""
+    """Signs with the key beside the store, or with a given one, and appends to the head file."""
 
-    def __init__(self, key: Path, file: Path) -> None:
+    def __init__(self, key: Path, file: Path, given: Callable[[], str] | None = None) -> None:
         self.key, self.file = key, file
+        self.given = given
+        """Takes the text of the book's own key (`audit.key`, PKCS #8 PEM)."""
+        self._loaded: Ed25519PrivateKey | None = None
+
+    @property
+    def key_name(self) -> str:
+        """Where the key comes from, for people."""
+        return "`audit.key` of the book" if self.given else str(self.key)
+
+    def check(self) -> None:
+        """Raises HeadFailed where the key cannot be used, or the head cannot be written with it."""
+        try:
+            self.key.parent.mkdir(parents=True, exist_ok=True)
+            public = self.public
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with self.file.open("ab"):
+                known, _ = self.heads()
+        except OSError as error:
+            raise self._unwritable(error) from error
+        if known and known != public:
+            raise HeadFailed(
+                f"the audit head {self.file} was begun with another key than {self.key_name}",
+                "put that key back; or keep the old file, and name a new one as `audit.head`",
+            )
+
+    def _unwritable(self, error: OSError) -> HeadFailed:
+        return HeadFailed(
+            f"the audit head {self.file}: {error.strerror}", "check its folder, or name another as `audit.head`"
+        )
 
     @property
     def public(self) -> str:
@@ -67,9 +98,13 @@ class HeadFile:
         try:
             self._append(seq, digest, now)
         except OSError as error:
-            raise HeadFailed(
-                f"the audit head {self.file}: {error.strerror}", "check its folder, or name another as `audit.head`"
-            ) from error
+            raise self._unwritable(error) from error
+
+    def signed_now(self, seq: int, digest: str, now: float) -> dict[str, object]:
+        """A signed head as plain data. Raises HeadFailed."""
+        head = Head(seq, digest, now, "")
+        signature = base64.b64encode(self._private_key().sign(head.signed())).decode()
+        return {"at": now, "hash": digest, "seq": seq, "signature": signature}
 
     def _append(self, seq: int, digest: str, now: float) -> None:
         private = self._private_key()
@@ -84,9 +119,7 @@ class HeadFile:
                 known = file.read().rstrip(b"\n").rpartition(b"\n")[2]
                 if f'"seq":{seq},'.encode() in known:
                     return
-            head = Head(seq, digest, now, "")
-            signature = base64.b64encode(private.sign(head.signed())).decode()
-            line = {"at": now, "hash": digest, "seq": seq, "signature": signature}
+            line = self.signed_now(seq, digest, now)
             file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -109,13 +142,28 @@ class HeadFile:
         return chain.Act(at, actor, origin, chain.RETENTION, detail={**told, "signature": signature})
 
     def _private_key(self) -> Ed25519PrivateKey:
+        if self.given is not None:
+            if self._loaded is None:
+                self._loaded = self._parsed(self.given().encode(), NO_KEY)
+            return self._loaded
         try:
-            found = serialization.load_pem_private_key(self.key.read_bytes(), None)
+            text = self.key.read_bytes()
         except FileNotFoundError:
             return self._make_key()
-        except ValueError as error:
-            raise HeadFailed(f"{self.key} is no private key", "restore it from a backup of the store") from error
-        assert isinstance(found, Ed25519PrivateKey)
+        except OSError as error:
+            raise HeadFailed(
+                f"the key {self.key} of the audit chain: {error.strerror}", "let this user read it"
+            ) from error
+        return self._parsed(text, "restore it from a backup of the store")
+
+    def _parsed(self, text: bytes, hint: str) -> Ed25519PrivateKey:
+        try:
+            found = serialization.load_pem_private_key(text, None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            # Without its cause: the error of the library may quote the key.
+            raise HeadFailed(f"{self.key_name} is no private key without a passphrase (PEM)", hint) from None
+        if not isinstance(found, Ed25519PrivateKey):
+            raise HeadFailed(f"{self.key_name} is no Ed25519 key", hint)
         return found
 
     def _make_key(self) -> Ed25519PrivateKey:
@@ -150,8 +198,8 @@ def _disagreements(engine: Engine, head: HeadFile, found: chain.Verification) ->
     key, heads = head.heads()
     if not heads:
         return
-    if head.key.exists() and key != _public_text(head._private_key().public_key()):
-        yield chain.Broken(found.first, f"the key {head.key} is not the one that signed {head.file}")
+    if (head.given or head.key.exists()) and key != _public_text(head._private_key().public_key()):
+        yield chain.Broken(found.first, f"the key {head.key_name} is not the one that signed {head.file}")
     public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key))
     wanted = sorted({one.seq for one in heads if one.seq >= found.first})
     stored: dict[int, str] = {}

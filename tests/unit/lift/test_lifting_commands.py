@@ -89,6 +89,8 @@ def test_it_makes_operations_of_changes(command: str, body: dict[str, Any]) -> N
         ("curl -s http://prom.example.org/api/v1/alerts", "prometheus.firing_alerts", "prometheus"),
         ("docker compose logs -f jobs", "workload.log_errors", "jobs"),
         ("systemctl status jobs", "workload.missing", "jobs"),
+        ("kubectl get endpoints shop-api -n shop", "workload.missing", "shop"),
+        ("kubectl describe certificate shop-tls -n shop", "tls.days_left", "shop"),
     ],
 )
 def test_it_makes_checks_of_looks(command: str, observe: str, of: str) -> None:
@@ -241,3 +243,26 @@ def test_a_password_is_never_taken() -> None:
     (step,) = lifted("CREATE USER reader WITH PASSWORD 'hunter2';", language="sql")
     assert step.body == {"postgres.role": {"of": "database", "role": "reader"}}
     assert "hunter2" not in str(step.body)
+
+
+@pytest.mark.parametrize(
+    ("command", "has"),
+    [
+        ("psql -c '\\\\dt'", "c.relkind IN ('r', 'p')"),
+        (
+            "kubectl exec pg-0 -- psql -d shop -c '\\\\d+ sales.orders'",
+            "table_name = 'orders' AND table_schema = 'sales'",
+        ),
+        ("psql -l", "FROM pg_database"),
+        ("psql -c '\\\\dx'", "FROM pg_extension"),
+    ],
+)
+def test_it_makes_queries_of_what_only_psql_knows(command: str, has: str) -> None:
+    (step,) = lifted(command.replace("\\\\", "\\"))
+    assert (step.form, step.attributes["on"]) == (Form.SQL, "database")
+    assert has in step.body and step.mended
+
+
+def test_a_command_of_psql_without_a_query_stays_what_it_is() -> None:
+    (step,) = lifted("psql -c '\\\\timing on'".replace("\\\\", "\\"))
+    assert step.form is not Form.SQL

@@ -10,6 +10,7 @@ from opsbook.manual.extract.statements import sql_lines
 from opsbook.manual.lift.context import Stay, Use, duration
 from opsbook.manual.lift.inventory import Part
 from opsbook.manual.lift.model import Form, Step, Why
+from opsbook.manual.lift.psql_commands import query_of
 
 _NAME = r"(?:\"[^\"]+\"|[\w$]+)(?:\.(?:\"[^\"]+\"|[\w$]+))?"
 _AGE = re.compile(r"interval\s*'([^']+)'|'([^']+)'\s*::\s*interval", re.I)
@@ -32,6 +33,9 @@ def lift_statements(text: str, use: Use, part: Part) -> Made:
 def lift_statement(statement: str, use: Use, part: Part) -> Made:
     """The step of one statement: its operation, a check where it looks at what one tells, else the statement itself."""
     if statement.startswith("\\"):
+        if query := query_of(statement):
+            mended = "a command of psql alone became the query behind it"
+            return [use.step(Form.SQL, query, part, mended, attributes={"on": part.name})]
         return Stay(Why.LOOKS, "a command of psql itself", "", part.name)
     if "..." in statement or "…" in statement:
         return Stay(Why.OPEN, "the statement is not written out", "", part.name)

@@ -39,6 +39,7 @@ _NAMED = re.compile(r"^(?P<kind>[\w.]+)/(?P<name>.+)$")
 _LABEL = re.compile(
     r"(?:app|name|component|k8s-app|app\.kubernetes\.io/(?:name|component|instance)|service|tier)=+([\w.-]+)"
 )
+_CERTIFICATES = frozenset({"certificate", "certificates", "cert", "certs"})
 _ENDLESS = frozenset({"port-forward", "attach", "edit", "proxy", "debug"})
 _MISSING = {
     "drain": "node.drain",
@@ -265,9 +266,14 @@ def _logs(use: Use, call: Invocation) -> Lifted:
 
 def _get(use: Use, call: Invocation) -> Lifted:
     kind = spoken(call.args[0]).partition("/")[0].lower() if call.args else ""
-    if kind in ("certificate", "certificates", "cert", "certs"):
+    if kind in _CERTIFICATES:
         part = use.inventory.one("tls") or next((p for p in use.inventory.of_kind("proxy", "http") if p.hosts), None)
         return use.check("tls.days_left", part) if part else Stay(Why.ELSEWHERE, "the book has no certificate")
+    if kind in ("endpoints", "endpoint", "ep"):
+        # An endpoint is an instance that is ready: what is missing among them is what the look is for.
+        behind = _of_workloads(use, call, call.args[1:])
+        if behind and not isinstance(behind, Stay):
+            return use.check("workload.missing", *behind)
     if not all(k.partition("/")[0] in WORKLOADS for k in kind.split(",")):
         return Stay(Why.ELSEWHERE, f"it looks at {kind or 'objects'} of the cluster")
     parts = _of_workloads(
@@ -329,6 +335,9 @@ def _exec(use: Use, call: Invocation) -> Lifted:
 
 
 def _describe(use: Use, call: Invocation) -> Lifted:
+    kind = spoken(call.args[0]).partition("/")[0].lower() if call.args else ""
+    if kind in _CERTIFICATES:
+        return _get(use, call)
     parts, unknown = targets(use, call.args, call)
     if parts and not unknown:
         return use.check("workload.missing", *parts)

@@ -45,7 +45,7 @@ def psql(use: Use) -> Lifted:
     if not texts:
         words = use.command.words
         if any(word in ("-l", "--list") for word in words):
-            return Stay(Why.LOOKS, "", "", part.name)
+            return lift_statements("\\l", use, part)
         if any(word in ("-f", "--file") or word.startswith("--file=") for word in words):
             return Stay(Why.PROGRAM, "it runs a file of statements that the manual does not show", "", part.name)
         return Stay(Why.INTERACTIVE, "it opens a prompt", "", part.name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from opsbook.book.units import show_duration
 from opsbook.manual.render.html import as_html as manual_as_html
 from opsbook.manual.render.pieces import (
@@ -48,9 +50,10 @@ def as_html(rehearsal: Rehearsal) -> str:
 
 
 def _results(rehearsal: Rehearsal) -> Section:
+    titles = Counter(one.title for one in rehearsal.outcomes)
     rows = [
-        (line(Link(one.title, f"procedure-{one.procedure}")), _verdict(one), line(_what(one)), line(_took(one.seconds)),
-         line(one.undo.sentence if one.run else ""))
+        (line(Link(one.title if titles[one.title] == 1 else one.procedure, f"procedure-{one.procedure}")),
+         _verdict(one), line(_what(one)), line(_took(one.seconds)), line(one.undo.sentence if one.run else ""))
         for one in rehearsal.outcomes
     ]  # fmt: skip
     return Section("Results", (table("Results by procedure", "procedure | result | why | took | undo", rows),))
@@ -108,11 +111,9 @@ def _verdict(one: Outcome) -> Line:
 
 def _what(one: Outcome) -> str:
     """The sentence without its verdict, which stands beside it."""
-    return (
-        one.message
-        if one.verdict in (Verdict.LEFT_OUT, Verdict.BY_HAND)
-        else one.sentence.removeprefix(str(one.verdict)).strip()
-    )
+    if one.verdict in (Verdict.LEFT_OUT, Verdict.BY_HAND):
+        return one.message
+    return one.sentence.removeprefix(str(one.verdict)).strip(" ,")
 
 
 def _state(state: str) -> Line:

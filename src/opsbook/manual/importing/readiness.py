@@ -43,6 +43,8 @@ def as_imported(one: Written) -> tuple[str, list[str]]:
         needs.append(f"{', '.join(variables)}")
     if any(step.form is Form.SH and not step.attributes.get("on") for step in real):
         needs.append("the folder and files of its shell steps")
+    inside = dict.fromkeys(step.attributes["on"] for step in real if step.form is Form.SH and "on" in step.attributes)
+    needs += [f"the programs and files that its shell steps name inside {name}" for name in inside]
     return (NEEDS, needs) if needs else (RUNS, [])
 
 

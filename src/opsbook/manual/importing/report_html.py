@@ -17,7 +17,7 @@ h1{font-size:1.7rem;line-height:1.2}h2{font-size:1.2rem;margin-top:2.2rem;border
 table{border-collapse:collapse;width:100%;font-size:.92rem}th,td{text-align:left;vertical-align:top;
 padding:.3rem .6rem .3rem 0;
 border-bottom:1px solid var(--line);overflow-wrap:anywhere}td.n{text-align:right;white-space:nowrap}
-td.p{white-space:nowrap}
+td.p,th{white-space:nowrap}
 code{font:0.88em ui-monospace,monospace;background:var(--soft);padding:.05em .25em;border-radius:3px}
 .figures{display:flex;flex-wrap:wrap;gap:1rem;padding:0;list-style:none}.figures li{background:var(--soft);
 padding:.6rem 1rem;border-radius:6px}

@@ -110,11 +110,11 @@ class _GzipOpener:
             raise Broken("something follows the end of the gzip stream")
         try:
             yield self._one.decompress(data, MOST)
-            while self._one.unconsumed_tail:
+            while self._one.unconsumed_tail and not self._one.eof:
                 yield self._one.decompress(self._one.unconsumed_tail, MOST)
         except zlib.error as error:
             raise Broken(str(error)) from None
-        if self._one.unused_data:
+        if self._one.unused_data or self._one.unconsumed_tail:
             raise Broken("something follows the end of the gzip stream")
 
     def end(self) -> None:

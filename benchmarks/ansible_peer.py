@@ -15,7 +15,7 @@ import venv
 from pathlib import Path
 
 VERSION = "2.17.7"
-TASKS, ROUNDS = 40, 3
+TASKS = 40
 INSTALL_SECONDS, PLAY_SECONDS = 300, 300
 
 HEAD = "- hosts: localhost\n  gather_facts: false\n  tasks:\n"
@@ -27,20 +27,16 @@ SETTINGS = {
 }
 
 
-def play() -> tuple[float, float] | str:
-    """Seconds of one more task, and of a playbook with a single task; or why Ansible is absent.
+def play(program: Path) -> tuple[float, float]:
+    """Seconds of one more task, and of a playbook with a single task.
 
     `ping` is its module that changes nothing. The seconds of a task are the difference between a playbook of 41 and one
-    of a single task, so that Ansible's start is not counted; the least of three rounds.
+    of a single task, so that Ansible's start is not counted.
     """
-    program = _installed()
-    if isinstance(program, str):
-        return program
     with tempfile.TemporaryDirectory(prefix="opsbook-bench-") as name:
         folder = Path(name)
         (folder / "ansible.cfg").touch()  # so that nobody's own settings count
-        rounds = [(_seconds(program, folder, 1), _seconds(program, folder, 1 + TASKS)) for _ in range(ROUNDS)]
-        one, many = min(first for first, _ in rounds), min(second for _, second in rounds)
+        one, many = _seconds(program, folder, 1), _seconds(program, folder, 1 + TASKS)
     return (many - one) / TASKS, one
 
 
@@ -57,7 +53,7 @@ def _seconds(program: Path, folder: Path, tasks: int) -> float:
     return spent
 
 
-def _installed() -> Path | str:
+def installed() -> Path | str:
     """Its `ansible-playbook`, installed where it is not yet; or why not."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     home = cache / "opsbook-benchmarks" / f"ansible-core-{VERSION}-py{sys.version_info.major}{sys.version_info.minor}"
@@ -73,7 +69,3 @@ def _installed() -> Path | str:
     if done.returncode or not program.exists():
         return f"ansible-core {VERSION} could not be installed: {done.stderr.strip().splitlines()[-1:]}"
     return program
-
-
-if __name__ == "__main__":
-    print(play())

@@ -76,8 +76,14 @@ def is_free(port: int) -> bool:
 
 
 def free_base() -> int:
-    """A base all of whose ports are free; below the range from which the kernel takes ports for clients."""
-    for base in random.sample(range(19000, 31000, 1000), 12):
+    """A base all of whose ports are free; below the range from which the kernel takes ports for clients.
+
+    Workers of one session choose among different ones, since each looks before the other has bound its own.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    bases = range(19000 + 1000 * (worker % 12), 31000, 1000 * min(workers, 12))
+    for base in random.sample(bases, len(bases)):
         if all(is_free(base + offset) for offset in OFFSETS):
             return base
     pytest.skip("no free range of ports")
@@ -97,7 +103,10 @@ def start_renec(run_dir: Path) -> Renec:
 
 @pytest.fixture(scope="session")
 def renec(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Renec]:
-    """One instance for all tests of this session, without a harvest. A test mends what it breaks."""
+    """One instance for all tests of this process, without a harvest. A test mends what it breaks.
+
+    Two groups of tests use one, `renec` and `renec-runbooks`, so that two workers can share the longest chain of all.
+    """
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/sbin"
     absent = [name for name in NEEDED if shutil.which(name, path=path) is None]
     if absent:
@@ -116,9 +125,7 @@ def renec(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Renec]:
 @pytest.fixture(scope="module")
 def ops(renec: Renec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example's book beside this session's instance, which has harvested once; a store of its own per module."""
-    from tests.integration.renec import rows
-    from tests.integration.renec_book import beside
+    from tests.integration.renec_book import beside, harvested
 
-    if not rows(renec.env["DATABASE_URL"], "SELECT FROM harvest_runs WHERE mode = 'full' AND status = 'completed'"):
-        renec.must("harvest")
+    harvested(renec)
     return beside(renec, tmp_path_factory.mktemp("book"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.conftest import COMMAND, Renec
+from tests.integration.renec import rows
 
 OPSBOOK = Path(sys.executable).with_name("opsbook")
 RUN_SECONDS = 180
@@ -60,6 +61,12 @@ class Book:
         done = self.opsbook("check", *(word for id in ids for word in ("--only", id)), "--format", "json")
         assert done.returncode in (0, 1), done.stderr
         return {result["id"]: result["state"] for result in json.loads(done.stdout)["results"]}
+
+
+def harvested(renec: Renec) -> None:
+    """The instance has the whole register, by a harvest of now or of a test before."""
+    if not rows(renec.env["DATABASE_URL"], "SELECT FROM harvest_runs WHERE mode = 'full' AND status = 'completed'"):
+        renec.must("harvest")
 
 
 def beside(renec: Renec, folder: Path) -> Path:

@@ -18,8 +18,9 @@ from tests.integration.servers import until
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec"), pytest.mark.timeout(240)]
 OPSBOOK = Path(sys.executable).with_name("opsbook")
-MEASURES_THE_MACHINE = "api-latency"
-"""How fast the API answers depends on what else runs here; whether opsbook finds it slow is a test of its own."""
+LATENCY = "api-latency"
+OVERLOADED = 3.0
+"""Processes that want a core, for each there is, from which on it is the machine that makes the API slow."""
 TIMEOUT_SECONDS = 10.0
 """The book's own timeout of a check."""
 
@@ -46,7 +47,8 @@ def settled(ops: Path) -> dict[str, dict[str, Any]]:
     def fine() -> bool:
         nonlocal last
         _, last = check(ops)
-        return set(bad(last)) <= {MEASURES_THE_MACHINE}
+        waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
+        return set(bad(last)) <= ({LATENCY} if waiting > OVERLOADED else set())
 
     try:
         until(fine, 90)

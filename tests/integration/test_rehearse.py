@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,10 +13,11 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from tests.integration.conftest import COMMAND, Renec
+from tests.integration.conftest import Renec
+from tests.integration.renec_book import beside, harvested
 from tests.integration.servers import until
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec-runbooks"), pytest.mark.timeout(900)]
 OPSBOOK = Path(sys.executable).with_name("opsbook")
 UNKNOWN_HERE = "parameter 'version'"
 """The only thing that the example's procedures cannot be given from the book alone: the name of a release."""
@@ -52,11 +52,8 @@ lock: [api]
 @pytest.fixture(scope="module")
 def ops(renec: Renec, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The example's book and procedures beside this session's instance, which has harvested once."""
-    folder = tmp_path_factory.mktemp("rehearsed")
-    shutil.copytree(COMMAND.parent / "ops", folder / "ops", ignore=shutil.ignore_patterns(".opsbook"))
-    (folder / ".run").symlink_to(renec.run_dir)
-    renec.must("harvest")
-    yield folder / "ops"
+    harvested(renec)
+    yield beside(renec, tmp_path_factory.mktemp("rehearsed"))
     renec.must("mend", "all")
 
 

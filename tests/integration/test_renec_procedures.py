@@ -29,7 +29,7 @@ from tests.integration.renec import api, pid_of, rows
 from tests.integration.renec_book import Book, state_of
 from tests.integration.servers import until
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec-runbooks"), pytest.mark.timeout(240)]
 
 NEEDED = {"deploy-version": {"version": "1.0.0"}, "rollback-version": {"version": "1.0.0"}}
 """Parameters that have no default."""

@@ -20,7 +20,7 @@ from tests.integration.servers import until
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec-runbooks"), pytest.mark.timeout(900)]
 OPSBOOK = Path(sys.executable).with_name("opsbook")
 UNKNOWN_HERE = "parameter 'version'"
-"""The only thing that the example's procedures cannot be given from the book alone: the name of a release."""
+"""The only thing that is neither in the book nor found in an instance of one release: the version to go back to."""
 
 ROTTEN = """---
 title: A procedure that has rotted
@@ -80,7 +80,8 @@ def test_every_procedure_of_the_example_works_or_says_what_it_needs(ops: Path) -
     told = {one["procedure"]: one for one in found["outcomes"]}
     assert sorted(told) == sorted(path.stem for path in (ops / "procedures").glob("*.md"))
     # What measures times fails on a machine that others use as well: it is given a second chance.
-    if failed := [name for name, one in told.items() if one["verdict"] == "fails"]:
+    unwell = "a system that is well"
+    if failed := [name for name, one in told.items() if one["verdict"] == "fails" or unwell in one["message"]]:
         _, again = rehearse(ops, "--keep-going", "--procedures", ",".join(failed))
         told |= {one["procedure"]: one for one in again["outcomes"]}
     assert {name: one["sentence"] for name, one in told.items() if one["verdict"] not in ("works", "needs")} == {}

@@ -14,7 +14,7 @@ from opsbook.connectors.change import Json
 from opsbook.connectors.runtimes.contract import Unsupported
 from opsbook.engine.facts import RecordedFacts
 from opsbook.engine.policy import rule_of
-from opsbook.engine.procedure import OnFailure, Plan, Procedure, StepKind
+from opsbook.engine.procedure import OnFailure, Plan, Procedure, Step, StepKind
 from opsbook.engine.service import Wish
 from opsbook.engine.states import RunState, StepState
 from opsbook.engine.views import View, view_of
@@ -42,6 +42,8 @@ class One:
     conductor: Conductor
     procedure: Procedure
     samples: list[Sample] = field(default_factory=list)
+    before: Mapping[str, Result] = field(default_factory=dict)
+    """The checks before it began."""
 
     async def rehearse(self) -> Outcome:
         """Its outcome. Never raises for what the procedure or the system does."""
@@ -59,6 +61,7 @@ class One:
         # What an earlier procedure restarted may still be warming up: this one is not blamed for it.
         conductor = self.conductor
         before = await conductor.settled([check.id for check in service.system.checks], conductor.at_first)
+        self.before = before
         for one in worse(conductor.at_first, before):
             conductor.stage.notes.append(f"before it began, {one.check.id} was {one.state}: {one.sentence}")
         try:
@@ -170,10 +173,18 @@ class One:
     def _because(self, outcome: Outcome, step: str, message: str) -> Outcome:
         """The step failed: for what is not there, or for a fault."""
         known = next((one for one in self.procedure.steps if one.id == step), None)
-        if known is not None and (lacks := absent(message, known)):
+        if known is not None and (lacks := absent(message, known) or self._unwell(known)):
             number = self._order().index(step) + 1
             return replace(outcome, verdict=Verdict.NEEDS, message=f"{lacks} (step {number}, {step})")
         return self._at(outcome, step, message)
+
+    def _unwell(self, step: Step) -> str:
+        """A procedure that stops at what was bad before it began has done its part."""
+        if step.kind is not StepKind.CHECK:
+            return ""
+        asked = {str(one) for key in ("checks", "groups") for one in step.body.get(key) or ()}
+        bad = [one for one in self.before.values() if one.state.bad and asked & {one.check.id, *one.check.groups}]
+        return f"a system that is well: before it began, {bad[0].check.id} was {bad[0].state}" if bad else ""
 
     def _left(self, view: View) -> list[str]:
         """Steps that failed, and not because a check is bad, which is a finding of the system."""

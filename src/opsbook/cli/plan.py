@@ -31,12 +31,12 @@ def command(
     import json
 
     from opsbook.cli.plan_view import plan_as_json, print_plan
-    from opsbook.engine.telling import as_commands as commands_of
+    from opsbook.engine.commands import as_commands as commands_of
 
     with opened(book, env) as service:
         plan = asyncio.run(service.plan(service.procedure(name), words, values_of(params_file)))
         if as_commands:
-            click.echo(commands_of(plan), nl=False)
+            click.echo(commands_of(plan, service.system), nl=False)
         elif output == "json":
             told = plan_as_json(plan, service.lacking(plan), service.in_the_way(plan.procedure))
             click.echo(json.dumps(told, indent=2, ensure_ascii=False))

@@ -1,122 +1,108 @@
-"""Changes as text for people: what would be sent, and as plain commands for the day when opsbook itself is down."""
+"""Changes as text for people: what is done to what, the values that decide first, never cut."""
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 from opsbook.connectors.change import Json
-from opsbook.engine.procedure import Plan, PlannedStep, Step, StepKind
-from opsbook.engine.waiting import items_of
+from opsbook.printable import lines_of, one_line
 
 HIDDEN = frozenset({"timeout", "sensitive", "ok", "component"})
-"""Keys of effects that say how a change is watched, not what it does."""
+"""Keys of effects that say how a change is watched, not what it does; the component stands in the head of its step."""
+FIRST = 5
+"""Of a longer list, how many are told."""
+LONGEST = 2_000
+"""Characters of one line; what is longer is a content, and its size is told."""
 
 
 def shown(change: Json) -> list[str]:
-    """What a change does, in lines."""
+    """What a change does, in lines: bound values and scope first, then statement, command or content."""
     effect = change["effect"]
-    make = {"argv": _argv, "sql": _sql, "http": _http}.get(change["kind"])
-    return make(effect) if make and isinstance(effect, dict) else _pairs(effect)
+    make = {"argv": _argv, "sql": _sql, "http": _http, "redis": _redis}.get(change["kind"])
+    told = make(effect) if make and isinstance(effect, dict) else pairs(effect)
+    return [bounded(line) for text in told for line in lines_of(text) or [""]]
 
 
 def evidence(change: Json) -> str:
     """What was seen while it was planned, in one line."""
     found = change.get("evidence")
-    return "" if found in (None, {}, []) else _line(found)
+    if isinstance(found, dict):
+        found = {name: value for name, value in found.items() if name != DIFF}
+    return "" if found in (None, {}, []) else bounded(one_line(_line(found)))
 
 
 def way_back(change: Json) -> str:
     """Its undo in one line, or why there is none."""
     inverse = change["inverse"]
-    return inverse if isinstance(inverse, str) else "; ".join(shown(inverse))
+    return bounded(one_line(inverse)) if isinstance(inverse, str) else "; ".join(shown(inverse))
 
 
-def as_commands(plan: Plan) -> str:
-    """The plan as a shell script to be read and run by hand. Secrets stand as variables, and nothing is guarded."""
-    lines = [f"# {plan.procedure.title} ({plan.procedure.name}), {plan.environment}, plan {plan.digest[:12]}"]
-    planned = {one.step: one for one in plan.steps}
-    for number, step in enumerate(plan.procedure.steps, 1):
-        lines += ["", f"# {number}. {step.title} [{step.risk}]", *_commands(step, planned[step.id])]
-    return "\n".join(lines) + "\n"
+def difference(change: Json) -> list[str]:
+    """What a written file would change in the one that is there, as a unified diff; empty where there is none."""
+    found = change.get("evidence")
+    told = found.get(DIFF) if isinstance(found, dict) else None
+    return [bounded(one_line(line)) for line in told] if isinstance(told, list) else []
 
 
-def _commands(step: Step, planned: PlannedStep) -> Iterator[str]:
-    if step.kind is StepKind.PERSON:
-        yield from (f"#    by hand: {item}" for item in items_of(step))
-        return
-    if planned.deferred or planned.skipped:
-        yield f"#    {planned.deferred or planned.skipped}"
-        yield from (f"#    {line}" for line in _pairs(step.body))
-        return
-    if not planned.changes:
-        yield from (f"#    look: {line}" for line in _pairs(step.body))
-    for change in planned.changes:
-        yield from _command(change)
+DIFF = "diff"
+"""The key of evidence that holds the lines of a diff."""
 
 
-def _command(change: Json) -> Iterator[str]:
-    effect = change["effect"]
-    if change["kind"] == "argv":
-        yield from _argv(effect)
-    elif change["kind"] == "sql":
-        variable = str(effect["component"]).upper().replace("-", "_") + "_URL"
-        values = [f"-v {name}={shlex.quote(_text(value))}" for name, value in effect.get("parameters", {}).items()]
-        yield " ".join([f'psql -X -v ON_ERROR_STOP=1 "${variable}"', *values, "<<'SQL'"])
-        yield from _psql(effect)
-        yield "SQL"
-    elif change["kind"] == "http":
-        headers = [f"-H {shlex.quote(f'{name}: {_text(text)}')}" for name, text in effect.get("headers", {}).items()]
-        body = [f"--data-binary {shlex.quote(_text(effect['body']))}"] if effect.get("body") else []
-        target = shlex.quote(_text(effect["url"]))
-        yield " ".join(["curl -sS --fail-with-body", "-X", effect["method"], *headers, *body, target])
-    else:
-        yield from (f"#    {line}" for line in [f"{change['kind']}:", *_pairs(effect)])
+def parameters_told(parameters: Mapping[str, Json]) -> str:
+    """The parameters of a plan or a run, in one line."""
+    return ", ".join(f"{name}={bounded(one_line(_line(value)))}" for name, value in parameters.items())
 
 
-def _psql(effect: Json) -> Iterator[str]:
-    statements = effect["statement"] if isinstance(effect["statement"], list) else [effect["statement"]]
-    for statement in statements:
-        for name in effect.get("parameters", {}):
-            statement = statement.replace(f"%({name})s", f":'{name}'")
-        for name, reference in effect.get("secrets", {}).items():
-            statement = statement.replace(f"%({name})s", f"/* {reference} */ :'{name}'")
-        text = statement.replace("%%", "%") if effect.get("parameters") else statement
-        yield text if text.rstrip().endswith(";") else f"{text};"
+def bounded(line: str) -> str:
+    """A line that is no longer than anybody reads; how much more there is, is said."""
+    if len(line) <= LONGEST:
+        return line
+    return f"{line[:LONGEST]}… {len(line) - LONGEST:,} more characters"
 
 
-def _argv(effect: Json) -> list[str]:
-    words = [f"{name}={shlex.quote(_text(value))}" for name, value in effect.get("env", {}).items()]
-    words += [f'{name}="{reference}"' for name, reference in effect.get("secrets", {}).items()]
-    command = " ".join([*words, shlex.join(effect["argv"])])
-    inside = f"cd {shlex.quote(effect['workdir'])} && " if effect.get("workdir") else ""
-    return (inside + command).splitlines()
-
-
-def _sql(effect: Json) -> list[str]:
-    statements = effect["statement"] if isinstance(effect["statement"], list) else [effect["statement"]]
-    lines = [line for statement in statements for line in statement.strip().splitlines()]
-    values = {**effect.get("parameters", {}), **effect.get("secrets", {})}
-    return [*lines, *([f"with {_line(values)}"] if values else [])]
-
-
-def _http(effect: Json) -> list[str]:
-    lines = [f"{effect['method']} {_text(effect['url'])}"]
-    lines += [f"{name}: {_text(text)}" for name, text in effect.get("headers", {}).items()]
-    return [*lines, *(_text(effect["body"]).splitlines() if effect.get("body") else [])]
-
-
-def _pairs(effect: Json) -> list[str]:
+def pairs(effect: Json) -> list[str]:
+    """The keys of plain data with their values, a line each; lists with how many they are."""
     if not isinstance(effect, dict):
         return [_line(effect)]
     told = {key: value for key, value in effect.items() if key not in HIDDEN and value not in (None, "", [], {})}
     return [f"{key}: {_line(value)}" for key, value in told.items()]
 
 
+def _argv(effect: Json) -> list[str]:
+    words = [f"{name}={shlex.quote(_text(value))}" for name, value in effect.get("env", {}).items()]
+    words += [f'{name}="{reference}"' for name, reference in effect.get("secrets", {}).items()]
+    command = shlex.join(effect["argv"])
+    inside = f"cd {shlex.quote(effect['workdir'])} && " if effect.get("workdir") else ""
+    return [*(["with " + " ".join(one_line(word) for word in words)] if words else []), inside + command]
+
+
+def _sql(effect: Json) -> list[str]:
+    statements = effect["statement"] if isinstance(effect["statement"], list) else [effect["statement"]]
+    values = {**effect.get("parameters", {}), **effect.get("secrets", {})}
+    given = [f"{name} = {one_line(_line(value))}" for name, value in values.items() if value is not None]
+    return [*([f"with {', '.join(given)}"] if given else []), *(one.strip() for one in statements)]
+
+
+def _redis(effect: Json) -> list[str]:
+    command = shlex.join(effect["command"])
+    return [f"{command}  (database {effect['database']})" if "database" in effect else command]
+
+
+def _http(effect: Json) -> list[str]:
+    lines = [f"{effect['method']} {one_line(_text(effect['url']))}"]
+    lines += [f"{name}: {one_line(_text(text))}" for name, text in effect.get("headers", {}).items()]
+    return [*lines, *([_text(effect["body"])] if effect.get("body") else [])]
+
+
 def _line(value: Json) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_line(one)}" for key, one in value.items())
+    if isinstance(value, list) and len(value) > FIRST:
+        return f"{len(value):,}, the first {FIRST}: {', '.join(_line(one) for one in value[:FIRST])}"
+    if isinstance(value, list):
+        return ", ".join(_line(one) for one in value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -1,0 +1,30 @@
+"""Maintenance of a proxy by cat, nginx -t and a signal; what was included before is kept where opsbook keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from opsbook.book.references import Reference
+from opsbook.connectors.by_hand.script import Script, as_commands
+from opsbook.connectors.by_hand.shell_text import fed, word
+from opsbook.connectors.change import Json
+from opsbook.connectors.executors.maintenance import MARK
+
+
+@as_commands("maintenance")
+def maintenance(change: Json, script: Script) -> Iterator[str]:
+    """The include is written or put back, checked and taken up."""
+    effect = change["effect"]
+    component = effect["component"]
+    switch = script.component(component).maintenance
+    mark = f'grep -qsxF {word(MARK.strip())} "$include"'
+    yield f"include={script.value(Reference(switch.include), f'maintenance.include of {component}')}"
+    yield 'kept="$(dirname "$include")/.$(basename "$include").before-maintenance"'
+    if effect["content"] is None:
+        yield f'if {mark}; then if [ -e "$kept" ]; then cat "$kept" > "$include"; else : > "$include"; fi; fi'
+    else:
+        yield f'{mark} || [ ! -e "$include" ] || cp -p "$include" "$kept"'
+        yield from fed('cat > "$include"', effect["content"], "NGINX")
+    check = (script.value(Reference(one), f"maintenance.check of {component}") for one in switch.check)
+    yield " ".join(check)
+    yield f'kill -HUP "$(cat {script.value(Reference(switch.pid_file), f"maintenance.pid_file of {component}")})"'

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,7 +23,12 @@ UPLOAD_PART = 16 << 20
 """Bytes of one part of an upload: with S3's 10,000 parts an object may have 156 GiB."""
 AT_ONCE = 2
 """Parts that are under way at the same time; each is held in memory."""
-READ_PIECE = 4 << 20
+PIECE = 1 << 20
+"""Bytes that are read at a time."""
+NO_RANGES = "non-partial response"
+CREDENTIALS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and the rights of this key to the bucket"
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+"""Seconds before a reading that broke is taken up again; doubled each time."""
 TRIES, TRY_SECONDS = 6, 60
 REQUEST_SECONDS = 60
 _STATUS = re.compile(r"<Code>(\w+)</Code>|status code: (\d+ [A-Za-z ]+)")
@@ -67,7 +73,7 @@ class S3Store:
             raise self.failed(key, error) from None
 
     def open(self, key: str, start: int = 0) -> BinaryIO:
-        return cast(BinaryIO, io.BufferedReader(_Reader(self, key, self._size(key), start), READ_PIECE))
+        return cast(BinaryIO, io.BufferedReader(_Reader(self, key, self._size(key), start), PIECE))
 
     def get(self, key: str, limit: int = 64 << 20) -> bytes:
         try:
@@ -110,7 +116,7 @@ class S3Store:
         if refused or any(mark in words for mark in _DENIED):
             return StoreUnavailable(
                 f"{where}: the store refuses the credentials ({words})",
-                "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and the rights of this key to the bucket",
+                CREDENTIALS,
             )
         if "NoSuchBucket" in words:
             return StoreUnavailable(f"{where}: there is no such bucket", f"make the bucket {self.where.bucket}")
@@ -167,12 +173,21 @@ class S3Store:
     def _exists(self, key: str) -> ObjectFailed:
         return ObjectFailed(f"{self.address}/{key} is there already", "another one was faster; look at it")
 
-    def piece(self, key: str, start: int, length: int) -> bytes:
-        """A range of an object."""
+    def stream(self, key: str, start: int) -> Iterator[bytes]:
+        """The bytes of an object from a place on, as they arrive; raises the library's errors where it breaks."""
+        options = {"range": {"offset": start}} if start else None
         try:
-            return bytes(self._library.get_range(self._bucket, checked(key), start=start, length=length))
-        except self.errors as error:
-            raise self.failed(key, error) from None
+            answer, skip = self._library.get(self._bucket, checked(key), options=options), 0
+        except self._library.exceptions.GenericError as error:
+            if NO_RANGES not in str(error):
+                raise
+            # Some servers answer a range in a way that the library does not believe: read again from the start.
+            answer, skip = self._library.get(self._bucket, checked(key)), start
+        for piece in answer.stream(min_chunk_size=PIECE):
+            data = bytes(piece)
+            if skip:
+                data, skip = data[skip:], max(0, skip - len(data))
+            yield data
 
     def writer(self, key: str) -> Any:
         """The library's own writer."""
@@ -206,22 +221,44 @@ class S3Writing:
 
 
 class _Reader(io.RawIOBase):
-    """Reads in ranges, so that a connection that breaks costs one range, which is asked for again."""
+    """Reads as the bytes arrive; where the connection breaks, it goes on from there."""
 
     def __init__(self, store: S3Store, key: str, size: int, start: int) -> None:
         self.store, self.key, self.size, self.at = store, key, size, start
+        self._stream: Iterator[bytes] | None = None
+        self._rest = memoryview(b"")
+        self._broken = 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        length = min(len(buffer), READ_PIECE, self.size - self.at)
-        if length <= 0:
+        if self.at >= self.size:
             return 0
-        data = self.store.piece(self.key, self.at, length)
-        buffer[: len(data)] = data
-        self.at += len(data)
-        return len(data)
+        if not self._rest:
+            self._rest = memoryview(self._next())
+        size = min(len(buffer), len(self._rest))
+        buffer[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        self.at += size
+        return size
+
+    def _next(self) -> bytes:
+        while True:
+            try:
+                if self._stream is None:
+                    self._stream = self.store.stream(self.key, self.at)
+                if data := next((piece for piece in self._stream if piece), b""):
+                    self._broken = 0
+                    return data
+                raise OSError(f"it ended after {self.at:,} of {self.size:,} bytes")
+            except self.store.errors as error:
+                self._stream = None
+                self._broken += 1
+                said = self.store.failed(self.key, error)
+                if self._broken >= TRIES or isinstance(said, ObjectMissing) or said.hint == CREDENTIALS:
+                    raise said from None
+                time.sleep(min(FIRST_PAUSE * 2**self._broken, LONGEST_PAUSE))
 
 
 def _library() -> Any:

@@ -127,16 +127,16 @@ def test_every_line_of_a_code_block_stands_where_it_is_said_to(lines: list[str])
     ["a", "*", "`", "[", "](", "<", "_", ">", "- ", "# ", "| ", "(", "$(", "{", '"', "\\", "\t", "-", "0", "a:", "→"],
 )
 def test_a_line_of_a_million_characters_is_read_in_time(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     read(piece * (1_000_000 // len(piece)))
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("piece", ["$(", "((", "{", '"', "if ", "| ", "&& ", "<<EOF\n", "${", "a="])
 def test_a_deep_script_is_read_in_time(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     read("```bash\n" + piece * (20_000 // len(piece)) + "\n```\n")
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_deep_nesting_is_read() -> None:
@@ -148,6 +148,6 @@ def test_a_manual_of_six_hundred_lines_is_read_in_a_moment() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in SAMPLES)
     text = (text * 3)[: len("\n".join((text * 3).split("\n")[:600]))]
     read(text)
-    started = time.perf_counter()
+    started = time.process_time()
     read(text + "\n")
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0

@@ -15,9 +15,11 @@ import pyrage
 import pytest
 
 from opsbook.connectors.change import ChangeFailed
+from opsbook.connectors.contract import Failure
+from opsbook.connectors.registry import open_connections
 from tests.integration.backups import Desk, desk
 from tests.integration.buckets import KEY, SECRET, Bucket, cut_wire, new_bucket
-from tests.integration.servers import Postgres, RedisServer, new_redis
+from tests.integration.servers import Postgres, RedisServer, ask, new_redis
 
 pytestmark = pytest.mark.real
 
@@ -157,9 +159,18 @@ async def test_a_damaged_backup_is_found_by_verifying_and_not_relied_on_afterwar
     await own.take("artifacts")
     now = datetime.now(UTC)
     assert backup_ages(own.system, now, own.head.public)["artifacts"].total_seconds() < 3600
+    async with open_connections(own.system) as connections:
+        newest, size, verified, change = await ask(
+            connections, "artifacts", "backup.age", ("backup.size", {"backup": "artifacts"}), "backup.verified_age",
+            "backup.size_change",
+        )  # fmt: skip
+    assert 0 <= float(newest.value or 0) < 3600
+    assert size.value == own.newest("artifacts").manifest.stored
+    assert (verified.failure, change.failure) == (Failure.ABSENT, Failure.ABSENT)
     one = own.newest("artifacts").manifest
     path = tmp_path / "to" / "test" / one.folder / one.parts[0].key
-    data = bytearray(path.read_bytes())
+    original = path.read_bytes()
+    data = bytearray(original)
     data[len(data) // 2] ^= 4
     path.write_bytes(bytes(data))
     with pytest.raises(ChangeFailed, match="SHA-256 differs"):
@@ -167,6 +178,15 @@ async def test_a_damaged_backup_is_found_by_verifying_and_not_relied_on_afterwar
     proof = own.newest("artifacts").proofs[-1]
     assert not proof.good
     assert backup_ages(own.system, now, own.head.public) == {}
+    (artifacts / "more").write_bytes(os.urandom(5 << 20))
+    path.write_bytes(original)
+    await own.do("backup.verify", "artifacts")
+    await own.take("artifacts", key="run2/take/0")
+    async with open_connections(own.system) as connections:
+        verified, change = await ask(connections, "artifacts", "backup.verified_age", "backup.size_change")
+    assert 0 <= float(verified.value or 0) < 3600
+    assert float(change.value or 0) > 1
+    assert change.message == "more"
 
 
 async def test_an_upload_survives_a_network_that_breaks_and_refused_credentials_leave_nothing(

@@ -23,10 +23,11 @@ def opened(book: str | None, env: str | None) -> Iterator[Service]:
     from opsbook.cli.options import read_system
     from opsbook.engine.service import Service
     from opsbook.engine.setting import open_setting
+    from opsbook.recovery.backups import backup_ages
     from opsbook.recovery.packaged import packaged_procedures
 
     system = read_system(book, env)
-    setting = open_setting(system, packaged_procedures)
+    setting = open_setting(system, packaged_procedures, backup_ages)
     try:
         yield Service(setting, system)
     finally:
@@ -41,11 +42,12 @@ def opened_for(book: str | None, run: str) -> Iterator[tuple[Service, View]]:
     from opsbook.engine.service import Service
     from opsbook.engine.setting import open_setting
     from opsbook.engine.views import view_of
+    from opsbook.recovery.backups import backup_ages
     from opsbook.recovery.packaged import packaged_procedures
 
     found = read_book(book)
     any_system = in_environment(found, next(iter(found.model.environments)))
-    setting = open_setting(any_system, packaged_procedures)
+    setting = open_setting(any_system, packaged_procedures, backup_ages)
     try:
         view = view_of(setting.store, run)
         yield Service(setting, in_environment(found, view.run.environment)), view

@@ -1,6 +1,6 @@
 """`make faults`: every kill sweep, with its counts. Exit code 1 where anything was stuck or happened twice.
 
-`python -m tests.faults.sweep engine operations runbooks`: what is to be swept; all of it where nothing is named.
+`python -m tests.faults.sweep engine operations runbooks recovery`: what is to be swept; all of it where nothing is named.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from tests.faults import kills, operation_kills
 from tests.faults.kills import Count
 from tests.faults.operations_redis import CelerySite
+from tests.faults.recovery_sweep import Swept, recovery_sweep
 from tests.faults.renec_sweep import renec_sweep
 from tests.faults.sites import Site
 
@@ -52,10 +53,11 @@ def operations(only: str, tell: Tell) -> Count:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-SWEEPS: dict[str, Callable[[str, Tell], Count]] = {
+SWEEPS: dict[str, Callable[[str, Tell], Count | Swept]] = {
     "engine": engine,
     "operations": operations,
     "runbooks": renec_sweep,
+    "recovery": recovery_sweep,
 }
 
 

@@ -173,12 +173,12 @@ def test_keys_without_behaviour_yet_are_told_once_with_their_line(tmp_path: Path
         tmp_path,
         {"cache": {"kind": "redis", "url": "redis://localhost"}},
         checks=[{**REDIS_UP, "for": "5m"}, {**REDIS_UP, "id": "again", "for": "5m"}],
-        objectives={"cache": {"rto": "1h"}},
+        objectives={"cache": {"rto": "1h", "drill": "0 5 * * 0"}},
         silences=[],
     )
     inactive = [name for name, one in found.items() if "without effect" in one.message]
-    assert inactive == ["book objectives", "book checks[0].for"]
-    assert "(line " in found["book objectives"].message
+    assert inactive == ["book objectives.cache.drill", "book checks[0].for"]
+    assert "(line " in found["book objectives.cache.drill"].message
 
 
 def test_what_no_check_looks_at_and_procedures_that_are_not_there_are_noted(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """`make faults`: every kill sweep, with its counts. Exit code 1 where anything was stuck or happened twice.
 
-`python -m tests.faults.sweep engine operations runbooks recovery`: what is to be swept; all of it where nothing is named.
+`python -m tests.faults.sweep engine operations runbooks recovery`: what is swept; all of it where nothing is named.
 """
 
 from __future__ import annotations

@@ -171,7 +171,7 @@ def verified_by_looking(context: Context) -> Iterator[Fault]:
     """A step said to verify a backup whose only command is ls."""
     for block in context.scripts:
         backup = any(s.program in DUMPS for s in block.steps) or re.search(
-            r"backup", " ".join(block.section_path), re.I
+            r"backup", " ".join(block.section_path) + " ".join(s.command.comment for s in block.top), re.I
         )
         deeper = re.search(
             (
@@ -183,7 +183,7 @@ def verified_by_looking(context: Context) -> Iterator[Fault]:
         if not backup or deeper:
             continue
         for step in block.top:
-            listing = step.program == "ls" or (step.call is not None and step.call.verb == "s3 ls")
+            listing = step.program in ("ls", "du", "stat") or (step.call is not None and step.call.verb == "s3 ls")
             if listing and re.search(r"verif|validat|check", step.command.comment, re.I) and step.command.length == 1:
                 yield Fault(
                     step.place,

@@ -104,6 +104,9 @@ def downtime_called_rolling(context: Context) -> Iterator[Fault]:
             )
 
 
+_BY_HAND = r"\b(?:restore|set|edit|change|pin|update|revert)\b.*(?:\.env|tag|image|compose|config)"
+
+
 @rule(
     "OB550",
     "rollback-goes-nowhere",
@@ -131,7 +134,7 @@ def rollback_goes_nowhere(context: Context) -> Iterator[Fault]:
                 r"IMAGE)=|sed -i|docker tag|-f \S*(?:prev|rollback|old)|\bcp \S+|\bmv |restore|previous|"
                 r"backup|\.sh\b"
             ),
-            block.text,
+            re.sub(rf"(?m)#(?!.*{_BY_HAND}).*$", "", block.text),
         ):
             continue
         if any(s.program in ("pg_restore", "alembic", "psql", "vi", "vim", "nano") for s in block.steps):

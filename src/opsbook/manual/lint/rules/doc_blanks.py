@@ -209,6 +209,7 @@ def section_not_written(context: Context) -> Iterator[Fault]:
 def backup_never_made(context: Context) -> Iterator[Fault]:
     """cp and mv from NAME.bak, .backup, .old, and arguments `…/latest`, that appear nowhere as a target."""
     text = "\n".join(context.document.lines)
+    made = re.search(r"ln\s+-\w*s\w*\s[^\n]*latest|cp\s[^\n]*/latest\b|>\s*\S*/latest\b", text)
     for step in context.steps:
         words = step.command.argv
         if step.program in ("cp", "mv") and len(words) > 2 and not step.remote:
@@ -220,7 +221,6 @@ def backup_never_made(context: Context) -> Iterator[Fault]:
             named = re.match(r"[^\s:]*/latest$", word.text) and re.search(
                 r"backup|dump|snapshot|restor", step.command.text, re.I
             )
-            made = re.search(r"ln\s+-\w*s\w*\s[^\n]*latest|cp\s[^\n]*/latest\b|>\s*\S*/latest\b", text)
             if named and not word.text.startswith(("s3://", "http")) and not made and not step.container:
                 yield Fault(
                     step.at(word),

@@ -41,6 +41,7 @@ def deleted_sooner(context: Context) -> Iterator[Fault]:
     for backup in context.read.backups:
         if backup.retention:
             kept.add((backup.retention, backup.line))
+    kept = {(keep, line) for keep, line in kept if "-mtime" not in context.document.lines[line - 1]}
     promised = {(next(iter(periods(_spelled(keep))), 0.0), line) for keep, line in kept}
     values = {value for value, _ in promised if value}
     for step in context.steps:

@@ -16,10 +16,17 @@ _FRAMEWORKS = {
     "fastapi": re.compile(r"\bfastapi\b|\balembic\b|\buvicorn\b|\bsqlalchemy\b", re.I),
     "rails": re.compile(r"\brails\b|\bbundle exec\b|\brake db:", re.I),
     "laravel": re.compile(r"\bartisan\b|\blaravel\b", re.I),
+    "express": re.compile(r"\bexpress(?:\.js| on node)|\bnest\.?js\b", re.I),
 }
 
 
-_TITLES = {"django": "Django", "fastapi": "FastAPI/SQLAlchemy", "rails": "Rails", "laravel": "Laravel"}
+_TITLES = {
+    "django": "Django",
+    "fastapi": "FastAPI/SQLAlchemy",
+    "rails": "Rails",
+    "laravel": "Laravel",
+    "express": "Node.js",
+}
 
 
 @rule(
@@ -51,7 +58,9 @@ def other_framework(context: Context) -> Iterator[Fault]:
             for number in lines[name]:
                 found = _FRAMEWORKS[name].search(context.document.lines[number - 1])
                 if found and not re.search(
-                    r"like|unlike|instead of|migrat|formerly|compared|vs\.?", context.document.lines[number - 1], re.I
+                    r"like|unlike|instead of|migrat(?:ed|ion|ing)|formerly|compared|vs\.?",
+                    context.document.lines[number - 1],
+                    re.I,
                 ):
                     yield Fault(
                         context.place(number, found[0]),

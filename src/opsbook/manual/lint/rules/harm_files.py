@@ -82,7 +82,6 @@ def prune(context: Context) -> Iterator[Fault]:
         assert call is not None
         if _DEV.search(_said(step)):
             continue
-        forced = call.has("-f", "--force")
         if call.verb == "volume prune" or call.has("--volumes"):
             what = (
                 "every volume that no container uses now"
@@ -92,13 +91,19 @@ def prune(context: Context) -> Iterator[Fault]:
             yield Fault(
                 step.place, f"deletes {what}, a stopped database's among them", Fix("remove single volumes by name")
             )
-        elif call.has("-a", "--all") and forced and not call.has("--filter"):
+        elif call.has("-a", "--all") and not call.has("--filter"):
             yield Fault(
                 step.place,
                 "deletes every image that no container runs, the previous release's among them",
                 Fix("docker image prune --filter 'until=168h'"),
                 fault=FaultClass.UNSAFE,
-                severity=Severity.HINT,
+            )
+        elif any(s.call and s.call.tool == "docker compose" and s.call.verb == "down" for s in step.block.before(step)):
+            yield Fault(
+                step.place,
+                "behind down every container counts as unused: those of other projects and their logs go too",
+                Fix("leave it out of the recovery"),
+                fault=FaultClass.UNSAFE,
             )
 
 

@@ -28,6 +28,7 @@ _NAMESPACED = frozenset(
         "create secret docker-registry",
         "create configmap",
         "create job",
+        "run",
         "exec",
         "edit",
         "autoscale",
@@ -96,12 +97,15 @@ def namespace_missing(context: Context) -> Iterator[Fault]:
                 "create secret generic",
                 "create secret docker-registry",
                 "create job",
+                "run",
                 "create configmap",
                 "create secret tls",
             )
         ):
             continue
         if mention.call.verb in ("get", "describe") and not mention.target.name:
+            continue
+        if mention.call.verb == "run" and _TOOLBOX.search(mention.step.command.text):
             continue
         known = any(m.target.name == mention.target.name and m.namespace for m in with_it if m.target.name)
         severity = None if mention.call.verb in _CHANGES or known else Severity.WARNING
@@ -115,6 +119,9 @@ def namespace_missing(context: Context) -> Iterator[Fault]:
             Fix(f"add -n {most}", (edit,) if edit and len(used) == 1 else (), safe=False),
             severity=severity,
         )
+
+
+_TOOLBOX = re.compile(r"--image[= ]\S*(?:busybox|curl|netshoot|alpine|dnsutils|debug|ubuntu|debian)", re.I)
 
 
 def _elsewhere(mention: Mention) -> bool:

@@ -136,6 +136,11 @@ def certificate_deleted(context: Context) -> Iterator[Fault]:
         kinds = {t.kind for t in targets(call)}
         if "certificate" in kinds and not re.search(r"delete secret", step.block.text):
             yield Fault(step.place, "does not renew: the secret stays and is still valid", Fix("cmctl renew NAME"))
+    for step in context.calls("kubectl", "annotate"):
+        if step.call is not None and any(t.kind == "certificate" for t in targets(step.call)):
+            said = f"{step.comment} {' '.join(step.block.section_path[-1:])}"
+            if re.search(r"renew", said, re.I) and "cert-manager.io/" in step.command.text:
+                yield Fault(step.place, "no annotation makes cert-manager renew", Fix("cmctl renew NAME"))
 
 
 @rule(

@@ -243,7 +243,7 @@ def container_counted_twice(context: Context) -> Iterator[Fault]:
     """sum of container_cpu_… or container_memory_… with no matcher on container, image or name."""
     for expression in context.expressions:
         for node in nodes(expression.tree):
-            if type(node).__name__ != "AggregateExpr" or str(node.op) != "sum":
+            if type(node).__name__ != "AggregateExpr" or str(node.op) not in ("sum", "avg"):
                 continue
             for inner in nodes(node.expr):
                 of = selector(inner)
@@ -256,7 +256,7 @@ def container_counted_twice(context: Context) -> Iterator[Fault]:
                     ):
                         yield Fault(
                             expression.find(of.name),
-                            "the pod's own series is added to its containers': about double",
+                            "the pod's own series is reckoned in with its containers': the figure is wrong",
                             Fix('container!=""'),
                             subject=of.name,
                         )

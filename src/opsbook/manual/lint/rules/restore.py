@@ -175,6 +175,22 @@ def _verified(context: Context, restore: Restore) -> bool:
 )
 def restore_without_clean(context: Context) -> Iterator[Fault]:
     """No -c, -C or a drop and create ahead of it; not where the dump holds data only."""
+    for step in context.calls("pg_restore"):
+        call = step.call
+        ahead = " ".join(s.command.text for s in step.block.before(step))
+        partial = call is not None and call.has("-a", "--data-only") and call.has("-d", "--dbname")
+        if partial and not re.search(r"TRUNCATE|DELETE FROM|dropdb|DROP |createdb|CREATE DATABASE", ahead, re.I):
+            said = " ".join(step.block.section_path[-2:])
+            if (
+                call is not None
+                and not call.has("-c", "--clean")
+                and not re.search(r"fresh|empty|new |test", said, re.I)
+            ):
+                yield Fault(
+                    step.place,
+                    "the rows that are still there collide: duplicate keys, and the COPY is refused as a whole",
+                    Fix("restore the table beside the old one and copy what is missing"),
+                )
     for restore in _live(context):
         call = restore.step.call
         if (
@@ -232,6 +248,13 @@ def restore_without_safety(context: Context) -> Iterator[Fault]:
         saved, verified = _saved(context, restore), _verified(context, restore)
         if not saved:
             more = " and no check after it" if not verified else ""
+            if drop is not None and not verified and restore.step.command.line - drop.command.line > 2:
+                yield Fault(
+                    restore.step.place,
+                    "nothing checks the restored data before traffic returns",
+                    Fix("count rows and look at the newest one"),
+                    subject=f"unverified-{restore.block.section_path}",
+                )
             yield Fault(
                 (drop or restore.step).place,
                 f"overwrites the data: no safety backup before it{more}",

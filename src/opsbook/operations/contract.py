@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, Literal, Protocol
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from opsbook.book.catalogue import OperationSpec, Parameters
 from opsbook.book.system import System
@@ -30,6 +30,9 @@ reference on (`executors.secrets.told_apart`), and the executor takes the value.
 
 class OperationParameters(Parameters):
     """Every operation says what it changes."""
+
+    # A text is what was given, to its last newline: it is the content of a file, the name of a role, a pattern of keys.
+    model_config = ConfigDict(str_strip_whitespace=False)
 
     of: Name = Field(description="the component that is changed")
 

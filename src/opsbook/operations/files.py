@@ -18,6 +18,9 @@ from opsbook.operations.registry import operation
 
 MOST_FILES = 10_000
 
+LONGEST_NAME = 255
+"""Bytes of one name on the file systems of Linux (NAME_MAX)."""
+
 
 def _folder(facts: Facts, component: str) -> FilesConnector:
     found = facts.connector(component)
@@ -27,7 +30,11 @@ def _folder(facts: Facts, component: str) -> FilesConnector:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """A path within the folder. Raises Refused for one that leads out of it."""
+    """A path within the folder. Raises Refused for one that leads out of it, or that no file can have."""
+    if "\0" in name:
+        raise Refused("a NUL cannot be in the name of a file", "name a file without it")
+    if any(len(part.encode(errors="replace")) > LONGEST_NAME for part in name.split("/")):
+        raise Refused(f"the name {name[:40]!r}… is longer than {LONGEST_NAME} bytes", "choose a shorter one")
     path = folder / name
     if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
         raise Refused(f"{name!r} leads out of {folder}", "name a file within it")

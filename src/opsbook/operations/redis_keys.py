@@ -93,14 +93,30 @@ def matcher(pattern: str) -> re.Pattern[str]:
             found += "."
         elif one == "\\" and at < len(pattern):
             found, at = found + re.escape(pattern[at]), at + 1
-        elif one == "[" and (end := pattern.find("]", at + 1)) > 0:
-            body, at = pattern[at:end], end + 1
-            negated = body.startswith("^")
-            inside = re.sub(r"([\[\]\\^])", r"\\\1", body[negated:])
-            found += f"[{'^' if negated else ''}{inside}]"
+        elif one == "[":
+            inside, at = _set(pattern, at)
+            found += inside
         else:
             found += re.escape(one)
     return re.compile(found, re.DOTALL)
+
+
+def _set(pattern: str, at: int) -> tuple[str, int]:
+    """A set after its `[`, and where it ends. As the server reads it (stringmatchlen of its util.c): a range may be
+    written backwards, the first `]` ends the set, and one that has no end goes to the end of the pattern.
+    """
+    negated = pattern.startswith("^", at)
+    at, inside = at + negated, ""
+    while at < len(pattern) and pattern[at] != "]":
+        if pattern[at] == "\\" and at + 1 < len(pattern):
+            inside, at = inside + re.escape(pattern[at + 1]), at + 2
+        elif pattern.startswith("-", at + 1) and at + 2 < len(pattern):
+            low, high = sorted((pattern[at], pattern[at + 2]))
+            inside, at = inside + f"{re.escape(low)}-{re.escape(high)}", at + 3
+        else:
+            inside, at = inside + re.escape(pattern[at]), at + 1
+    nothing = "." if negated else "(?!)"
+    return (f"[{'^' if negated else ''}{inside}]" if inside else nothing), at + 1
 
 
 class Flush(OperationParameters):
@@ -136,7 +152,7 @@ class _Flush(Repeatable):
         results = served(facts, parameters.of, "results")
         yield Change(
             "redis",
-            {"component": parameters.of, "command": ["FLUSHDB", "ASYNC"]},
+            {"component": parameters.of, "command": ["FLUSHDB", "ASYNC"], "database": address(facts, parameters.of)[1]},
             evidence={"keys": size, **({"also loses the task results of": results} if results else {})},
             guard={"absent": queue_keys(facts, parameters.of), "absent_like": BINDINGS},
             inverse="the keys are gone; a cache fills itself again",

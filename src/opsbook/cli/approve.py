@@ -29,13 +29,14 @@ def command(run: str, book: str | None, yes: bool, digest: str, no_wait: bool, o
     from opsbook.cli.run import see_through
     from opsbook.engine import acts
     from opsbook.errors import Refused, UsageError
+    from opsbook.printable import one_line
 
     with opened_for(book, run) as (service, view):
         step, wanted = acts.what_waits(view)
-        print_plan(view.plan, service.lacking(view.plan), ())
+        print_plan(view.plan, service.lacking(view.plan), (), service.lock_paths(view.procedure))
         if step:
             _print_step(view, step)
-        say(f"run {view.run.id}, asked for by {view.run.requester}: {view.run.message or view.run.state}")
+        say(f"run {view.run.id}, asked for by {view.run.requester}: {one_line(view.run.message or view.run.state)}")
         if not yes and not digest:
             if not attended():
                 raise UsageError(

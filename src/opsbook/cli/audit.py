@@ -24,8 +24,9 @@ def command() -> None:
 def log(book: str | None, env: str | None, output: str, run: str, limit: int) -> int:
     """Show who did what, when, from where, with which outcome."""
     from opsbook.cli.plan_view import console
-    from opsbook.cli.run_view import moment, printable
+    from opsbook.cli.run_view import moment
     from opsbook.engine.views import find
+    from opsbook.printable import one_line
     from opsbook.store.audit import newest
 
     with opened(book, env) as service:
@@ -40,7 +41,7 @@ def log(book: str | None, env: str | None, output: str, run: str, limit: int) ->
         place = " ".join(part for part in (act.run, act.step, act.procedure) if part)
         told = json.dumps(act.detail, ensure_ascii=False) if act.detail else ""
         line = f"{record.seq:>6} {moment(act.at)} {act.actor} {act.event} {place} {act.outcome} {told}"
-        screen.print(printable(line.rstrip()), markup=False, soft_wrap=True)
+        screen.print(one_line(line.rstrip()), markup=False, soft_wrap=True)
     return 0
 
 

@@ -58,8 +58,9 @@ def run_packaged(service: Service, name: str, values: Mapping[str, Any], how: Ho
     with contextlib.redirect_stdout(sys.stderr) if how.output == "json" else contextlib.nullcontext():
         if same is None or how.dry_run:
             wish = Wish(confirmed=not how.yes, break_glass=how.break_glass, no_wait=how.no_wait)
-            told = Wish(confirmed=True, break_glass=how.break_glass)
-            print_plan(plan, service.lacking(plan, told), service.in_the_way(plan.procedure))
+            told = Wish(confirmed=not (how.yes or how.dry_run), break_glass=how.break_glass)
+            holders, locks = service.in_the_way(plan.procedure), service.lock_paths(plan.procedure)
+            print_plan(plan, service.lacking(plan, told), holders, locks)
             if how.dry_run:
                 return 4 if [one for one in service.lacking(plan) if one.need != "approval"] else 0, ""
             if not how.yes:

@@ -32,14 +32,17 @@ def command(
 
     from opsbook.cli.plan_view import plan_as_json, print_plan
     from opsbook.engine.commands import as_commands as commands_of
+    from opsbook.engine.service import Wish
 
     with opened(book, env) as service:
         plan = asyncio.run(service.plan(service.procedure(name), words, values_of(params_file)))
+        # Nobody has confirmed anything yet: what a person must type is one of its needs.
+        needs = service.lacking(plan, Wish())
+        holders, locks = service.in_the_way(plan.procedure), service.lock_paths(plan.procedure)
         if as_commands:
             click.echo(commands_of(plan, service.system), nl=False)
         elif output == "json":
-            told = plan_as_json(plan, service.lacking(plan), service.in_the_way(plan.procedure))
-            click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+            click.echo(json.dumps(plan_as_json(plan, needs, holders, locks), indent=2, ensure_ascii=False))
         else:
-            print_plan(plan, service.lacking(plan), service.in_the_way(plan.procedure))
+            print_plan(plan, needs, holders, locks)
     return 0

@@ -58,6 +58,7 @@ def show(name: str, source: bool, book: str | None, env: str | None, output: str
     from opsbook.cli.plan_view import console, risk_text
     from opsbook.cli.run_list import print_runs
     from opsbook.engine.record import as_json
+    from opsbook.printable import lines_of, one_line
     from opsbook.store.runs import newest
 
     with opened(book, env) as service:
@@ -71,18 +72,20 @@ def show(name: str, source: bool, book: str | None, env: str | None, output: str
         click.echo(json.dumps(as_json(one), indent=2, ensure_ascii=False))
         return 0
     screen = console()
-    screen.print(Text.assemble((one.title, "bold"), "  ", risk_text(one.risk), (f"  {one.file}", "dim")))
+    screen.print(Text.assemble((one_line(one.title), "bold"), "  ", risk_text(one.risk), (f"  {one.file}", "dim")))
     if one.prose:
-        screen.print(Text(one.prose.strip()))
+        screen.print(Text("\n".join(lines_of(one.prose.strip()))))
     for parameter in one.parameters:
-        need = "needed" if parameter.required else f"default {parameter.default}"
+        need = "needed" if parameter.required else f"default {one_line(str(parameter.default))}"
         screen.print(
-            Text.assemble(("  " + parameter.name, "cyan"), f" {parameter.type}, {need}", (f"  {parameter.doc}", "dim"))
+            Text.assemble(
+                ("  " + parameter.name, "cyan"), f" {parameter.type}, {need}", (f"  {one_line(parameter.doc)}", "dim")
+            )
         )
     for number, step in enumerate(one.steps, 1):
         on = f" on {step.on}" if step.on else ""
         where = (f"  {step.id}, {step.kind.value}{on}, line {step.line}", "dim")
-        screen.print(Text.assemble(f"  {number}. {step.title or step.id}  ", risk_text(step.risk), where))
+        screen.print(Text.assemble(f"  {number}. {one_line(step.title or step.id)}  ", risk_text(step.risk), where))
     if last:
         screen.print()
         print_runs(last)

@@ -65,11 +65,10 @@ def command(
             return see_through(service.setting, same.id, output, wait=wait)
         wish = Wish(confirmed=not yes, break_glass=break_glass, no_wait=no_wait)
         if output == "text" or not yes:
-            print_plan(
-                plan,
-                service.lacking(plan, Wish(confirmed=True, break_glass=break_glass)),
-                service.in_the_way(plan.procedure),
-            )
+            # A person at the terminal is asked for the confirmation; who says --yes is told that it lacks.
+            told = Wish(confirmed=not (yes or dry_run), break_glass=break_glass)
+            holders, locks = service.in_the_way(plan.procedure), service.lock_paths(plan.procedure)
+            print_plan(plan, service.lacking(plan, told), holders, locks)
         if dry_run:
             return 4 if [one for one in service.lacking(plan) if one.need != "approval"] else 0
         if not yes:
@@ -123,6 +122,7 @@ def _print_end(view: View, output: str) -> None:
 
     from opsbook.cli.plan_view import console
     from opsbook.cli.run_view import steps_table
+    from opsbook.printable import one_line
 
     if output == "json":
         click.echo(json.dumps(view.as_json(), indent=2, ensure_ascii=False))
@@ -130,7 +130,7 @@ def _print_end(view: View, output: str) -> None:
     screen: Console = console()
     screen.print(steps_table(view))
     if view.run.message:
-        screen.print(f"  {view.run.message}", markup=False)
+        screen.print(f"  {one_line(view.run.message)}", markup=False)
     if hint := next_step(view):
         screen.print(f"  → {hint}", markup=False)
 

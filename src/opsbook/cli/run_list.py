@@ -14,8 +14,9 @@ from opsbook.cli.plan_view import console
 from opsbook.cli.run import next_step
 from opsbook.cli.run_view import RUN_STYLE, duration, moment, printable, steps_table
 from opsbook.engine.states import RunState
-from opsbook.engine.telling import shown
+from opsbook.engine.telling import parameters_told, shown
 from opsbook.engine.views import REHEARSED, state_told
+from opsbook.printable import one_line
 from opsbook.store.runs import RunRow, output_of
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def print_runs(found: Sequence[RunRow], held: Mapping[str, Sequence[Held]] | Non
         style = "dim" if rehearsed else RUN_STYLE.get(RunState(run.state), "bold cyan")
         state = Text(state_told(run), style=style)
         message = f"and taken back, in {run.rehearsal}" if rehearsed else run.message
-        told = Text("\n".join(filter(None, [message, holding((held or {}).get(run.id, ()))])), style="dim")
+        kept = holding((held or {}).get(run.id, ()))
+        told = Text("\n".join(one_line(text) for text in (message, kept) if text), style="dim")
         table.add_row(
             run.id, run.procedure, run.environment, state, moment(run.requested_at), run.requester, took, told
         )
@@ -60,11 +62,11 @@ def print_run(view: View) -> None:
     if state_told(run) == REHEARSED:
         screen.print(Text(f"  rehearsed, and taken back, in {run.rehearsal}"))
     elif run.message:
-        screen.print(Text(f"  {run.message}"))
+        screen.print(Text(f"  {one_line(run.message)}"))
     screen.print()
     facts = {
         "asked for": f"{moment(run.requested_at)} by {run.requester} ({run.origin})",
-        "parameters": ", ".join(f"{key}={value}" for key, value in json.loads(run.parameters).items()),
+        "parameters": parameters_told(json.loads(run.parameters)),
         "locks": holding(view.locks),
         "began": moment(run.started_at),
         "ended": moment(run.ended_at),
@@ -76,18 +78,20 @@ def print_run(view: View) -> None:
     }
     for name, value in facts.items():
         if value:
-            screen.print(Text.assemble((f"  {name:<13}", "dim"), value))
+            screen.print(Text.assemble((f"  {name:<13}", "dim"), one_line(value)))
     for one in view.approvals:
         void = f", void: {one.void}" if one.void else ""
-        screen.print(Text(f"  approved by {one.approver} {moment(one.at)} ({one.digest[:12]}){void}"))
+        screen.print(Text(f"  approved by {one.approver} {moment(one.at)} ({one.digest[:12]}){one_line(void)}"))
     for act in view.acts:
-        screen.print(Text(f"  {act.step}: act {act.item + 1} done by {act.actor} {moment(act.at)} {act.note}"))
+        screen.print(
+            Text(f"  {act.step}: act {act.item + 1} done by {act.actor} {moment(act.at)} {one_line(act.note)}")
+        )
     for change in view.changes:
         first = (shown(json.loads(change.change)) or [""])[0]
         attempt = f", attempt {change.attempt}" if change.attempt > 1 else ""
         told = f": {change.message}" if change.message else ""
         key = change.key.removeprefix(f"{run.id}/")
-        screen.print(Text(f"  {key} {change.state}{attempt}{told}  {first}"[:300]))
+        screen.print(Text(f"  {key} {change.state}{attempt}{one_line(told)}  {first}"[:300]))
     if hint := next_step(view):
         screen.print(Text(f"  → {hint}"))
 

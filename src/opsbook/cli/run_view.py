@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -10,8 +11,11 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from opsbook.engine.parameters import names_of_parameters
 from opsbook.engine.states import RunState, StepState
 from opsbook.engine.views import state_told
+from opsbook.engine.waiting import told_with
+from opsbook.printable import one_line
 from opsbook.store.runs import last_output, output_of
 
 if TYPE_CHECKING:
@@ -88,12 +92,16 @@ class RunView:
             row = view.steps.get(step.id)
             if row and self._states.get(step.id) != row.state:
                 self._states[step.id] = row.state
-                told = f": {row.message}" if row.message else ""
-                self.screen.print(Text(f"{_clock(time.time())} {step.id} {row.state}{told}"), soft_wrap=True)
+                told = f": {one_line(row.message)}" if row.message else ""
+                # The step's own time: whoever follows a run that went on for hours is told when it was.
+                at = row.ended_at or row.started_at or time.time()
+                self.screen.print(Text(f"{_clock(at)} {step.id} {row.state}{told}"), soft_wrap=True)
         if view.run.state != self._shown_state:
+            begun = (view.run.started_at or view.run.requested_at) if not self._shown_state else time.time()
             self._shown_state = view.run.state
-            told = f": {view.run.message}" if view.run.message else ""
-            self.screen.print(Text(f"{_clock(time.time())} run {view.run.id} {view.run.state}{told}"), soft_wrap=True)
+            told = f": {one_line(view.run.message)}" if view.run.message else ""
+            when = _clock(view.run.ended_at or begun)
+            self.screen.print(Text(f"{when} run {view.run.id} {view.run.state}{told}"), soft_wrap=True)
 
     def _read_output(self, run: str) -> None:
         for text in self._new_output(run):
@@ -110,17 +118,17 @@ def steps_table(view: View) -> RenderableType:
     """The steps of a run, one a line."""
     lines: list[Text] = [headline(view)]
     now = time.time()
+    names = names_of_parameters(view.procedure, json.loads(view.run.parameters))
     for step in view.procedure.steps:
         row = view.steps.get(step.id)
         mark, style = MARK[StepState(row.state) if row else ""]
         spent = ""
         if row and row.started_at:
             spent = duration((row.ended_at or now) - row.started_at)
-        line = Text.assemble(
-            (f"  {mark} ", style), (step.title or step.id, "" if row else "dim"), (f"  {spent}", "dim")
-        )
+        title = one_line(told_with(step.title, names) or step.id)
+        line = Text.assemble((f"  {mark} ", style), (title, "" if row else "dim"), (f"  {spent}", "dim"))
         if row and row.message:
-            line.append(f"  {row.message}", style=style)
+            line.append(f"  {one_line(row.message)}", style=style)
         lines.append(line)
     return Group(*lines)
 
@@ -129,7 +137,9 @@ def headline(view: View) -> Text:
     """The run in one line."""
     run = view.run
     style = RUN_STYLE.get(view.state, "bold cyan")
-    return Text.assemble((run.title, "bold"), f" — {run.environment}, run {run.id}: ", (state_told(run), style))
+    return Text.assemble(
+        (one_line(run.title), "bold"), f" — {run.environment}, run {run.id}: ", (state_told(run), style)
+    )
 
 
 def duration(seconds: float) -> str:

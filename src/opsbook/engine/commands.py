@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from opsbook.book.system import System
 from opsbook.connectors.by_hand.script import RENDERERS, Script
 from opsbook.connectors.by_hand.shell_text import comment
 from opsbook.connectors.change import Json
 from opsbook.connectors.registry import registered
+from opsbook.engine.parameters import names_of_parameters
 from opsbook.engine.procedure import Plan, PlannedStep, Step, StepKind
 from opsbook.engine.telling import pairs, shown
-from opsbook.engine.waiting import items_of
+from opsbook.engine.waiting import items_with, told_with
 
 INDENT = "    "
 
@@ -21,10 +23,11 @@ def as_commands(plan: Plan, system: System) -> str:
     registered()
     script = Script(system)
     planned = {one.step: one for one in plan.steps}
+    names = names_of_parameters(plan.procedure, plan.parameters)
     steps = [
         line
         for number, step in enumerate(plan.procedure.steps, 1)
-        for line in _step(number, step, planned[step.id], script)
+        for line in _step(number, step, planned[step.id], script, names)
     ]
     head = f"{plan.procedure.title} ({plan.procedure.name}), {plan.environment}, plan {plan.digest[:12]}"
     lines = [*comment(head), *comment("Read it before you run it, and run it step by step. Nothing looks whether")]
@@ -32,11 +35,11 @@ def as_commands(plan: Plan, system: System) -> str:
     return "\n".join([*lines, "", *script.opening(), *steps]) + "\n"
 
 
-def _step(number: int, step: Step, planned: PlannedStep, script: Script) -> Iterator[str]:
+def _step(number: int, step: Step, planned: PlannedStep, script: Script, names: Mapping[str, Any]) -> Iterator[str]:
     yield ""
-    yield from comment(f"{number}. {step.title or step.id} [{step.risk}]")
+    yield from comment(f"{number}. {told_with(step.title, names) or step.id} [{step.risk}]")
     if step.kind is StepKind.PERSON:
-        yield from (line for item in items_of(step) for line in comment(f"by hand: {item}", INDENT))
+        yield from (line for item in items_with(step, names) for line in comment(f"by hand: {item}", INDENT))
     elif planned.deferred or planned.skipped:
         yield from comment(planned.deferred or f"left out: {planned.skipped}", INDENT)
         if planned.deferred:

@@ -61,6 +61,8 @@ class Missing:
     sentence: str
     count: int = 0
     """How many approvals are still needed."""
+    hint: str = ""
+    """What to do about it, where that says more than `NEXT_STEP`."""
 
 
 NEXT_STEP: Mapping[Need, str] = {
@@ -88,7 +90,11 @@ def missing(risk: Risk, rule: RiskPolicy, policy: Policy, asker: Asker, now: Cir
     found += _backup(risk, rule, now)
     if rule.confirm and not now.confirmed:
         found.append(
-            Missing("confirm", f"a {risk} plan in {now.environment} needs the environment's name typed as confirmation")
+            Missing(
+                "confirm",
+                f"a {risk} plan in {now.environment} needs the environment's name typed at a terminal (no --yes)",
+                hint=f"leave --yes out, and type `{now.environment}` when you are asked",
+            )
         )
     return found
 
@@ -96,7 +102,7 @@ def missing(risk: Risk, rule: RiskPolicy, policy: Policy, asker: Asker, now: Cir
 def refusal(found: Iterable[Missing]) -> tuple[str, str] | None:
     """What keeps a plan from being asked for at all, as a sentence and the next step; None where waiting mends it."""
     hard = [one for one in found if one.need != "approval"]
-    return ("; ".join(one.sentence for one in hard), NEXT_STEP[hard[0].need]) if hard else None
+    return ("; ".join(one.sentence for one in hard), hard[0].hint or NEXT_STEP[hard[0].need]) if hard else None
 
 
 def glass_stays(policy: Policy, asker: Asker) -> str | None:

@@ -96,6 +96,10 @@ class Service:
         who = asker(book.access, self.actor.name)
         return missing(plan.procedure.risk, rule, self.system.policy, who, circumstances)
 
+    def lock_paths(self, procedure: Procedure) -> tuple[str, ...]:
+        """The resource paths that a run of it keeps from other runs."""
+        return gate.lock_paths(self.system.model.system, self.system.name, procedure)
+
     def in_the_way(self, procedure: Procedure) -> list[locks.Holder]:
         """The runs that hold what this procedure needs."""
         paths = gate.lock_paths(self.system.model.system, self.system.name, procedure)

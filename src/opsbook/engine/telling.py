@@ -11,6 +11,8 @@ from opsbook.printable import lines_of, one_line
 
 HIDDEN = frozenset({"timeout", "sensitive", "ok", "component"})
 """Keys of effects that say how a change is watched, not what it does; the component stands in the head of its step."""
+SHORT = 12
+"""Entries of a list that are all told."""
 FIRST = 5
 """Of a longer list, how many are told."""
 LONGEST = 2_000
@@ -20,9 +22,9 @@ LONGEST = 2_000
 def shown(change: Json) -> list[str]:
     """What a change does, in lines: bound values and scope first, then statement, command or content."""
     effect = change["effect"]
-    make = {"argv": _argv, "sql": _sql, "http": _http, "redis": _redis}.get(change["kind"])
+    make = {"argv": _argv, "sql": _sql, "http": _http, "redis": _redis, "supervisor": _workload}.get(change["kind"])
     told = make(effect) if make and isinstance(effect, dict) else pairs(effect)
-    return [bounded(line) for text in told for line in lines_of(text) or [""]]
+    return [bounded(line) for text in told for line in lines_of(text) if line.strip()]
 
 
 def evidence(change: Json) -> str:
@@ -96,13 +98,20 @@ def _http(effect: Json) -> list[str]:
     return [*lines, *([_text(effect["body"])] if effect.get("body") else [])]
 
 
-def _line(value: Json) -> str:
+def _workload(effect: Json) -> list[str]:
+    """The verb and its processes in one line; what else there is, below."""
+    told = {key: value for key, value in effect.items() if key not in ("verb", "workload", "processes", "wait")}
+    processes = f": {_line(effect['processes'])}" if effect.get("processes") else ""
+    return [f"{effect['verb']} {effect['workload']}{processes}", *pairs(told)]
+
+
+def _line(value: Json, depth: int = 0) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_line(one)}" for key, one in value.items())
-    if isinstance(value, list) and len(value) > FIRST:
-        return f"{len(value):,}, the first {FIRST}: {', '.join(_line(one) for one in value[:FIRST])}"
+        inner = ", ".join(f"{key} {_line(one, depth + 1)}" for key, one in value.items())
+        return f"({inner})" if depth else inner
     if isinstance(value, list):
-        return ", ".join(_line(one) for one in value)
+        told = [_line(one, depth + 1) for one in (value if len(value) <= SHORT else value[:FIRST])]
+        return (f"{len(value):,}, the first {FIRST}: " if len(value) > SHORT else "") + (", ".join(told) or "none")
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

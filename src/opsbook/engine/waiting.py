@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from opsbook.engine.conclusion import conclude
 from opsbook.engine.execution import Execution
 from opsbook.engine.expressions import ExpressionError
@@ -16,6 +19,19 @@ from opsbook.store.database import reading
 def items_of(step: Step) -> list[str]:
     """What a person step asks for, in order."""
     return [str(item) for item in step.body.get("items") or [step.body.get("text") or step.title]]
+
+
+def items_with(step: Step, names: Mapping[str, Any]) -> list[str]:
+    """The same with values; an act that reads what has none yet stays as it is written."""
+    return [told_with(item, names) for item in items_of(step)]
+
+
+def told_with(text: str, names: Mapping[str, Any]) -> str:
+    """A text for people with the values in its templates; as it is written where one has none, or is a secret."""
+    try:
+        return text_of(fill_text(text, names), text)
+    except ExpressionError:
+        return text
 
 
 def open_item(execution: Execution, step: Step) -> str:
@@ -34,16 +50,13 @@ def open_item(execution: Execution, step: Step) -> str:
 
 
 def _filled(execution: Execution, step: Step) -> list[str]:
-    """The acts with the values that earlier steps found; as they are written where one has no value."""
+    """The acts with the values that earlier steps found."""
     names = {
         **names_of_parameters(execution.procedure, execution.parameters),
         **execution.saved,
         "saved": execution.saved,
     }
-    try:
-        return [text_of(fill_text(item, names), item) for item in items_of(step)]
-    except ExpressionError:
-        return items_of(step)
+    return items_with(step, names)
 
 
 def undecided(execution: Execution) -> runs.ChangeRow | None:

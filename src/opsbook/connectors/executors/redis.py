@@ -68,7 +68,7 @@ class RedisChanges:
 
 @executor("redis")
 class Command(RedisChanges):
-    """One command: `component`, `command` (its words).
+    """One command: `component`, `command` (its words), `database` where it was planned for that one alone.
 
     guard: `absent`, names of keys, and `absent_like`, a pattern: where one is there the command is refused. Names are
     watched, so that one that comes in the last moment stops it too.
@@ -78,6 +78,10 @@ class Command(RedisChanges):
         """Raises Refused, ChangeFailed, NotReached."""
         guard = change.guard or {}
         async with self.open(change) as client:
+            now = int(client.connection_pool.connection_kwargs.get("db") or 0)
+            if now != change.effect.get("database", now):
+                name = change.effect["component"]
+                raise Refused(f"{name} is database {now} now, and another one was planned for", "plan anew")
             if guard.get("absent_like"):
                 await _none_like(client, guard["absent_like"])
             if not guard.get("absent"):

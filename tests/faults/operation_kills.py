@@ -56,7 +56,8 @@ SITES: dict[type[Site], dict[str, Case]] = {
 NEEDS_A_BACKUP = "needs a store of backups with a whole database in it, which this sweep does not set up"
 LEFT_OUT: dict[str, str] = dict.fromkeys(
     (
-        "backup.hold", "backup.release", "backup.take", "backup.verify", "drill.restore", "postgres.restore",
+        "backup.hold", "backup.release", "backup.take", "backup.verify", "drill.restore", "files.restore",
+        "postgres.restore", "redis.restore",
         "postgres.restore_in_place", "postgres.switch_back", "postgres.switch_database",
     ),
     NEEDS_A_BACKUP,

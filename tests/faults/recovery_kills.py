@@ -138,6 +138,8 @@ def _killed(shop: Shop, change: Change, key: str, kill: Kill) -> bool:
                 break
             if line == "done\n":
                 return True
+        else:
+            raise AssertionError("the process ended by itself")
     finally:
         child.send_signal(signal.SIGKILL)
         child.wait()

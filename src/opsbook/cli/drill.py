@@ -50,7 +50,7 @@ def _meant(system: System, name: str) -> tuple[str, dict[str, str]]:
     """The procedure of a drill and its parameters. Raises UsageError with the nearest name."""
     from opsbook.book.words import nearest
     from opsbook.errors import UsageError
-    from opsbook.recovery.restores import backups, drilled_by
+    from opsbook.recovery.restores import backups, drilled_by, others
 
     known = drilled_by(system)
     if f"drill-{name}" in known:
@@ -58,7 +58,7 @@ def _meant(system: System, name: str) -> tuple[str, dict[str, str]]:
     for procedure, (drill, _) in known.items():
         if drill == name:
             return procedure, {}
-    for backup in backups(system):
+    for backup in (*backups(system), *others(system)):
         if backup.id == name:
             return f"drill-{backup.of}", {"backup": name}
     if name in system.model.objectives:
@@ -66,5 +66,5 @@ def _meant(system: System, name: str) -> tuple[str, dict[str, str]]:
             f"the objective {name} cannot be drilled here: there is no backup of it that can be restored",
             f"drill a part of it: {', '.join(one.removeprefix('drill-') for one in known) or 'the book has none'}",
         )
-    names = [*(one.removeprefix("drill-") for one in known), *(one.id for one in backups(system))]
+    names = [*(one.removeprefix("drill-") for one in known), *(one.id for one in (*backups(system), *others(system)))]
     raise UsageError(f"there is no objective, drill or backup {name!r}", nearest(name, names))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 @click.command("restore")
 @click.argument("name", metavar="BACKUP")
 @click.option("--stamp", default="", help="Which one: its stamp or the beginning of it (default: the newest).")
-@click.option("--to", metavar="DATABASE", default="", help="The new database (default: a name made of the stamp).")
+@click.option(
+    "--to",
+    metavar="NAME",
+    default="",
+    help="The new database (default: made of the stamp); a path for files and Redis.",
+)
 @click.option("--switch", is_flag=True, help="Put it in the place of the database that is used; the old one is kept.")
 @click.option("--in-place", is_flag=True, help="Drop the database that is used first: where there is no room for both.")
 @click.option("--back", metavar="KEPT", default="", help="Go back to the database that a switch has kept.")
@@ -41,8 +47,12 @@ def command(
         raise UsageError("--switch, --in-place, --back and --tables exclude each other", "choose one of them")
     wish = How(**how)
     with opened(book, env) as service:
-        component = _component(service.system, name)
-        if back:
+        component, database = _component(service.system, name)
+        if not database:
+            if switch or in_place or back or tables or not to:
+                raise UsageError(f"{name} holds no database", "say where it is restored to: --to PATH")
+            procedure, values = f"restore-{component}", {"backup": name, "stamp": stamp, "to": str(Path(to).absolute())}
+        elif back:
             procedure, values = f"restore-{component}-back", {"kept": back}
         else:
             stamp, made_up = restored.chosen(service.system, name, stamp)
@@ -57,18 +67,17 @@ def command(
     return code
 
 
-def _component(system: System, backup: str) -> str:
-    """The component of a backup. Raises UsageError."""
+def _component(system: System, backup: str) -> tuple[str, bool]:
+    """The component of a backup, and whether it is a database. Raises UsageError."""
     from opsbook.connectors.backups.catalogue import backup_named
     from opsbook.errors import UsageError
-    from opsbook.recovery.restores import backups
+    from opsbook.recovery.restores import backups, others
 
     found = backup_named(system, backup)
-    if found.id not in {one.id for one in backups(system)}:
-        raise UsageError(
-            f"{backup} ({found.method}) cannot be restored into a database", "name a backup of the method dump"
-        )
-    return found.of
+    database = found.id in {one.id for one in backups(system)}
+    if not database and found.id not in {one.id for one in others(system)}:
+        raise UsageError(f"{backup} ({found.method}) cannot be restored by this verb", "name another backup")
+    return found.of, database
 
 
 def _tell(view: View, output: str, name: str) -> None:

@@ -24,12 +24,12 @@ class DrillRestore(OperationParameters):
 @operation(
     "drill.restore",
     Risk.SAFE,
-    of="postgres",
+    of=("postgres", "files", "redis"),
     idempotent=True,
     parameters=DrillRestore,
-    doc="Restores a backup into a server of its own that is removed afterwards, holds it against what was backed up, "
-    "asks the book's assertions, and measures: time until restored, verified and serving, age of the data, rows that "
-    "a loss now would cost. A proof is laid beside the backup, also of damage.",
+    doc="Restores a backup into a server of its own, files into a folder, which is removed afterwards; holds it "
+    "against what was backed up, asks the book's assertions, and measures: time until restored, verified and serving, age of "
+    "the data, rows that a loss now would cost. A proof is laid beside the backup, also of damage.",
 )
 class _DrillRestore(Repeatable):
     async def plan(self, parameters: DrillRestore, facts: Facts) -> AsyncIterator[Change]:

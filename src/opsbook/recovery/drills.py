@@ -85,7 +85,7 @@ def _measured(row: DrillRow) -> Measured:
 def sources(system: System, component: str) -> Iterator[Source]:
     """What a component could be recovered from now: its stored backups. A store that cannot be reached holds none."""
     for backup in taken(system):
-        if backup.of != component or backup.method != "dump":
+        if backup.of != component or backup.method not in ("dump", "files", "rdb"):
             continue
         try:
             found = held(system, [backup])[backup.id]

@@ -32,7 +32,7 @@ def told(view: View) -> dict[str, Json]:
     for row in view.changes:
         kind = json.loads(row.change).get("kind")
         result = json.loads(row.result) if row.result and not row.undo else None
-        if isinstance(result, dict) and kind == "restore-postgres":
+        if isinstance(result, dict) and kind in ("restore-postgres", "restore-files"):
             found |= result
         if isinstance(result, dict) and kind == "switch-database":
             found |= {
@@ -59,6 +59,10 @@ def sentences(told: Mapping[str, Any]) -> list[str]:
         verified = f"{told['tables']} tables, {told['rows']:,} rows" if "rows" in told else "made by an earlier attempt"
         took = f" in {duration(told['seconds'])}" if "seconds" in told else ""
         lines.append(f"{told['database']}: restored and verified{took}: {verified}")
+    if "files" in told:
+        lines.append(f"{told['to']}: {told['files']:,} files, as they were backed up")
+    if "keys" in told:
+        lines.append(f"{told['to']}: {sum(told['keys'].values()):,} keys; a server has loaded it")
     lines += [f"note: {remark}" for remark in told.get("remarks") or ()]
     lines += [f"left out, because its other table is not here: {one}" for one in told.get("left_out") or ()]
     if told.get("kept"):

@@ -17,6 +17,11 @@ from opsbook.recovery.templates import filled
 
 DUMPS = ("dump", "schema", "tables")
 """Methods that a database can be made of, the whole ones first."""
+PLACES = {
+    "files": ("files.restore", "a folder that is not there, or is empty"),
+    "rdb": ("redis.restore", "the RDB file that is written"),
+}
+"""Method → the operation that restores it, and what it is given as the place."""
 HEALTH = (
     "http.up", "http.status", "postgres.up", "celery.workers", "pgbouncer.up", "workload.missing", "postgres.replicas",
 )  # fmt: skip
@@ -27,6 +32,7 @@ def families(system: System) -> Iterator[tuple[str, str]]:
     """Name and Markdown of each."""
     for component in restorable(system):
         yield from _restores(system, component)
+    yield from _files(system)
     yield from _drills(system)
 
 
@@ -116,6 +122,21 @@ def _health(number: int, system: System, components: list[str]) -> str:
     return filled("restore-health", number=str(number), checks="".join(f"   - {one}\n" for one in found).rstrip())
 
 
+def others(system: System) -> list[Backup]:
+    """Backups of files and of Redis that can be restored here."""
+    return [one for one in system.model.backups if one.method in PLACES and system.holds(one.environments)]
+
+
+def _files(system: System) -> Iterator[tuple[str, str]]:
+    seen = set(restorable(system))
+    for one in others(system):
+        if one.of not in seen:
+            seen.add(one.of)
+            operation, place = PLACES[one.method]
+            names = {"component": one.of, "backup": one.id, "operation": operation, "place": place}
+            yield f"restore-{one.of}", filled("restore-files", **names)
+
+
 def _drills(system: System) -> Iterator[tuple[str, str]]:
     for name, component, backup, assertions in _wanted(system):
         yield (
@@ -127,13 +148,13 @@ def _drills(system: System) -> Iterator[tuple[str, str]]:
 def _wanted(system: System) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
     """Name, component, backup and assertions of each drill of a restore."""
     first: dict[str, str] = {}
-    for one in backups(system):
+    for one in (*backups(system), *others(system)):
         first.setdefault(one.of, one.id)
     own = {drill.id for drill in system.model.drills}
     for component, backup in first.items():
         if component not in own:
             yield component, component, backup, ()
-    by_id = {one.id: one for one in backups(system)}
+    by_id = {one.id: one for one in (*backups(system), *others(system))}
     for drill in system.model.drills:
         if drill.kind != "restore" or drill.procedure:
             continue

@@ -11,19 +11,23 @@ result: `good`, `problems`, `remarks`, `phases`, `restored_seconds`, `verified_s
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from opsbook.book.system import System
+from opsbook.connectors.backups.files_restore import unpack
 from opsbook.connectors.backups.judging import holds
 from opsbook.connectors.backups.manifest import DatabaseFacts, Phase, Proof, TableFacts
 from opsbook.connectors.backups.opened import OpenedBackup, opened_backup
 from opsbook.connectors.backups.postgres_restore import Interrupted, Restoring, Target, create_database, create_roles
 from opsbook.connectors.backups.postgres_verify import Asked, ask, smoke, verify
+from opsbook.connectors.backups.redis_restore import FILE, load, write_rdb
 from opsbook.connectors.backups.scratch import Scratch, scratch_server
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections
@@ -131,7 +135,8 @@ def _drilled(
         return drilled
     facts = backup.manifest.database
     if facts is None:
-        raise ChangeFailed(f"{backup.manifest.folder} holds no database", "name a backup of one")
+        _drilled_files(backup, drilled, stop, tell)
+        return drilled
     parents = [backup.folder] if backup.folder else []
     needs = 2 * backup.manifest.plain + min(backup.manifest.plain, LARGEST_LOG)
     with scratch_server(facts.server_version, needs, parents, int(effect["jobs"]) * 3 + 10) as scratch:
@@ -147,6 +152,32 @@ def _drilled(
             drilled.problems.append(error.message)
             tell(f"damage: {error.message}\n")
     return drilled
+
+
+def _drilled_files(backup: OpenedBackup, drilled: Drilled, stop: threading.Event, tell: Tell) -> None:
+    """Files into a folder, a snapshot of Redis into a server; both are removed."""
+    with tempfile.TemporaryDirectory(prefix="opsbook-drill-") as folder:
+        try:
+            if backup.manifest.method == "rdb":
+                write_rdb(backup, Path(folder) / FILE)
+                drilled.phase("data", 0.0)
+                drilled.restored = drilled.passed()
+                drilled.rows = load(Path(folder) / FILE, stop).total
+                drilled.phase("verified", drilled.restored)
+            elif backup.manifest.method == "files":
+                found = unpack(backup, Path(folder), stop)
+                drilled.restored = drilled.passed()
+                drilled.rows, drilled.problems = found.files, found.problems
+                drilled.phase("data", 0.0)
+            else:
+                raise Refused(f"a backup by {backup.manifest.method} cannot be drilled", "drill another one")
+        except (Refused, Interrupted):
+            raise
+        except OpsbookError as error:
+            drilled.problems.append(error.message)
+            tell(f"damage: {error.message}\n")
+            return
+    drilled.verified = drilled.serving = drilled.passed()
 
 
 def _restored(

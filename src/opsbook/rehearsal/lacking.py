@@ -35,12 +35,14 @@ SAID = (
 BEYOND = (
     (re.compile(r"the environment variable (?P<name>\w+) is (?:not set|empty)"), "a value of {name}"),
     (re.compile(r"[Tt]he connection to the server (?P<name>\S+) was refused"), "a cluster that answers at {name}"),
+    (re.compile(r"must be superuser or have privileges of (?P<name>\w+)"), "a role with the rights of {name}"),
+    (re.compile(r"permission denied for (?P<name>\w+ \S+)"), "a role that may use {name}"),
     (re.compile(r"[Uu]nable to locate credentials"), "credentials of the object store"),
     (re.compile(r"[Cc]ould not resolve host: (?P<name>[\w.-]+)"), "the address {name}"),
     (re.compile(r"could not translate host name \"(?P<name>[^\"]+)\""), "the address {name}"),
     (re.compile(r"[Cc]annot connect to the Docker daemon at (?P<name>\S+?)\.?(?:\s|$)"), "a Docker daemon at {name}"),
 )  # fmt: skip
-"""How opsbook, kubectl, the AWS CLI, curl, libpq and docker say that nothing answers where they are pointed."""
+"""How opsbook, PostgreSQL, kubectl, the AWS CLI, curl, libpq and docker say that they were not given enough."""
 
 
 def programs(step: Step) -> list[str]:

@@ -255,6 +255,9 @@ class One:
 
     def _unplanned(self, error: OpsbookError) -> Outcome:
         found = _STEP.match(error.message)
+        known = next((one for one in self.procedure.steps if found and one.id == found["step"]), None)
+        if known is not None and (lacks := absent(error.message, known)):
+            return self._needs(f"{lacks} (step {self._order().index(known.id) + 1}, {known.id})")
         message = (found["message"] if found else error.message) + (f" → {error.hint}" if error.hint else "")
         return self._at(
             self._outcome(Verdict.FAILS), found["step"] if found else "", f"it cannot be planned: {message}"

@@ -39,6 +39,7 @@ def test_it_says_what_it_needs_and_what_it_goes_on_without() -> None:
         ("cp: cannot stat 'files/*': No such file or directory", "cp files/* x/", "the file files/*"),
         ("grep: /var/log/shop/*.log: No such file or directory", "grep E /var/log/shop/*.log", "the file /var/log/shop/*.log"),  # noqa: E501
         ("The connection to the server localhost:8080 was refused - did you", "kubectl get po", "a cluster that answers at localhost:8080"),  # noqa: E501
+        ("permission denied for sequence orders_id_seq", "pg_dump", "a role that may use sequence orders_id_seq"),
         ("the environment variable BUCKET is not set", "aws s3 ls", "a value of BUCKET"),
         # What the step itself should have made, and what is simply wrong, is no lack.
         ("gzip: /backup/today.sql: No such file or directory", "make-backup", ""),

@@ -57,7 +57,7 @@ NEEDS_A_BACKUP = "needs a store of backups with a whole database in it, which th
 LEFT_OUT: dict[str, str] = dict.fromkeys(
     (
         "backup.hold", "backup.release", "backup.take", "backup.verify", "drill.restore", "files.restore",
-        "postgres.restore", "redis.restore",
+        "postgres.drop_database", "postgres.restore", "redis.restore",
         "postgres.restore_in_place", "postgres.switch_back", "postgres.switch_database",
     ),
     NEEDS_A_BACKUP,

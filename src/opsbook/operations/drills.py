@@ -28,8 +28,8 @@ class DrillRestore(OperationParameters):
     idempotent=True,
     parameters=DrillRestore,
     doc="Restores a backup into a server of its own, files into a folder, which is removed afterwards; holds it "
-    "against what was backed up, asks the book's assertions, and measures: time until restored, verified and serving, age of "
-    "the data, rows that a loss now would cost. A proof is laid beside the backup, also of damage.",
+    "against what was backed up, asks the book's assertions, and measures: time until restored, verified and serving, "
+    "age of the data, rows that a loss now would cost. A proof is laid beside the backup, also of damage.",
 )
 class _DrillRestore(Repeatable):
     async def plan(self, parameters: DrillRestore, facts: Facts) -> AsyncIterator[Change]:

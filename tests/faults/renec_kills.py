@@ -159,8 +159,9 @@ class Trial:
             self.count.resumed += self.deaths - self.asked
         else:
             self.count.stuck += 1
-            log = (self.folder / "log").read_text()[-2000:]
-            self._wrong(f"ended {view.run.state}: {view.run.message}\n{log}")
+            log = self.folder / "log"
+            said = log.read_text()[-2000:] if log.exists() else "no engine process came up"
+            self._wrong(f"ended {view.run.state}: {view.run.message}\n{said}")
             self._free()
         attempts = Counter(effects(self.folder, "attempts"))
         for key, times in self.finished.items():
@@ -218,8 +219,9 @@ def sweep(
             continue
         for number, faults in enumerate(chosen(list(rounds(undisturbed.durations())))):
             trial = Trial(rehearsed, name, faults, folder / name / str(number), count)
+            before = len(count.wrong)
             trial.see_through()
-            tell(f"{trial}: {count}")
+            tell("\n".join([f"{trial}: {count}", *count.wrong[before:]]))
     return count
 
 

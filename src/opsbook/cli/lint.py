@@ -46,6 +46,7 @@ class Known:
 @click.option("--baseline", metavar="FILE", help="Do not tell what this file holds.")
 @click.option("--write-baseline", metavar="FILE", help="Accept what is found now: write it into this file.")
 @click.option("--rules", is_flag=True, help="Print every rule with its reason and examples, as Markdown.")
+@click.option("--explain", metavar="RULE", help="Print one rule with its reason, source and examples.")
 def command(
     paths: tuple[str, ...],
     output: str,
@@ -57,6 +58,7 @@ def command(
     baseline: str | None,
     write_baseline: str | None,
     rules: bool,
+    explain: str | None,
 ) -> int:
     """Say what is wrong with each MANUAL, and where several of one system contradict each other.
 
@@ -71,6 +73,11 @@ def command(
         from opsbook.manual.lint.reference import reference
 
         click.echo(reference(), nl=False)
+        return 0
+    if explain:
+        from opsbook.manual.lint.reference import explained
+
+        click.echo(explained(explain), nl=False)
         return 0
     if not paths:
         raise UsageError("nothing is named that could be linted", "name manuals, or a book: `opsbook lint MANUAL.md`")

@@ -29,6 +29,16 @@ def reference() -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
+def explained(name: str) -> str:
+    """The entry of one rule by its id or name. Raises UsageError for a rule that does not exist."""
+    from opsbook.errors import UsageError
+
+    for one in all_rules():
+        if name.lower() in (one.id.lower(), one.name):
+            return "\n".join(_entry(one)).rstrip() + "\n"
+    raise UsageError(f"no lint rule is called {name}", "list them with `opsbook lint --rules`")
+
+
 def _entry(rule: Rule) -> list[str]:
     needs = [f"Needs {rule.needs}; without it the rule is silent.", ""] if rule.needs else []
     return [

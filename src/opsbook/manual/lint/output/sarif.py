@@ -38,6 +38,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "name": "".join(part.capitalize() for part in rule.name.split("-")),
         "shortDescription": {"text": rule.summary},
         "fullDescription": {"text": rule.reason},
+        **({"helpUri": rule.source} if rule.source.startswith("https://") else {}),
         "help": {"text": f"{rule.reason}\n\nSource: {rule.source}"},
         "defaultConfiguration": {"level": _LEVELS[rule.severity]},
         "properties": {"tags": [str(rule.fault)]},

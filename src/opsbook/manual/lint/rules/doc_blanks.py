@@ -188,8 +188,15 @@ def section_not_written(context: Context) -> Iterator[Fault]:
     for fence in context.document.fences():
         if fence.language == "bash":
             for number, text in enumerate(fence.text.split("\n"), fence.line):
-                if re.match(r"\s*#\s*(?:TODO|FIXME)\b", text):
+                if _STUB.search(text):
                     yield Fault(context.place(number), "yet to be written", subject=f"todo-{fence.line}")
+
+
+_STUB = re.compile(
+    r"^\s*#\s*(?:TODO|FIXME)\b|^\s*#\s*Implementation:|\((?:implementation|to be implemented)[ \w]*\)\s*$|"
+    r"(?:implementation|implement) needed|not (?:yet )?implemented yet|^\s*#\s*[Aa]dd [\w /-]+ here\b",
+    re.I,
+)
 
 
 @rule(

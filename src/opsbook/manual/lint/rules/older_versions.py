@@ -137,6 +137,8 @@ def redis_command_renamed(context: Context) -> Iterator[Fault]:
 
 
 _LINES = (
+    (r"\bopenai\.(?:Completion|ChatCompletion|Embedding|Model|Edit)\.|\bopenai\.error\.",
+     "this interface is gone since openai 1.0"),
     (r"\bpg_xlog\b(?!\w)", "pg_xlog is pg_wal since PostgreSQL 10"),
     (r"\brecovery\.conf\b",
      "recovery.conf is not read since PostgreSQL 12: the server refuses to start while it is there"),

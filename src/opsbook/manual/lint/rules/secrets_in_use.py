@@ -216,6 +216,12 @@ def _prints(step: Step) -> str:
         )
     ):
         return f"prints {step.words[1]}"
+    if step.program == "grep" and len(line) == 1 and not step.command.redirects:
+        named = re.search(r"\s['\"]?\^?(\w*(?:SECRET|PASSWORD|TOKEN|API_KEY)\w*)", step.command.text)
+        flags = " ".join(w for w in step.words[1:] if w.startswith("-"))
+        in_secrets = re.search(r"\.env\b|secrets?\.\w+$|credentials", step.words[-1])
+        if named and in_secrets and not re.search(r"-\w*[cqlL]", flags):
+            return f"prints {named[1]}"
     decoded = step.program == "base64" and any(w in ("-d", "-D", "--decode") for w in step.words[1:])
     if decoded and step.command.position == step.command.length - 1 and not step.command.redirects:
         source = line[0].call if line else None

@@ -233,7 +233,10 @@ def second_process(context: Context) -> Iterator[Fault]:
 def second_server(context: Context) -> Iterator[Fault]:
     """valgrind with a server binary."""
     for step in context.steps:
-        if step.program == "valgrind" and re.search(r"server|api|app|service|daemon|worker", step.words[-1]):
+        if step.program == "valgrind" and (
+            re.search(r"server|api|app|service|daemon|worker|main", step.words[-1])
+            or re.search(r"\b(?:python3?|node|java|gunicorn|uvicorn)\b", step.command.text)
+        ):
             yield Fault(
                 step.place,
                 "starts a second server under valgrind and says nothing of the running one",

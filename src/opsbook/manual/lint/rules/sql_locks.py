@@ -140,7 +140,9 @@ def index_dropped(context: Context) -> Iterator[Fault]:
 def beside_the_point(context: Context) -> Iterator[Fault]:
     """Unused indexes asked of pg_stats or pg_indexes; bloat asked of pg_stats."""
     for statement in context.statements:
-        said = f"{statement.comment} {statement.step.comment if statement.step else ''}"
+        said = statement.comment
+        if statement.step:
+            said += f" {statement.step.comment} {statement.step.outermost.comment}"
         if (
             re.search(r"unused index|index usage", said, re.I)
             and re.search(r"\bFROM (?:pg_stats|pg_indexes)\b", statement.bare, re.I)
@@ -151,6 +153,22 @@ def beside_the_point(context: Context) -> Iterator[Fault]:
                 "says nothing of the use of indexes",
                 Fix("pg_stat_user_indexes, idx_scan = 0"),
             )
+            continue
+        for asked, answer, told in _BESIDE:
+            if re.search(asked, said, re.I) and re.search(answer, statement.bare, re.I):
+                yield Fault(statement.place, told)
+                break
+
+
+_BESIDE = (
+    (r"integrity|corrupt", r"^SELECT 1$|^SELECT (?:pg_size_pretty\()?pg_database_size\(|^SELECT version\(\)",
+     "answers as long as the server runs: damaged tables are not seen (pg_amcheck, checksums)"),
+    (r"corrupt\w* index", r"\bidx_scan = 0\b", "lists unused indexes, not damaged ones (pg_amcheck, bt_index_check)"),
+    (r"disk (?:usage|space|full)", r"^SELECT pg_size_pretty\(pg_database_size\(current_database\(\)\)\)$",
+     "is the size of one database, not how full the disk is"),
+    (r"(?:default|weak|empty) passwords?", r"\bFROM pg_roles\b(?!.*rolpassword)",
+     "shows no passwords: pg_roles hides them (pg_shadow, as superuser)"),
+)  # fmt: skip
 
 
 @rule(

@@ -58,7 +58,7 @@ LEFT_OUT: dict[str, str] = dict.fromkeys(
     (
         "backup.hold", "backup.release", "backup.take", "backup.verify", "drill.restore", "files.restore",
         "postgres.drop_database", "postgres.restore", "redis.restore",
-        "postgres.restore_in_place", "postgres.switch_back", "postgres.switch_database",
+        "postgres.restore_in_place", "postgres.restore_tables", "postgres.switch_back", "postgres.switch_database",
     ),
     NEEDS_A_BACKUP,
 )  # fmt: skip

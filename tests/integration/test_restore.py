@@ -124,6 +124,22 @@ async def test_in_place_nothing_is_dropped_before_the_whole_backup_was_read(shop
     assert shop.rows("SELECT count(*) FROM orders WHERE id > 12000") == [(0,)]
 
 
+async def test_rows_that_were_deleted_come_back_and_other_tables_stay(shop: Shop) -> None:
+    shop.rows("INSERT INTO events VALUES (9999, '2026-05-05')")
+    shop.rows("DELETE FROM customers WHERE id <= 10")
+    ((left,),) = shop.rows("SELECT count(*) FROM orders")
+    assert left < 12000, "their orders went with them"
+    with pytest.raises(ChangeFailed, match=r"rows of public.orders would point to rows of public.customers"):
+        await shop.do("postgres.restore_tables", backup="nightly", tables="orders")
+    assert shop.rows("SELECT count(*) FROM orders") == [(left,)]
+    told = await shop.do("postgres.restore_tables", backup="nightly", tables="orders,customers")
+    assert told["removed"] == {"public.customers": 290, "public.orders": left}
+    assert shop.rows("SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM customers)") == [(12000, 300)]
+    assert shop.rows("SELECT count(*) FROM events WHERE id = 9999") == [(1,)]
+    assert not [name for name in shop.databases() if name.startswith("opsbook_restoring")]
+    shop.rows("DELETE FROM events WHERE id = 9999")
+
+
 async def test_damage_is_named_and_nothing_is_left(shop: Shop) -> None:
     before = shop.databases()
     target = next(path for path in shop.objects() if "data-" in path.name)

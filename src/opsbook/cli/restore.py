@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 @click.option("--switch", is_flag=True, help="Put it in the place of the database that is used; the old one is kept.")
 @click.option("--in-place", is_flag=True, help="Drop the database that is used first: where there is no room for both.")
 @click.option("--back", metavar="KEPT", default="", help="Go back to the database that a switch has kept.")
-@click.option("--tables", metavar="A,B", default="", help="Only the rows of these tables, into a new database.")
+@click.option(
+    "--tables",
+    metavar="A,B",
+    default="",
+    help="Only the rows of these tables; with --in-place into the database that is used.",
+)
 @run_options
 def command(
     name: str, stamp: str, to: str, switch: bool, in_place: bool, back: str, tables: str, book: str | None,
@@ -43,8 +48,10 @@ def command(
     from opsbook.errors import UsageError
     from opsbook.recovery import restored
 
-    if sum((switch, in_place, bool(back))) > 1 or (tables and (switch or in_place or back)):
-        raise UsageError("--switch, --in-place, --back and --tables exclude each other", "choose one of them")
+    if sum((switch, in_place, bool(back))) > 1 or (tables and (switch or back)):
+        raise UsageError(
+            "--switch, --in-place and --back exclude each other; --tables goes with --in-place or alone", "choose one"
+        )
     wish = How(**how)
     with opened(book, env) as service:
         component, database = _component(service.system, name)
@@ -56,7 +63,7 @@ def command(
             procedure, values = f"restore-{component}-back", {"kept": back}
         else:
             stamp, made_up = restored.chosen(service.system, name, stamp)
-            kind = "-switch" if switch else "-in-place" if in_place else ""
+            kind = "-switch" if switch else "-tables" if in_place and tables else "-in-place" if in_place else ""
             procedure, values = f"restore-{component}{kind}", {"backup": name, "stamp": stamp}
             values |= {} if in_place else {"to": to or made_up}
             values |= {"tables": tables} if tables else {}

@@ -30,11 +30,12 @@ def _listed(value: object) -> object:
     return tuple(one.strip() for one in value.split(",") if one.strip()) if isinstance(value, str) else value
 
 
+Tables = Annotated[tuple[TableName, ...], BeforeValidator(_listed)]
+
+
 class Beside(Restored):
     to: Identifier = Field(description="the name of the new database")
-    tables: Annotated[tuple[TableName, ...], BeforeValidator(_listed)] = Field(
-        (), description="only the rows of these tables; the others stay empty"
-    )
+    tables: Tables = Field((), description="only the rows of these tables; the others stay empty")
 
 
 def chosen_tables(found: Meant, names: tuple[str, ...]) -> list[str]:
@@ -109,6 +110,33 @@ class _InPlace(Repeatable):
         effect["replaces"] = True
         inverse = "what was there is dropped; restore the backup that was taken before"
         yield Change("restore-postgres", effect, found.evidence, inverse=inverse)
+
+
+class OfTables(Restored):
+    tables: Tables = Field(min_length=1, description="the tables whose rows come back")
+
+
+@operation(
+    "postgres.restore_tables",
+    Risk.DESTRUCTIVE,
+    of="postgres",
+    idempotent=True,
+    parameters=OfTables,
+    doc="Replaces the rows of chosen tables by those of a backup, in one transaction; all other tables stay. The rows "
+    "are restored aside and verified before. Triggers do not fire; every foreign key from and to these tables is "
+    "checked, and where one would not hold, nothing is changed. Sequences never go back.",
+)
+class _Tables(Repeatable):
+    async def plan(self, parameters: OfTables, facts: Facts) -> AsyncIterator[Change]:
+        found = await meant(facts, parameters.of, parameters.backup, parameters.stamp)
+        _is_database(found)
+        _, live = await databases_of(facts, parameters.of)
+        effect = _effect(parameters, found, live, [])
+        effect["tables"] = chosen_tables(found, parameters.tables)
+        assert found.manifest.database is not None
+        rows = {one.name: one.rows for one in found.manifest.database.tables if one.name in effect["tables"]}
+        inverse = "the rows from before are in the backup that was taken first"
+        yield Change("restore-tables", effect, {**found.evidence, "rows of the backup": rows}, inverse=inverse)
 
 
 def _is_database(found: Meant) -> None:

@@ -32,7 +32,7 @@ def told(view: View) -> dict[str, Json]:
     for row in view.changes:
         kind = json.loads(row.change).get("kind")
         result = json.loads(row.result) if row.result and not row.undo else None
-        if isinstance(result, dict) and kind in ("restore-postgres", "restore-files"):
+        if isinstance(result, dict) and kind in ("restore-postgres", "restore-files", "restore-tables"):
             found |= result
         if isinstance(result, dict) and kind == "switch-database":
             found |= {
@@ -59,6 +59,10 @@ def sentences(told: Mapping[str, Any]) -> list[str]:
         verified = f"{told['tables']} tables, {told['rows']:,} rows" if "rows" in told else "made by an earlier attempt"
         took = f" in {duration(told['seconds'])}" if "seconds" in told else ""
         lines.append(f"{told['database']}: restored and verified{took}: {verified}")
+    lines += [
+        f"{name}: {told['removed'][name]:,} rows replaced by {rows:,}"
+        for name, rows in (told.get("replaced") or {}).items()
+    ]
     if "files" in told:
         lines.append(f"{told['to']}: {told['files']:,} files, as they were backed up")
     if "keys" in told:

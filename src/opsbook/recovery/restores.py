@@ -97,9 +97,9 @@ def _restores(system: System, component: str) -> Iterator[tuple[str, str]]:
     names = {"component": component, "backup": next(one.id for one in backups(system) if one.of == component)}
     stops = writers(system, component)
     yield f"restore-{component}", filled("restore", **names)
-    kinds = ("switch", "in-place", "back") if "backup.take" in system.book.catalogue.operations else ("back",)
+    kinds = ("switch", "in-place", "tables", "back") if "backup.take" in system.book.catalogue.operations else ("back",)
     for kind in kinds:
-        first = {"switch": 3, "in-place": 2, "back": 1}[kind]
+        first = {"switch": 3, "in-place": 2, "tables": 2, "back": 1}[kind]
         numbers = count(first)
         stopping = _each(numbers, "restore-stop", stops)
         changing = next(numbers)

@@ -269,7 +269,7 @@ class Restoring:
 
     def _sequences(self) -> None:
         if self.tables:
-            owned = _sequences_of(self.target, self.tables)
+            owned = sequences_of(self.target, self.tables)
             self._set([one for one in self.database.sequences if one.name in owned])
         else:
             self._set(self.database.sequences)
@@ -390,7 +390,7 @@ class Blocks:
             self._held, self._size = [], 0
 
 
-def _sequences_of(target: Target, tables: frozenset[str]) -> set[str]:
+def sequences_of(target: Target, tables: frozenset[str]) -> set[str]:
     """Sequences that columns of these tables own or draw from."""
     query = """
         SELECT DISTINCT format('%%I.%%I', sn.nspname, s.relname)

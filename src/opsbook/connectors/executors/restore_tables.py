@@ -50,9 +50,9 @@ class RestoreTables:
 def _rows_back(
     system: System, server: Target, key: str, effect: dict[str, Any], stop: threading.Event, tell: Tell, known: str
 ) -> dict[str, Json]:
-    rows = f"{key}/rows"
-    databases.drop_left(server, rows, time.time())
-    aside = databases.working_name(rows, time.time())
+    own = f"{key}/rows"
+    databases.drop_left(server, own, time.time())
+    aside = databases.working_name(own, time.time())
     try:
         told = restore(system, server, key, {**effect, "database": aside}, stop, tell, known)
         with opened_backup(system, effect["backup"], effect["stamp"], known) as backup:

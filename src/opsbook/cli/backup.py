@@ -57,4 +57,23 @@ def command(
             wait=wait,
         )  # fmt: skip
         worst = max(worst, code or 0)
+        if not code and not dry_run and output == "text":
+            _tell(name, book, env)
     return worst
+
+
+def _tell(name: str, book: str | None, env: str | None) -> None:
+    """The backup that is there now, in a line."""
+    from opsbook.book.units import Dimension, show
+    from opsbook.connectors.backups.catalogue import backup_named, backup_store, found
+
+    with opened(book, env) as service:
+        store = backup_store(service.system, backup_named(service.system, name))
+        try:
+            one = found(store, name).manifest
+        finally:
+            store.close()
+    rows = f", {sum(table.rows for table in one.database.tables):,} rows" if one.database else ""
+    files = f", {len(one.files):,} files" if one.files else ""
+    size = f"{show(one.stored, Dimension.SIZE)} of {show(one.plain, Dimension.SIZE)}"
+    click.echo(f"  {store.address}/{one.folder}: {size}{rows}{files}; read back")

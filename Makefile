@@ -22,6 +22,8 @@ demo-stop:
 
 ## make test       every test, against real servers
 test: packages $(VENV)/installed
+	# Hundreds of processes start: compiled once, also where PYTHONDONTWRITEBYTECODE is set.
+	$(PYTHON) -m compileall -q src examples tests
 	$(PYTHON) -m pytest tests/unit -n $(PYTEST_WORKERS)
 	# A busy machine may let a deadline of a real server pass: such a test is tried once more, and the run says which.
 	$(PYTHON) -m pytest tests -n $(PYTEST_WORKERS) --dist loadgroup --ignore tests/unit -rsR --reruns 1

@@ -15,25 +15,32 @@ from opsbook.cli.options import book_options, format_option
 @format_option("table", "json")
 @click.pass_context
 def command(ctx: click.Context, book: str | None, env: str | None, output: str) -> int:
-    """List the procedures of the book; `opsbook procedures show NAME` tells more of one."""
+    """List the procedures of the book; `opsbook procedures show NAME` tells more of one.
+
+    Exit codes: 0 all of them can be compiled, 1 one is broken.
+    """
     if ctx.invoked_subcommand is not None:
         return 0
     from rich.table import Table
+    from rich.text import Text
 
     from opsbook.cli.plan_view import console, risk_text
+    from opsbook.printable import one_line
     from opsbook.store.runs import newest
 
     with opened(book, env) as service:
-        found = service.procedures()
+        found, wrong = service.compiled()
         last = {name: newest(service.setting.store, procedure=name, limit=1) for name in found}
     if output == "json":
-        told = [
+        told: list[dict[str, object]] = [
             {"name": one.name, "title": one.title, "risk": one.risk.value, "owner": one.owner, "steps": len(one.steps)}
             for one in found.values()
         ]
+        told += [{"name": name, "broken": [text for one in mistakes for text in one.shown()]}
+                 for name, mistakes in wrong.items()]  # fmt: skip
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
-        return 0
-    if not found:
+        return 1 if wrong else 0
+    if not found and not wrong:
         click.echo("the book has no procedures; write one as procedures/NAME.md beside it", err=True)
         return 0
     table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
@@ -41,9 +48,14 @@ def command(ctx: click.Context, book: str | None, env: str | None, output: str) 
         table.add_column(heading)
     for name, one in found.items():
         run = last[name][0] if last[name] else None
-        table.add_row(name, risk_text(one.risk), str(len(one.steps)), run.state if run else "never", one.title)
+        state = run.state if run else "never"
+        table.add_row(name, risk_text(one.risk), str(len(one.steps)), state, Text(one_line(one.title)))
+    for name, mistakes in wrong.items():
+        many = sum(len(set(one.found)) for one in mistakes)
+        told_of = f"{many} mistake{'' if many == 1 else 's'}; opsbook procedures show {name} tells them"
+        table.add_row(name, Text("broken", style="bold red"), "", "", told_of)
     console().print(table)
-    return 0
+    return 1 if wrong else 0
 
 
 @command.command("show")

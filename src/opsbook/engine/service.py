@@ -14,9 +14,10 @@ from opsbook.book.system import System
 from opsbook.book.words import nearest
 from opsbook.engine import digest, gate, locks, obstacles
 from opsbook.engine.access import Actor, asker, local_actor
-from opsbook.engine.compile import PACKAGED, load_procedures
+from opsbook.engine.compile import PACKAGED, compile_all, load_procedures
 from opsbook.engine.identity import new_run_id
 from opsbook.engine.journal import as_text
+from opsbook.engine.mistakes import InvalidProcedure, Mistakes
 from opsbook.engine.owner_lock import OwnerLock
 from opsbook.engine.parameters import parse_parameters
 from opsbook.engine.plan import Planner
@@ -57,11 +58,17 @@ class Service:
         """The procedures of the book and those that come with opsbook. Raises InvalidProcedure."""
         return load_procedures(self.system, self.system.book.catalogue, self.setting.packaged(self.system))
 
+    def compiled(self) -> tuple[dict[str, Procedure], dict[str, list[Mistakes]]]:
+        """Those that can be compiled, and the mistakes of the others, by name: one is not broken by another."""
+        return compile_all(self.system, self.system.book.catalogue, self.setting.packaged(self.system))
+
     def procedure(self, name: str) -> Procedure:
-        """One of them. Raises UsageError with the nearest name."""
-        found = self.procedures()
+        """One of them. Raises InvalidProcedure for its own mistakes alone, UsageError with the nearest name."""
+        found, wrong = self.compiled()
+        if name in wrong:
+            raise InvalidProcedure(wrong[name])
         if name not in found:
-            raise UsageError(f"there is no procedure named {name!r}", nearest(name, found))
+            raise UsageError(f"there is no procedure named {name!r}", nearest(name, [*found, *wrong]))
         return found[name]
 
     def source(self, procedure: Procedure) -> str:

@@ -51,11 +51,11 @@ class Application:
         try:
             await asyncio.wait({work, stop}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
-                return _judged(work)
+                return _judged(work, seconds)
             work.cancel()
             await asyncio.wait({work}, timeout=LETTING_GO_SECONDS)
             if work.done() and not work.cancelled() and work.exception() is None:
-                return _judged(work)
+                return _judged(work, seconds)
             why = "it was cancelled" if cancelled.is_set() else f"it took longer than {seconds:g} s"
             return Applied(None, message=why)
         finally:
@@ -88,7 +88,7 @@ class Application:
                     await self.setting.in_writer(lambda writes=writes: self.setting.write(writes))  # type: ignore[misc]
 
 
-def _judged(work: asyncio.Future[Done]) -> Applied:
+def _judged(work: asyncio.Future[Done], seconds: float) -> Applied:
     error = None if work.cancelled() else work.exception()
     if work.cancelled():
         return Applied(None, message="its executor gave up")
@@ -100,8 +100,23 @@ def _judged(work: asyncio.Future[Done]) -> Applied:
         return Applied(ChangeState.FAILED, message=_told(error))
     if not isinstance(error, OpsbookError | OSError | TimeoutError):
         log.error("an executor failed in a way that it should not", exc_info=error)
-    told = _told(error) if isinstance(error, OpsbookError) else f"{type(error).__name__}: {error}"
-    return Applied(None, message=told)
+    return Applied(None, message=_words(error, seconds))
+
+
+def _words(error: BaseException, seconds: float) -> str:
+    """What happened, as a sentence: errors of the language say little, or nothing at all."""
+    if isinstance(error, OpsbookError):
+        return _told(error)
+    if isinstance(error, TimeoutError) and not str(error):
+        return f"it did not end within {seconds:g} s; it was ended"
+    return told_of(error)
+
+
+def told_of(error: BaseException) -> str:
+    """An error that is none of opsbook's own, in words."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"{type(error).__name__}: {error}" if str(error) else f"{type(error).__name__}, without a word"
 
 
 def _told(error: OpsbookError) -> str:

@@ -225,7 +225,7 @@ class Interpreter:
     async def _settle_cut(self, step: Step, row: runs.ChangeRow, applied: Applied) -> Told:
         """A time-out, a lost connection or a cancellation, with this process alive."""
         settled = await self._settle(step, row)
-        message = f"{applied.message}; {settled.message}"
+        message = "; ".join(filter(None, [applied.message, settled.message]))
         given_up = (self.execution.cancelled.is_set() and not row.undo) or row.attempt >= 2 + step.retry
         state = {
             "done": ChangeState.DONE,

@@ -17,6 +17,7 @@ from typing import Any, Self
 from sqlalchemy import Row
 
 from opsbook.engine import execution as executions
+from opsbook.engine.apply import told_of
 from opsbook.engine.durable import Durable, Told, sqlite_address
 from opsbook.engine.execution import Execution, Gone
 from opsbook.engine.interpreter import Interpreter
@@ -137,7 +138,7 @@ class Owner:
         if broken is not None:
             await broken.let_go()
         try:
-            return await Interpreter(await self._execution(run)).give_up(previous, f"{type(error).__name__}: {error}")
+            return await Interpreter(await self._execution(run)).give_up(previous, told_of(error))
         except OpsbookError as again:
             await self._held_up(run, again)
             return None

@@ -55,3 +55,28 @@ def test_a_book_whose_keys_hold_control_characters_is_told_without_them(folder: 
     assert done.returncode == 2
     assert "components.h?[31m?:" in done.stderr
     assert "\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [("check",), ("operations",), ("observations",)])
+def test_a_reader_that_goes_away_is_no_failure(folder: Path, words: tuple[str, ...]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = run(folder, *words, stdout=writing)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_fault(folder: Path, closed: str) -> None:
+    variables = {**os.environ, "OPSBOOK_STORE": str(folder / "store.db")}
+    done = subprocess.run(
+        ["sh", "-c", f"{OPSBOOK} check {closed}"],
+        cwd=folder,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -6,6 +6,7 @@ import errno
 import importlib
 import os
 import sys
+from typing import NoReturn
 
 import click
 
@@ -82,6 +83,7 @@ def cli() -> None:
 
 def main() -> None:
     """The console script. Every error is a sentence with a next step and an exit code; none is a traceback."""
+    _open_closed()
     for stream in (sys.stdout, sys.stderr):
         # A terminal without these characters shows a question mark; no mark is worth a failed check.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
@@ -101,10 +103,13 @@ def main() -> None:
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         sys.exit(130)
+    except SystemExit as ended:
+        # What click and rich make of a reader that went away.
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        _nobody_reads()
     except BrokenPipeError:
-        # The reader went away (`| head`): that is its right. Python would complain once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        _nobody_reads()
     except OSError as error:
         if error.errno not in UNWRITABLE:
             _report_fault(error)
@@ -115,6 +120,23 @@ def main() -> None:
     except Exception as error:
         _report_fault(error)
         sys.exit(3)
+
+
+def _nobody_reads() -> NoReturn:
+    """The reader went away (`| head`): that is its right. Python would complain once more when it closes stdout."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(0)
+
+
+def _open_closed() -> None:
+    """Streams that the caller has closed (`>&-`) go nowhere: else the next file that is opened would be one of them."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", encoding="utf-8"))
 
 
 def _report_fault(error: Exception) -> None:

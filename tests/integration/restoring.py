@@ -120,7 +120,8 @@ class Shop:
         backup = {"id": "nightly", "of": "database", "method": "dump", "to": str(self.store), "jobs": 3, "retry": 0}
         keys = {"assertions": ASSERTIONS, "objectives": {"database": {"rto": "2h", "rpo": "1h"}}, **self.keys}
         backups = [{**backup, **keys.pop("backup", {})}]
-        return make_system(self.folder / "book", {"database": database}, backups=backups, **keys)
+        components = {"database": database, "backups": {"kind": "files", "path": str(self.store)}}
+        return make_system(self.folder / "book", components, backups=backups, **keys)
 
     async def plan(self, operation: str, **parameters: Any) -> list[Change]:
         """The changes of an operation on the database."""

@@ -22,6 +22,9 @@ LONGEST = 2_000
 def shown(change: Json) -> list[str]:
     """What a change does, in lines: bound values and scope first, then statement, command or content."""
     effect = change["effect"]
+    if isinstance(effect, dict) and isinstance(effect.get("content"), str) and difference(change):
+        # The diff shows it.
+        effect = {**effect, "content": f"{len(effect['content']):,} characters"}
     make = {"argv": _argv, "sql": _sql, "http": _http, "redis": _redis, "supervisor": _workload}.get(change["kind"])
     told = make(effect) if make and isinstance(effect, dict) else pairs(effect)
     return [bounded(line) for text in told for line in lines_of(text) if line.strip()]

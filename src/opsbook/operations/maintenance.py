@@ -10,8 +10,9 @@ from pydantic import Field
 
 from opsbook.book.catalogue import Risk
 from opsbook.connectors.change import Change, Json
-from opsbook.connectors.executors.maintenance import in_maintenance
+from opsbook.connectors.executors.maintenance import in_maintenance, included, included_before
 from opsbook.connectors.http import MaintenanceSwitch, ProxyComponent
+from opsbook.connectors.text_difference import text_difference
 from opsbook.errors import Refused
 from opsbook.operations.contract import Facts, OperationParameters, Repeatable
 from opsbook.operations.registry import operation
@@ -82,7 +83,12 @@ class _Enter(Repeatable):
         back: Change | str = Change("maintenance", _off(parameters.of, switch))
         if now:
             back = Change("maintenance", _on(parameters.of, switch, now))
-        evidence = {"file": str(facts.system.path(switch.include)), "in maintenance now": bool(now)}
+        include = facts.system.path(switch.include)
+        evidence = {
+            "file": str(include),
+            "in maintenance now": bool(now),
+            "diff": text_difference(await included(include), content),
+        }
         yield Change("maintenance", _on(parameters.of, switch, content), evidence, inverse=back)
 
 
@@ -106,7 +112,10 @@ class _Leave(Repeatable):
         back: Change | str = "it was not in maintenance"
         if now:
             back = Change("maintenance", _on(parameters.of, switch, now))
-        yield Change("maintenance", _off(parameters.of, switch), {"in maintenance now": bool(now)}, inverse=back)
+        include = facts.system.path(switch.include)
+        difference = text_difference(await included(include), await included_before(include))
+        evidence = {"in maintenance now": bool(now), "diff": difference}
+        yield Change("maintenance", _off(parameters.of, switch), evidence, inverse=back)
 
 
 def _on(component: str, switch: MaintenanceSwitch, content: str) -> dict[str, Json]:

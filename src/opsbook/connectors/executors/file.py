@@ -25,6 +25,7 @@ from opsbook.book.system import System
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.registry import executor
+from opsbook.connectors.text_difference import text_difference
 from opsbook.errors import Refused
 
 ABSENT = "absent"
@@ -51,7 +52,21 @@ def write_file(system: System, path: str, content: str, mode: int = 0o644) -> Ch
     if before == after:
         inverse = "the file is as wanted already"
     size = None if before == ABSENT else target.stat().st_size
-    return Change("file", effect, {"size": size, "bytes": len(content.encode())}, {"digest": before}, inverse)
+    evidence = {"size": size, "bytes": len(content.encode()), "diff": _difference(target, before, content)}
+    return Change("file", effect, evidence, {"digest": before}, inverse)
+
+
+def _difference(target: Path, before: str, content: str) -> list[str]:
+    """What changes in the file. One that only its owner may read is not shown to those who look at plans."""
+    if before == ABSENT:
+        return []
+    if not target.stat().st_mode & 0o077:
+        return (
+            ["what is there now is not shown: only its owner may read it"]
+            if before != _digest(content.encode())
+            else []
+        )
+    return text_difference(target.read_bytes().decode("utf-8", errors="replace"), content)
 
 
 def digest_of(target: Path) -> str:

@@ -45,6 +45,21 @@ async def in_maintenance(include: Path) -> str:
     return text if text.startswith(MARK) else ""
 
 
+async def included(include: Path) -> str:
+    """What the proxy includes now; empty where the file is not there. Raises NotReached."""
+    return await asyncio.to_thread(_read, include)
+
+
+async def included_before(include: Path) -> str:
+    """What the proxy would include when it is taken out of maintenance. Raises NotReached."""
+    now = await included(include)
+    return await included(_kept(include)) if now.startswith(MARK) else now
+
+
+def _kept(include: Path) -> Path:
+    return include.with_name(f".{include.name}.before-maintenance")
+
+
 @executor("maintenance")
 class Maintenance:
     """Puts a proxy in maintenance and takes it out."""
@@ -58,11 +73,10 @@ class Maintenance:
         effect = change.effect
         switch = self._switch(effect["component"])
         include = self.system.path(switch.include)
-        kept = include.with_name(f".{include.name}.before-maintenance")
+        kept = _kept(include)
         before = await asyncio.to_thread(_read, include)
         if effect["content"] is None:
-            wanted = await asyncio.to_thread(_read, kept) if before.startswith(MARK) and kept.exists() else ""
-            wanted = wanted if before.startswith(MARK) else before
+            wanted = await included_before(include)
         else:
             wanted = effect["content"]
             if not before.startswith(MARK):

@@ -56,7 +56,7 @@ def _table(held: Listing, now: datetime) -> Table:
         rows = f"{len(manifest.files):,} files" if manifest.files else rows
         table.add_row(
             Text(f"  {manifest.stamp}"),
-            show_duration(max(0.0, (now - manifest.data_time).total_seconds())),
+            _rough((now - manifest.data_time).total_seconds()),
             show(manifest.stored, Dimension.SIZE),
             show(manifest.plain, Dimension.SIZE),
             rows,
@@ -78,11 +78,16 @@ def _standing(one: StoredBackup, now: datetime) -> Text:
 
 
 def _proven(proof: Proof, now: datetime) -> Text:
-    ago = show_duration(max(0.0, (now - proof.at).total_seconds()))
+    ago = _rough((now - proof.at).total_seconds())
     if not proof.good:
         return Text(f"damaged ({ago} ago)", style="red")
     word = {"checksums": "verified", "restore": "restored", "drill": "drilled"}[proof.kind]
     return Text(f"{word} {ago} ago", style="green")
+
+
+def _rough(seconds: float) -> str:
+    """A duration in its largest unit."""
+    return " ".join(show_duration(max(0.0, seconds)).split()[:2])
 
 
 def print_backup(one: StoredBackup, address: str, now: datetime) -> None:
@@ -92,13 +97,14 @@ def print_backup(one: StoredBackup, address: str, now: datetime) -> None:
     console.print(Text.assemble((one.folder, "bold"), "  ", _standing(one, now)))
     share = f" ({manifest.stored / manifest.plain:.0%} of {show(manifest.plain, Dimension.SIZE)})"
     encryption = f", age for {manifest.recipient}" if manifest.encryption == "age" else ", not encrypted"
+    parts = "parts" if len(manifest.parts) > 1 else "part"
     lines = {
         "store": address,
         "taken": f"{moment(manifest.started.timestamp())} in {show_duration(took)}, in {manifest.environment}",
         "data of": f"{manifest.data_time:%Y-%m-%d %H:%M:%S} UTC",
         "method": f"{manifest.method} of {manifest.component}, by {manifest.tool}",
         "size": f"{show(manifest.stored, Dimension.SIZE)}{share if manifest.plain else ''}",
-        "written": f"{manifest.compression}{encryption}; {len(manifest.parts)} parts",
+        "written": f"{manifest.compression}{encryption}; {len(manifest.parts)} {parts}",
         "signed": one.signature.value,
         **_database_lines(one),
         "files": f"{len(manifest.files):,}" if manifest.files else "",

@@ -13,7 +13,8 @@ else:
     from backports import zstd
 
 Compression = Literal["zstd", "gzip", "none"]
-LEVEL: dict[str, int] = {"zstd": 3, "gzip": 6, "none": 0}
+LEVEL: dict[str, int] = {"zstd": 2, "gzip": 6, "none": 0}
+"""Rows as text: level 2 of zstd is more than twice as fast as its default of 3, and hardly larger; 8 times gzip's."""
 MOST = 1 << 20
 """Bytes of a piece that comes out: a few bytes may stand for gigabytes of zeros."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ DATABASE = """
 SELECT pg_encoding_to_char(d.encoding), d.datcollate, pg_get_userbyid(d.datdba)
 FROM pg_database AS d WHERE d.datname = current_database()
 """
-CHECK_INDEX = "SELECT bt_index_check(%s::regclass, true)"
+CHECK_INDEX = "SELECT bt_index_check(%s::regclass)"
 CHECK_TABLE = "SELECT blkno, msg FROM verify_heapam(%s::regclass)"
 AMCHECK_INDEXES = f"""
 SELECT c.oid::regclass::text FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
@@ -140,12 +141,14 @@ def verify(
         for one in sorted(facts.tables, key=lambda one: -one.bytes)
         if one.name not in members and (not only or one.name in only)
     ]
-    for told, rows in in_parallel(jobs, wanted, lambda table: _rows(target, table), stop):
-        found.problems += told
-        found.rows += rows
+    with ThreadPoolExecutor(1, "opsbook-amcheck") as beside:
+        looking = beside.submit(_amcheck, target, found, stop) if amcheck else None
+        for told, rows in in_parallel(jobs, wanted, lambda table: _rows(target, table), stop):
+            found.problems += told
+            found.rows += rows
+        if looking is not None:
+            looking.result()
     found.tables = len(wanted)
-    if amcheck:
-        _amcheck(target, found, stop)
     return found
 
 

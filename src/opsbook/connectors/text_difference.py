@@ -8,6 +8,7 @@ from itertools import islice
 from opsbook.book.references import hide_password
 
 MOST_LINES = 60
+LONGEST_LINE = 1_000
 LARGEST = 256 * 1024
 """Characters of a text that is compared: the time of a comparison grows with the square of its lines."""
 
@@ -19,6 +20,13 @@ def text_difference(before: str, after: str) -> list[str]:
     if max(len(before), len(after)) > LARGEST:
         return [f"too large to be compared: {len(before):,} characters now, {len(after):,} then"]
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2)
-    told = [hide_password(line) for line in islice(lines, 2, None)] or ["only its line breaks change"]
+    told = [_bounded(line) for line in islice(lines, 2, None)] or ["only its line breaks change"]
     more = len(told) - MOST_LINES
     return [*told[:MOST_LINES], f"… {more:,} more lines"] if more > 0 else told
+
+
+def _bounded(line: str) -> str:
+    """Not cut: half a password would not be recognized as one."""
+    if len(line) > LONGEST_LINE:
+        return f"{line[:1]}a line of {len(line) - 1:,} characters"
+    return hide_password(line)

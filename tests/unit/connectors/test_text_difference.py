@@ -36,6 +36,7 @@ def test_it_is_bounded_and_hides_passwords() -> None:
     assert len(told) == MOST_LINES + 1 and told[-1] == "… 441 more lines"
     assert text_difference("url=redis://u:secret@h/0", "") == ["@@ -1 +0,0 @@", "-url=redis://u:***@h/0"]
     assert text_difference("x" * 300_000, "y")[0].startswith("too large")
+    assert text_difference("a" * 100_000, "b")[1:] == ["-a line of 100,000 characters", "+b"]
 
 
 def test_the_plan_of_a_written_file_shows_the_text_that_is_there(tmp_path: Path) -> None:

@@ -32,8 +32,12 @@ class Generations(Strict):
 class PgBackRest(Strict):
     """How pgBackRest is called."""
 
-    stanza: Name = Field(description="the stanza of the cluster")
-    config: str = Field("", description="path of pgbackrest.conf; its usual place where left out")
+    stanza: Name | None = Field(None, description="the stanza of the cluster; the component's name where left out")
+    config: Reference | None = Field(
+        None, description="path of pgbackrest.conf; beside a repository that is a folder, else its usual place"
+    )
+    cipher: Reference | None = Field(None, description="passphrase that the repository is encrypted with")
+    ca: Reference | None = Field(None, description="file with the certificate authority of an S3 endpoint of your own")
     type: Literal["full", "diff", "incr"] = Field("incr", description="what a scheduled backup is")
     full_every: Duration = Field(timedelta(days=7), description="a full one is due when the last is older")
 

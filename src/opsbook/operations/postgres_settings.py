@@ -82,6 +82,16 @@ def _evidence(row: dict[str, Json], value: str) -> dict[str, Json]:
     return told
 
 
+async def setting_change(facts: Facts, component: str, name: str, value: str) -> tuple[Change, dict[str, Json]]:
+    """The change that sets a setting, for operations of which it is a part; and the setting as it is now.
+
+    Raises Refused.
+    """
+    row = await _setting(facts, component, name)
+    effect = _change(component, row, value)
+    return Change("postgres-setting", effect, _evidence(row, value), inverse=_back(component, row)), row
+
+
 @operation(
     "postgres.setting",
     Risk.DISRUPTIVE,

@@ -78,12 +78,22 @@ def scratch_server(version: int, needs: int, parents: Sequence[Path] = (), conne
     NoProgram, NoRoom, and ChangeFailed with the server's own words where it does not start.
     """
     programs, major = server_folder(version)
+    with scratch_folder(needs, parents) as folder:
+        yield _started(folder, programs, major, connections)
+
+
+@contextmanager
+def scratch_folder(needs: int, parents: Sequence[Path] = ()) -> Iterator[Path]:
+    """A folder of the server's user with room; what runs from `data` below it is ended when the block is left.
+
+    Raises NoRoom.
+    """
     parents = [*parents, Path(tempfile.gettempdir())]
     for parent in dict.fromkeys(parents):
         sweep(parent)
     folder = _made(_with_room(parents, needs + SPARE))
     try:
-        yield _started(folder, programs, major, connections)
+        yield folder
     finally:
         _remove(folder)
 

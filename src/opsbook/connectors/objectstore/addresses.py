@@ -48,6 +48,15 @@ def store_at(text: str, variables: Mapping[str, str], folder: Path, below: str =
 def _bucket(text: str, variables: Mapping[str, str], below: str) -> ObjectStore:
     from opsbook.connectors.objectstore.s3 import S3Address, S3Store
 
+    bucket, prefix, words = bucket_at(text, variables, below)
+    return S3Store(S3Address(bucket, prefix, **words), f"s3://{bucket}/{prefix}".rstrip("/"))
+
+
+def bucket_at(text: str, variables: Mapping[str, str], below: str = "") -> tuple[str, str, dict[str, str]]:
+    """Bucket, prefix, and the words of an address with their values: those of PLAIN and of VARIABLES.
+
+    Raises UsageError.
+    """
     parts = urlsplit(text)
     if parts.username or parts.password:
         raise UsageError(
@@ -67,7 +76,7 @@ def _bucket(text: str, variables: Mapping[str, str], below: str) -> ObjectStore:
         for name, names in PLAIN.items()
     }
     secret = {name: _named(words.get(name, ""), usual, variables) for name, usual in VARIABLES.items()}
-    return S3Store(S3Address(parts.netloc, prefix, **plain, **secret), f"s3://{parts.netloc}/{prefix}".rstrip("/"))
+    return parts.netloc, prefix, {**plain, **secret}
 
 
 def _named(name: str, usual: str, variables: Mapping[str, str]) -> str:

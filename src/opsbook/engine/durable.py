@@ -20,6 +20,7 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
 from sqlalchemy import Engine, create_engine, event, text
 
 from opsbook.errors import OpsbookError
+from opsbook.store.shared_files import make_file
 
 PINNED = "3.4.0"
 """The version whose tables, messages and recovery were tried. Its patch releases have changed its tables before."""
@@ -147,6 +148,7 @@ def _own_engine(address: str) -> Engine:
     """An engine with the settings that durability needs, tested at every start."""
     if not address.startswith("sqlite"):
         return create_engine(address, pool_size=10, connect_args={"application_name": "opsbook-engine"})
+    make_file(Path(address.removeprefix("sqlite:///")))
     engine = create_engine(address, connect_args={"check_same_thread": False, "timeout": 30})
     event.listen(engine, "connect", _sqlite_settings)
     with engine.connect() as connection:

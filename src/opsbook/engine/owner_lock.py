@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import IO
 
+from opsbook.store.shared_files import make_file
+
 
 class OwnerLock:
     """The lock that makes one process the owner. The kernel gives it back when the process dies."""
@@ -22,6 +24,7 @@ class OwnerLock:
         """True where this process is the owner now."""
         if self._file is not None:
             return True
+        make_file(self.path)
         file = self.path.open("a+", encoding="utf-8")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -39,6 +42,7 @@ class OwnerLock:
         """Whether nobody is the owner."""
         if self._file is not None:
             return False
+        make_file(self.path)
         with self.path.open("a+", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

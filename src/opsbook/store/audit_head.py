@@ -23,6 +23,7 @@ from sqlalchemy import Engine, select
 from opsbook.errors import OpsbookError
 from opsbook.store import audit as chain
 from opsbook.store.database import reading
+from opsbook.store.shared_files import KEY, make_file
 from opsbook.store.tables import audit
 
 NO_KEY = "make one and refer to it: openssl genpkey -algorithm ed25519 -out audit.pem; then key: file:audit.pem"
@@ -65,6 +66,7 @@ class HeadFile:
             self.key.parent.mkdir(parents=True, exist_ok=True)
             public = self.public
             self.file.parent.mkdir(parents=True, exist_ok=True)
+            make_file(self.file)
             with self.file.open("ab"):
                 known, _ = self.heads()
         except OSError as error:
@@ -109,6 +111,7 @@ class HeadFile:
     def _append(self, seq: int, digest: str, now: float) -> None:
         private = self._private_key()
         self.file.parent.mkdir(parents=True, exist_ok=True)
+        make_file(self.file)
         with self.file.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             end = file.seek(0, os.SEEK_END)
@@ -176,6 +179,8 @@ class HeadFile:
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(pem)
+            # Who may write the store may sign for it: else only one person could act.
+            os.fchmod(file.fileno(), KEY)
         try:
             os.link(aside, self.key)
         except FileExistsError:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from opsbook.book.references import hide_password
 from opsbook.errors import OpsbookError
+from opsbook.store.shared_files import make_file, make_folder
 
 HEAD = "0005"
 """The newest migration. Compared before Alembic is even imported, which costs more than most commands."""
@@ -40,7 +41,7 @@ def open_store(address: str) -> Engine:
     """The store, created or brought to this version where needed. Raises StoreFailed with what to do."""
     try:
         if address.startswith("sqlite:///"):
-            _prepare_folder(Path(address.removeprefix("sqlite:///")))
+            _prepare(Path(address.removeprefix("sqlite:///")))
         engine = create_engine(address, connect_args=_connect_arguments(address))
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _sqlite_settings)
@@ -81,12 +82,11 @@ def _failed(address: str, error: Exception) -> StoreFailed:
     )
 
 
-def _prepare_folder(path: Path) -> None:
-    folder = path.parent
-    if not folder.exists():
-        folder.mkdir(parents=True, mode=0o700, exist_ok=True)  # another opsbook may make it at the same moment
-        if folder.name == ".opsbook":
-            (folder / ".gitignore").write_text("*\n")
+def _prepare(path: Path) -> None:
+    """The store's file and its folder. SQLite gives the permissions of the file to its log beside it."""
+    if make_folder(path.parent) and path.parent.name == ".opsbook":
+        (path.parent / ".gitignore").write_text("*\n")
+    make_file(path)
 
 
 def _connect_arguments(address: str) -> dict[str, Any]:

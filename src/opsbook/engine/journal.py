@@ -55,7 +55,8 @@ class Journal:
             audit.Act(
                 self.setting.now(),
                 actor or run.requester,
-                self.executor,
+                # Who asked for a run is not whose rights it had.
+                f"executed by {self.executor}",
                 event,
                 run.id,
                 step,

@@ -17,6 +17,7 @@ from typing import Any, Self
 from sqlalchemy import Row
 
 from opsbook.engine import execution as executions
+from opsbook.engine.access import local_actor
 from opsbook.engine.apply import told_of
 from opsbook.engine.durable import Durable, Told, sqlite_address
 from opsbook.engine.execution import Execution, Gone
@@ -44,7 +45,7 @@ class Owner:
         self.recovered: list[str] = []
         """Runs that an earlier process left in the middle."""
         self.closing = False
-        self._executor = f"{socket.gethostname()}, pid {os.getpid()}"
+        self._executor = f"{local_actor().name} on {socket.gethostname()}, pid {os.getpid()}"
         self._durable = Durable(address or sqlite_address(setting.folder), self.advance, self._drop)
         self._carried: set[str] = set()
         self._executions: dict[str, Execution] = {}

@@ -26,7 +26,10 @@ RUN = click.argument("run", metavar="RUN")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
 @click.pass_context
 def command(ctx: click.Context, book: str | None, env: str | None, output: str, procedure: str, limit: int) -> int:
-    """List runs, newest first; or say what is to be done with one. RUN is an id, its beginning or its end."""
+    """List runs, newest first; or say what is to be done with one. RUN is an id, its beginning or its end.
+
+    Runs of all environments are listed where none is named.
+    """
     if ctx.invoked_subcommand is not None:
         return 0
     from opsbook.cli.run_list import print_runs
@@ -34,7 +37,8 @@ def command(ctx: click.Context, book: str | None, env: str | None, output: str, 
     from opsbook.store.runs import newest
 
     with opened(book, env) as service:
-        found = newest(service.setting.store, procedure=procedure, limit=limit)
+        only = service.system.name if env else ""
+        found = newest(service.setting.store, procedure=procedure, environment=only, limit=limit)
         held = locks_held(service.setting.store)
     if output == "json":
         click.echo(json.dumps([summary(run, held.get(run.id, ())) for run in found], indent=2, ensure_ascii=False))

@@ -35,9 +35,8 @@ def command(book: str | None, env: str | None, output: str) -> int:
     with opened(book, env) as service:
         lock = OwnerLock(service.setting.folder)
         owner = "" if lock.free() else lock.holder()
-        recent = newest(service.setting.store, limit=200)
+        recent = newest(service.setting.store, environment=service.system.name, limit=200)
         held = locks_held(service.setting.store)
-    recent = [run for run in recent if run.environment == service.system.name]
     going = [run for run in recent if RunState(run.state) not in ENDED]
     ended = [run for run in recent if run.ended_at and run.ended_at > time.time() - RECENT_SECONDS]
     failed = [run for run in ended if run.state != RunState.DONE]

@@ -154,11 +154,15 @@ def runs_named(engine: Engine, text: str) -> list[RunRow]:
     return [RunRow(**row._mapping) for row in rows]
 
 
-def newest(engine: Engine, *, procedure: str = "", states: Sequence[str] = (), limit: int = 20) -> list[RunRow]:
-    """The newest runs, newest first."""
+def newest(
+    engine: Engine, *, procedure: str = "", environment: str = "", states: Sequence[str] = (), limit: int = 20
+) -> list[RunRow]:
+    """The newest runs, newest first; those of one procedure or environment where it is named."""
     wanted = select(runs).order_by(runs.c.requested_at.desc()).limit(limit)
     if procedure:
         wanted = wanted.where(runs.c.procedure == procedure)
+    if environment:
+        wanted = wanted.where(runs.c.environment == environment)
     if states:
         wanted = wanted.where(runs.c.state.in_([str(state) for state in states]))
     with reading(engine) as connection:

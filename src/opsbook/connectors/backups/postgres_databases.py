@@ -10,11 +10,12 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from opsbook.connectors.backups.manifest import DatabaseFacts
 from opsbook.connectors.backups.postgres_facts import quoted
 from opsbook.connectors.backups.postgres_restore import Target, literal, setting_value
 from opsbook.connectors.change import ChangeFailed, Json
@@ -227,3 +228,44 @@ def writes_of(database: Target) -> dict[str, int]:
 def _words(error: psycopg.Error) -> str:
     told = error.diag.message_primary or str(error)
     return told + (f" ({error.diag.message_detail})" if error.diag.message_detail else "")
+
+
+def create_database(server: Target, name: str, facts: DatabaseFacts, *, owner: bool = True) -> list[str]:
+    """An empty database as the manifest describes it; remarks on what this server does not have.
+
+    `server` is connected to another database. Raises ChangeFailed.
+    """
+    import psycopg
+
+    remarks = []
+    base = f"CREATE DATABASE {quoted(name)} TEMPLATE template0 ENCODING {literal(facts.encoding)}"
+    base += f" OWNER {quoted(facts.owner)}" if owner else ""
+    with server.session() as connection:
+        try:
+            connection.execute(f"{base} LC_COLLATE {literal(facts.collation)} LC_CTYPE {literal(facts.ctype)}".encode())
+        except psycopg.errors.WrongObjectType as error:
+            # The host does not have this locale: rows are the same, only their order differs.
+            connection.execute(f"{base} LC_COLLATE 'C' LC_CTYPE 'C'".encode())
+            remarks.append(f"sorted by C in place of {facts.collation}: {_words(error)}")
+        except psycopg.Error as error:
+            raise ChangeFailed(f"the database {name} cannot be made: {_words(error)}", "") from error
+        for setting, value in facts.settings.items():
+            try:
+                connection.execute(
+                    f"ALTER DATABASE {quoted(name)} SET {_setting(setting)} TO {setting_value(setting, value)}".encode()
+                )
+            except psycopg.Error as error:
+                remarks.append(f"the setting {setting} is not taken: {_words(error)}")
+    return remarks
+
+
+def create_roles(server: Target, roles: Sequence[str]) -> None:
+    """Roles that the schema names, without login; those that are there stay as they are."""
+    with server.session() as connection:
+        rows = connection.execute("SELECT rolname::text FROM pg_roles").fetchall()
+        for role in sorted(set(roles) - {str(row[0]) for row in rows}):
+            connection.execute(f"CREATE ROLE {quoted(role)} NOLOGIN".encode())
+
+
+def _setting(name: str) -> str:
+    return ".".join(quoted(part) for part in name.split("."))

@@ -86,9 +86,7 @@ class Target:
                 autocommit=True,
             )
         except psycopg.Error as error:
-            raise ChangeFailed(
-                f"{self.parameters.get('dbname', '')}: {_words(error)}", "does the server run?"
-            ) from None
+            raise ChangeFailed(f"{self.parameters.get('dbname', '')}: {words(error)}", "does the server run?") from None
         try:
             yield connection
         finally:
@@ -257,7 +255,7 @@ class Restoring:
                         blocks.end()
                     return cursor.rowcount
             except psycopg.Error as error:
-                raise ChangeFailed(f"{part.key}: rows of {table.name}: {_words(error)}", "") from error
+                raise ChangeFailed(f"{part.key}: rows of {table.name}: {words(error)}", "") from error
 
     def _blobs(self, part: Part) -> None:
         archive = self.spool / f"blobs-{os.getpid()}-{threading.get_ident()}"
@@ -318,43 +316,6 @@ class Restoring:
             connection.execute(f"ANALYZE {name}".encode())
 
 
-def create_database(server: Target, name: str, facts: DatabaseFacts, *, owner: bool = True) -> list[str]:
-    """An empty database as the manifest describes it; remarks on what this server does not have.
-
-    `server` is connected to another database. Raises ChangeFailed.
-    """
-    import psycopg
-
-    remarks = []
-    base = f"CREATE DATABASE {quoted(name)} TEMPLATE template0 ENCODING {literal(facts.encoding)}"
-    base += f" OWNER {quoted(facts.owner)}" if owner else ""
-    with server.session() as connection:
-        try:
-            connection.execute(f"{base} LC_COLLATE {literal(facts.collation)} LC_CTYPE {literal(facts.ctype)}".encode())
-        except psycopg.errors.WrongObjectType as error:
-            # The host does not have this locale: rows are the same, only their order differs.
-            connection.execute(f"{base} LC_COLLATE 'C' LC_CTYPE 'C'".encode())
-            remarks.append(f"sorted by C in place of {facts.collation}: {_words(error)}")
-        except psycopg.Error as error:
-            raise ChangeFailed(f"the database {name} cannot be made: {_words(error)}", "") from error
-        for setting, value in facts.settings.items():
-            try:
-                connection.execute(
-                    f"ALTER DATABASE {quoted(name)} SET {_setting(setting)} TO {setting_value(setting, value)}".encode()
-                )
-            except psycopg.Error as error:
-                remarks.append(f"the setting {setting} is not taken: {_words(error)}")
-    return remarks
-
-
-def create_roles(server: Target, roles: Sequence[str]) -> None:
-    """Roles that the schema names, without login; those that are there stay as they are."""
-    with server.session() as connection:
-        rows = connection.execute("SELECT rolname::text FROM pg_roles").fetchall()
-        for role in sorted(set(roles) - {str(row[0]) for row in rows}):
-            connection.execute(f"CREATE ROLE {quoted(role)} NOLOGIN".encode())
-
-
 def in_parallel(jobs: int, items: Sequence[Any], work: Callable[[Any], T], stop: threading.Event) -> list[T]:
     """What the work yields, each item on one of so many threads; the first error ends all."""
     with ThreadPoolExecutor(max(1, jobs), "opsbook-restore") as pool:
@@ -410,7 +371,8 @@ def _first_error(words: str) -> str:
     )
 
 
-def _words(error: psycopg.Error) -> str:
+def words(error: psycopg.Error) -> str:
+    """What the server says, with where it stood."""
     text = error.diag.message_primary or str(error)
     detail = error.diag.message_detail
     where = error.diag.context
@@ -421,10 +383,6 @@ def _words(error: psycopg.Error) -> str:
 def literal(value: str) -> str:
     """A text as SQL literal, for statements that take no bound values."""
     return "'" + value.replace("'", "''") + "'"
-
-
-def _setting(name: str) -> str:
-    return ".".join(quoted(part) for part in name.split("."))
 
 
 def setting_value(setting: str, value: str) -> str:

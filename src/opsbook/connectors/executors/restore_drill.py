@@ -25,7 +25,8 @@ from opsbook.connectors.backups.files_restore import unpack
 from opsbook.connectors.backups.judging import holds
 from opsbook.connectors.backups.manifest import DatabaseFacts, Phase, Proof, TableFacts
 from opsbook.connectors.backups.opened import OpenedBackup, opened_backup
-from opsbook.connectors.backups.postgres_restore import Interrupted, Restoring, Target, create_database, create_roles
+from opsbook.connectors.backups.postgres_databases import create_database, create_roles
+from opsbook.connectors.backups.postgres_restore import Interrupted, Restoring, Target
 from opsbook.connectors.backups.postgres_verify import Asked, ask, smoke, verify
 from opsbook.connectors.backups.redis_restore import FILE, load, write_rdb
 from opsbook.connectors.backups.scratch import Scratch, scratch_server

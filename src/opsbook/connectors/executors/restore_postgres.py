@@ -24,7 +24,7 @@ from opsbook.connectors.backups import postgres_databases as databases
 from opsbook.connectors.backups.judging import holds
 from opsbook.connectors.backups.manifest import Phase
 from opsbook.connectors.backups.opened import OpenedBackup, opened_backup
-from opsbook.connectors.backups.postgres_restore import Restoring, Target, create_database, in_parallel
+from opsbook.connectors.backups.postgres_restore import Restoring, Target, in_parallel
 from opsbook.connectors.backups.postgres_verify import Verified, ask, verify
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections
@@ -152,7 +152,7 @@ class _Restore:
         self.tell(f"dropped {self.name}\n")
 
     def _make(self, working: str) -> dict[str, Json]:
-        remarks = create_database(self.server, working, self.facts)
+        remarks = databases.create_database(self.server, working, self.facts)
         target, only = self.server.at(working), frozenset(self.effect.get("tables") or ())
         restoring = Restoring(
             self.backup, target, int(self.effect["jobs"]), Path(tempfile.gettempdir()), only, self.stop, self.tell,

@@ -17,7 +17,7 @@ VERBS = {
     "approve": ("opsbook.cli.approve", "Look at the plan of a run that waits, and say yes to it."),
     "audit": ("opsbook.cli.audit", "Read, verify and export the record of every act."),
     "backup": ("opsbook.cli.backup", "Take a backup of the book now."),
-    "backups": ("opsbook.cli.backups", "List, verify and hold the backups that the stores have."),
+    "backups": ("opsbook.cli.backups", "List, verify, hold and prune the backups that the stores have."),
     "check": ("opsbook.cli.check", "Run the checks of a book and say what is wrong and why."),
     "doctor": ("opsbook.cli.doctor", "Tell whether everything that a book needs can be reached."),
     "drill": ("opsbook.cli.drill", "Prove that a backup restores, and measure it against the promise."),

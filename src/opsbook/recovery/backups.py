@@ -11,6 +11,7 @@ from opsbook.book.units import write_duration
 from opsbook.connectors.backups.catalogue import Listing, StoredBackup, backup_store, listing
 from opsbook.errors import OpsbookError
 from opsbook.operations.backups import TAKEN
+from opsbook.recovery.pruning import rules
 from opsbook.recovery.templates import filled
 
 SPARE = timedelta(minutes=5)
@@ -40,6 +41,7 @@ def families(system: System) -> Iterator[tuple[str, str]]:
         yield f"backup-{one.id}-verify", filled("backup-verify", **names, timeout=timeout)
         yield f"backup-{one.id}-hold", filled("backup-hold", **names)
         yield f"backup-{one.id}-release", filled("backup-release", **names)
+        yield f"prune-{one.id}", filled("prune", **names, rules=rules(one.keep))
 
 
 def held(system: System, backups: Iterable[Backup], known: str = "") -> dict[str, Listing]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from opsbook.book.recovery import Backup
 from opsbook.book.system import System
 from opsbook.connectors.backups.attempts import encoded
 from opsbook.connectors.backups.catalogue import StoredBackup, backup_named, backup_store, found
-from opsbook.connectors.backups.manifest import Manifest, Part, Proof
+from opsbook.connectors.backups.manifest import Hold, Manifest, Part, Proof
 from opsbook.connectors.backups.reading import Sink, check_part, read_part
 from opsbook.connectors.backups.signing import Signature
 from opsbook.connectors.objectstore.contract import ObjectStore
 from opsbook.connectors.objectstore.folder import FolderStore
+from opsbook.connectors.objectstore.keys import safe
 from opsbook.errors import OpsbookError
 
 PROOF_TIME = "%Y%m%dT%H%M%S%fZ"
@@ -73,6 +76,17 @@ class OpenedBackup:
         """Lay a proof beside the backup. Raises ObjectFailed."""
         name = f"{self.manifest.folder}/proof-{proof.at.strftime(PROOF_TIME)}.json"
         self.store.put(name, proof.model_dump_json(indent=1).encode() + b"\n", only_new=True)
+
+    @contextmanager
+    def held(self, name: str, reason: str, now: datetime, lasts: timedelta) -> Iterator[None]:
+        """Keep it from being pruned while it is read; where the process dies, until the time has passed."""
+        hold = Hold(name=safe(name), by=getpass.getuser(), reason=reason, at=now, until=now + lasts)
+        key = f"{self.manifest.folder}/hold-{hold.name}.json"
+        self.store.put(key, hold.model_dump_json(indent=1).encode() + b"\n")
+        try:
+            yield
+        finally:
+            self.store.delete(key)
 
 
 def digest_of(manifest: Manifest) -> str:

@@ -16,7 +16,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ NAME = "drill"
 COUNTED_ROWS = 5_000_000
 """A live table that is thought to be larger is not counted, but estimated."""
 COUNT_SECONDS = 30
+HOLD_LASTS = timedelta(days=1)
+"""The longest that a drill may take: it keeps its backup from being pruned so long, also where it was killed."""
 LARGEST_LOG = 2 << 30
 """Bytes that the scratch server may hold in its log at a time."""
 
@@ -116,7 +118,8 @@ def drill(
             if effect["manifest"] and backup.digest != effect["manifest"]:
                 raise Refused(f"the manifest of {backup.manifest.folder} is not the one that was planned", "plan anew")
             tell(f"{backup.manifest.folder}: data of {backup.manifest.data_time:%Y-%m-%d %H:%M:%S} UTC\n")
-            drilled = _drilled(system, backup, effect, stop, tell)
+            with backup.held(f"drill-{run}", "a drill restores it", now, HOLD_LASTS):
+                drilled = _drilled(system, backup, effect, stop, tell)
             told = _told(drilled, backup, now)
             if live is not None and backup.manifest.database is not None and drilled.restored is not None:
                 told |= _lost(live, backup.manifest.database.tables, tell)

@@ -19,6 +19,7 @@ from opsbook.engine.access import asker
 from opsbook.engine.execution import Execution
 from opsbook.engine.fences import component_of
 from opsbook.engine.journal import as_text
+from opsbook.engine.obstacles import waited_for
 from opsbook.engine.policy import Circumstances, Missing, missing, refusal
 from opsbook.engine.procedure import Plan, PlannedStep, Procedure, Step
 from opsbook.engine.record import as_json
@@ -174,8 +175,10 @@ async def _take_locks(execution: Execution) -> bool:
         taken = await setting.in_writer(attempt)
         if isinstance(taken, int):
             execution.journal.fence = taken
+            if told:
+                execution.set_run(state=RunState.RUNNING.value, message="")
             return True
-        sentence = "; ".join(str(holder) for holder in taken[:3])
+        sentence = waited_for(taken)
         if sentence != told:
             told = sentence
             execution.set_run(state=RunState.QUEUED.value, message=sentence)

@@ -23,6 +23,19 @@ def told(holders: Sequence[Holder], *, executed: bool) -> tuple[str, str]:
     return "; ".join(sentences), step.format(run=first.run)
 
 
+def waited_for(holders: Sequence[Holder]) -> str:
+    """What a run that is queued says: who is in the way, and what a person can do where one must."""
+    sentence = "; ".join(str(one) for one in holders[:3])
+    steps = (WAITS_FOR_SOMEBODY[RunState(one.state)].format(run=one.run) for one in holders if for_somebody(one))
+    step = next(steps, "")
+    return f"{sentence} → {step}" if step else sentence
+
+
+def for_somebody(holder: Holder) -> bool:
+    """Whether it is held until a person does something, which may be never."""
+    return not holder.queued and RunState(holder.state) in WAITS_FOR_SOMEBODY
+
+
 def _lies(holder: Holder, executed: bool) -> bool:
     """Whether it was interrupted and nobody goes on with it."""
     return not executed and not RunState(holder.state).parked

@@ -83,13 +83,17 @@ class Owner:
     async def drain(self) -> None:
         """Let every run finish the change that it is in, and begin no other."""
         self.closing = True
-        while self._moving:  # noqa: ASYNC110
+        while self._moving > sum(map(self._queued, self._active)):  # noqa: ASYNC110
             await asyncio.sleep(POLL_SECONDS / 4)
 
     @property
     def busy(self) -> bool:
-        """Whether a run is in the middle of something."""
-        return bool(self._active)
+        """Whether a run is in the middle of something. One that waits for a lock has not begun."""
+        return not all(map(self._queued, self._active))
+
+    def _queued(self, run: str) -> bool:
+        execution = self._executions.get(run)
+        return execution is not None and execution.run.state == RunState.QUEUED
 
     async def advance(self, run: str, previous: Told | None) -> Told:
         """One durable step of a run. The engine may call it in a loop of its own; the work is done in this one."""

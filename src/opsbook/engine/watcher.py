@@ -7,10 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opsbook.engine import locks
+from opsbook.engine.gate import lock_paths
+from opsbook.engine.obstacles import for_somebody
 from opsbook.engine.owner_lock import OwnerLock
 from opsbook.engine.setting import Setting
+from opsbook.engine.states import RunState
 from opsbook.engine.views import View, view_of
 from opsbook.errors import UsageError
+from opsbook.store.database import reading
 
 if TYPE_CHECKING:
     from opsbook.engine.owner import Owner
@@ -77,9 +82,17 @@ class Watcher:
         while True:
             view = view_of(self.setting.store, run)
             self.show(view)
-            parked = view.waits and not self.wait
+            parked = (view.waits or self._behind_somebody(view)) and not self.wait
             if view.state.ended or parked or (self.interrupted and self.interrupted.is_set()):
                 return view
             if gone():
                 return None
             await asyncio.sleep(LOOK_SECONDS)
+
+    def _behind_somebody(self, view: View) -> bool:
+        """Whether the lock that it waits for is held until a person does something."""
+        if view.state is not RunState.QUEUED:
+            return False
+        paths = lock_paths(view.run.system, view.run.environment, view.procedure)
+        with reading(self.setting.store) as connection:
+            return any(for_somebody(one) for one in locks.in_the_way(connection, paths, view.run.id))

@@ -134,7 +134,8 @@ def _op(_: Step, body: Mapping[str, Any], names: Mapping[str, Any], system: Syst
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
-        raise ExpressionError(f"{spec.name}: {where}: {message}", f"see `opsbook operations {spec.name}`") from None
+        place = f"{spec.name}: {where}" if where else spec.name
+        raise ExpressionError(f"{place}: {message}", f"see `opsbook operations {spec.name}`") from None
     component = str(getattr(parameters, "of", ""))
     if component and component not in system.components:
         raise ExpressionError(f"{spec.name}: there is no component {component!r}", "give the name of one of the book")

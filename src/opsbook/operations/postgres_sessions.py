@@ -57,6 +57,8 @@ class Scope(OperationParameters):
 
     @model_validator(mode="after")
     def _scoped(self) -> Scope:
+        if self.older_than is not None and not self.older_than:
+            raise ValueError("older_than is 0s, which would meet every session; give an age, such as 5m")
         if not (self.older_than or self.user or self.application):
             raise ValueError(
                 "give at least one of older_than, user, application: sessions are never ended without a scope"

@@ -81,8 +81,8 @@ async def planned(supervisor: Supervisor, workload: str, verb: Verb, arguments: 
         given: Any = ARGUMENTS[verb].model_validate(arguments)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{verb.value} of {workload}: {where}: {first['msg']}", _expected(verb)) from error
+        told = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
+        raise UsageError(f"{verb.value} of {workload}: {told}", _expected(verb)) from error
     found = supervisor.chosen(await supervisor.look(), workload)
     if verb is Verb.EXEC:
         return _exec(supervisor, workload, given)

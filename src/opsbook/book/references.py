@@ -23,7 +23,7 @@ VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}")
 _BARE_VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
 _PASSWORD_IN_URL = re.compile(
     # Up to the last @, because people paste passwords that hold one. A port is not a password.
-    r"(?P<head>[a-z][a-z0-9+.-]*://[^:/@\s]*):(?!\d+(?:[/?#,\s]|$))(?P<password>\$\{[^}]*\}(?=@)|\S+)@",
+    r"(?P<head>[a-z][a-z0-9+.-]*://[^:/@\s]*):(?!\d+(?:[/?,\s]|#[^@\s]*(?:\s|$)|$))(?P<password>\$\{[^}]*\}(?=@)|\S+)@",
     re.IGNORECASE,
 )
 _PASSWORD_IN_WORDS = re.compile(

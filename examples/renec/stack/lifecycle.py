@@ -11,7 +11,7 @@ from xmlrpc.client import Fault
 
 from stack import orphans, readiness, setup, supervisor, switches
 from stack.errors import StackError
-from stack.instance import Instance, existing, lay_out
+from stack.instance import EXAMPLE, Instance, existing, lay_out
 from stack.programs import programs
 from stack.progress import Progress
 from stack.waiting import until
@@ -40,6 +40,9 @@ def up(progress: Progress) -> Instance:
             if first:
                 remove(instance)
             raise
+    if instance.run.resolve() != (EXAMPLE / ".run").resolve():
+        # The book says `../.run`: it would operate another instance, or none.
+        progress.say(f"  its book: a copy of ops/ with the instance beside it: ln -sfn {instance.run} .run")
     return instance
 
 

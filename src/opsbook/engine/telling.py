@@ -103,6 +103,9 @@ def _http(effect: Json) -> list[str]:
 
 def _workload(effect: Json) -> list[str]:
     """The verb and its processes in one line; what else there is, below."""
+    if effect["verb"] == "exec":
+        first, *rest = _argv({**effect, "workdir": ""})[::-1]
+        return [*rest, f"in {effect['workload']}: {first}"]
     told = {key: value for key, value in effect.items() if key not in ("verb", "workload", "processes", "wait")}
     processes = f": {_line(effect['processes'])}" if effect.get("processes") else ""
     return [f"{effect['verb']} {effect['workload']}{processes}", *pairs(told)]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from opsbook.book.catalogue import Risk
 from opsbook.cli.plan_view import plan_as_json, print_plan
+from opsbook.cli.run_view import RunView
 from opsbook.engine.policy import Missing
 from opsbook.engine.procedure import Plan, PlannedStep, Procedure, Step, StepKind
 from opsbook.engine.telling import LONGEST, evidence, shown, way_back
@@ -96,3 +100,29 @@ def test_acts_of_a_person_are_told_with_their_values(capsys: pytest.CaptureFixtu
     assert (
         "[ ] Tell the owner." in told and "[ ] Write down {{ later.value }}." in told and "1. Tell the owner." in told
     )
+
+
+def test_a_command_inside_a_workload_is_told_as_one() -> None:
+    effect = {"verb": "exec", "workload": "api", "argv": ["bash", "-c", "a\nb"], "env": {"V": "1"}, "directory": "/x"}
+    assert shown(change("supervisor", effect)) == ["with V=1", "in api: bash -c 'a", "b'"]
+
+
+def test_who_follows_late_is_told_when_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    run = SimpleNamespace(
+        id="r",
+        state="done",
+        message="",
+        parameters="{}",
+        started_at=1_000_000.0,
+        requested_at=1.0,
+        ended_at=1_000_200.0,
+    )
+    row = SimpleNamespace(state="done", message="", started_at=1_000_000.0, ended_at=1_000_100.0)
+    view: Any = SimpleNamespace(run=run, steps={"one": row}, procedure=Procedure("p", "T", Risk.SAFE, (step(),)))
+    shown_so_far: Any = RunView.__new__(RunView)
+    shown_so_far.screen, shown_so_far._states, shown_so_far._shown_state = Console(stderr=True, width=200), {}, ""
+    shown_so_far._new_output = lambda _: []
+    shown_so_far._lines(view)
+    first, last = capsys.readouterr().err.splitlines()
+    at = [datetime.fromtimestamp(moment, UTC).astimezone().strftime("%H:%M:%S") for moment in (1_000_100, 1_000_200)]
+    assert first.startswith(f"{at[0]} one done") and last.startswith(f"{at[1]} run r done")

@@ -23,7 +23,7 @@ from sqlalchemy import Engine, select
 from opsbook.errors import OpsbookError
 from opsbook.store import audit as chain
 from opsbook.store.database import reading
-from opsbook.store.shared_files import KEY, make_file
+from opsbook.store.shared_files import KEY, make_file, shared
 from opsbook.store.tables import audit
 
 NO_KEY = "make one and refer to it: openssl genpkey -algorithm ed25519 -out audit.pem; then key: file:audit.pem"
@@ -179,8 +179,9 @@ class HeadFile:
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(pem)
-            # Who may write the store may sign for it: else only one person could act.
-            os.fchmod(file.fileno(), KEY)
+            if shared(self.key.parent):
+                # Who may write the store may sign for it: else only one person could act.
+                os.fchmod(file.fileno(), KEY)
         try:
             os.link(aside, self.key)
         except FileExistsError:

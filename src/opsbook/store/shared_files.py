@@ -26,6 +26,11 @@ def make_folder(folder: Path) -> bool:
     return True
 
 
+def shared(folder: Path) -> bool:
+    """Whether a group works in the folder."""
+    return bool(folder.stat().st_mode & 0o020)
+
+
 def make_file(path: Path, mode: int = FILE) -> None:
     """Make an empty file where there is none, with these permissions whatever the umask is. Raises OSError."""
     with suppress(FileExistsError):

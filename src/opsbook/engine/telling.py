@@ -27,7 +27,10 @@ def shown(change: Json) -> list[str]:
         effect = {**effect, "content": f"{len(effect['content']):,} characters"}
     make = {"argv": _argv, "sql": _sql, "http": _http, "redis": _redis, "supervisor": _workload}.get(change["kind"])
     told = make(effect) if make and isinstance(effect, dict) else pairs(effect)
-    return [bounded(line) for text in told for line in lines_of(text) if line.strip()]
+    # A line break inside a value must not look like a further key.
+    below = "" if change["kind"] in ("sql", "argv") else "  "
+    lines = [(n, line) for text in told for n, line in enumerate(lines_of(text)) if line.strip()]
+    return [bounded(f"{below}{line}" if n else line) for n, line in lines]
 
 
 def evidence(change: Json) -> str:
@@ -72,6 +75,8 @@ def pairs(effect: Json) -> list[str]:
     if not isinstance(effect, dict):
         return [_line(effect)]
     told = {key: value for key, value in effect.items() if key not in HIDDEN and value not in (None, "", [], {})}
+    if isinstance(told.get("mode"), int):
+        told["mode"] = f"{told['mode']:04o}"
     return [f"{key}: {_line(value)}" for key, value in told.items()]
 
 

@@ -104,7 +104,10 @@ def test_acts_of_a_person_are_told_with_their_values(capsys: pytest.CaptureFixtu
 
 def test_a_command_inside_a_workload_is_told_as_one() -> None:
     effect = {"verb": "exec", "workload": "api", "argv": ["bash", "-c", "a\nb"], "env": {"V": "1"}, "directory": "/x"}
-    assert shown(change("supervisor", effect)) == ["with V=1", "in api: bash -c 'a", "b'"]
+    assert shown(change("supervisor", effect)) == ["with V=1", "in api: bash -c 'a", "  b'"]
+    assert shown(change("file", {"path": "x", "content": "a\npath: y", "mode": 0o644})) == [
+        "path: x", "content: a", "  path: y", "mode: 0644",
+    ]  # fmt: skip
 
 
 def test_who_follows_late_is_told_when_it_was(capsys: pytest.CaptureFixture[str]) -> None:

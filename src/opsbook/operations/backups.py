@@ -16,6 +16,7 @@ from opsbook.connectors.backups.catalogue import StoredBackup, backup_named, bac
 from opsbook.connectors.change import Change
 from opsbook.connectors.objectstore.keys import safe
 from opsbook.errors import Refused
+from opsbook.operations import pgbackrest
 from opsbook.operations.contract import Facts, OperationParameters, Repeatable, Verdict
 from opsbook.operations.registry import operation
 
@@ -51,11 +52,15 @@ def _backup(facts: Facts, said: OfBackup) -> Backup:
     idempotent=True,
     parameters=Take,
     doc="Takes a backup of the book into its store: streamed, compressed, encrypted where the book says so, read back "
-    "and checked, visible at once and whole. Where the book names a second store, it is copied there.",
+    "and checked, visible at once and whole. Where the book names a second store, it is copied there. A backup by "
+    "pgBackRest is taken by pgBackRest: full where that is due, else as the book says.",
 )
 class _Take:
     async def plan(self, parameters: Take, facts: Facts) -> AsyncIterator[Change]:
         backup = _backup(facts, parameters)
+        if backup.method == "pgbackrest":
+            yield await pgbackrest.take(facts, backup)
+            return
         if backup.method not in TAKEN:
             raise Refused(
                 f"a backup by {backup.method} is not taken by backup.take", "opsbook takes " + ", ".join(TAKEN)
@@ -82,6 +87,8 @@ class _Take:
 
     async def verify(self, key: str, change: Change, facts: Facts) -> Verdict:
         """A manifest with the attempt's own id is the proof."""
+        if change.kind == "pgbackrest":
+            return await pgbackrest.was_taken(facts, key, change)
         if change.effect["act"] == "copy":
             return "not_done"  # what is there already is left out when it is done again
         backup = backup_named(facts.system, change.effect["backup"])
@@ -118,10 +125,15 @@ async def _stored(facts: Facts, said: OfOneBackup) -> StoredBackup:
     idempotent=True,
     parameters=OfOneBackup,
     doc="Reads every stored byte of a backup and holds it against the signed manifest; where `decrypt` of the backup "
-    "has a value here, through to the content. The verdict is stored beside the backup. Fails where it is damaged.",
+    "has a value here, through to the content. The verdict is stored beside the backup. Fails where it is damaged. Of "
+    "pgBackRest the whole repository is read, with the archived log.",
 )
 class _Verify(Repeatable):
     async def plan(self, parameters: OfOneBackup, facts: Facts) -> AsyncIterator[Change]:
+        backup = _backup(facts, parameters)
+        if backup.method == "pgbackrest":
+            yield await pgbackrest.verifying(facts, backup)
+            return
         one = await _stored(facts, parameters)
         effect = {"act": "verify", "backup": parameters.backup, "stamp": one.manifest.stamp}
         evidence = {"parts": len(one.manifest.parts), "bytes": one.manifest.stored}

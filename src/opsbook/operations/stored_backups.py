@@ -49,6 +49,8 @@ async def meant(facts: Facts, component: str, backup: str, stamp: str, *, damage
     named = next((one for one in facts.system.model.backups if one.id == backup), None)
     if named is not None and named.of != component:
         raise UsageError(f"{backup} is a backup of {named.of}, not of {component}", "name one of it")
+    if named is not None and named.method == "pgbackrest":
+        raise Refused(f"{backup} is restored to a point in time", f'opsbook restore {backup} --at "10m"')
     found = await asyncio.to_thread(_look, facts.system, backup, stamp, damaged)
     facts.record(f"backup {found.manifest.folder}", found.manifest.data_time.isoformat())
     return found

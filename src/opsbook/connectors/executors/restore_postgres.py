@@ -17,14 +17,14 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from opsbook.book.system import System
 from opsbook.connectors.backups import postgres_databases as databases
 from opsbook.connectors.backups.judging import holds
-from opsbook.connectors.backups.manifest import Phase
-from opsbook.connectors.backups.opened import OpenedBackup, opened_backup
-from opsbook.connectors.backups.postgres_restore import Restoring, Target, in_parallel
+from opsbook.connectors.backups.manifest import DatabaseFacts, Part, Phase
+from opsbook.connectors.backups.opened import opened_backup
+from opsbook.connectors.backups.postgres_restore import Contents, Restoring, Target, in_parallel
 from opsbook.connectors.backups.postgres_verify import Verified, ask, verify
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections
@@ -75,25 +75,43 @@ def restore(
                 raise Refused(f"the manifest of {backup.manifest.folder} is not the one that was planned", "plan anew")
             if databases.comment_of(server, effect["database"]) == MADE + key:
                 return {"database": effect["database"], "already": True}
-            return _Restore(system, server, key, effect, stop, tell, backup).run()
+            return Making(system, server, key, effect, stop, tell, backup).run()
     except (ChangeFailed, Refused):
         raise
     except OpsbookError as error:
         raise ChangeFailed(error.message, error.hint) from error
 
 
-class _Restore:
+class Restorable(Contents, Protocol):
+    """What a database can be made of: a stored backup, or a server that stands at the point that is wanted."""
+
+    def faults(self) -> list[str]: ...
+    def remarks(self) -> list[str]: ...
+    def check(self, part: Part) -> str:
+        """What is wrong with a stored part; empty where it is good."""
+        ...
+
+
+class Making:
+    """Makes a database under a working name, verifies it, and gives it its own."""
+
     def __init__(
         self, system: System, server: Target, key: str, effect: dict[str, Any], stop: threading.Event, tell: Tell,
-        backup: OpenedBackup,
+        backup: Restorable,
     ) -> None:  # fmt: skip
         self.system, self.server, self.key, self.effect = system, server, key, effect
         self.stop, self.tell, self.backup = stop, tell, backup
-        facts = backup.manifest.database
-        if facts is None:
+        if backup.manifest.database is None:
             raise ChangeFailed(f"{backup.manifest.folder} holds no database", "name a backup of one")
-        self.facts, self.name = facts, str(effect["database"])
+        self.name = str(effect["database"])
         self.phases: list[Phase] = []
+
+    @property
+    def facts(self) -> DatabaseFacts:
+        """Of a server the rows are known only when they have been read."""
+        facts = self.backup.manifest.database
+        assert facts is not None
+        return facts
 
     def run(self) -> dict[str, Json]:
         started = time.monotonic()

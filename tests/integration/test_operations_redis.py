@@ -223,6 +223,13 @@ async def test_a_server_that_is_gone_is_a_certain_failure(tmp_path: Path) -> Non
             await hands.apply(change)
 
 
+async def test_another_database_than_the_planned_one_is_not_emptied(server: RedisServer, tmp_path: Path) -> None:
+    async with hands_on(tmp_path, components(server)) as hands:
+        change = Change("redis", {"component": "cache", "command": ["FLUSHDB"], "database": 9})
+        with pytest.raises(Refused, match="another one was planned for"):
+            await hands.apply(change)
+
+
 PROCEDURE = """\
 ---
 title: Clear the cache

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from opsbook.manual.amounts import Duration, duration
 from opsbook.manual.document import Document, Fence, ListItem, Paragraph, Prose, Table
+from opsbook.manual.extract.retention_settings import comments, settings
 from opsbook.manual.extract.statements import read_block, sql_lines
 from opsbook.manual.facts import Retention
 from opsbook.manual.outline import Part, all_parts, split_pair, within
@@ -14,11 +15,6 @@ from opsbook.manual.shell import walk_commands
 
 _SQL_DELETE = re.compile(r"delete\s+from\s+([\w.\"]+).*?\binterval\s*'?\s*(\d+)\s*'?\s*(\w+)", re.I | re.S)
 _SQL_POLICY = re.compile(r"add_retention_policy\s*\(\s*'([\w.]+)'\s*,.*?interval\s*'\s*(\d+\s*\w+)", re.I | re.S)
-_SETTING = re.compile(
-    r"^\s*(?:export\s+)?[\"']?([A-Za-z_][\w.-]*?(?:retention|keep|ttl_days|max_age|"
-    r"retain)[\w.-]*)[\"']?\s*[:=]\s*[\"']?(\d+)\s*([a-zA-Z]*)\b",
-    re.I,
-)
 _KEPT = re.compile(
     r"\b(?:retain(?:ed|s)?|keep|kept|stored|preserved|archived?|delet(?:e|ed)|purged?|removed?|rotat\w+|"
     r"retention|expire[sd]?|aufbewahr\w*|gelöscht|conserva\w*|retenci[oó]n|mant\w+|retenção|elimina\w*|"
@@ -26,6 +22,21 @@ _KEPT = re.compile(
     re.I,
 )
 _CARRIED_FIND = re.compile(r"\bfind\s+(\S+)\s.*-mtime\s+\+(\d+)\b.*(?:-delete\b|\brm\b)")
+# What is kept so is a state or a right, not data.
+_STATE = re.compile(
+    r"\bkeep\s.{0,40}\b(?:open|up|on|off|running|enabled|disabled|stopped|scaled|informed|updated|active|paused|"
+    r"in place|in mind|monitoring|watching)\b|"
+    r"\b(?:sessions?|tokens?|certificates?|certs?|passwords?|credentials?|licen[sc]es?|links?|cookies?|invitations?|"
+    r"locks?|leases?|cache\w*|keys?)\b[^.;]{0,40}\bexpire",
+    re.I,
+)
+# `Keep 7 daily backups`: seven days of them.
+_COUNTED = re.compile(
+    r"\b(?:keep|kept|retain(?:ed|s)?|retention|store|save)\b\W*(?:the\s+|policy\W+)*(?:last\s+|latest\s+)?(\d+)\s+"
+    r"(?:\w+\s+)?(hourly|daily|nightly|weekly|monthly|yearly|annual)\b",
+    re.I,
+)
+_COUNTS = {"hourly": "h", "daily": "d", "nightly": "d", "weekly": "w", "monthly": "month"}
 _NAME = re.compile(
     r"retention|retain|keep|retenci|retenç|aufbewahr|conserva|срок хранения|хранение|保留|保存|保持|保管|보존|보관",
     re.I,
@@ -43,6 +54,10 @@ def retention(document: Document) -> list[Retention]:
                 found.extend(_of_table(block))
             elif isinstance(block, (ListItem, Paragraph)):
                 found.extend(_of_prose(block, part))
+    return _distinct(found)
+
+
+def _distinct(found: list[Retention]) -> list[Retention]:
     seen: dict[tuple[int, str], Retention] = {}
     for rule in found:
         seen.setdefault((rule.line, rule.keep), rule)
@@ -51,6 +66,11 @@ def retention(document: Document) -> list[Retention]:
 
 def keep_of(text: str) -> Duration | None:
     """For how long a text says that something is kept: `keep 30 days`, `retained for 1 year`, `30-day retention`."""
+    if _STATE.search(text):
+        return None
+    counted = _COUNTED.search(text)
+    if counted is not None:
+        return duration(f"{counted[1]} {_COUNTS.get(counted[2].lower(), 'year')}")
     for match in _KEPT.finditer(text):
         length = duration(text[match.end() : match.end() + 60])
         if (
@@ -109,21 +129,38 @@ def _of_table(table: Table) -> Iterable[Retention]:
             yield Retention(line=row.line, what=row.text(0).lower(), keep=length.text)
 
 
-def _of_fence(fence: Fence, part: Part) -> Iterable[Retention]:
+def _of_fence(fence: Fence, part: Part) -> list[Retention]:
+    """The rules of a block: statements and commands, settings, and what its comments say that these do not."""
+    found: list[Retention] = []
     if fence.language == "sql":
-        yield from _of_sql(fence.text, fence.line)
+        found.extend(_of_sql(fence.text, fence.line))
     elif fence.language in ("bash", "console"):
         for command in walk_commands(read_block(fence).parsed):
             for embedded in command.embedded:
                 if embedded.language == "sql":
-                    yield from _of_sql(embedded.text, embedded.line)
+                    found.extend(_of_sql(embedded.text, embedded.line))
             words = command.words
             if command.program == "find" and "-mtime" in words and ("-delete" in words or command.nested):
-                yield from _of_find(words, command.line, part)
-        yield from _of_settings(fence)
-    elif fence.language not in ("promql", "diagram", "json", "nginx"):
-        yield from _of_settings(fence)
-        yield from _of_carried_find(fence)
+                found.extend(_of_find(words, command.line, part))
+        found.extend(settings(fence))
+    elif fence.language not in ("promql", "diagram", "nginx"):
+        found.extend(settings(fence))
+        found.extend(_of_carried_find(fence))
+    if fence.language in ("bash", "console", "sql", "crontab", "yaml"):
+        found.extend(told for told in comments(fence) if not any(_says(told, rule) for rule in found))
+    return [rule for rule in found if not any(_beside(rule, each) for each in found)]
+
+
+def _says(comment: Retention, rule: Retention) -> bool:
+    """Whether a comment only announces a rule that stands below it."""
+    return comment.keep == rule.keep and -1 <= rule.line - comment.line <= 4
+
+
+def _beside(rule: Retention, other: Retention) -> bool:
+    """Whether one of two commands side by side only goes on with the rule of the other, for the same folder."""
+    folder = rule.what.split(" ")[0]
+    same = rule.keep == other.keep and folder == other.what.split(" ")[0] and folder.startswith(("/", "$", "."))
+    return same and 0 < rule.line - other.line <= 2
 
 
 def _of_sql(text: str, line: int) -> Iterable[Retention]:
@@ -154,21 +191,3 @@ def _of_carried_find(fence: Fence) -> Iterable[Retention]:
             name = re.search(r"-name\s+['\"]?([^\s'\"]+)", line)
             what = f"{match[1]} {name[1]}" if name else match[1]
             yield Retention(line=fence.line + index, what=what, keep=f"{match[2]}d")
-
-
-def _of_settings(fence: Fence) -> Iterable[Retention]:
-    for index, line in enumerate(fence.text.split("\n")):
-        match = _SETTING.match(line) if len(line) < 500 else None
-        if match is None:
-            continue
-        unit = match[3] or (
-            "days" if re.search(r"day", match[1], re.I) else "hours" if re.search(r"hour", match[1], re.I) else ""
-        )
-        length = duration(f"{match[2]} {unit}") if unit else None
-        if length is not None:
-            what = (
-                re.sub(r"[_.-]*(?:retention|keep|retain|days?|hours?|max_age|ttl)[_.-]*", " ", match[1], flags=re.I)
-                .replace("_", " ")
-                .strip()
-            )
-            yield Retention(line=fence.line + index, what=what.lower() or match[1].lower(), keep=length.text)

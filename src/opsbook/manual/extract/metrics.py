@@ -9,6 +9,7 @@ from dataclasses import replace
 from opsbook.manual.amounts import Comparison, comparisons, duration, durations
 from opsbook.manual.document import Document, Fence, ListItem, Table
 from opsbook.manual.extract.alert_rules import rules_of_block
+from opsbook.manual.extract.threshold_settings import threshold_settings
 from opsbook.manual.facts import Metric
 from opsbook.manual.outline import Part, all_parts, split_pair, within
 from opsbook.manual.vocabulary import says
@@ -44,6 +45,24 @@ _NOT_A_METRIC = re.compile(
     r"in case|si|cuando|wenn|falls|se|если|如果|若|当)\b",
     re.I,
 )
+# `> $200: Critical`, `>= 5% (warning)`: the word behind the figure says which range it is.
+_ROLE_BEHIND = re.compile(
+    r"\W*(?:(?P<critical>critical|page|red|emergency|kritisch|crític[oa]|критич\w*|严重|紧急|긴급)|"
+    r"(?P<warning>warn(?:ing)?|yellow|amber|warnung|aviso|advertencia|предупрежд\w*|警告|경고))\W*(?:alert)?\W*",
+    re.I,
+)
+_LEVEL = re.compile(
+    r"(?:(?P<critical>critical|red|kritisch|crític[oa])|(?P<warning>warn(?:ing)?|yellow|amber|warnung|aviso))\s*"
+    r"[(（](?P<value>[<>≥≤=]*\s*\d+(?:\.\d+)?\s?%)[)）]\W*",
+    re.I,
+)
+_TRIGGERS = re.compile(
+    r"\b(?:scal\w+|alert\w*|autoscal\w+)\s+(?:up\s+|down\s+)?(?:triggers?|rules?|conditions?)\b", re.I
+)
+_ALERT_NAME = re.compile(r"[A-Z][a-z0-9]+(?:[A-Z]+[a-z0-9]*)+$")
+_THEN = re.compile(r"\s*(?:→|->|=>|⇒|➔)\s*")
+_FIGURE = re.compile(r"[~≈]?\d+(?:[.,]\d+)?\s?(?:%|ms|s|[MG]i?B)?")
+_THRESHOLD = re.compile(r"threshold|umbral|limiar|schwell|порог|阈值|しきい値|임계", re.I)
 _GENERIC = frozenset(
     """
     high low elevated increased critical excessive the a of is usage rate too space average large slow times time
@@ -62,6 +81,7 @@ def metrics(document: Document) -> list[Metric]:
                 found.extend(_of_table(block, part))
             elif isinstance(block, Fence):
                 found.extend(rules_of_block(block))
+                found.extend(threshold_settings(block))
         listed = _of_list(part)
         (alerts if _alert_severity(part) else found).extend(listed)
     return sorted(_joined(found, alerts), key=lambda metric: metric.line)
@@ -130,7 +150,7 @@ def _alert_severity(part: Part) -> str:
     """`critical` or `warning` where a list is titled as the alerts of that severity."""
     title = part.title
     if (
-        not says(title, "alert")
+        not (says(title, "alert") or _THRESHOLD.search(title))
         or len(title) > 80
         or re.search(r"\b(?:sent|go|goes|routed|channel|notif\w+)\b", title, re.I)
     ):
@@ -144,8 +164,12 @@ def _alert_severity(part: Part) -> str:
 def _of_list(part: Part) -> list[Metric]:
     severity = _alert_severity(part)
     context = part.context
-    watched = bool(severity) or says(part.title, "metric") or says(context, "metric")
-    found: list[Metric] = []
+    watched = (
+        bool(severity) or says(part.title, "metric") or says(context, "metric") or bool(_TRIGGERS.search(part.title))
+    )
+    found: list[Metric] = _named_alerts(part)
+    if found:
+        return found
     for item in (block for block in within(part.blocks) if isinstance(block, ListItem)):
         if item.ordered and not (severity or says(part.title, "metric")):
             continue
@@ -155,6 +179,22 @@ def _of_list(part: Part) -> list[Metric]:
         if made is not None:
             found.append(made)
     return _grouped(found, part)
+
+
+def _named_alerts(part: Part) -> list[Metric]:
+    """A list of alerts by their names in the monitoring system (`HighErrorRate`), where it gives no figures."""
+    items = [item for item in part.items() if item.checked is None]
+    names = [re.split(r"[:：\s]", item.strong or item.text.split("\n")[0])[0].strip("`*") for item in items]
+    named = all(_ALERT_NAME.match(name) for name in names) and not any(item.children for item in items)
+    if len(items) < 2 or not named or not says(" ".join((*part.path[-1:], part.title)), "alert"):
+        return []
+    if any(comparisons(item.text) or item.links for item in items):
+        return []
+    severity = _alert_severity(part)
+    return [
+        Metric(line=item.line, metric=name, severity=severity, source="list")
+        for item, name in zip(items, names, strict=True)
+    ]
 
 
 def _grouped(found: list[Metric], part: Part) -> list[Metric]:
@@ -180,11 +220,16 @@ def _grouped(found: list[Metric], part: Part) -> list[Metric]:
 def _of_item(item: ListItem, severity: str, part: Part) -> Metric | None:
     text = re.sub(r"^[^\w(<>]+", "", item.text.split("\n")[0].strip())
     text = _CHECKING.sub("", text)
+    if (level := _LEVEL.match(text)) is not None:
+        slot = {"critical" if level["critical"] else "warning": level["value"]}
+        return Metric(line=item.line, metric=text[: level.start("value") - 1].strip(), source="list", **slot)
+    text, action = _with_action(text)
     name, value = _name_and_value(text, item.strong)
     slots = _slots(value, severity, part)
     if name and slots:
         name, slots = _without_measure(name, slots)
-        return Metric(line=item.line, metric=name, severity=severity, source="list", for_=_for(value), **slots)
+        for_ = _for(value)
+        return Metric(line=item.line, metric=name, severity=severity, source="list", for_=for_, action=action, **slots)
     nested = _of_children(item)
     if nested is not None:
         return nested
@@ -201,6 +246,12 @@ def _of_item(item: ListItem, severity: str, part: Part) -> Metric | None:
     return None
 
 
+def _with_action(text: str) -> tuple[str, str]:
+    """`CPU > 70% → scale up`: what is watched, and what is done then."""
+    pieces = _THEN.split(text, maxsplit=1)
+    return (pieces[0], pieces[1]) if len(pieces) == 2 and comparisons(pieces[0]) else (text, "")
+
+
 def _of_children(item: ListItem) -> Metric | None:
     """`- API p95` with `- Warning: > 500ms` and `- Critical: > 1s` below it."""
     values: dict[str, str] = {}
@@ -213,8 +264,11 @@ def _of_children(item: ListItem) -> Metric | None:
 
 def _name_and_value(text: str, strong: str) -> tuple[str, str]:
     """A metric's name, and the text that holds its figures."""
+    figure = next(iter(comparisons(text)), None)
+    if figure is not None and figure.start and _ROLE_BEHIND.fullmatch(text[figure.end :]):
+        return text[: figure.start].strip(" :：-–—("), text[figure.start :].strip()
     pair = split_pair(text, strong)
-    if pair and (comparisons(pair[1]) or _LEADING.match(pair[1])):
+    if pair and (comparisons(pair[1]) or _LEADING.match(pair[1]) or _FIGURE.fullmatch(pair[1])):
         return pair
     bracket = re.search(r"[(（]([^()（）]*)[)）]", text)
     if bracket and comparisons(bracket[1]):
@@ -251,7 +305,10 @@ def _slots(value: str, severity: str, part: Part) -> dict[str, str]:
         rest = value[lead.end() :].strip() if lead else ""
         if lead and re.match(r"[~≈]?\d", rest):
             return {_role(lead): rest}
-        return {severity: value} if severity and re.match(r"\d", value) else {}
+        limit = severity or ("critical" if _THRESHOLD.search(part.title) else "")
+        return {limit: value} if limit and re.match(r"\d", value) else {}
+    if len(found) == 1 and (behind := _ROLE_BEHIND.fullmatch(value[found[0].end :])) is not None:
+        return {"critical" if behind["critical"] else "warning": value[: found[0].end].strip()}
     if len(found) > 1 and (several := _several(value, found)):
         return several
     if lead:
@@ -285,7 +342,7 @@ def _default_role(part: Part) -> str:
     for text in (part.title, *reversed(part.path)):
         if says(text, "warning") or re.match(r"\W*info", text, re.I):
             return "warning"
-        if re.search(r"threshold|umbral|limiar|schwell|порог|阈值|しきい値|임계", text, re.I) or says(text, "alert"):
+        if _THRESHOLD.search(text) or says(text, "alert"):
             return "critical"
         if says(text, "metric") or says(text, "checklist"):
             return "normal"

@@ -38,7 +38,11 @@ _CHANNEL_COLUMN = re.compile(
     re.I,
 )
 # What people look at, not whom they reach.
-_PAGE = re.compile(r"^\W*(?:status ?page|dashboards?|runbooks?|wiki|documentation|docs|grafana|repository)\b", re.I)
+_PAGE = re.compile(
+    r"^\W*(?:status ?page|dashboards?|runbooks?|wiki|documentation|docs|grafana|repository)\b|"
+    r"^\W*(?:문서|상태 ?페이지|文档|文書|ドキュメント|状态页|документац|документы)",
+    re.I,
+)
 _AVAILABILITY = re.compile(
     r"availab|hours|when|schedule|disponib|verfügbar|erreichbar|доступ|时间|時間|시간|coverage", re.I
 )
@@ -61,7 +65,7 @@ def contacts(document: Document) -> list[Contact]:
             found.extend(_of_channels(part))
             continue
         for block in within(part.blocks):
-            if isinstance(block, Table):
+            if isinstance(block, Table) and not _is_escalation_list(part):
                 found.extend(_of_table(block, part))
         if _about(part):
             found.extend(_of_items(part))

@@ -5,16 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from opsbook.manual.amounts import duration
+from opsbook.manual.amounts import Duration, duration
 from opsbook.manual.document import Document, Fence, Heading, ListItem, Paragraph, Prose, Table
 from opsbook.manual.extract.contacts import channel_of
+from opsbook.manual.extract.escalation_policy import policy_levels
 from opsbook.manual.facts import Escalation
-from opsbook.manual.outline import Part, all_parts, split_pair, within
+from opsbook.manual.outline import Part, all_parts, named_values, split_pair, within
 from opsbook.manual.vocabulary import says
 
 _TIER = re.compile(
     r"^\W*(?:(?:Level|Tier|Stage|Nivel|Nível|Stufe|Ebene|Уровень|Линия|Eskalationsstufe)\s*\d|L\d\b|T\d\b|"
     r"(?:第?[一二三四1-4]\s*(?:级|線|线|次|차|단계))|级别\s*\d|レベル\s*\d|\d\s*차|\d(?:st|nd|rd|th)\s+(?:line|level|tier))",
+    re.I,
+)
+_ORDER = re.compile(
+    r"^\W*(?:first|second|third|fourth|primary|secondary|tertiary|erst\w*|zweit\w*|dritt\w*|primer\w*|segund\w*|"
+    r"tercer\w*)\b",
     re.I,
 )
 _SEVERITY = re.compile(r"\W*(?:P|SEV-?|S)\d\b|\W*(?:critical|high|medium|low)\b", re.I)
@@ -32,11 +38,13 @@ def escalation(document: Document) -> list[Escalation]:
             continue
         for block in within(part.blocks):
             if isinstance(block, Table):
-                found.extend(_of_table(block, part))
+                found.extend(_of_table(block, part) or _of_column(block))
+            elif isinstance(block, Fence):
+                found.extend(policy_levels(block))
             elif isinstance(block, (Paragraph, ListItem)):
                 found.extend(_of_arrows(block, part))
         if _about(part):
-            found.extend(_of_items(part))
+            found.extend(_of_items(part) or _of_lines(part))
             found.extend(_of_drawing(part))
     seen: dict[tuple[int, str], Escalation] = {}
     for level in found:
@@ -81,7 +89,7 @@ def _of_title(part: Part) -> Escalation | None:
     )
 
 
-def _within(part: Part):  # type: ignore[no-untyped-def]
+def _within(part: Part) -> Duration | None:
     for block in within(part.blocks):
         if isinstance(block, ListItem) and re.search(
             r"respon|within|acknowledg|initial|time|innerhalb|respuesta|dentro|响应|以内|内", block.text, re.I
@@ -122,20 +130,50 @@ def _of_arrows(block: Prose, part: Part) -> Iterable[Escalation]:
                 )
 
 
-def _of_table(table: Table, part: Part) -> Iterable[Escalation]:
+def _of_column(table: Table) -> list[Escalation]:
+    """The chains (`On-call → Lead`) in a column of a table of severities: one for each of its rows."""
+    header = [cell.text for cell in table.header.cells]
+    columns = [index for index, text in enumerate(header) if index and says(text, "escalation")]
+    found: list[Escalation] = []
+    for row in table.rows if columns else ():
+        chain = row.text(columns[0])
+        names = [each.strip() for each in _ARROW.split(chain) if each.strip()]
+        if len(names) >= 2 or found:
+            found.append(Escalation(line=row.line, level=row.text(0), who=chain, contact=channel_of(chain)))
+    return found
+
+
+def _of_lines(part: Part) -> list[Escalation]:
+    """`**0-15 minutes**: on-call engineer`, line below line."""
+    pairs = [(name, value, line) for name, value, line in named_values(part) if value]
+    timed = [(name, value, line) for name, value, line in pairs if duration(name) or _TIER.match(name)]
+    if len(timed) < 2 or len(timed) != len(pairs):
+        return []
+    found = []
+    for name, value, line in timed:
+        length = duration(name) or duration(value)
+        found.append(
+            Escalation(
+                line=line, level=name, who=value, within=length.text if length else "", contact=channel_of(value)
+            )
+        )
+    return found
+
+
+def _of_table(table: Table, part: Part) -> list[Escalation]:
     header = [cell.text for cell in table.header.cells]
     tiers = [row for row in table.rows if _TIER.match(row.text(0))]
     about = any(says(title, "escalation") for title in (part.title, *part.path[-1:])) or says(
         " ".join(header), "escalation"
     )
     if not about or len(header) < 2:
-        return
+        return []
     if re.search(r"\bwhen\b|trigger|condition|criteria", part.title + header[0], re.I):
-        return
+        return []
     if not says(part.title, "escalation") and sum(bool(_SEVERITY.match(row.text(0))) for row in table.rows) * 2 >= len(
         table.rows
     ):
-        return
+        return []
     timed_rows = sum(bool(_time_column(header, row.text)) for row in table.rows)
     named = any(says(text, "escalation") for text in header[1:])
     chain = _CHAIN.search(part.title) or (named and timed_rows * 2 >= len(table.rows))
@@ -145,16 +183,18 @@ def _of_table(table: Table, part: Part) -> Iterable[Escalation]:
         or re.search(r"level|tier|nivel|stufe|уровень|级别|レベル|레벨|단계|order|步", header[0], re.I)
     )
     if not levelled and not re.search(r"time|minutes|elapsed|after|zeit|tiempo|时间|時間|시간", header[0], re.I):
-        return
+        return []
+    found: list[Escalation] = []
     for row in table.rows:
         texts = [row.text(index) for index in range(1, len(header))]
         timed = _time_column(header, row.text)
         channel = next((channel for text in texts if (channel := channel_of(text))), "")
         who = next((text for text, title in zip(texts, header[1:], strict=True) if not _TIME_TITLE.search(title)), "")
-        yield Escalation(line=row.line, level=row.text(0), who=who, within=timed, contact=channel)
+        found.append(Escalation(line=row.line, level=row.text(0), who=who, within=timed, contact=channel))
+    return found
 
 
-_TIME_TITLE = re.compile(r"\btime\b|within|minutes|\bafter\b|zeit|tiempo|tempo|время|时间|時間|시간", re.I)
+_TIME_TITLE = re.compile(r"\btime\b|\bwhen\b|within|minutes|\bafter\b|zeit|tiempo|tempo|время|时间|時間|시간", re.I)
 
 
 def _of_drawing(part: Part) -> Iterable[Escalation]:
@@ -183,7 +223,7 @@ def _of_drawing(part: Part) -> Iterable[Escalation]:
 def _time_column(header: list[str], cell: object) -> str:
     for index, title in enumerate(header):
         if re.search(
-            r"time|within|after|response|escala|eskala|zeit|tiempo|tempo|время|时间|時間|시간|sla", title, re.I
+            r"time|when|within|after|response|escala|eskala|zeit|tiempo|tempo|время|时间|時間|시간|sla", title, re.I
         ):
             length = duration(cell(index))  # type: ignore[operator]
             if length is not None:
@@ -191,23 +231,33 @@ def _time_column(header: list[str], cell: object) -> str:
     return ""
 
 
-def _of_items(part: Part) -> Iterable[Escalation]:
+def _of_items(part: Part) -> list[Escalation]:
     """`1. **L1 Support**: ops@…` or `- 0-15 min: on-call engineer`."""
     items = [item for item in part.items() if item.checked is None]
     if len(items) < 2 or any(isinstance(child, Fence) for item in items for child in item.children):
-        return
+        return []
     pairs = [(item, split_pair(item.text.split("\n")[0], item.strong)) for item in items]
-    tiers = [pair for pair in pairs if _TIER.match(pair[0].text)]
+    tiers = [pair for pair in pairs if _TIER.match(pair[0].text) or _ORDER.match(pair[0].text)]
     timed = [pair for pair in pairs if (length := duration(pair[0].text)) and length.start <= 12]
     ordered = all(item.ordered for item in items) and all(pair or len(item.text.split()) <= 8 for item, pair in pairs)
     if len(tiers) * 2 < len(items) and len(timed) * 2 < len(items) and not ordered:
-        return
+        return []
+    found: list[Escalation] = []
     for number, (item, pair) in enumerate(pairs, 1):
         name, value = pair if pair else (item.text.split("\n")[0], "")
-        length = duration(name) or duration(value)
+        length = duration(name) or _in_brackets(item, value) or duration(value)
         tier = _TIER.match(name)
         level = name if pair else (tier[0].strip() if tier else str(number))
         who = value if pair else re.sub(r"^[\s:–—-]+", "", name[len(tier[0]) :] if tier else name)
-        yield Escalation(
-            line=item.line, level=level, who=who, within=length.text if length else "", contact=channel_of(item.text)
+        contact = channel_of(item.text)
+        found.append(
+            Escalation(line=item.line, level=level, who=who, within=length.text if length else "", contact=contact)
         )
+    return found
+
+
+def _in_brackets(item: ListItem, value: str) -> Duration | None:
+    """The time of `**Level 1** (0-15 min): …`, which stands between the name and what it says."""
+    first = item.text.split("\n")[0]
+    before = first[: len(first) - len(value)] if value and first.endswith(value) else ""
+    return duration(" ".join(re.findall(r"[(（]([^()（）]*)[)）]", before))) if before else None

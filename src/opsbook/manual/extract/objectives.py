@@ -29,7 +29,8 @@ _NOTHING = re.compile(r"\W*(?:near[- ]?zero|zero|none|no data loss|0)\b", re.I)
 _PERCENT = re.compile(r"\d{2,3}(?:\.\d+)?\s?%")
 # Talk about an objective is not the objective: measured figures, checklists, questions.
 _TALK = re.compile(
-    r"\b(?:actual|measured|achieved|elapsed|took|met|missed|exceed\w*|review|test\w*|verify|document)\b", re.I
+    r"\b(?:actual|measured|achieved|elapsed|took|met|missed|exceed\w*|timer|remaining|review|test\w*|verify|document)\b",
+    re.I,
 )
 
 
@@ -108,10 +109,10 @@ def _of_table(table: Table) -> Iterable[Objective]:
     if by_column:
         for row in table.rows:
             for index, kind in by_column.items():
-                length = duration(row.text(index))
-                if length is not None:
+                value = _value(row.text(index))
+                if value:
                     scope = row.text(0).lower() if 0 not in by_column else "system"
-                    yield Objective(line=row.line, kind=kind, value=length.text, scope=scope or "system")
+                    yield Objective(line=row.line, kind=kind, value=value, scope=scope or "system")
         return
     if any(_TALK.search(cell.text) for cell in table.header.cells) or re.search(
         r"condition|trigger|action", table.header.text(0), re.I

@@ -80,6 +80,9 @@ def _takes(command: Command, titled: bool) -> bool:
                 re.I,
             )
         archive = each.program in ("tar", "zip") and re.search(r"\s-?[a-zA-Z]*c[a-zA-Z]*\b|^zip", line)
+        export = each.program == "kubectl" and "get" in each.words and re.search(r"-o\s?=?(?:yaml|json)", line)
+        if titled and export and (each.redirects or command.redirects):
+            return True
         if titled and archive and re.search(r"backup|\$\{?\w*BACKUP", line, re.I):
             return True
     return False

@@ -8,14 +8,12 @@ from collections.abc import Iterable
 from opsbook.manual.amounts import cron_frequency, days, duration, frequency, times
 from opsbook.manual.document import Document, Fence, ListItem, Paragraph, Prose, Table
 from opsbook.manual.extract.backup_commands import backup_commands
+from opsbook.manual.extract.backup_schedules import BUCKET, NOT_STATED, schedules
 from opsbook.manual.extract.retention import keep_of
-from opsbook.manual.extract.yaml_nodes import entries
 from opsbook.manual.facts import Backup
 from opsbook.manual.outline import Part, all_parts, named_values, split_pair, within
 from opsbook.manual.vocabulary import says
 
-NOT_STATED = "not stated"
-_BUCKET = re.compile(r"(?:s3|gs|gcs|az|wasbs?|abfss?|b2|minio)://[^\s'\"`)|;]+")
 _STORE = re.compile(
     r"\bS3\b(?:\s+\w+)?|\bGlacier\b|\bGCS\b|\bAzure Blob\b|\bNAS\b|\bNFS\b|\boff-?site\b|\bBackblaze\b|"
     r"\btape\b|/(?:var|mnt|opt|srv|data)?/?backups?\b[\w/.-]*",
@@ -23,6 +21,13 @@ _STORE = re.compile(
 )
 _ON_DEMAND = re.compile(r"on[- ]demand|manual|optional|ad[- ]?hoc|as needed|before (?:each|every)|bei Bedarf", re.I)
 _WAL = re.compile(r"\bWAL\b|binlog|binary log|transaction log|point-in-time|PITR|archive_command|oplog", re.I)
+# A sentence that says that backups are taken, wherever it stands.
+_TAKEN = re.compile(
+    r"\b(?:backups?|snapshots?|dumps?)\b[^.]{0,40}\b(?:run|runs|are|is|happen|taken|created|performed|made|executed|"
+    r"scheduled)\b|\b(?:is|are|gets?)\s+(?:\w+\s+)?backed[- ]up\b|\bwe (?:back up|take)\b|"
+    r"\bwird\b.{0,60}\bgesichert\b|\bse respalda\w*\b",
+    re.I,
+)
 _RESTORE = re.compile(
     r"restor|recover|restaur|recuper|wiederherstell|восстанов|恢复|復旧|복구|リストア|test|verif|check|drill|monitor|"
     r"alert|fail|status|manual|ad-?hoc|before|prior|pre-",
@@ -45,7 +50,7 @@ def backups(document: Document) -> list[Backup]:
             if isinstance(block, Table):
                 declared.extend(_of_table(block, part))
             elif isinstance(block, Fence):
-                declared.extend(_of_schedule(block, part))
+                declared.extend(schedules(block, part))
             elif isinstance(block, (ListItem, Paragraph)):
                 declared.extend(_of_prose(block, part))
     scheduled = [part for part in all_parts(document) if frequency(part.title) and says(part.title, "backup")]
@@ -203,7 +208,7 @@ def _of_prose(block: Prose, part: Part) -> Iterable[Backup]:
         yield Backup(line=block.line, what=block.strong, frequency=often, how=_first_command(block))
     elif pair and _about(part) and (often or says(pair[1], "backup") or frequency(pair[0])) and not _role(pair[0]):
         yield from _split(block, pair, text)
-    elif often and (says(text, "backup") and _about(part)) and not pair:
+    elif often and not pair and ((says(text, "backup") and _about(part)) or _TAKEN.search(text)):
         yield from _split(block, (_what(text), text), text)
     elif pair and often and says(pair[0], "backup") and not _RESTORE.search(text):
         yield from _split(block, pair, text)
@@ -211,15 +216,16 @@ def _of_prose(block: Prose, part: Part) -> Iterable[Backup]:
 
 def _of_paragraph(block: Paragraph, pair: tuple[str, str] | None, part: Part) -> Iterable[Backup]:
     """A paragraph `**Schedule**: daily at 02:00` and lines like it, in a section on a backup."""
-    if not _about(part):
+    taken = bool(_TAKEN.search(block.text)) and not _RESTORE.match(block.text)
+    if not _about(part) and not taken:
         return
     if not block.strong or pair is None:
         often, clock = frequency(block.text), times(block.text)
         if (
             often
-            and says(block.text, "backup")
+            and (taken or says(block.text, "backup"))
             and len(block.text) < 300
-            and (clock or re.search(r"automat|cron|schedul|программ|自动|自動|자동", block.text, re.I))
+            and (taken or clock or re.search(r"automat|cron|schedul|программ|自动|自動|자동", block.text, re.I))
         ):
             keep = keep_of(block.text)
             yield Backup(
@@ -259,7 +265,7 @@ def _split(block: ListItem, pair: tuple[str, str], text: str) -> Iterable[Backup
         (d for piece in pieces if re.search(r"retention|retained|kept|保留", piece, re.I) and (d := duration(piece))),
         None,
     )
-    clock, bucket = times(value), _BUCKET.search(value) or _STORE.search(value)
+    clock, bucket = times(value), BUCKET.search(value) or _STORE.search(value)
     common = {"retention": keep.text if keep else "", "destination": bucket[0] if bucket else ""}
     rest = [piece for piece in pieces if piece not in logs] or ([] if logs else [value])
     if rest:
@@ -292,57 +298,3 @@ def _first_command(item: ListItem) -> str:
                 "",
             )
     return ""
-
-
-def _of_schedule(fence: Fence, part: Part) -> Iterable[Backup]:
-    """Crontab lines and CronJobs that take a backup."""
-    if fence.language == "crontab":
-        for index, line in enumerate(fence.text.split("\n")):
-            match = re.match(r"\s*(@\w+|(?:\S+\s+){5})(\S.*)", line)
-            if match and not line.lstrip().startswith("#") and _runs_backup(match[2]):
-                before = fence.text.split("\n")[index - 1].strip() if index else ""
-                name = before.lstrip("# ") if before.startswith("#") else ""
-                yield _scheduled(fence.line + index, part, match[1].strip(), match[2], name)
-    elif fence.language in ("bash", "console"):
-        for index, line in enumerate(fence.text.split("\n")):
-            match = re.match(r"\s*(?:#\s*)?((?:[\d*/,-]+\s+){5})(\S.*)", line)
-            if match and _runs_backup(match[2]):
-                yield _scheduled(fence.line + index, part, match[1].strip(), match[2])
-    elif fence.language == "yaml":
-        for entry in entries(fence.text, fence.line):
-            if entry.text("kind") not in ("CronJob", "ScheduledBackup", "Schedule"):
-                continue
-            schedule = next(
-                ((inner.text("schedule"), inner.lines["schedule"]) for inner in entry.walk() if inner.text("schedule")),
-                None,
-            )
-            meta = entry.entry("metadata")
-            name = meta.text("name") if meta else part.title
-            if schedule and re.search(r"backup|dump|snapshot", fence.text, re.I):
-                yield _scheduled(entry.line, part, schedule[0], fence.text, name)
-
-
-def _runs_backup(command: str) -> bool:
-    return bool(re.search(r"backup|dump|snapshot|\bbak", command, re.I)) and not re.match(
-        r"(?:/\S*/)?(?:find|rm|logrotate)\b|\S*(?:verify|check|restore|list|clean|monitor)", command
-    )
-
-
-def _scheduled(line: int, part: Part, cron: str, text: str, name: str = "") -> Backup:
-    fields = cron.split()
-    clock = (
-        f"{int(fields[1]):02}:{int(fields[0]):02}"
-        if len(fields) == 5 and fields[0].isdigit() and fields[1].isdigit()
-        else ""
-    )
-    bucket = _BUCKET.search(text)
-    kept = re.search(r"-mtime\s+\+(\d+)", text)
-    return Backup(
-        line=line,
-        what=name or part.title,
-        frequency=cron_frequency(cron) or NOT_STATED,
-        time=clock,
-        destination=bucket[0] if bucket else "",
-        retention=f"{kept[1]}d" if kept else "",
-        how=text.split("\n")[0].strip()[:120] if not name else "",
-    )

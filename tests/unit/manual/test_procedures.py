@@ -128,3 +128,51 @@ def test_numbered_boxes_under_a_grave_title_are_a_procedure() -> None:
     text = "### Critical slowdown\n\n1. [ ] Look at the load\n2. [ ] Restart the workers\n3. [ ] Tell the lead\n"
     assert [(each.title, len(each.steps)) for each in read(text).procedures] == [("Critical slowdown", 3)]
     assert read("### Severity levels\n\n1. Critical\n2. High\n3. Low\n").procedures == ()
+
+
+@pytest.mark.parametrize("title", ["Memory Issues", "Load Balancer Problems", "Database Connection Issues"])
+def test_numbered_causes_of_one_matter_are_its_steps(title: str) -> None:
+    items = "1. **Leak**:\n   ```bash\n   ps aux\n   ```\n2. **Limits** (rare):\n   ```bash\n   free -m\n   ```\n"
+    text = f"### {title}\n\n{items}"
+    assert [procedure.title for procedure in read(text).procedures] == [title]
+
+
+def test_numbered_jobs_with_a_remark_are_procedures_of_their_own() -> None:
+    items = "1. **Review** (Mondays)\n   - look\n2. **Vacuum** (Tuesdays)\n   ```sql\n   VACUUM;\n   ```\n"
+    text = f"## Weekly Tasks\n\n{items}"
+    assert [procedure.title for procedure in read(text).procedures] == ["Vacuum"]
+
+
+def test_a_collection_of_commands_is_one_procedure() -> None:
+    text = "### Useful Commands\n\n**Docker:**\n```bash\ndocker ps\n```\n\n**Redis:**\n```bash\nredis-cli ping\n```\n"
+    assert [procedure.title for procedure in read(text).procedures] == ["Useful Commands"]
+
+
+def test_a_stage_with_a_remark_belongs_to_its_heading() -> None:
+    text = (
+        "### Token Leak\n\n**Trigger**: a report\n\n**Containment (in this order)**:\n\n1. Revoke\n"
+        "   ```bash\n   ./revoke\n   ```\n2. Rotate\n\n**Notification**:\n\n3. Tell the customer\n"
+    )
+    assert [procedure.title for procedure in read(text).procedures] == ["Token Leak"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "### Disaster Recovery\n\n**DR Checklist**:\n1. [ ] Backup there\n2. [ ] Cluster up\n3. [ ] Tests passed\n",
+        "### Retrospective Agenda\n\n1. Timeline\n2. Causes\n3. Actions\n",
+    ],
+)
+def test_a_list_of_states_or_of_topics_is_no_procedure(text: str) -> None:
+    assert read(text).procedures == ()
+
+
+def test_boxes_drawn_in_a_block_are_a_checklist_and_no_commands() -> None:
+    found = read("### Triage\n\n```bash\n# look at:\n□ Check logs\n□ Check disk\n□ Check queue\n```\n")
+    assert [len(each.items) for each in found.checklists] == [3]
+    assert found.procedures == ()
+
+
+def test_boxes_below_one_step_are_titled_by_it() -> None:
+    text = "### Answer\n\n1. **Assess:**\n   look\n\n2. **Mitigate:**\n   - [ ] isolate\n   - [ ] scale\n"
+    assert [(each.title, each.line) for each in read(text).checklists] == [("Mitigate", 6)]

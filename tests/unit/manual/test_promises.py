@@ -169,3 +169,11 @@ def test_an_escalation_matrix_names_whom_and_not_when() -> None:
         "| Kritisch | Sofort | Leitung |\n| Hoch | 30 Minuten | Technik |\n"
     )
     assert [(each.level, each.who) for each in read(text).escalation] == [("Kritisch", "Leitung"), ("Hoch", "Technik")]
+
+
+def test_a_window_takes_its_notice_from_what_is_done_before_it() -> None:
+    text = (
+        "### Monthly Maintenance Window\n\n**Schedule**: First Sunday of each month, 2:00 AM - 6:00 AM UTC\n\n"
+        "**Before**:\n- Inform customers 3 days in advance\n- Inform the lead within 2 hours\n"
+    )
+    assert [(each.day, each.notice) for each in read(text).maintenance_windows] == [("Sunday", "3d")]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from opsbook.manual.document import Document, ListItem, Section
 from opsbook.manual.facts import Checklist
 from opsbook.manual.outline import Part, parts, within
 from opsbook.manual.vocabulary import says
+
+_DRAWN = re.compile(r"\s*(?:[-*]\s+)?(?:[□☐☑]|\[[ xX]?\])\s+(\S.*)")
 
 
 def checklists(document: Document) -> list[Checklist]:
@@ -26,9 +30,34 @@ def _of_section(section: Section) -> list[Checklist]:
         boxes = [block for block in within(part.blocks) if isinstance(block, ListItem) and block.checked is not None]
         if not boxes and _says_so(part):
             boxes = [item for item in part.items() if not item.children or len(part.items()) >= 3]
-        if boxes:
+        if not boxes:
+            found.extend(_of_texts(part))
+        elif (item := _item_over(part, boxes)) is not None:
+            title = item.strong.rstrip(":：") or item.text.split("\n")[0]
+            found.append(Checklist(line=item.line, title=title, items=tuple(box.text for box in boxes)))
+        else:
             made = Checklist(line=_line(part, boxes[0]), title=part.title, items=tuple(box.text for box in boxes))
             found.append(made)
+    return found
+
+
+def _item_over(part: Part, boxes: list[ListItem]) -> ListItem | None:
+    """The one item of several that alone holds all the boxes: it titles them."""
+    items = part.items()
+    over = [item for item in items if any(box in boxes for box in within(item.children))]
+    inner = over and not any(item.checked is not None for item in items)
+    return over[0] if inner and len(items) >= 1 and len(over) == 1 and over[0].line - part.line > 2 else None
+
+
+def _of_texts(part: Part) -> list[Checklist]:
+    """Boxes drawn in a block of text (`□ Check the logs`), line below line."""
+    found: list[Checklist] = []
+    for fence in part.fences():
+        lines = [line for line in fence.text.split("\n") if line.strip() and not line.lstrip().startswith("#")]
+        boxes = [match[1] for line in lines if (match := _DRAWN.match(line)) is not None]
+        if len(boxes) >= 3 and len(boxes) * 3 >= len(lines) * 2 and fence.language != "markdown":
+            line = part.line if fence.opening_line - part.line <= 3 else fence.opening_line
+            found.append(Checklist(line=line, title=part.title, items=tuple(boxes)))
     return found
 
 

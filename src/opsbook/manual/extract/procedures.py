@@ -11,7 +11,7 @@ from opsbook.manual.document import Block, Document, Fence, ListItem, Paragraph,
 from opsbook.manual.extract.statements import Block as CodeBlock
 from opsbook.manual.extract.statements import inline_command, read_block
 from opsbook.manual.facts import Procedure, Step
-from opsbook.manual.outline import Part, is_bold_lead, names_a_part, parts, repeated_titles, within
+from opsbook.manual.outline import Part, is_bold_lead, lead_title, names_a_part, parts, repeated_titles, within
 from opsbook.manual.vocabulary import says
 
 # Sections whose numbered lists are facts, not acts.
@@ -19,7 +19,7 @@ _NO_STEPS = ("contents", "component", "escalation", "severity", "prerequisite", 
 _ADVICE = re.compile(
     r"principle|best practice|lesson|tips|glossary|philosophy|overview|objective|feature|purpose|definition|"
     r"assumption|principio|grundsätz|buenas prácticas|boas práticas|принцип|最佳实践|原则|概述|概要|개요|"
-    r"background|faq|"
+    r"background|faq|agenda|"
     r"important|notice|注意|提示|dashboard|layout|panel",
     re.I,
 )
@@ -32,6 +32,27 @@ _STEP_HEADING = re.compile(
 _ALTERNATIVE = re.compile(
     r"\W*(?:option|method|alternative|variant|approach|opción|opção|variante|methode|méthode|вариант|способ|"
     r"方案|方法|選択肢|옵션|방법)\s*(?:[A-H]\b|\d+\b|[一二三四])",
+    re.I,
+)
+
+
+# Stages of an answer to an incident, whatever is said behind the word.
+_STAGE_NAME = re.compile(
+    r"\W*(?:containment|eradication|investigation|notification|remediation|communication|assessment|escalation|"
+    r"eindämmung|contención|contenção|сдерживание|封じ込め|遏制)\b(?!\s+(?:plan|procedure|script|policy|template))",
+    re.I,
+)
+# A collection of commands is one thing to look at, however it is grouped.
+_COLLECTION = re.compile(
+    r"\b(?:useful|common|handy|essential|important|frequent\w*|quick)\s+commands?\b|\bcommands?\s+(?:reference|cheat)|"
+    r"cheat ?sheet|quick reference|nützliche befehle|comandos útiles|comandos úteis|полезные команды|常用命令|"
+    r"よく使うコマンド|자주 사용하는 명령",
+    re.I,
+)
+# "Memory Issues" is one matter; "Common Issues" are many.
+_ONE_MATTER = re.compile(
+    r"(?!\W*(?:common|known|frequent|typical|other|general|usual|recurring|troubleshooting)\b)"
+    r".*\w.*\b(?:issues|problems|problemas|probleme|проблемы|checks)\W*$",
     re.I,
 )
 
@@ -103,8 +124,12 @@ def _of_parts(section: Section, repeated: frozenset[str], whole: _Draft, found: 
     named = [
         part
         for part in divided
-        if part.lead is not None and not names_a_part(part.title, repeated) and _runs(part.blocks)
+        if part.lead is not None
+        and not (names_a_part(part.title, repeated) or _STAGE_NAME.match(part.title))
+        and _runs(part.blocks)
     ]
+    if _COLLECTION.search(section.title):
+        named = []
     if len(named) == 1 and named[0].line - section.line <= 2:
         named = []  # a lone bold line right below the heading only explains it
     for part in divided:
@@ -121,8 +146,9 @@ def _of_parts(section: Section, repeated: frozenset[str], whole: _Draft, found: 
 def _without_items(part: Part, section: Section, found: list[Procedure]) -> Sequence[Block]:
     """Take out the items that are procedures of their own: bold titles over commands in a section of several tasks."""
     items = [block for block in part.blocks if isinstance(block, ListItem) and block.ordered]
-    titled = [item for item in items if item.strong and item.text.strip().rstrip(":：") == item.strong.rstrip(":：")]
-    if len(titled) < max(len(items), 1) or not says(section.title, "several"):
+    titled = [item for item in items if _is_titled(item)]
+    many = says(section.title, "several") and not _ONE_MATTER.match(section.title)
+    if len(titled) < max(len(items), 1) or not many:
         return part.blocks
     kept: list[Block] = []
     current: _Draft | None = None
@@ -136,6 +162,12 @@ def _without_items(part: Part, section: Section, found: list[Procedure]) -> Sequ
             kept.append(block)
     _finish(current, found)
     return kept
+
+
+def _is_titled(item: ListItem) -> bool:
+    """Whether an item is nothing but a bold title, with a remark in brackets at most."""
+    rest = item.text.strip().removeprefix(item.strong) if item.strong else "-"
+    return not re.sub(r"\s*[(（][^()（）]*[)）]", "", rest).strip(" :：")
 
 
 def _finish(draft: _Draft | None, found: list[Procedure]) -> None:
@@ -195,6 +227,8 @@ def _is_numbered_list(draft: _Draft, steps: Sequence[Step], staged: bool) -> boo
     if len(steps) < 3 or len(items) < 3 or staged:
         return False
     boxes = all(item.checked is not None for item in items)
+    if boxes and any(_is_checklist(block, draft.title) for block in draft.blocks):
+        return False
     facts = [meaning for meaning in _NO_STEPS if not (boxes and meaning in ("severity", "metric"))]
     if any(says(draft.title, meaning) for meaning in facts) and not says(draft.title, "process"):
         return False
@@ -204,6 +238,12 @@ def _is_numbered_list(draft: _Draft, steps: Sequence[Step], staged: bool) -> boo
         return False
     linked = sum(bool(item.links) for item in items)
     return linked * 2 < len(items) and not says(draft.title, "contents")
+
+
+def _is_checklist(block: Block, title: str) -> bool:
+    """Whether a line over numbered boxes calls them a checklist, as their heading does not."""
+    name = lead_title(block)
+    return name is not None and name != title and says(name, "checklist")
 
 
 def _of_several(draft: _Draft, items: Sequence[ListItem]) -> bool:

@@ -97,7 +97,8 @@ def _shell_lines(found: list[Command]) -> tuple[CommandLine, ...]:
             why = "replaces containers"
         pipeline.append(command)
         inside = any(each.kind == "substitution" for each in command.within)
-        if (command.program in _SCENERY or not command.argv or inside or command.text.startswith("[")) and not why:
+        boxed = command.text.startswith(("[", "□", "☐", "☑", "✓", "✅"))
+        if (command.program in _SCENERY or not command.argv or inside or boxed) and not why:
             continue
         if command.position and lines and lines[-1].line == pipeline[0].line:
             if why and not lines[-1].destructive:

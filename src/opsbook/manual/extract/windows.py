@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from opsbook.manual.amounts import days, duration, frequency, times
+from opsbook.manual.amounts import Duration, days, duration, frequency, times
 from opsbook.manual.document import Document, ListItem, Paragraph, Prose, Table
 from opsbook.manual.facts import Window
 from opsbook.manual.outline import Part, all_parts, named_values, split_pair, within
@@ -21,6 +21,13 @@ _NAMES_WINDOW = re.compile(
     r"\b(?:maintenance|update|patch\w*|change|service|deployment|release)\s+windows?\b|\bwartungsfenster\b|"
     r"ventana\s+de\s+\w+|janela\s+de\s+\w+|окн[оа]\s+(?:технич|обслуж)\w*|维护窗口|メンテナンス(?:時間|ウィンドウ)|점검\s?시간",
     re.I,
+)
+
+_ANNOUNCE = re.compile(
+    r"\b(?:notify|inform|announce|communicate|notice|avisar|notificar|informieren|ankündigen)\b", re.I
+)
+_AHEAD = re.compile(
+    r"\W*(?:in advance|ahead|before|prior|beforehand|notice|antes|de antelación|vorher|im Voraus)\b", re.I
 )
 
 
@@ -93,6 +100,8 @@ def _made(name: str, line: int, when: str, values: dict[str, list[str]], part: P
     lasts = duration(" ".join(values.get("duration", [])))
     often = frequency(" ".join(values.get("frequency", []))) or frequency(when) or frequency(part.title)
     named = days(when)
+    if notice is None:
+        notice = _told_before(part)
     return Window(
         line=line,
         name=name,
@@ -103,6 +112,22 @@ def _made(name: str, line: int, when: str, values: dict[str, list[str]], part: P
         duration=lasts.text if lasts else "",
         notice=notice.text if notice else "",
     )
+
+
+def _told_before(part: Part) -> Duration | None:
+    """`Notify users 48 hours in advance`, in the list of what is done before the window."""
+    for block in within(part.section.blocks):
+        if isinstance(block, (ListItem, Paragraph)):
+            for line in block.lines:
+                told = _ANNOUNCE.search(line.text)
+                length = duration(line.text[told.end() :]) if told else None
+                if (
+                    length is not None
+                    and length.seconds
+                    and _AHEAD.match(line.text[told.end() + length.end :] if told else "")
+                ):
+                    return length
+    return None
 
 
 def _of_sentence(block: Prose, part: Part) -> Iterable[Window]:

@@ -10,7 +10,7 @@ PYTEST_WORKERS ?= 2
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
 
-## make demo       start a real system, check it, break it, see it found, mend it
+## make demo       start a real system, check it, break it, see it found, mend it, restore its backup
 demo: packages $(VENV)/installed
 	@$(PYTHON) examples/renec/demo.py
 

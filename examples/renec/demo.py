@@ -1,6 +1,7 @@
-"""The main job in one go: a real system starts, is checked, breaks, is found out, and is mended.
+"""The main job in one go: a real system starts, is checked, breaks, is found out, is mended, and is proven to restore.
 
-Ends with 0 only if the first and the last check are fine and the one between finds what was broken.
+Ends with 0 only if the first and the last check are fine, the one between finds what was broken, and a backup of the
+database was restored within what the book promises.
 """
 
 from __future__ import annotations
@@ -111,6 +112,11 @@ def main() -> None:
     wait_until_fine()
     show_that_all_is_fine("the last check")
 
+    say("5. A backup of its database, restored where nothing can be lost: recovery that is measured, not hoped for")
+    renec("traffic")
+    expect(opsbook("backup", "nightly", "--yes"), 0, "the backup")
+    expect(opsbook("drill", "database", "--yes"), 0, "the drill")
+
     say("The system keeps running. Look at it, and try:")
     renec("addresses")
     book = os.path.relpath(HERE / "ops")
@@ -118,6 +124,7 @@ def main() -> None:
     for command, what in (
         (f"{opsbook_command} check --book {book} --watch", "the checks, live"),
         (f"{opsbook_command} check --book {book} --history api-latency", "what one of them said so far"),
+        (f"{opsbook_command} objectives --book {book}", "what is promised about recovery, and what was measured"),
         (f"{os.path.relpath(HERE / 'renec')} break --list", "more ways to break it"),
         (f"{opsbook_command} doctor --book {book}", "whether everything that the book needs is there"),
         ("make demo-stop", "stop it and delete everything it made"),

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from stack import environment, lifecycle, releases, setup, supervisor, switches
+from stack import environment, lifecycle, releases, setup, supervisor, switches, traffic
 from stack.errors import StackError
 from stack.instance import existing, require
 from stack.postgres import DATABASE
@@ -99,6 +99,11 @@ def addresses(_arguments: argparse.Namespace) -> int:
     return 0
 
 
+def traffic_(_arguments: argparse.Namespace) -> int:
+    print(f"the log of the API has {traffic.write(require()):,} requests")
+    return 0
+
+
 def release(arguments: argparse.Namespace) -> int:
     print(releases.make(require(), arguments.version, arguments.fault, arguments.migration))
     return 0
@@ -139,6 +144,7 @@ def parser() -> argparse.ArgumentParser:
     )
     command("mend", mend, "mend what a switch spoiled").add_argument("name", help="a switch, or all")
     command("addresses", addresses, "where everything listens")
+    command("traffic", traffic_, "write two months of the API's log, so that there is something to back up")
     new = command("release", release, "make another release, without switching to it")
     new.add_argument("version")
     new.add_argument("--fault", choices=releases.FAULTS, default="", help="one that fails when it runs")

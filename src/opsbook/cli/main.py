@@ -33,6 +33,7 @@ VERBS = {
     "procedures": ("opsbook.cli.procedures", "List the procedures of a book, or show one."),
     "rehearse": ("opsbook.cli.rehearse", "Prove that every procedure works, where nothing can be lost."),
     "render": ("opsbook.cli.render", "Write the book as one manual for people."),
+    "report": ("opsbook.cli.report", "Write a report for people who were not there."),
     "restore": ("opsbook.cli.restore", "Restore a backup beside the database that is used, or in its place."),
     "run": ("opsbook.cli.run", "Run a procedure, durably."),
     "runs": ("opsbook.cli.runs", "Show runs; cancel, resolve or repeat one."),

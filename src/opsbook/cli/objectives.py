@@ -13,7 +13,7 @@ from opsbook.cli.options import book_options, format_option
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from opsbook.recovery.objectives import Judged
+    from opsbook.recovery.report import Promised
 
 COLOURS = {"proven": "green", "unproven": "yellow", "missed": "bold red"}
 
@@ -26,21 +26,25 @@ def command(book: str | None, env: str | None, output: str) -> int:
 
     Exit codes: 0 all are proven, 1 one is missed or unproven, 2 wrong usage.
     """
-    from opsbook.recovery.drills import standings
+    from opsbook.recovery.report import promised
 
     with opened(book, env) as service:
         now = service.setting.clock.now()
-        found = standings(service.setting, service.system, now)
+        known = promised(service.setting, service.system, now)
+        found = [one.judged for one in known]
     if output == "json":
-        click.echo(json.dumps([_as_json(one, now) for one in found], indent=2, ensure_ascii=False))
+        click.echo(json.dumps([_as_json(one, now) for one in known], indent=2, ensure_ascii=False))
     elif not found:
         click.echo("the book promises nothing about recovery; write `objectives` in book.yaml", err=True)
     else:
-        _print(found, now)
+        _print(known, now)
     return 0 if all(one.standing == "proven" for one in found) else 1
 
 
-def _as_json(one: Judged, now: datetime) -> dict[str, Any]:
+def _as_json(known: Promised, now: datetime) -> dict[str, Any]:
+    from opsbook.cli.report import forecast_json
+
+    one = known.judged
     last, source = one.last, one.source
     return {
         "objective": one.name,
@@ -54,20 +58,22 @@ def _as_json(one: Judged, now: datetime) -> dict[str, Any]:
                        "problems": list(last.problems)} if last else None,
         "recoverable": {"from": source.name, "data_time": source.data_time.isoformat(),
                         "age_seconds": (now - source.data_time).total_seconds()} if source else None,
+        "forecast": forecast_json(known.forecast) if known.forecast else None,
     }  # fmt: skip
 
 
-def _print(found: list[Judged], now: datetime) -> None:
+def _print(known: list[Promised], now: datetime) -> None:
     from rich.table import Table
     from rich.text import Text
 
     from opsbook.cli.terminal import screen, show
     from opsbook.recovery.objectives import clock, duration, sparkline
+    from opsbook.recovery.outlook import sentence
 
     table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
     for heading in ("objective", "promise", "measured", "last drill", "recoverable now", "trend", "standing", ""):
         table.add_column(heading)
-    for one in found:
+    for one in [each.judged for each in known]:
         for n, promise in enumerate(one.promises):
             drilled = f"{duration((now - one.last.at).total_seconds())} ago" if one.last else "never"
             source = f"{duration((now - one.source.data_time).total_seconds())} old" if one.source else "nothing"
@@ -79,3 +85,6 @@ def _print(found: list[Judged], now: datetime) -> None:
             )  # fmt: skip
     console = screen()
     show(console, table)
+    for each in known:
+        if each.forecast is not None:
+            console.print(Text(f"{each.judged.name}: {sentence(each.forecast, each.objective, now)}", style="dim"))

@@ -24,9 +24,11 @@ from opsbook.manual.render.pieces import (
     Strong,
     Table,
     Text,
+    Trend,
 )
+from opsbook.manual.render.trend import drawn
 
-SHORT = 14
+SHORT = 16
 """Characters up to which a cell is kept on one line."""
 _TASK = re.compile(r"^\[[ xX]\]\s+")
 
@@ -68,6 +70,8 @@ class _Writer:
             return f"<p>{self.line(block.line)}</p>"
         if isinstance(block, Table):
             return self.table(block)
+        if isinstance(block, Trend):
+            return drawn(block)
         if isinstance(block, Items):
             box = '<span class="box" aria-hidden="true"></span>' if block.open else ""
             items = [f"<li>{box}{self.line(one)}</li>" for one in block.lines]
@@ -99,7 +103,7 @@ class _Writer:
             else "empty"
             if not cell
             else "short"
-            if number and _width(cell) <= SHORT
+            if _width(cell) <= SHORT
             else ""
         )
         empty = f' class="{kind}"' if kind else ""

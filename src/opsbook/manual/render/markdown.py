@@ -21,6 +21,7 @@ from opsbook.manual.render.pieces import (
     Strong,
     Table,
     Text,
+    Trend,
 )
 
 _SPECIAL = re.compile(r"([\\`*\[\]|]|<(?=[\w/!?])|(?<!\w)_|_(?!\w))")
@@ -68,6 +69,8 @@ class _Writer:
             return self.line(block.line)
         if isinstance(block, Table):
             return self.table(block)
+        if isinstance(block, Trend):
+            return _plain(block.caption)
         if isinstance(block, Items):
             return "\n".join(f"- {'[ ] ' if block.open else ''}{self.line(one)}" for one in block.lines)
         return self.prose(block, level)

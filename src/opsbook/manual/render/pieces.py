@@ -87,7 +87,22 @@ class Prose:
     steps: Mapping[int, StepNote] = field(default_factory=dict)
 
 
-Block = Text | Table | Items | Prose
+@dataclass(frozen=True)
+class Trend:
+    """Measurements over time against the line that none of them may cross. Values and target in one unit."""
+
+    caption: str
+    """Says what is seen to somebody who does not see it."""
+    points: tuple[tuple[float, float | None], ...]
+    """When (any unit), oldest first, and what was measured; None where it failed."""
+    target: float
+    target_label: str
+    ends: tuple[str, str]
+    """Labels of the first and the last moment."""
+    newest_label: str = ""
+
+
+Block = Text | Table | Items | Prose | Trend
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stack import credentials, monitoring
 from stack.instance import Instance
-from stack.postgres import DATABASE, url
+from stack.postgres import DATABASE, roles, url
 from stack.rendering import write
 
 ARTIFACTS_QUOTA_BYTES = 200 * 1024 * 1024
@@ -28,7 +28,7 @@ def application(instance: Instance) -> dict[str, object]:
         "DATABASE_PASSWORD_FILE": instance.folder("secrets") / "api_user",
         "DATABASE_POOL_SIZE": 5,
         "DATABASE_POOL_TIMEOUT": 2,
-        "MIGRATION_DATABASE_URL": url(instance, "renec"),
+        "MIGRATION_DATABASE_URL": url(instance, "renec", roles(instance)[0]),
         "BROKER_URL": redis_url(instance, 0),
         "REDIS_URL": redis_url(instance, 1),
         "CACHE_TTL": 30,
@@ -70,17 +70,21 @@ def operators(instance: Instance) -> dict[str, object]:
     apart = ("DATABASE_URL", "API_URL", "REGISTRY_URL", "PROMETHEUS_MULTIPROC_DIR")
     monitor = credentials.password(instance, "opsbook_monitor")
     console = credentials.password(instance, "pgbouncer_admin")
+    primary, standby = roles(instance)
     bouncer = f"127.0.0.1:{instance.port('pgbouncer')}/pgbouncer"
     return {
         **{name: value for name, value in app.items() if name not in apart},
         **addresses(instance),
         "CA_FILE": instance.folder("tls") / "ca.crt",
-        "DATABASE_URL": url(instance, "opsbook_monitor"),
-        "DATABASE_ADMIN_URL": url(instance, "renec"),
-        "DATABASE_SUPERUSER_URL": url(instance, "postgres"),
-        "DATABASE_READONLY_URL": url(instance, "readonly_user"),
-        "REPLICA_URL": url(instance, "opsbook_monitor", "replica"),
-        "REPLICA_SUPERUSER_URL": url(instance, "postgres", "replica"),
+        "DATABASE_URL": url(instance, "opsbook_monitor", primary),
+        "DATABASE_ADMIN_URL": url(instance, "renec", primary),
+        "DATABASE_SUPERUSER_URL": url(instance, "postgres", primary),
+        "DATABASE_READONLY_URL": url(instance, "readonly_user", primary),
+        "REPLICA_URL": url(instance, "opsbook_monitor", standby),
+        "REPLICA_SUPERUSER_URL": url(instance, "postgres", standby),
+        # the two servers, whichever of them is the primary
+        "POSTGRES_URL": url(instance, "postgres"),
+        "POSTGRES_REPLICA_URL": url(instance, "postgres", "replica"),
         "PGBOUNCER_URL": f"postgresql://opsbook_monitor:{monitor}@{bouncer}",
         "PGBOUNCER_ADMIN_URL": f"postgresql://pgbouncer_admin:{console}@{bouncer}",
         "PGBOUNCER_DATABASES_FILE": instance.folder("etc") / "pgbouncer" / "databases.ini",

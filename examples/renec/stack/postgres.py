@@ -44,6 +44,16 @@ GRANT EXECUTE ON FUNCTION pgbouncer.get_auth(text) TO pgbouncer_auth;
 """
 
 
+def changed_places(instance: Instance) -> bool:
+    """Whether a failover made the replica the primary: what was the primary has the signal of a standby then."""
+    return (instance.folder(PRIMARY) / "standby.signal").exists()
+
+
+def roles(instance: Instance) -> tuple[str, str]:
+    """The ports of the primary and of the standby, by name."""
+    return ("replica", "postgres") if changed_places(instance) else ("postgres", "replica")
+
+
 def url(instance: Instance, role: str, port: str = "postgres", database: str = DATABASE) -> str:
     """A connection address with the role's password."""
     return f"postgresql://{role}:{credentials.password(instance, role)}@127.0.0.1:{instance.port(port)}/{database}"

@@ -66,6 +66,10 @@ class System:
         """The env file of the environment, with the process environment over it."""
         return {**self._env_file(), **os.environ}
 
+    def forget_variables(self) -> None:
+        """Read the env file anew at the next reference: somebody has written it."""
+        self.__dict__.pop("variables", None)
+
     def resolve(self, reference: Reference) -> str:
         """The value of a reference, for the moment of its use only. Raises MissingSecret."""
         return reference.resolve(self.variables, self.folder)
@@ -85,12 +89,14 @@ class System:
             yield name
             waiting += dependencies(self.components[name])
 
-    def missing_secrets(self, used: set[str]) -> list[Problem]:
-        """References of these components that have no value, each with its place."""
+    def missing_secrets(self, used: set[str], without: Collection[str] = ()) -> list[Problem]:
+        """References of these components that have no value, each with its place; but for those below these keys."""
         problems = []
         for name in sorted(used):
             at: KeyPath = ("components", name)
             for path, reference in references(self.components[name], at):
+                if set(without) & set(path):
+                    continue
                 try:
                     self.resolve(reference)
                 except MissingSecret as error:

@@ -81,7 +81,7 @@ def _require_secrets(system: System, checks: list[Check]) -> None:
     used = {check.of for check in checks}
     for name in tuple(used):
         used.update(system.upstream(name))
-    if problems := system.missing_secrets(used):
+    if problems := system.missing_secrets(used, without=("failover",)):
         raise InvalidBook(problems)
 
 

@@ -12,17 +12,20 @@ from opsbook.cli.packaged_run import How, run_options, run_packaged
 
 if TYPE_CHECKING:
     from opsbook.book.system import System
+    from opsbook.engine.service import Service
 
 
 @click.command("drill")
 @click.argument("name", metavar="OBJECTIVE|ID")
 @click.option("--stamp", default="", help="Which backup: its stamp or the beginning of it (default: the newest).")
+@click.option("--fault", is_flag=True, help="Of a failover: kill the primary for real. Disposable environments only.")
 @run_options
-def command(name: str, stamp: str, book: str | None, env: str | None, **how: Any) -> int:
+def command(name: str, stamp: str, fault: bool, book: str | None, env: str | None, **how: Any) -> int:
     """Restore the newest backup where nothing can be lost, verify it, and hold what was measured against the promise.
 
-    NAME is an objective, a drill or a backup of the book. Exit codes: 0 restored, verified and every promise kept, 1 it
-    failed or a promise was missed, 2 wrong usage, 3 could not run, 4 waits or was refused, 5 ambiguous.
+    A drill of a failover fails the database over in an environment that may be broken. NAME is an objective, a drill or
+    a backup of the book. Exit codes: 0 restored, verified and every promise kept, 1 it failed or a promise was missed,
+    2 wrong usage, 3 could not run, 4 waits or was refused, 5 ambiguous.
     """
     from opsbook.recovery import drills as drilling
     from opsbook.store import drills
@@ -31,7 +34,10 @@ def command(name: str, stamp: str, book: str | None, env: str | None, **how: Any
     with opened(book, env) as service:
         system = service.system
         procedure, values = _meant(system, name)
-        code, run = run_packaged(service, procedure, {**values, **({"stamp": stamp} if stamp else {})}, wish)
+        values |= {"stamp": stamp} if stamp else {}
+        values |= {"fault": "true"} if fault else {}
+        _must_take(service, procedure, values)
+        code, run = run_packaged(service, procedure, values, wish)
         if not run:
             return code
         drilling.collect(service.setting, system)
@@ -46,11 +52,25 @@ def command(name: str, stamp: str, book: str | None, env: str | None, **how: Any
     return code
 
 
+def _must_take(service: Service, procedure: str, values: dict[str, str]) -> None:
+    """Raises UsageError where an option is of another kind of drill."""
+    from opsbook.errors import UsageError
+
+    known = {one.name for one in service.procedure(procedure).parameters}
+    for name in values:
+        if name not in known:
+            raise UsageError(
+                f"--{name} does not fit: {procedure} has {', '.join(sorted(known)) or 'no parameters'}",
+                "--fault is of drills of a failover, --stamp of those of a restore",
+            )
+
+
 def _meant(system: System, name: str) -> tuple[str, dict[str, str]]:
     """The procedure of a drill and its parameters. Raises UsageError with the nearest name."""
     from opsbook.book.words import nearest
     from opsbook.errors import UsageError
-    from opsbook.recovery.restores import backups, drilled_by, others
+    from opsbook.recovery.drills import drilled_by
+    from opsbook.recovery.restores import backups, others
 
     known = drilled_by(system)
     if f"drill-{name}" in known:

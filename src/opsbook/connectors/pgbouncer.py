@@ -26,6 +26,7 @@ class PgBouncerComponent(Component):
 
     kind: Literal["pgbouncer"]
     dsn: Reference = Field(description="postgresql://user:password@host:port/pgbouncer")
+    admin: Reference | None = Field(None, description="the same of a user of admin_users, who may RELOAD")
 
 
 class Console(Session):

@@ -6,12 +6,38 @@ from typing import Literal
 
 from pydantic import Field
 
-from opsbook.book.catalogue import Component
+from opsbook.book.catalogue import Component, Strict
 from opsbook.book.references import Reference
 from opsbook.book.system import System
+from opsbook.book.values import Name
 from opsbook.connectors.contract import Connections, Connector
 from opsbook.connectors.postgres_session import Session
 from opsbook.connectors.registry import connector
+
+
+class FailoverServer(Strict):
+    """One of the two servers. It is named by what stays the same whichever of them is the primary."""
+
+    workload: str = Field(min_length=1, description="its name in the runtime")
+    url: Reference = Field(description="its own address, of a superuser; never one that follows the primary")
+    data: Reference | None = Field(None, description="its data folder, where that is on this host")
+
+
+class Repoint(Strict):
+    """A file that says where the primary is, rewritten by a failover."""
+
+    file: Reference = Field(description="databases of a PgBouncer, or KEY=VALUE lines")
+    reload: Name | None = Field(None, description="the PgBouncer that reads it, told to RELOAD")
+    primary: tuple[str, ...] = Field((), description="variables of it with the primary's address")
+    standby: tuple[str, ...] = Field((), description="variables of it with the standby's address")
+    restart: tuple[Name, ...] = Field((), description="components whose workloads read it only when they start")
+
+
+class Failover(Strict):
+    """How a standby takes the primary's place."""
+
+    servers: tuple[FailoverServer, FailoverServer] = Field(description="both servers, in any order")
+    repoint: tuple[Repoint, ...] = Field((), description="where the address of the database lives, and who reads it")
 
 
 class PostgresComponent(Component):
@@ -21,6 +47,10 @@ class PostgresComponent(Component):
     dsn: Reference = Field(description="postgresql://user:password@host:port/database of a role with pg_monitor")
     replica: Reference | None = Field(None, description="URL of the standby that replays this server's WAL")
     admin: Reference | None = Field(None, description="URL of the role that changes things; observations never use it")
+    replica_admin: Reference | None = Field(
+        None, description="the same of a role that reads everything: backups of the standby are taken by it"
+    )
+    failover: Failover | None = Field(None, description="how its standby takes its place")
 
 
 @connector(PostgresComponent)

@@ -15,17 +15,22 @@ from opsbook.engine.setting import Setting
 from opsbook.engine.states import ENDED, RunState
 from opsbook.engine.views import View, view_of
 from opsbook.errors import OpsbookError
+from opsbook.recovery import failover, restores
 from opsbook.recovery.backups import held, relied_on, taken
 from opsbook.recovery.objectives import Judged, Measured, Source, clock, duration, judged
-from opsbook.recovery.restores import drilled_by
 from opsbook.store import drills
 from opsbook.store.drills import DrillRow
 
-KIND = "drill-restore"
-"""Kind of the change that a drill is."""
+KINDS = {"drill-restore": "restore", "drill-failover": "failover"}
+"""Kind of the change that a drill is → what is drilled."""
 
 # Assertions are judged as every expression of a book is; the rooms below only have their answers.
 judged_by(lambda expression, names: bool(evaluate(expression, names)))
+
+
+def drilled_by(system: System) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Procedure → the book's id of the drill (empty for that of an objective) and the objectives that it measures."""
+    return {**restores.drilled_by(system), **failover.drilled_by(system)}
 
 
 def collect(setting: Setting, system: System) -> None:
@@ -46,7 +51,7 @@ def _row(view: View, drill: str, objective: str) -> DrillRow:
         problems = [view.run.message or f"the run ended {view.state}"]
     return DrillRow(
         run=view.run.id, objective=objective, at=float(told.get("at") or view.run.ended_at or view.run.requested_at),
-        environment=view.run.environment, drill=drill, kind="restore", backup=str(told.get("backup", "")),
+        environment=view.run.environment, drill=drill, kind=kind_of(view), backup=str(told.get("backup", "")),
         stamp=str(told.get("stamp", "")), phases=json.dumps(told.get("phases") or {}), problems=json.dumps(problems),
         restored_seconds=told.get("restored_seconds"), verified_seconds=told.get("verified_seconds"),
         rto_seconds=told.get("rto_seconds"), rpo_seconds=told.get("rpo_seconds"), lost_rows=told.get("lost_rows"),
@@ -57,11 +62,17 @@ def _row(view: View, drill: str, objective: str) -> DrillRow:
 def result_of(view: View) -> dict[str, Any]:
     """What the drill of a run said; empty where it never came to its end."""
     for row in view.changes:
-        if json.loads(row.change).get("kind") == KIND and row.result and not row.undo:
+        if json.loads(row.change).get("kind") in KINDS and row.result and not row.undo:
             told = json.loads(row.result)
             if isinstance(told, dict) and "good" in told:
                 return told
     return {}
+
+
+def kind_of(view: View) -> str:
+    """What the run drilled."""
+    kinds = [KINDS.get(json.loads(row.change).get("kind", ""), "") for row in view.changes]
+    return next((kind for kind in kinds if kind), "restore")
 
 
 def standings(setting: Setting, system: System, now: datetime) -> list[Judged]:
@@ -101,10 +112,15 @@ def sentence(row: DrillRow, system: System) -> str:
         problems = json.loads(row.problems)
         return f"the drill of {row.objective} failed: {problems[0] if problems else 'nobody knows why'}"
     objective = system.model.objectives.get(row.objective)
-    parts = [f"restored and verified in {clock(row.rto_seconds or 0)}"]
+    did = "failed over, and serves again after" if row.kind == "failover" else "restored and verified in"
+    parts = [f"{did} {clock(row.rto_seconds or 0)}"]
     if objective and objective.rto:
         parts.append(f"promise {clock(objective.rto.total_seconds())}")
-    parts.append(f"you would lose {duration(row.rpo_seconds or 0)}" + _rows(row.lost_rows))
+    if row.kind == "failover":
+        lost = row.lost_rows or 0
+        parts.append(f"{lost or 'no'} acknowledged transaction{'' if lost == 1 else 's'} lost")
+    else:
+        parts.append(f"you would lose {duration(row.rpo_seconds or 0)}" + _rows(row.lost_rows))
     if objective and objective.rpo:
         parts.append(f"promise {_plainly(objective.rpo.total_seconds())}")
     return "; ".join(parts)

@@ -104,7 +104,7 @@ def _restores(system: System, component: str) -> Iterator[tuple[str, str]]:
         stopping = _each(numbers, "restore-stop", stops)
         changing = next(numbers)
         starting = _each(numbers, "restore-start", reversed(stops))
-        health = _health(next(numbers), system, [component, *stops])
+        health = health_step(next(numbers), system, [component, *stops])
         places = {"stop": stopping, "start": starting, "health": health, "number": str(changing), **names}
         if kind == "back":
             places.pop("backup")
@@ -115,8 +115,11 @@ def _each(numbers: Iterator[int], template: str, components: Iterable[str]) -> s
     return "".join(filled(template, number=str(next(numbers)), writer=name) + "\n" for name in components)
 
 
-def _health(number: int, system: System, components: list[str]) -> str:
-    found = [one.id for one in system.checks if one.of in components and one.observe in HEALTH]
+def health_step(number: int, system: System, components: list[str], without: tuple[str, ...] = ()) -> str:
+    """A step of the checks that tell whether these serve; empty where the book has none."""
+    found = [
+        one.id for one in system.checks if one.of in components and one.observe in HEALTH and one.observe not in without
+    ]
     if not found:
         return ""
     return filled("restore-health", number=str(number), checks="".join(f"   - {one}\n" for one in found).rstrip())

@@ -94,5 +94,7 @@ def postgres_server(connections: Connections, component: str, key: str, *, repli
         raise NotReached(f"{component!r} is no PostgreSQL component", "name one as `of` of the backup")
     if replica and found.replica is None:
         raise NotReached(f"{component} has no replica in the book", f"set `replica` of {component}")
-    reference: Reference = found.replica if replica and found.replica else found.admin or found.dsn
+    reference: Reference = (
+        (found.replica_admin or found.replica) if replica and found.replica else found.admin or found.dsn
+    )
     return server_at(plain_url(connections.system.resolve(reference)), key)

@@ -1,0 +1,81 @@
+"""Files that say where the primary is: databases of a PgBouncer, and KEY=VALUE lines. Pure: text in, text out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from opsbook.connectors.change import ChangeFailed
+from opsbook.connectors.postgres import Repoint
+from opsbook.connectors.postgres_pair import Server
+
+HOST, PORT = re.compile(r"\bhost\s*=\s*'?([^\s']+)'?"), re.compile(r"\bport\s*=\s*'?(\d+)'?")
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+def rewritten(place: Repoint, text: str, primary: Server, standby: Server) -> str:
+    """The text with the addresses as they are now. Raises ChangeFailed where a place names neither server."""
+    if place.reload:
+        return _databases(text, primary, standby)
+    lines = text.splitlines(keepends=True)
+    wanted = {**dict.fromkeys(place.primary, (standby, primary)), **dict.fromkeys(place.standby, (primary, standby))}
+    left = set(wanted)
+    for number, line in enumerate(lines):
+        name = line.removeprefix("export ").partition("=")[0].strip()
+        if name in wanted:
+            source, target = wanted[name]
+            lines[number] = _address(source).sub(target.address, line)
+            if not _address(target).search(lines[number]):
+                raise ChangeFailed(
+                    f"{name} names neither {source.address} nor {target.address}", "see `failover.repoint`"
+                )
+            left.discard(name)
+    if left:
+        raise ChangeFailed(f"there is no line {', '.join(sorted(left))}=…", "see `failover.repoint`")
+    return "".join(lines)
+
+
+def names(place: Repoint, text: str, primary: Server, standby: Server) -> bool:
+    """Whether the place says what is so already."""
+    try:
+        return rewritten(place, text, primary, standby) == text
+    except ChangeFailed:
+        return False
+
+
+def pooled(rows: Iterable[Mapping[str, Any]], server: Server) -> list[str]:
+    """Databases of SHOW DATABASES that lead to the server."""
+    return [
+        str(row["name"])
+        for row in rows
+        if str(row.get("port")) == str(server.port) and _same(str(row.get("host") or "127.0.0.1"), server.host)
+    ]
+
+
+def _databases(text: str, primary: Server, standby: Server) -> str:
+    """Every entry `name = host=… port=…` that leads to either server leads to the primary."""
+    found, lines = 0, text.splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        host, port = HOST.search(line), PORT.search(line)
+        if host is None or line.lstrip().startswith((";", "#")):
+            continue
+        port_number = int(port[1]) if port else 5432
+        if not any(port_number == one.port and _same(host[1], one.host) for one in (primary, standby)):
+            continue
+        found += 1
+        line = HOST.sub(f"host={primary.host}", line)
+        lines[number] = PORT.sub(f"port={primary.port}", line) if port else f"{line.rstrip()} port={primary.port}\n"
+    if not found:
+        raise ChangeFailed(
+            f"no database of the pool leads to {primary.address} or {standby.address}", "see `failover.repoint`"
+        )
+    return "".join(lines)
+
+
+def _address(server: Server) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w.-]){re.escape(server.host)}:{server.port}(?!\d)")
+
+
+def _same(one: str, other: str) -> bool:
+    return one == other or (one in LOCAL and other in LOCAL)

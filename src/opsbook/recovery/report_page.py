@@ -56,7 +56,7 @@ def as_html(report: Report) -> str:
         Text(line(f"{moment(report.at.astimezone(UTC))} UTC in {report.system.name}.")),
         Text(line(EVIDENCE)),
     )
-    return manual_as_html(Manual(f"{title}: recovery", lead, tuple(sections)))
+    return manual_as_html(Manual(f"{title}: recovery", lead, tuple(sections), flowing=True))
 
 
 def summary(report: Report) -> str:

@@ -39,7 +39,13 @@ def as_html(manual: Manual) -> str:
     body = [f"<h1>{escape(manual.title)}</h1>", '<div class="lead">']
     body += [writer.block(block, 1) for block in manual.lead]
     body += ["</div>", *(writer.section(one) for one in manual.sections)]
-    return page(manual.title, "\n".join(body), "\n".join(writer.navigation(manual.sections)), manual.language)
+    return page(
+        manual.title,
+        "\n".join(body),
+        "\n".join(writer.navigation(manual.sections)),
+        manual.language,
+        flowing=manual.flowing,
+    )
 
 
 class _Writer:

@@ -13,7 +13,7 @@ def style() -> str:
     return files("opsbook.manual.render").joinpath("style.css").read_text(encoding="utf-8")
 
 
-def page(title: str, body: str, navigation: str = "", language: str = "en") -> str:
+def page(title: str, body: str, navigation: str = "", language: str = "en", *, flowing: bool = False) -> str:
     """A whole page. `body` and `navigation` are HTML; the navigation is a list of links."""
     aside, skip = "", ""
     if navigation:
@@ -23,11 +23,12 @@ def page(title: str, body: str, navigation: str = "", language: str = "en") -> s
         aside += f'<nav aria-label="Contents" class="above">{folded}</nav>\n'
         skip = '<a class="skip" href="#text">Skip the contents</a>\n'
     framed = " class=framed" if navigation else ""
+    kind = " class=flowing" if flowing else ""
     return (
         f'<!doctype html>\n<html lang="{escape(language)}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         f"<title>{escape(title)}</title>\n<style>\n{style()}</style>\n</head>\n"
-        f'<body{framed}>\n{skip}{aside}<main id="text">\n{body}\n</main>\n</body>\n</html>\n'
+        f'<body{framed}>\n{skip}{aside}<main id="text"{kind}>\n{body}\n</main>\n</body>\n</html>\n'
     )

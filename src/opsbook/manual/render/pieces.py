@@ -125,6 +125,8 @@ class Manual:
     lead: tuple[Block, ...]
     sections: tuple[Section, ...]
     language: str = "en"
+    flowing: bool = False
+    """On paper its sections follow each other; else each begins a page."""
 
 
 def line(*pieces: Piece) -> Line:

@@ -45,8 +45,10 @@ def drawn(trend: Trend) -> str:
 
 def _labels(trend: Trend, places: list[tuple[float, float]]) -> list[str]:
     first, last = trend.ends
-    found = [f'<text x="0" y="{HEIGHT - 8:g}">{escape(first)}</text>']
-    if last != first:
+    if last == first:
+        found = [f'<text x="{WIDTH / 2:g}" y="{HEIGHT - 8:g}" text-anchor="middle">{escape(first)}</text>']
+    else:
+        found = [f'<text x="0" y="{HEIGHT - 8:g}">{escape(first)}</text>']
         found.append(f'<text x="{WIDTH:g}" y="{HEIGHT - 8:g}" text-anchor="end">{escape(last)}</text>')
     if places and trend.newest_label:
         x, y = places[-1]

@@ -220,9 +220,11 @@ def unit_not_reloaded(context: Context) -> Iterator[Fault]:
         changed = False
         for step in shell.steps:
             text = step.command.text
-            if re.search(r"/(?:etc|lib)/systemd/system/[\w@.-]+\.(?:service|timer)", text) and (
-                re.match(r"(?:nano|vim?|emacs|tee|cp|mv|sed|ln|install|cat|echo)$", step.program)
-            ):
+            if re.search(
+                r"/(?:etc|lib)/systemd/system/[\w@.-]+\.(?:service|timer)|\.(?:service|timer)"
+                r" /etc/systemd/system",
+                text,
+            ) and (re.match(r"(?:nano|vim?|emacs|tee|cp|mv|sed|ln|install|cat|echo)$", step.program)):
                 reads_only = step.program in ("cat", "echo") and not step.command.redirects
                 changed = changed or not reads_only
             elif changed and step.call is not None and (step.call.tool, step.call.verb) in _STARTS:

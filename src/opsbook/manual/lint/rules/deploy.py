@@ -180,13 +180,13 @@ def _other_environment(step: Step) -> str:
     if re.search(
         (
             r"workspace (?:select|new)|-backend-config|-chdir|TF_WORKSPACE|-state[= ]|terraform "
-            r"init.*backend|cd \S*(?:env|/)"
+            r"init.*backend|cd \S*(?:env|/\w)"
         ),
         around,
     ) or call.has("-chdir"):
         return ""
     for flag in call.flags:
-        found = re.match(r"(?:env|environment|stage)=([\w-]+)$", (flag.value or "").strip("\"'"))
+        found = re.match(r"(?:env|environment|stage|(?:aws_)?region)=([\w-]+)$", (flag.value or "").strip("\"'"))
         if flag.name == "-var" and found and not re.match(r"prod", found[1]):
             return found[1]
     return ""

@@ -36,6 +36,7 @@ _QUEUES = (
     (re.compile(r"^rabbitmqctl\b.*\bdelete_queue\b"), "deletes the queue with its messages"),
     (re.compile(r"^rabbitmqctl\b.*\b(?:force_)?reset\b"), "wipes the node: queues, messages, users and policies"),
     (re.compile(r"^kafka-topics(?:\.sh)?\b.*--delete\b"), "deletes the topic with its messages"),
+    (re.compile(r"^aws sqs purge-queue\b"), "discards every message of the queue"),
     (re.compile(r"^nats stream (?:purge|rm|delete)\b"), "discards the messages of the stream"),
 )
 

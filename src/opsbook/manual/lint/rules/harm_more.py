@@ -35,14 +35,18 @@ def _said(step: Step) -> str:
     good=sh("find /srv/backups -name 'shop_*.dump' -mtime +30 -delete"),
 )
 def find_deletes(context: Context) -> Iterator[Fault]:
-    """-delete or -exec rm with -mtime and none of -name, -path, -regex, -type; not below logs, caches and /tmp."""
+    """-delete or -exec rm with -mtime and none of -name, -path, -regex, -type; not below logs of one service,"
+    " caches and /tmp."""
     for number, text in _lines(context, "find"):
         found = re.search(r"\bfind\s+(\S+)(.*(?:-delete|-exec\s+rm|xargs\s+(?:-\S+\s+)*rm).*)", text)
         if not found or not re.search(r"-[mca](?:time|min)\b", found[2]):
             continue
-        if re.search(r"-i?(?:name|path|wholename|regex)\b|-type\b|-empty\b|-user\b", found[2]):
+        if re.search(r"-i?(?:name|path|wholename|regex)\b|-empty\b|-user\b", found[2]):
             continue
-        if not re.search(r"/(?:tmp|var/tmp|cache)\b|/logs?(?:/|\b)", found[1]):
+        if "-type" in found[2] and not re.fullmatch(r"/(?:var/log|var|etc|srv|home|opt)?/?", found[1]):
+            continue
+        everybodys = re.fullmatch(r"/var/log/?", found[1])
+        if everybodys or not re.search(r"/(?:tmp|var/tmp|cache)\b|/logs?(?:/|\b)", found[1]):
             yield Fault(
                 context.place(number, "find"),
                 f"deletes everything old below {found[1]}",

@@ -16,6 +16,13 @@ _TIME = re.compile(
     r"(?:time|duration)[\s*]*[:：][\s*]*(.{1,60})",
     re.I,
 )
+_TAKES = re.compile(
+    r"\b(?:restor(?:e|ing|ation)|recover(?:y|ing)|failover|rebuild(?:ing)?)\b[^.|]{0,50}?\b(?:takes?|lasts?|needs?|requires?)\s+"
+    r"(?:about|around|approximately|roughly|up to|some|ca\.?|~)?\s*(\d.{1,40})",
+    re.I,
+)
+_ESTIMATE = re.compile(r"^\W*(?:estimated|expected|typical)\s+(?:time|duration)[\s*]*[:：][\s*]*(.{1,60})", re.I)
+_THEN = re.compile(r"\b(?:then|plus|followed by|and another)\s+(?:about |another |up to )?(\d+\s*\w+)", re.I)
 _UNIT = {"min": 60, "minute": 60, "h": 3600, "hr": 3600, "hour": 3600, "d": 86400, "day": 86400}
 
 
@@ -34,26 +41,38 @@ _UNIT = {"min": 60, "minute": 60, "h": 3600, "hr": 3600, "hour": 3600, "d": 8640
     good="**RTO**: 1 hour\n\n## Database lost\n\n**Recovery Time:** 30-45 minutes",
 )
 def recovery_longer(context: Context) -> Iterator[Fault]:
-    """`Recovery Time: …` lines against the RTO of the whole system; the shorter end of a range decides."""
+    """`Recovery Time: …`, “the restore takes …” and estimates of restores against the RTO of the whole system;"
+    " the shorter end of a range decides."""
     promised = [
         length[0]
         for objective in context.read.objectives
         if objective.kind == "RTO"
-        and objective.scope in ("system", "")
+        and (objective.scope in ("system", "") or re.match(r"rpo\b", objective.scope, re.I))
         and (length := periods(re.sub(r"(\d)([a-z])", r"\1 \2", objective.value).replace(" h", " hour")))
     ]
     if not promised:
         return
     allowed = max(promised)
     for line, text in context.prose:
-        told = _TIME.match(text)
+        told = _TIME.match(text) or _TAKES.search(text) or _of_restore(context, line, text)
         least = _least(told[1]) if told else None
+        if told and least is not None and (more := _THEN.search(text)):
+            least += _least(more[1]) or 0
         if least is not None and least > allowed and not re.search(r"\bRTO\b|objective", text, re.I):
             yield Fault(
                 context.place(line),
                 f"takes {told[1].strip(' *')}, the RTO is {_say(allowed)}" if told else "",
                 subject="recovery",
             )
+
+
+def _of_restore(context: Context, line: int, text: str) -> re.Match[str] | None:
+    """`Estimated time: …` below a heading that speaks of restoring."""
+    told = _ESTIMATE.match(text)
+    if told is None:
+        return None
+    title = next((s.title for s in reversed(list(context.document.all_sections())) if s.line <= line), "")
+    return told if re.search(r"restor|recover|failover", title, re.I) else None
 
 
 def _least(text: str) -> float | None:

@@ -36,6 +36,15 @@ _URL_IN_ARGUMENTS = frozenset(
         "pgbench",
         "vacuumdb",
         "reindexdb",
+        "migrate",
+        "goose",
+        "dbmate",
+        "atlas",
+        "mongoexport",
+        "mongoimport",
+        "mongostat",
+        "pgcli",
+        "flyway",
     ]
 )
 

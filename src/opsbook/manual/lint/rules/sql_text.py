@@ -45,22 +45,23 @@ def query_left_open(context: Context) -> Iterator[Fault]:
     good=sql("-- keep 1 year\nDELETE FROM api_logs WHERE created_at < now() - interval '1 year';"),
 )
 def comment_contradicts(context: Context) -> Iterator[Fault]:
-    """A DELETE whose interval differs from the only period that its comment, or the comment of the block, names."""
+    """A DELETE or drop_chunks whose interval differs from the only period that its comment, or the comment of"
+    " the block, names."""
     last: dict[int, str] = {}
     for statement in context.statements:
         key = statement.fence.line if statement.fence else statement.line
         if statement.comment:
             last[key] = statement.comment
         promised = periods(last.get(key, ""))
-        kept = [p for text in re.findall(r"interval\s+'([^']+)'", statement.bare, re.I) for p in periods(text)]
+        kept = [p for text in re.findall(r"interval\s+'?(\d+\s*\w+)", statement.bare, re.I) for p in periods(text)]
         if (
-            statement.upper.startswith("DELETE")
+            (statement.upper.startswith("DELETE") or "DROP_CHUNKS" in statement.upper)
             and len(promised) == 1
             and len(kept) == 1
             and abs(promised[0] - kept[0]) > 0.1 * promised[0]
         ):
             yield Fault(
-                statement.find(r"interval\s+'[^']+'"),
+                statement.find(r"interval\s+'?\d+\s*\w+'?"),
                 f"the comment says {last[key].strip()}, the statement deletes after another time",
             )
 

@@ -34,7 +34,7 @@ _SCRIPT = re.compile(
 # A copy taken before a change, or in an emergency, is a step of that procedure.
 _ONE_OFF = re.compile(
     r"emergency|safety|pre-|before|first|prior|manual|current|step \d|restor|recover|deploy|update|upgrade|"
-    r"migrat|rollback|incident|drill|test|verify|troubleshoot|sicherheits|antes|emergencia|actual(?:es)?\b|"
+    r"migrat|rollback|incident|fail|error|drill|test|verify|troubleshoot|sicherheits|antes|emergencia|actual(?:es)?\b|"
     r"перед|текущ|之前|当前|步骤|現在|緊急|현재",
     re.I,
 )

@@ -19,7 +19,11 @@ _STORE = re.compile(
     r"\btape\b|/(?:var|mnt|opt|srv|data)?/?backups?\b[\w/.-]*",
     re.I,
 )
-_ON_DEMAND = re.compile(r"on[- ]demand|manual|optional|ad[- ]?hoc|as needed|before (?:each|every)|bei Bedarf", re.I)
+_ON_DEMAND = re.compile(
+    r"on[- ]demand|on (?:every |each )?(?:change|deploy\w*)|manual|optional|ad[- ]?hoc|as needed|"
+    r"before (?:each|every)|bei Bedarf",
+    re.I,
+)
 _WAL = re.compile(r"\bWAL\b|binlog|binary log|transaction log|point-in-time|PITR|archive_command|oplog", re.I)
 # A sentence that says that backups are taken, wherever it stands.
 _TAKEN = re.compile(

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable
 
 from opsbook.manual.amounts import duration
-from opsbook.manual.document import Document, ListItem, Table
+from opsbook.manual.document import Document, ListItem, Paragraph, Table
 from opsbook.manual.facts import Contact
+from opsbook.manual.inline import leading_strong
 from opsbook.manual.outline import Part, all_parts, split_pair, within
 from opsbook.manual.vocabulary import says
 
@@ -69,6 +70,7 @@ def contacts(document: Document) -> list[Contact]:
                 found.extend(_of_table(block, part))
         if _about(part):
             found.extend(_of_items(part))
+            found.extend(_of_lines(part))
             found.extend(_of_text(part))
     seen: dict[tuple[int, str], Contact] = {}
     for contact in found:
@@ -182,6 +184,20 @@ def _of_items(part: Part) -> Iterable[Contact]:
             )
         elif re.search(r"on-?call|24/7|\bext\.?\s*\d|contact", value, re.I) and len(value) < 80:
             yield Contact(line=item.line, role=name, channel=value)
+
+
+def _of_lines(part: Part) -> Iterable[Contact]:
+    """`**Primary**: ops@…`, line below line."""
+    for block in part.blocks:
+        for line in block.lines if isinstance(block, Paragraph) else ():
+            strong = leading_strong(line.source)
+            pair = split_pair(line.text, strong) if strong else None
+            channel = channel_of(pair[1]) if pair else ""
+            if pair and channel and not _PAGE.search(pair[0]):
+                word = _CHANNEL_WORD.match(pair[0])
+                yield Contact(
+                    line=line.line, role="" if word else pair[0], channel=f"{pair[0]} {channel}" if word else channel
+                )
 
 
 def _of_text(part: Part) -> Iterable[Contact]:

@@ -7,13 +7,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from opsbook.manual.amounts import Comparison, comparisons, duration, durations
-from opsbook.manual.document import Document, Fence, ListItem, Table
+from opsbook.manual.document import Document, Fence, ListItem, Paragraph, Table
 from opsbook.manual.extract.alert_rules import rules_of_block
+from opsbook.manual.extract.metric_lines import lines_of_block, lines_of_text
 from opsbook.manual.extract.threshold_settings import threshold_settings
 from opsbook.manual.facts import Metric
 from opsbook.manual.outline import Part, all_parts, split_pair, within
 from opsbook.manual.vocabulary import says
 
+_SHORT = {"normal": ("ok", "okay"), "critical": ("crit",)}
 _COLUMN_ORDER = ("action", "normal", "warning", "critical", "severity", "threshold")
 _FOR = re.compile(r"\b(?:for|over|during|sustained)\s+(?:more than\s+|at least\s+|>\s*)?(?=\d)", re.I)
 _LEADING = re.compile(
@@ -80,8 +82,9 @@ def metrics(document: Document) -> list[Metric]:
             if isinstance(block, Table):
                 found.extend(_of_table(block, part))
             elif isinstance(block, Fence):
-                found.extend(rules_of_block(block))
-                found.extend(threshold_settings(block))
+                found.extend([*rules_of_block(block), *threshold_settings(block)] or lines_of_block(block, part))
+            elif isinstance(block, Paragraph):
+                found.extend(lines_of_text(block, part))
         listed = _of_list(part)
         (alerts if _alert_severity(part) else found).extend(listed)
     return sorted(_joined(found, alerts), key=lambda metric: metric.line)
@@ -123,7 +126,7 @@ def _column(text: str) -> str:
     if re.search(r"\b(?:cpu|memory|mem|ram|storage|gpu)\s+(?:limit|request|reservation)", text, re.I):
         return ""
     for role in _COLUMN_ORDER:
-        if says(text, role):
+        if says(text, role) or text.strip().lower() in _SHORT.get(role, ()):
             return role
     return ""
 

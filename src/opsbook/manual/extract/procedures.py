@@ -12,7 +12,7 @@ from opsbook.manual.extract.statements import Block as CodeBlock
 from opsbook.manual.extract.statements import inline_command, read_block
 from opsbook.manual.facts import Procedure, Step
 from opsbook.manual.outline import Part, is_bold_lead, lead_title, names_a_part, parts, repeated_titles, within
-from opsbook.manual.vocabulary import says
+from opsbook.manual.vocabulary import is_template, says
 
 # Sections whose numbered lists are facts, not acts.
 _NO_STEPS = ("contents", "component", "escalation", "severity", "prerequisite", "metric", "contact")
@@ -86,6 +86,8 @@ def _repeated_headings(document: Document) -> frozenset[str]:
 
 def _of_section(section: Section, repeated: frozenset[str], found: list[Procedure]) -> None:
     steps = [child for child in section.children if _is_stage(child, repeated)]
+    if not steps and _is_template_of_one(section):
+        steps = list(section.children)
     whole = _Draft(section.title, section.line, section.path[:-1])
     if section.heading is not None or section.blocks:
         _of_parts(section, repeated, whole, found)
@@ -116,6 +118,12 @@ def _is_stage(section: Section, repeated: frozenset[str]) -> bool:
         return False
     key = re.sub(r"\W+", " ", section.title).strip().lower()
     return bool(_STEP_HEADING.match(section.title)) or (key in repeated and section.level >= 3)
+
+
+def _is_template_of_one(section: Section) -> bool:
+    """Whether all that stands below a heading are the stages that any procedure has: diagnosis, resolution …"""
+    children = section.children
+    return len(children) >= 2 and children[0].level >= 3 and all(is_template(child.title) for child in children)
 
 
 def _of_parts(section: Section, repeated: frozenset[str], whole: _Draft, found: list[Procedure]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from opsbook.manual.amounts import Duration, duration
+from opsbook.manual.amounts import Duration, duration, frequency
 from opsbook.manual.document import Document, Fence, ListItem, Paragraph, Prose, Table
 from opsbook.manual.extract.retention_settings import comments, settings
 from opsbook.manual.extract.statements import read_block, sql_lines
@@ -14,7 +14,9 @@ from opsbook.manual.outline import Part, all_parts, split_pair, within
 from opsbook.manual.shell import walk_commands
 
 _SQL_DELETE = re.compile(r"delete\s+from\s+([\w.\"]+).*?\binterval\s*'?\s*(\d+)\s*'?\s*(\w+)", re.I | re.S)
-_SQL_POLICY = re.compile(r"add_retention_policy\s*\(\s*'([\w.]+)'\s*,.*?interval\s*'\s*(\d+\s*\w+)", re.I | re.S)
+_SQL_POLICY = re.compile(
+    r"(?:add_retention_policy|drop_chunks)\s*\(\s*'([\w.]+)'\s*,.*?interval\s*'\s*(\d+\s*\w+)", re.I | re.S
+)
 _KEPT = re.compile(
     r"\b(?:retain(?:ed|s)?|keep|kept|stored|preserved|archived?|delet(?:e|ed)|purged?|removed?|rotat\w+|"
     r"retention|expire[sd]?|aufbewahr\w*|gelöscht|conserva\w*|retenci[oó]n|mant\w+|retenção|elimina\w*|"
@@ -36,9 +38,13 @@ _COUNTED = re.compile(
     r"(?:\w+\s+)?(hourly|daily|nightly|weekly|monthly|yearly|annual)\b",
     re.I,
 )
+_COUNT = re.compile(
+    r"\W*(?:keep|retain|last)\s+(?:the\s+)?(?:last\s+)?(\d+)(?:\s+(?:copies|backups|files|versions))?\W*$", re.I
+)
 _COUNTS = {"hourly": "h", "daily": "d", "nightly": "d", "weekly": "w", "monthly": "month"}
 _NAME = re.compile(
-    r"retention|retain|keep|retenci|retenç|aufbewahr|conserva|срок хранения|хранение|保留|保存|保持|保管|보존|보관",
+    r"retention|retain|keep|\bkept\b|retenci|retenç|aufbewahr|conserva|срок хранения|хранение|"
+    r"保留|保存|保持|保管|보존|보관",
     re.I,
 )
 
@@ -100,6 +106,10 @@ def _of_prose(block: Prose, part: Part) -> Iterable[Retention]:
         elif _KEPT.search(line.text) and (kept := keep_of(line.text)) is not None and len(line.text) < 200:
             what = pair[0] if pair else _subject(line.text, part)
             yield Retention(line=line.line, what=what.lower(), keep=kept.text)
+        elif pair and (often := frequency(pair[0])) and (counted := _COUNT.match(pair[1])) is not None:
+            length = duration(f"{counted[1]} {_COUNTS.get(often, '')}") if often in _COUNTS else None
+            if length is not None:
+                yield Retention(line=line.line, what=pair[0].lower(), keep=length.text)
         elif (
             pair
             and isinstance(block, ListItem)
@@ -142,7 +152,9 @@ def _of_fence(fence: Fence, part: Part) -> list[Retention]:
             words = command.words
             if command.program == "find" and "-mtime" in words and ("-delete" in words or command.nested):
                 found.extend(_of_find(words, command.line, part))
-        found.extend(settings(fence))
+        told = list(settings(fence))
+        # `find … -mtime +$KEEP_DAYS` only carries out what the variable says.
+        found = [rule for rule in found if not any(each.keep == rule.keep for each in told)] + told
     elif fence.language not in ("promql", "diagram", "nginx"):
         found.extend(settings(fence))
         found.extend(_of_carried_find(fence))

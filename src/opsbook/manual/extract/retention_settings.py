@@ -34,6 +34,7 @@ _ROTATES = re.compile(r"^\s*(daily|weekly|monthly|yearly|hourly)\s*$", re.M)
 _EXPIRES = re.compile(
     r"\bexpiration(?:_?in_?days)?[\"']?\s*[:=]?\s*\{?\s*(?:[\"']?days[\"']?\s*[:=]\s*)?[\"']?(\d+)\b", re.I
 )
+_PHASE = re.compile(r"\bdelete[\"']?\s*:\s*\{?\s*[\"']?min_age[\"']?\s*:\s*[\"']?(\d+[a-z])\b")
 _COMMENT = re.compile(r"^\s*(?:#|--|//)\s*(.{6,160})$")
 _TIDIES = re.compile(
     r"\b(?:older than|keep|kept|retain(?:ed)?|retention)\b\W*(?:the\s+|only\s+|for\s+|of\s+|last\s+)*(?=\d)|"
@@ -95,7 +96,10 @@ def _rotations(fence: Fence) -> Iterable[Retention]:
 
 
 def _expirations(fence: Fence) -> Iterable[Retention]:
-    """The lifecycle of an object store: `Expiration: {Days: 90}` in JSON, YAML or HCL."""
+    """The lifecycle of an object store (`Expiration: {Days: 90}` in JSON, YAML or HCL) or of an index (`delete` by
+    its `min_age`)."""
+    for match in _PHASE.finditer(fence.text):
+        yield Retention(line=_line(fence, match.start(1)), what="indices", keep=match[1])
     if not re.search(r"lifecycle|Rules|\bId\b|bucket", fence.text, re.I):
         return
     for match in _EXPIRES.finditer(fence.text):

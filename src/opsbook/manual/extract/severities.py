@@ -9,7 +9,7 @@ from dataclasses import replace
 from opsbook.manual.amounts import duration
 from opsbook.manual.document import Document, Heading, ListItem, Table
 from opsbook.manual.facts import Severity
-from opsbook.manual.outline import Part, all_parts, split_pair, within
+from opsbook.manual.outline import Part, all_parts, named_values, split_pair, within
 from opsbook.manual.vocabulary import says
 
 _LEVEL = re.compile(
@@ -160,6 +160,12 @@ def _times_below(part: Part) -> tuple[str, str]:
                 response = response or length.text
             elif length and says(pair[0], "resolution"):
                 resolution = resolution or length.text
+    for name, value, _ in named_values(part):
+        length = duration(value)
+        if length and not response and _RESPONSE.search(name):
+            response = length.text
+        elif length and not resolution and says(name, "resolution"):
+            resolution = length.text
     return response, resolution
 
 

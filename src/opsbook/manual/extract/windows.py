@@ -23,6 +23,12 @@ _NAMES_WINDOW = re.compile(
     re.I,
 )
 
+_DONE = re.compile(r"\b(?:performed|scheduled|planned|takes? place|carried out|happens?|done|every|each)\b", re.I)
+_BETWEEN = re.compile(
+    r"\b(?:between|zwischen|entre(?: las)?)\s+(\d[\d:.]*(?:\s?[ap]\.?m\.?)?)\s+"
+    r"(?:and|und|y(?: las)?|e(?: as)?)\s+(?=\d)",
+    re.I,
+)
 _ANNOUNCE = re.compile(
     r"\b(?:notify|inform|announce|communicate|notice|avisar|notificar|informieren|ankündigen)\b", re.I
 )
@@ -136,18 +142,18 @@ def _of_sentence(block: Prose, part: Part) -> Iterable[Window]:
         return
     titled = bool(_NAMES_WINDOW.search(part.title))
     for line in block.lines:
-        listed = says(line.text, "window") and _about(part) and isinstance(block, ListItem)
+        listed = says(line.text, "window") and _about(part) and (isinstance(block, ListItem) or _DONE.search(line.text))
         if not titled and not listed and not _NAMES_WINDOW.search(line.text):
             continue
-        time = times(line.text)
-        if time is None or not (days(line.text) or frequency(line.text)) or len(line.text) > 220:
+        text = _BETWEEN.sub(r"\1-", line.text)
+        if times(text) is None or not (days(text) or frequency(text)) or len(text) > 220:
             continue
         pair = split_pair(line.text, block.strong if line is block.lines[0] else "")
         name = pair[0] if pair else part.title
         told = re.search(r"notice|notif|advance|aviso|vorlauf|ankündig|уведомл|提前|通知", line.text, re.I)
         notice = duration(line.text[max(0, told.start() - 25) : told.end() + 25]) if told else None
         values = {"notice": [notice.text]} if notice else {}
-        yield _made(name, line.line, line.text, values, part)
+        yield _made(name, line.line, text, values, part)
 
 
 def _of_table(table: Table, part: Part) -> Iterable[Window]:

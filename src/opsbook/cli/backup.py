@@ -38,9 +38,11 @@ def command(
     from opsbook.connectors.backups.catalogue import backup_named
     from opsbook.errors import UsageError
     from opsbook.recovery.backups import taken
+    from opsbook.recovery.continuous import continuous
 
     with opened(book, env) as service:
-        here = [one.id for one in taken(service.system)]
+        driven = {one.id for one in continuous(service.system)}
+        here = [*(one.id for one in taken(service.system)), *sorted(driven)]
         for name in names:
             if backup_named(service.system, name).id not in here:
                 raise UsageError(f"{name} is not taken by opsbook itself", "see `method` and `to` of it in the book")
@@ -51,7 +53,7 @@ def command(
     for name in wanted:
         if len(wanted) > 1:
             say(f"backup {name}")
-        words = ("checksums=false",) if no_checksums else ()
+        words = ("checksums=false",) if no_checksums and name not in driven else ()
         code = ctx.invoke(
             run, name=f"backup-{name}", words=words, book=book, env=env, output=output, yes=yes, dry_run=dry_run,
             wait=wait,
@@ -65,9 +67,13 @@ def command(
 def _tell(name: str, book: str | None, env: str | None) -> None:
     """The backup that is there now, in a line."""
     from opsbook.book.units import Dimension, show
+    from opsbook.cli.repositories import tell_newest
     from opsbook.connectors.backups.catalogue import backup_named, backup_store, found
 
     with opened(book, env) as service:
+        if backup_named(service.system, name).method == "pgbackrest":
+            tell_newest(service.system, backup_named(service.system, name))
+            return
         store = backup_store(service.system, backup_named(service.system, name))
         try:
             one = found(store, name).manifest

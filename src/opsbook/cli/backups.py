@@ -66,6 +66,10 @@ def show(backup: str, stamp: str, book: str | None, env: str | None, output: str
 
     with opened(book, env) as service:
         named = backup_named(service.system, backup)
+        if named.method == "pgbackrest":
+            from opsbook.cli.repositories import show_one
+
+            return show_one(service.system, named, stamp, output, service.setting.clock.now())
         store = backup_store(service.system, named)
         try:
             one = found(store, named.id, stamp, service.setting.head.public)
@@ -130,13 +134,17 @@ def _run(ctx: click.Context, procedure: str, book: str | None, env: str | None, 
 
 def _list(names: tuple[str, ...], book: str | None, env: str | None, output: str) -> int:
     from opsbook.cli.backups_view import print_listing
+    from opsbook.cli.repositories import as_json, list_repositories, print_repositories
     from opsbook.connectors.backups.catalogue import backup_named, backup_store, listing
     from opsbook.errors import OpsbookError
     from opsbook.recovery.backups import taken
+    from opsbook.recovery.continuous import continuous
 
     with opened(book, env) as service:
         system = service.system
-        wanted: list[Backup] = [backup_named(system, name) for name in names] or taken(system)
+        wanted: list[Backup] = [backup_named(system, name) for name in names] or [*taken(system), *continuous(system)]
+        driven = [one for one in wanted if one.method == "pgbackrest"]
+        wanted = [one for one in wanted if one not in driven]
         found: dict[str, Listing] = {}
         failed: list[OpsbookError] = []
         for one in wanted:
@@ -149,10 +157,14 @@ def _list(names: tuple[str, ...], book: str | None, env: str | None, output: str
             except OpsbookError as error:
                 failed.append(error)
         now = service.setting.clock.now()
+        repositories = list_repositories(system, driven, failed)
     if output == "json":
-        click.echo(json.dumps({name: _listed(one) for name, one in found.items()}, indent=2, ensure_ascii=False))
+        told = {name: _listed(one) for name, one in found.items()}
+        click.echo(json.dumps({**told, **as_json(repositories)}, indent=2, ensure_ascii=False))
     else:
-        print_listing([(one, found[one.id]) for one in wanted if one.id in found], now)
+        if found or not repositories:
+            print_listing([(one, found[one.id]) for one in wanted if one.id in found], now)
+        print_repositories(repositories, now, spaced=bool(found))
     for one_failed in failed:
         say(str(one_failed))
     if failed:

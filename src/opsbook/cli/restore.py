@@ -34,10 +34,14 @@ if TYPE_CHECKING:
     default="",
     help="Only the rows of these tables; with --in-place into the database that is used.",
 )
+@click.option("--at", metavar="TIME", default="", help="As it was then: a time with its zone, 10m (ago), or latest.")
+@click.option("--at-lsn", metavar="LSN", default="", help="As it was at a place in the log.")
+@click.option("--at-name", metavar="NAME", default="", help="As it was at a named restore point.")
+@click.option("--at-xid", metavar="XID", default="", help="As it was when a transaction had been committed.")
 @run_options
 def command(
-    name: str, stamp: str, to: str, switch: bool, in_place: bool, back: str, tables: str, book: str | None,
-    env: str | None, **how: Any,
+    name: str, stamp: str, to: str, switch: bool, in_place: bool, back: str, tables: str, at: str, at_lsn: str,
+    at_name: str, at_xid: str, book: str | None, env: str | None, **how: Any,
 ) -> int:  # fmt: skip
     """Restore BACKUP into a new database and verify it; with --switch, let it take the place of the one that is used.
 
@@ -52,6 +56,11 @@ def command(
         raise UsageError(
             "--switch, --in-place and --back exclude each other; --tables goes with --in-place or alone", "choose one"
         )
+    point = {"at": at, "lsn": at_lsn, "point": at_name, "xid": at_xid}
+    if any(point.values()):
+        from opsbook.cli.restore_at import restore_at
+
+        return restore_at(name, point, stamp, to, switch, in_place, tables, book, env, how)
     wish = How(**how)
     with opened(book, env) as service:
         component, database = _component(service.system, name)
@@ -81,6 +90,8 @@ def _component(system: System, backup: str) -> tuple[str, bool]:
     from opsbook.recovery.restores import backups, others
 
     found = backup_named(system, backup)
+    if found.method == "pgbackrest":
+        raise UsageError(f"{backup} goes back to a point in time: say to which", '--at "10m", or --at latest')
     database = found.id in {one.id for one in backups(system)}
     if not database and found.id not in {one.id for one in others(system)}:
         raise UsageError(f"{backup} ({found.method}) cannot be restored by this verb", "name another backup")

@@ -43,6 +43,9 @@ from opsbook.operations.stored_backups import assertions_for
 
 WRITTEN = "a repository and its configuration stay: remove them by hand when nothing needs them any more"
 
+TIMEOUT = "60s"
+"""A server that ends no segment by the clock may leave what was written in one that is never full."""
+
 
 class OfStanza(OperationParameters):
     backup: Name = Field(description="the backup of the book, of the method `pgbackrest`")
@@ -80,8 +83,8 @@ async def _held(stanza: Stanza) -> Repository:
     of="postgres",
     idempotent=True,
     parameters=OfStanza,
-    doc="Writes pgbackrest.conf for the server's user alone, makes repository and stanza, sets archive_mode and "
-    "archive_command, and has one segment archived as a proof. Where archive_mode needs a restart of the server, plan "
+    doc="Writes pgbackrest.conf for the server's user alone, makes repository and stanza, sets archive_mode, "
+    "archive_command and, where there is none, archive_timeout, and has one segment archived as a proof. Where archive_mode needs a restart of the server, plan "
     "and result say so; it is not done by the way. A configuration that a person wrote is used as it is.",
 )
 class _Configure(Repeatable):
@@ -107,6 +110,8 @@ class _Configure(Repeatable):
         yield Change("pgbackrest", _effect("configure", stanza), evidence, inverse=WRITTEN)
         if cluster.archive_mode == "off":
             yield (await setting_change(facts, parameters.of, "archive_mode", "on"))[0]
+        if (setting := await setting_change(facts, parameters.of, "archive_timeout", TIMEOUT))[1]["setting"] == "0":
+            yield setting[0]
         yield (await setting_change(facts, parameters.of, "archive_command", command))[0]
         yield Change("pgbackrest", _effect("check", stanza), inverse="nothing was changed")
 

@@ -15,7 +15,7 @@ from opsbook.engine.setting import Setting
 from opsbook.engine.states import ENDED, RunState
 from opsbook.engine.views import View, view_of
 from opsbook.errors import OpsbookError
-from opsbook.recovery import failover, restores
+from opsbook.recovery import continuous, failover, restores
 from opsbook.recovery.backups import held, relied_on, taken
 from opsbook.recovery.objectives import Judged, Measured, Source, clock, duration, judged
 from opsbook.store import drills
@@ -82,7 +82,7 @@ def standings(setting: Setting, system: System, now: datetime) -> list[Judged]:
     found = []
     for name, objective in system.model.objectives.items():
         measured = [_measured(row) for row in rows if row.objective == name]
-        found.append(judged(name, objective, measured, list(sources(system, name)), now))
+        found.append(judged(name, objective, measured, list(sources(system, name, now)), now))
     return found
 
 
@@ -93,8 +93,12 @@ def _measured(row: DrillRow) -> Measured:
     )  # fmt: skip
 
 
-def sources(system: System, component: str) -> Iterator[Source]:
-    """What a component could be recovered from now: its stored backups. A store that cannot be reached holds none."""
+def sources(system: System, component: str, now: datetime) -> Iterator[Source]:
+    """What a component could be recovered from now: its stored backups, and its log as far as that is archived. A store
+    that cannot be reached holds none.
+    """
+    if (log := continuous.source(system, component, now)) is not None:
+        yield log
     for backup in taken(system):
         if backup.of != component or backup.method not in ("dump", "files", "rdb"):
             continue

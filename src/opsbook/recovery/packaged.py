@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from opsbook.book.system import System
-from opsbook.recovery import backups, drills, restores
+from opsbook.recovery import backups, continuous, drills, failover, restores
 from opsbook.recovery.templates import filled
 
 Family = Callable[[System], Iterator[tuple[str, str]]]
 """Yields name and Markdown of each procedure of its kind that a book has use for."""
 
-FAMILIES: tuple[Family, ...] = (backups.families, restores.families)
+FAMILIES: tuple[Family, ...] = (backups.families, restores.families, continuous.families, failover.families)
 
 
 def packaged_procedures(system: System) -> Mapping[str, str]:

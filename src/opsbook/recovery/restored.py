@@ -15,6 +15,8 @@ from opsbook.recovery.objectives import duration
 from opsbook.store.runs import StepRow
 
 STOP, START = "stop-", "start-"
+KINDS = ("restore-postgres", "restore-files", "restore-tables", "restore-at")
+"""Changes whose result says what was restored."""
 
 
 def chosen(system: System, backup: str, stamp: str) -> tuple[str, str]:
@@ -32,7 +34,7 @@ def told(view: View) -> dict[str, Json]:
     for row in view.changes:
         kind = json.loads(row.change).get("kind")
         result = json.loads(row.result) if row.result and not row.undo else None
-        if isinstance(result, dict) and kind in ("restore-postgres", "restore-files", "restore-tables"):
+        if isinstance(result, dict) and kind in KINDS:
             found |= result
         if isinstance(result, dict) and kind == "switch-database":
             found |= {

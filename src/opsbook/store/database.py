@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from opsbook.book.references import hide_password
-from opsbook.errors import OpsbookError
+from opsbook.errors import OpsbookError, UsageError
 from opsbook.store.shared_files import make_file, make_folder
 
 HEAD = "0005"
@@ -29,11 +29,17 @@ class StoreFailed(OpsbookError):
 
 
 def store_address(book_folder: Path) -> str:
-    """The SQLAlchemy address of the store that goes with a book."""
+    """The SQLAlchemy address of the store that goes with a book. Raises UsageError for one that cannot be a store."""
     named = os.environ.get("OPSBOOK_STORE", "")
-    if named.startswith(("postgresql://", "postgres://")):
-        return "postgresql+psycopg://" + named.split("://", 1)[1]
-    path = Path(named) if named else book_folder / ".opsbook" / "store.db"
+    scheme, separator, rest = named.partition("://")
+    if scheme in ("postgresql", "postgres") and separator:
+        return f"postgresql+psycopg://{rest}"
+    if separator and not (scheme == "sqlite" and rest.startswith("/")):
+        raise UsageError(
+            f"OPSBOOK_STORE cannot be a {scheme}:// address", "name a file, or a server as in postgresql://host/opsbook"
+        )
+    # As SQLAlchemy has it: three slashes before a relative path, four before an absolute one.
+    path = Path(rest[1:] if separator else named) if named else book_folder / ".opsbook" / "store.db"
     return f"sqlite:///{path.absolute()}"
 
 

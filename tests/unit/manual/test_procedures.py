@@ -176,3 +176,33 @@ def test_boxes_drawn_in_a_block_are_a_checklist_and_no_commands() -> None:
 def test_boxes_below_one_step_are_titled_by_it() -> None:
     text = "### Answer\n\n1. **Assess:**\n   look\n\n2. **Mitigate:**\n   - [ ] isolate\n   - [ ] scale\n"
     assert [(each.title, each.line) for each in read(text).checklists] == [("Mitigate", 6)]
+
+
+@pytest.mark.parametrize("names", [("Windows (PowerShell)", "Linux/macOS (Bash)"), ("Recovery Step 1: Ping", "Logs")])
+def test_bold_lines_that_name_no_subject_belong_to_their_heading(names: tuple[str, str]) -> None:
+    body = "\n\n".join(f"**{name}**\n```bash\nuptime\n```" for name in names)
+    assert [procedure.title for procedure in read(f"### Start it\n\nSo:\n\n{body}\n").procedures] == ["Start it"]
+
+
+def test_a_shell_that_is_not_read_is_run_all_the_same() -> None:
+    assert [each.title for each in read("### Restart\n\n```powershell\nRestart-Service api\n```\n").procedures] == [
+        "Restart"
+    ]
+
+
+def test_items_that_tell_what_to_do_are_steps_whatever_the_title_speaks_of() -> None:
+    steps = "1. Create a monitor\n2. Wait a minute\n3. Confirm one mail\n"
+    states = "1. one mail after a minute\n2. one reminder\n3. no more\n"
+    assert [each.title for each in read(f"### Alert Test\n\n{steps}").procedures] == ["Alert Test"]
+    assert read(f"### Alert Test\n\n{states}").procedures == ()
+
+
+def test_numbered_boxes_over_commands_are_a_procedure_though_they_are_called_a_checklist() -> None:
+    text = (
+        "### Collapse\n\n**At once, the checklist:**\n1. [ ] look: `top`\n2. [ ] `systemctl restart app`\n3. [ ] tell\n"
+    )
+    assert [each.title for each in read(text).procedures] == ["Collapse"]
+
+
+def test_what_is_ticked_already_is_no_checklist() -> None:
+    assert read("### Good practice\n\n- [x] tested\n- [x] encrypted\n").checklists == ()

@@ -30,6 +30,8 @@ def _of_section(section: Section) -> list[Checklist]:
         boxes = [block for block in within(part.blocks) if isinstance(block, ListItem) and block.checked is not None]
         if not boxes and _says_so(part):
             boxes = [item for item in part.items() if not item.children or len(part.items()) >= 3]
+        if boxes and all(box.checked for box in boxes):
+            continue  # what is ticked already tells what is so
         if not boxes:
             found.extend(_of_texts(part))
         elif (item := _item_over(part, boxes)) is not None:

@@ -285,7 +285,9 @@ def _name_and_value(text: str, strong: str) -> tuple[str, str]:
     return (name, text[first.start :].strip()) if len(name.split()) <= 8 else ("", "")
 
 
-_MEASURE = re.compile(r"(\d\s*(?:%|[a-zA-Z]+)?)\s+(free|available|used|usage|utili[sz]ation|p\d\d)$", re.I)
+_MEASURE = re.compile(
+    r"(\d\s*(?:%|[a-zA-Z]+)?)\s+(free|available|remaining|left|used|usage|utili[sz]ation|p\d\d)$", re.I
+)
 
 
 def _without_measure(name: str, slots: dict[str, str]) -> tuple[str, dict[str, str]]:

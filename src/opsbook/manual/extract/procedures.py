@@ -19,7 +19,7 @@ _NO_STEPS = ("contents", "component", "escalation", "severity", "prerequisite", 
 _ADVICE = re.compile(
     r"principle|best practice|lesson|tips|glossary|philosophy|overview|objective|feature|purpose|definition|"
     r"assumption|principio|grundsätz|buenas prácticas|boas práticas|принцип|最佳实践|原则|概述|概要|개요|"
-    r"background|faq|agenda|"
+    r"background|faq|agenda|root cause|lifecycle|life cycle|how it works|"
     r"important|notice|注意|提示|dashboard|layout|panel",
     re.I,
 )
@@ -38,13 +38,28 @@ _ALTERNATIVE = re.compile(
 
 # Stages of an answer to an incident, whatever is said behind the word.
 _STAGE_NAME = re.compile(
-    r"\W*(?:containment|eradication|investigation|notification|remediation|communication|assessment|escalation|"
+    r"\W*(?:containment|eradication|investigation|notification|remediation|communication|assessment|escalation|tools?|scripts?|"
     r"eindämmung|contención|contenção|сдерживание|封じ込め|遏制)\b(?!\s+(?:plan|procedure|script|policy|template))",
+    re.I,
+)
+# What a bold line names beside a subject: the step of a stage, monitoring in one word, the platform of a variant.
+_NO_SUBJECT = re.compile(
+    r"\W*(?:[\w-]+\s+)?(?:step|schritt|paso|passo|étape|шаг)\s*\d|\W*(?:monitoring|logs|überwachung|확인 ?사항)\W*$|"
+    r"\W*(?:(?:on|for|via|using|with|in)\s+)?(?:(?:linux|macos|mac|windows|ubuntu|debian|centos|rhel|alpine|unix|wsl|bash|"
+    r"powershell|cmd|docker|compose|kubernetes|k8s|systemd|podman|swarm|helm|and|or)(?:\W+|$)){1,4}$",
+    re.I,
+)
+# An item that tells somebody to do something is a step, whatever the title speaks of.
+_TELLS = re.compile(
+    r"\W*(?:attach|call|change|check|clear|confirm|copy|create|delete|deploy|detach|disable|drain|edit|enable|ensure|"
+    r"export|inspect|install|log in|monitor|notify|open|pause|point|post|prepare|pull|push|remove|rename|replace|"
+    r"restart|restore|resume|roll|rotate|run|scale|send|start|stop|switch|take|test|trigger|update|upload|validate|"
+    r"verify|wait)\b(?!\s*:)",
     re.I,
 )
 # A collection of commands is one thing to look at, however it is grouped.
 _COLLECTION = re.compile(
-    r"\b(?:useful|common|handy|essential|important|frequent\w*|quick)\s+commands?\b|\bcommands?\s+(?:reference|cheat)|"
+    r"\b(?:useful|common|handy|essential|important|frequent\w*|quick)\s+commands?\b|\bcommands?\s+(?:reference|cheat)|\bcommands\W*$|명령어\W*$|"
     r"cheat ?sheet|quick reference|nützliche befehle|comandos útiles|comandos úteis|полезные команды|常用命令|"
     r"よく使うコマンド|자주 사용하는 명령",
     re.I,
@@ -133,7 +148,7 @@ def _of_parts(section: Section, repeated: frozenset[str], whole: _Draft, found: 
         part
         for part in divided
         if part.lead is not None
-        and not (names_a_part(part.title, repeated) or _STAGE_NAME.match(part.title))
+        and not (names_a_part(part.title, repeated) or _NO_SUBJECT.match(part.title) or _STAGE_NAME.match(part.title))
         and _runs(part.blocks)
     ]
     if _COLLECTION.search(section.title):
@@ -235,10 +250,12 @@ def _is_numbered_list(draft: _Draft, steps: Sequence[Step], staged: bool) -> boo
     if len(steps) < 3 or len(items) < 3 or staged:
         return False
     boxes = all(item.checked is not None for item in items)
-    if boxes and any(_is_checklist(block, draft.title) for block in draft.blocks):
+    coded = any(item.code for item in items)
+    if boxes and not coded and any(_is_checklist(block, draft.title) for block in draft.blocks):
         return False
     facts = [meaning for meaning in _NO_STEPS if not (boxes and meaning in ("severity", "metric"))]
-    if any(says(draft.title, meaning) for meaning in facts) and not says(draft.title, "process"):
+    told = sum(bool(_TELLS.match(item.text)) for item in items) * 2 > len(items)
+    if any(says(draft.title, meaning) for meaning in facts) and not (told or says(draft.title, "process")):
         return False
     if _ADVICE.search(draft.title) or _of_several(draft, items):
         return False

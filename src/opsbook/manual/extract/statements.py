@@ -42,6 +42,7 @@ _SCENERY = frozenset(
         "test",
     }
 )
+_OTHER_SHELLS = frozenset({"powershell", "pwsh", "ps1", "batch", "bat", "cmd", "dosbatch", "fish"})
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,13 @@ class Block:
 
     @property
     def runnable(self) -> bool:
-        return bool(self.commands) or len(self.numbered) >= 2
+        return bool(self.commands) or len(self.numbered) >= 2 or self._foreign
+
+    @property
+    def _foreign(self) -> bool:
+        """A shell that is not read here is run all the same."""
+        lines = (line.strip() for line in self.fence.text.split("\n"))
+        return self.fence.language in _OTHER_SHELLS and any(line and line[0] not in "#:" for line in lines)
 
 
 def read_block(fence: Fence, variables: Mapping[str, str] | None = None) -> Block:

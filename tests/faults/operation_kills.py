@@ -59,6 +59,7 @@ LEFT_OUT: dict[str, str] = dict.fromkeys(
         "backup.hold", "backup.release", "backup.take", "backup.verify", "drill.restore", "files.restore",
         "postgres.drop_database", "postgres.restore", "redis.restore",
         "postgres.restore_in_place", "postgres.restore_tables", "postgres.switch_back", "postgres.switch_database",
+        "pgbackrest.configure", "postgres.restore_at", "postgres.restore_tables_at",
     ),
     NEEDS_A_BACKUP,
 )  # fmt: skip

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
 
+from opsbook.connectors.backups.archiving import archived_of, archived_until_now
 from opsbook.connectors.backups.catalogue import backup_named
 from opsbook.connectors.backups.pgbackrest import Call, stanza_of
 from opsbook.connectors.backups.pgbackrest_info import Repository
-from opsbook.connectors.change import Change, ChangeFailed
+from opsbook.connectors.backups.postgres_restore import Target
+from opsbook.connectors.change import ChangeFailed
 from opsbook.errors import Refused
 from tests.integration.executing import Output
 from tests.integration.restoring import Shop, prepared
@@ -105,21 +106,6 @@ async def test_only_the_rows_of_chosen_tables_come_back_into_the_live_database(s
     assert [name for name in shop.databases() if name.startswith("opsbook_")] == []
 
 
-async def test_a_place_in_the_log_a_name_a_transaction_and_the_end_are_points_too(shop: Shop) -> None:
-    shop.rows("INSERT INTO parent VALUES (100)")
-    ((lsn,),) = shop.rows("SELECT pg_current_wal_insert_lsn()::text")
-    shop.rows("INSERT INTO parent VALUES (101)")
-    shop.rows("SELECT pg_create_restore_point('before the release')")
-    ((xid, _),) = shop.rows(
-        "WITH new AS (INSERT INTO parent VALUES (102) RETURNING a) SELECT txid_current(), a FROM new"
-    )
-    shop.rows("INSERT INTO parent VALUES (103)")
-    points = {"lsn": (lsn, 100), "point": ("before the release", 101), "xid": (str(xid), 102), "at": ("latest", 103)}
-    for kind, (value, last) in points.items():
-        await shop.do("postgres.restore_at", backup="wal", to=f"by_{kind}", tables="parent", **{kind: value})
-        assert shop.rows("SELECT max(a) FROM parent", f"by_{kind}") == [(last,)], kind
-
-
 async def test_a_point_that_cannot_be_reached_is_refused_with_what_is_possible(shop: Shop) -> None:
     early = (held(shop).backups[0].stop - timedelta(minutes=1)).isoformat()
     late = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
@@ -130,13 +116,25 @@ async def test_a_point_that_cannot_be_reached_is_refused_with_what_is_possible(s
     with pytest.raises(Refused, match="which time zone") as refused:
         await shop.plan("postgres.restore_at", backup="wal", to="never", at="2026-01-02 03:04:05")
     assert "+00:00" in refused.value.hint
-    with pytest.raises(ChangeFailed, match="is not in the log"):
-        await shop.do("postgres.restore_at", backup="wal", to="never", point="nobody made it")
-    assert "never" not in shop.databases()
+    for given in ({"lsn": "here"}, {"xid": "x"}, {}, {"at": "10m", "xid": "1"}, {"at": "noon"}):
+        with pytest.raises(Refused):
+            await shop.plan("postgres.restore_at", backup="wal", to="never", **given)
 
 
 async def test_a_damaged_repository_and_a_failing_archive_are_told(shop: Shop) -> None:
     assert (await shop.do("backup.verify", backup="wal"))["good"]
+    server = Target({"host": "127.0.0.1", "port": str(shop.server.port), "user": "postgres", "dbname": "shop"})
+    assert (lag := archived_of(server).lag) is not None
+    assert lag <= 60, "nothing waits, and the server ends a segment each minute"
+    shop.rows("ALTER SYSTEM SET archive_command = '/bin/false'")
+    shop.rows("SELECT pg_reload_conf()")
+    try:
+        assert await asyncio.to_thread(archived_until_now, server, threading.Event(), 20.0)
+        assert archived_of(server).archiver.failing
+        with pytest.raises(Refused, match="after the last that is archived"):
+            await shop.plan("postgres.restore_at", backup="wal", to="never", at=moment(shop))
+    finally:
+        await shop.do("pgbackrest.configure", backup="wal")
     stanza = stanza_of(shop.system, backup_named(shop.system, "wal"))
     assert stanza.folder is not None
     label = held(shop).backups[0].label

@@ -63,7 +63,7 @@ def command(
         return restore_at(name, point, stamp, to, switch, in_place, tables, book, env, how)
     wish = How(**how)
     with opened(book, env) as service:
-        component, database = _component(service.system, name)
+        component, database = _component(service.system, name, back=bool(back))
         if not database:
             if switch or in_place or back or tables or not to:
                 raise UsageError(f"{name} holds no database", "say where it is restored to: --to PATH")
@@ -83,7 +83,7 @@ def command(
     return code
 
 
-def _component(system: System, backup: str) -> tuple[str, bool]:
+def _component(system: System, backup: str, *, back: bool) -> tuple[str, bool]:
     """The component of a backup, and whether it is a database. Raises UsageError."""
     from opsbook.connectors.backups.catalogue import backup_named
     from opsbook.errors import UsageError
@@ -91,6 +91,8 @@ def _component(system: System, backup: str) -> tuple[str, bool]:
 
     found = backup_named(system, backup)
     if found.method == "pgbackrest":
+        if back:
+            return found.of, True
         raise UsageError(f"{backup} goes back to a point in time: say to which", '--at "10m", or --at latest')
     database = found.id in {one.id for one in backups(system)}
     if not database and found.id not in {one.id for one in others(system)}:

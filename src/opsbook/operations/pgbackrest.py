@@ -84,8 +84,9 @@ async def _held(stanza: Stanza) -> Repository:
     idempotent=True,
     parameters=OfStanza,
     doc="Writes pgbackrest.conf for the server's user alone, makes repository and stanza, sets archive_mode, "
-    "archive_command and, where there is none, archive_timeout, and has one segment archived as a proof. Where archive_mode needs a restart of the server, plan "
-    "and result say so; it is not done by the way. A configuration that a person wrote is used as it is.",
+    "archive_command and, where there is none, archive_timeout, and has one segment archived as a proof. Where "
+    "archive_mode needs a restart of the server, plan and result say so; it is not done by the way. A configuration "
+    "that a person wrote is used as it is.",
 )
 class _Configure(Repeatable):
     async def plan(self, parameters: OfStanza, facts: Facts) -> AsyncIterator[Change]:

@@ -22,7 +22,7 @@ from opsbook.errors import OpsbookError
 from opsbook.operations.pgbackrest import At, point_of
 from opsbook.recovery.backups import SPARE
 from opsbook.recovery.objectives import Source
-from opsbook.recovery.restores import health_step, writers
+from opsbook.recovery.restores import health_step, restorable, writers
 from opsbook.recovery.templates import filled
 
 
@@ -60,6 +60,12 @@ def _restores(system: System, names: Mapping[str, str]) -> Iterator[tuple[str, s
     places = {"stop": stopping, "number": switching, "start": _steps(numbers, "restore-start", stops[::-1])}
     health = health_step(next(numbers), system, [component, *stops])
     yield f"restore-{component}-at-switch", filled("restore-at-switch", **names, **places, health=health)
+    if component not in restorable(system):
+        numbers = count(1)
+        places["stop"], places["number"] = _steps(numbers, "restore-stop", stops), str(next(numbers))
+        places["start"] = _steps(numbers, "restore-start", stops[::-1])
+        health = health_step(next(numbers), system, [component, *stops])
+        yield f"restore-{component}-back", filled("restore-back", component=component, **places, health=health)
 
 
 def _steps(numbers: Iterator[int], template: str, components: list[str]) -> str:

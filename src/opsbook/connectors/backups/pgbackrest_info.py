@@ -74,7 +74,10 @@ class Repository:
 def read_info(text: str, stanza: str) -> Repository:
     """The stanza of an answer. Raises ChangeFailed where it is none."""
     try:
-        found = next((one for one in json.loads(text) if one["name"] == stanza), None)
+        told = json.loads(text)
+        if not isinstance(told, list):
+            raise ValueError("it is no list")
+        found = next((one for one in told if one["name"] == stanza), None)
         if found is None:
             return Repository(stanza, 1, "there is no such stanza")
         return _repository(found, stanza)

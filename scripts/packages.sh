@@ -21,6 +21,7 @@ need nginx nginx-light
 need pgbouncer pgbouncer
 need prometheus prometheus
 need prometheus-alertmanager prometheus-alertmanager
+need pgbackrest pgbackrest
 
 [ -n "$missing" ] || exit 0
 

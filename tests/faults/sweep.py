@@ -1,6 +1,6 @@
 """`make faults`: every kill sweep, with its counts. Exit code 1 where anything was stuck or happened twice.
 
-`python -m tests.faults.sweep engine operations runbooks recovery`: what is swept; all of it where nothing is named.
+`python -m tests.faults.sweep engine operations runbooks recovery pgbackrest`: what is swept; all where nothing is named.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.faults import kills, operation_kills
+from tests.faults.failover_kills import failover_sweep
 from tests.faults.kills import Count
 from tests.faults.operations_redis import CelerySite
+from tests.faults.pgbackrest_sweep import pgbackrest_sweep
 from tests.faults.recovery_sweep import Swept, recovery_sweep
 from tests.faults.renec_sweep import renec_sweep
 from tests.faults.sites import Site
@@ -58,6 +60,7 @@ SWEEPS: dict[str, Callable[[str, Tell], Count | Swept]] = {
     "operations": operations,
     "runbooks": renec_sweep,
     "recovery": recovery_sweep,
+    "failover": failover_sweep,
 }
 
 

@@ -48,8 +48,8 @@ def cast(facts: Facts, component: str, seen: tuple[Seen, Seen], planned: bool) -
         new, old = successor(seen)
         return old, new
     (other,) = [one for one in seen if one is not primary]
-    if not _pointed(facts, component, primary, other) and not other.streaming:
-        return other, primary  # it was cut off after the promotion: what is left is to lead everybody there
+    if not other.streaming and (other.server.fenced or not _pointed(facts, component, primary, other)):
+        return other, primary  # it was promoted before: what is left is to lead everybody there
     if not planned:
         raise Refused(
             f"the primary serves: {primary.server.workload} at {primary.server.address} answers",

@@ -67,17 +67,21 @@ def _failover(system: System, component: str) -> str:
     if backup:
         texts = {"component": component, "backup": backup, "patience": patience}
         safe = filled("failover-safety", number=str(next(numbers)), **texts) + "\n"
-    serving = [one for one in readers if isinstance(system.components[one], HttpComponent)]
     stop = _each(numbers, "failover-stop", stops)
     fence, promote, repoint = (str(next(numbers)) for _ in range(3))
-    restart = _restarts(numbers, serving, stops)
-    start = _each(numbers, "failover-start", reversed(stops))
+    # What people wait for comes first, and is measured before the others are started.
+    pages = {name for name in (*readers, *stops) if isinstance(system.components[name], HttpComponent)}
+    restart = _restarts(numbers, [one for one in readers if one in pages], stops)
+    start = _each(numbers, "failover-start", [one for one in reversed(stops) if one in pages])
     served = str(next(numbers))
-    later = _restarts(numbers, [one for one in readers if one not in serving], stops)
+    later = _each(numbers, "failover-start", [one for one in reversed(stops) if one not in pages])
+    later += _restarts(numbers, [one for one in readers if one not in pages], stops)
+    # That a standby streams is seen to by the rebuild.
+    health = health_step(next(numbers), system, [component, *stops], without=("postgres.replicas",))
     return filled(
         "failover", component=component, safety="true" if backup else "false", patience=patience, safe=safe, stop=stop,
         number_fence=fence, number_promote=promote, number_repoint=repoint, restart=restart, start=start,
-        number_served=served, later=later, health=health_step(next(numbers), system, [component, *stops], without=("postgres.replicas",)),
+        number_served=served, later=later, health=health,
     )  # fmt: skip
 
 

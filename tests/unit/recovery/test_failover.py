@@ -1,0 +1,111 @@
+"""Failovers written out for a book, and the places that they rewrite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from opsbook.book.catalogue import Risk
+from opsbook.book.load import load_book
+from opsbook.book.system import System, in_environment
+from opsbook.catalogue import catalogue
+from opsbook.connectors.change import ChangeFailed
+from opsbook.connectors.postgres import Repoint
+from opsbook.connectors.postgres_pair import Server, lsn, position_of
+from opsbook.connectors.postgres_places import names, pooled, rewritten
+from opsbook.engine.compile import load_procedures
+from opsbook.recovery.failover import drilled_by, families
+
+RENEC = Path(__file__).parents[3] / "examples" / "renec" / "ops" / "book.yaml"
+NEW, OLD = (Server(name, {"host": "10.0.0.1", "port": port}, None) for name, port in (("b", "5433"), ("a", "5432")))
+ENV = (
+    "# addresses\nURL=postgresql://u:p@10.0.0.1:5432/x\nOTHER=10.0.0.1:54321\nREPLICA='postgresql://10.0.0.1:5433/x'\n"
+)
+
+
+def place(**keys: object) -> Repoint:
+    return Repoint.model_validate({"file": "env", **keys})
+
+
+def test_only_the_named_variables_get_the_new_addresses() -> None:
+    one = place(primary=["URL"], standby=["REPLICA"])
+    text = rewritten(one, ENV, NEW, OLD)
+    assert text == (
+        "# addresses\nURL=postgresql://u:p@10.0.0.1:5433/x\nOTHER=10.0.0.1:54321\nREPLICA='postgresql://10.0.0.1:5432/x'\n"
+    )
+    assert rewritten(one, text, NEW, OLD) == text
+    assert rewritten(one, text, OLD, NEW) == ENV
+    assert not names(one, ENV, NEW, OLD)
+    assert names(one, text, NEW, OLD)
+
+
+@pytest.mark.parametrize(("variable", "said"), [("OTHER", "names neither"), ("ABSENT", "no line ABSENT")])
+def test_a_variable_that_names_neither_server_is_told(variable: str, said: str) -> None:
+    with pytest.raises(ChangeFailed, match=said):
+        rewritten(place(primary=[variable]), ENV, NEW, OLD)
+
+
+def test_every_database_of_a_pool_that_leads_to_either_server_leads_to_the_primary() -> None:
+    text = (
+        "[databases]\napp = host=10.0.0.1 port=5432 dbname=app\nold = port=5432 host='10.0.0.1'\n"
+        "far = host=10.0.0.9 port=5432\n; app = host=10.0.0.1 port=5432\nplain = host=10.0.0.1\n"
+    )
+    found = rewritten(place(reload="pool"), text, NEW, OLD)
+    assert found == (
+        "[databases]\napp = host=10.0.0.1 port=5433 dbname=app\nold = port=5433 host=10.0.0.1\n"
+        "far = host=10.0.0.9 port=5432\n; app = host=10.0.0.1 port=5432\nplain = host=10.0.0.1 port=5433\n"
+    )
+    with pytest.raises(ChangeFailed, match="no database of the pool"):
+        rewritten(place(reload="pool"), "[databases]\nfar = host=10.0.0.9\n", NEW, OLD)
+
+
+def test_a_pool_is_asked_where_it_leads() -> None:
+    rows = [{"name": "app", "host": "10.0.0.1", "port": 5433}, {"name": "pgbouncer", "host": None, "port": 6432}]
+    assert (pooled(rows, NEW), pooled(rows, OLD)) == (["app"], [])
+
+
+def test_a_position_in_the_log_is_written_as_postgresql_writes_it() -> None:
+    assert lsn(position_of("1A/16B3748")) == "1A/16B3748"
+
+
+def test_the_failover_of_the_example_fences_before_it_promotes() -> None:
+    renec = in_environment(load_book(RENEC, catalogue()), "rehearsal")
+    found = load_procedures(renec, catalogue(), dict(families(renec)))
+    steps = {step.id: step for step in found["failover-database"].steps}
+    assert list(steps) == [
+        "safety", "stop-scheduler", "stop-worker", "stop-api", "fence", "promote", "repoint", "start-api", "served",
+        "start-worker", "start-scheduler", "restart-worker", "well",
+    ]  # fmt: skip
+    assert {name for name, step in steps.items() if step.when == "planned"} == {
+        "stop-scheduler", "stop-worker", "stop-api", "start-api", "start-worker", "start-scheduler",
+    }  # fmt: skip
+    assert steps["safety"].timeout == 300
+    names_of = {"failover-database", "rebuild-database", "drill-failover-database"}
+    assert set(dict(families(renec))) == names_of
+    assert {found[name].risk for name in names_of} == {Risk.DESTRUCTIVE}
+
+
+def test_a_drill_of_the_book_has_its_own_name_and_objectives(tmp_path: Path) -> None:
+    server = {"workload": "a", "url": "postgresql://a/x"}
+    database = {
+        "kind": "postgres", "dsn": "postgresql://a/x",
+        "failover": {"servers": [server, {"workload": "b", "url": "postgresql://b/x"}]},
+    }  # fmt: skip
+    system = _system(tmp_path, {"database": database, "other": {"kind": "postgres", "dsn": "postgresql://c/x"}})
+    assert drilled_by(system) == {"drill-yearly": ("yearly", ("database",))}
+    texts = dict(families(system))
+    assert list(texts) == ["failover-database", "rebuild-database", "drill-yearly"]
+    steps = load_procedures(system, catalogue(), texts)["failover-database"].steps
+    assert [step.id for step in steps] == ["fence", "promote", "repoint", "served"]
+
+
+def _system(folder: Path, components: dict[str, object]) -> System:
+    path = folder / "book.yaml"
+    drills = [{"id": "yearly", "kind": "failover", "of": ["database"]}]
+    objectives = {"database": {"rto": "1h"}}
+    book = {"opsbook": 1, "system": "t", "environments": {"test": {}}, "components": components, "drills": drills,
+            "objectives": objectives}  # fmt: skip
+    path.write_text(yaml.safe_dump(book))
+    return in_environment(load_book(path, catalogue()))

@@ -98,12 +98,15 @@ def test_the_lifted_procedure_is_mended(bakery: Import, tmp_path: Path) -> None:
     assert "OB310" in told(bakery.mended)
 
 
-def test_a_restore_waits_for_somebody_who_vouches_for_a_backup(bakery: Import, tmp_path: Path) -> None:
-    _, procedures = loaded(bakery, tmp_path)
+def test_a_dump_over_live_data_becomes_a_restore_beside_it_and_a_switch(bakery: Import, tmp_path: Path) -> None:
+    book, procedures = loaded(bakery, tmp_path)
     first, second = procedures["restore"].steps
-    assert first.kind == "person"
-    assert "backup of database" in first.body["text"]
-    assert (second.kind, second.on) == ("sh", "database")
+    assert [one.kind for one in (first, second)] == ["op", "op"]
+    assert [one.body["operation"] for one in (first, second)] == ["postgres.restore", "postgres.switch_database"]
+    (backup,) = book["backups"]
+    assert backup["of"] == "database"
+    assert (backup["method"], backup["to"]) == ("dump", "${BACKUP_TO}")
+    assert "BACKUP_TO" in bakery.files["addresses.env.example"], "where it is written is asked for"
 
 
 def test_of_two_manuals_the_stricter_figure_holds_and_the_difference_is_told() -> None:
@@ -134,7 +137,7 @@ def test_the_report_counts_every_command_once(bakery: Import) -> None:
 
 def test_the_report_names_the_missing_operation_and_the_source_lines(bakery: Import) -> None:
     data = report(bakery)
-    assert data["missing_operations"] == {"postgres.restore": 1}
+    assert data["missing_operations"] == {}
     text = as_text(data, everything=True)
     assert "orders.md:" in text
     assert "./scripts/warm-up.sh" in text

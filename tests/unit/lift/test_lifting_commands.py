@@ -212,7 +212,7 @@ def test_an_operation_that_is_not_registered_is_named() -> None:
 
 def test_a_shell_step_carries_what_it_reads() -> None:
     within = context()
-    step = lifted('STAMP=$(date +%F)\nNAME=dump-$STAMP\ncd /srv\npg_dump "$SHOP_URL" > $NAME', within)[0]
+    step = lifted('STAMP=$(date +%F)\nNAME=dump-$STAMP\ncd /srv\nmysqldump "$SHOP_URL" > $NAME', within)[0]
     assert str(step.body).split("\n")[0] == "STAMP={{ stamp }}"
     assert "cd /srv" in str(step.body)
     assert step.attributes["env"] == "SHOP_URL"

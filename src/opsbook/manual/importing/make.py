@@ -20,6 +20,7 @@ from opsbook.manual.importing.people import contacts, escalation, severities
 from opsbook.manual.importing.procedures import Written, names_of, proven, written
 from opsbook.manual.importing.sources import Notes, Open, Source
 from opsbook.manual.importing.thresholds import checks_of
+from opsbook.manual.lift.backups import Backups
 from opsbook.manual.lift.context import Checks, Context
 from opsbook.manual.lift.inventory import Inventory, slug
 from opsbook.manual.lift.model import Form, Step
@@ -70,6 +71,9 @@ MENDED = frozenset(
     ]
 )
 """Rules whose fault an operation or check cannot have: it knows the namespace, the database, the scope, the queue."""
+OF_BACKUPS = frozenset({"OB110", "OB111", "OB112", "OB332", "OB523", "OB525", "OB530", "OB531", "OB532"})
+"""Rules whose fault a backup of the book cannot have, and a restore beside the database that is used."""
+BACKUPS = frozenset({"backup.take", "backup.verify", "postgres.restore", "postgres.switch_database"})
 
 
 @dataclass
@@ -115,12 +119,13 @@ def make(
     checks = Checks(catalogue)
     levels = checks_of(sources, parts, checks, notes)
     names = names_of(sources)
+    backups = Backups(sections.backups(sources, parts, notes))
     made: list[Written] = []
     for number, source in enumerate(sources):
         for procedure in source.manual.procedures:
-            context = Context(catalogue, parts, checks, source.name)
+            context = Context(catalogue, parts, checks, source.name, backups=backups)
             made.append(written(procedure, source, names[number, procedure.line], context))
-    draft = _draft(sources, parts, checks, levels, notes, environments or {})
+    draft = _draft(sources, parts, checks, levels, notes, environments or {}, backups)
     head = HEAD.format(title=_title(sources), manuals=" and ".join(source.name for source in sources))
     text, system = loaded(draft, head, folder / "book.yaml", catalogue, notes)
     files = {"book.yaml": marked(text, "", "#")}
@@ -162,6 +167,7 @@ def _draft(
     levels: list[tuple[str, str, str]],
     notes: Notes,
     environments: Mapping[str, Mapping[str, Any]],
+    backups: Backups,
 ) -> Draft:
     title = _title(sources)
     draft = Draft({"opsbook": 1, "system": slug(title, "system"), "title": title})
@@ -187,7 +193,7 @@ def _draft(
         "scaling": sections.scaling(sources, parts),
     }
     draft.lists = {
-        "backups": sections.backups(sources, parts, notes),
+        "backups": backups.found,
         "escalation": path,
         "windows": sections.windows(sources, notes),
         "retention": sections.retention(sources, parts, notes),
@@ -265,6 +271,7 @@ def _mending(result: Import) -> None:
             here = sorted(line for line in lines if step.line <= line <= max(step.end_line, step.line))
             for line in here:
                 fits = MENDED | ({"OB201", "OB202", "OB203"} if step.form in (Form.OP, Form.CHECK) else set())
+                fits |= OF_BACKUPS if step.form is Form.OP and BACKUPS & set(step.body) else frozenset()
                 if (
                     step.form.lifted
                     and step.form is not Form.HTTP

@@ -10,6 +10,7 @@ from typing import Any
 
 from opsbook.book.catalogue import Catalogue
 from opsbook.book.units import write_duration
+from opsbook.manual.lift.backups import Backups
 from opsbook.manual.lift.dates import example_of
 from opsbook.manual.lift.inventory import Inventory, Part, unique
 from opsbook.manual.lift.model import Form, Parameters, Step, Why
@@ -78,6 +79,10 @@ class Context:
     stopped: set[str] = field(default_factory=set)
     scaled: set[str] = field(default_factory=set)
     """Components whose number this procedure changes: the book's number no longer tells how many should be ready."""
+    backups: Backups = field(default_factory=Backups)
+    """Those of the whole book."""
+    dumped: dict[str, str] = field(default_factory=dict)
+    """Files into which this procedure dumps → the backup of the book that means it."""
     setting: dict[str, str] = field(default_factory=dict)
     """Shell variables that were set before → the text of their value, expansions as written."""
 
@@ -111,6 +116,8 @@ class Use:
     behind: tuple[Command, ...] = ()
     redirected: bool = False
     before: tuple[Command, ...] = ()
+    written: tuple[str, ...] = ()
+    """Files that what it prints is written into."""
 
     @property
     def inventory(self) -> Inventory:
@@ -166,6 +173,10 @@ class Use:
         return (
             None if word is None else self.text(word.value if word.value is not None else word.text, wanted, type_, doc)
         )
+
+    def expanded(self, text: str) -> str:
+        """A text with the variables that the procedure sets itself, as far as they are known."""
+        return self._expanded(text)
 
     def _expanded(self, text: str) -> str:
         """With the variables that the procedure sets itself; one that holds the date is a parameter."""

@@ -64,6 +64,8 @@ class Step:
     commands: int = 1
     end_line: int = 0
     fallback: Step | None = None
+    joins: bool = False
+    """It only goes on with what the step before does: the commands of both are one step."""
     risk: str = ""
     """What the fence says of its risk; empty where it is the usual one of its form."""
 

@@ -12,6 +12,7 @@ from opsbook.manual.danger import why_destructive
 from opsbook.manual.document import Fence
 from opsbook.manual.extract.statements import _SCENERY as SCENERY
 from opsbook.manual.extract.statements import read_block, sql_lines
+from opsbook.manual.lift.backups import same_file
 from opsbook.manual.lift.carried import as_shell
 from opsbook.manual.lift.context import _DATE as DATE
 from opsbook.manual.lift.context import Context, Stay, Use
@@ -74,8 +75,27 @@ def lift_fence(fence: Fence, context: Context) -> list[Step]:
         made = [_going_on(step) if looks else step for step in _lifted(statement, context, setup, source)]
         if made and statement.comment:
             made[0] = made[0].having(title=statement.comment)
-        steps += made
+        if made and made[0].joins:
+            _join(steps, made[0])
+        else:
+            steps += made
     return steps
+
+
+def _join(steps: list[Step], more: Step) -> None:
+    """Put a command into the step that does what it does; by itself it is that step again."""
+    for at in range(len(steps) - 1, -1, -1):
+        one = steps[at]
+        if one.body == more.body:
+            fallback = one.fallback
+            if fallback is not None and more.fallback is not None:
+                fallback = fallback.having(body=f"{fallback.body}\n{more.fallback.body}")
+            steps[at] = one.having(
+                source=f"{one.source}\n{more.source}", commands=one.commands + more.commands,
+                end_line=max(one.end_line, more.end_line), fallback=fallback,
+            )  # fmt: skip
+            return
+    steps.append(more.having(joins=False))
 
 
 def _going_on(step: Step) -> Step:
@@ -278,15 +298,22 @@ def _pipeline(main: list[Command], statement: Statement, context: Context) -> li
         r.operator in _WRITING and not r.target.text.startswith(("/dev/null", "&")) for c in main for r in c.redirects
     )
     filters = all(_filters(one) for one in behind)
-    use = Use(command, context, statement.line, statement.text, None, () if filters else behind, redirected, before)
+    written = tuple(
+        r.target.text for c in main for r in c.redirects
+        if r.operator in _WRITING and not r.target.text.startswith(("/dev/null", "&"))
+    )  # fmt: skip
+    use = Use(
+        command, context, statement.line, statement.text, None, () if filters else behind, redirected, before, written
+    )
     found = lift(use)
     if not isinstance(found, list):
         return found
     consumed = any(
-        isinstance(step.body, dict) and {"redis.unlink", "redis.delete_expired"} & set(step.body) for step in found
+        isinstance(step.body, dict) and {"redis.unlink", "redis.delete_expired", "backup.take"} & set(step.body)
+        for step in found
     )
     if redirected or (not filters and not consumed):
-        if found[0].form in (Form.OP,) and not behind:
+        if found[0].form in (Form.OP,) and (not behind or consumed):
             return found
         return Stay(
             Why.OUTPUT, "what it prints is kept in a file or goes on to another program", "", found[0].component
@@ -307,6 +334,17 @@ def _with_fallback(step: Step, statement: Statement, context: Context, setup: Se
     return replace(step, fallback=plain)
 
 
+def _no_file(statement: Statement, use: Use, stay: Stay | None) -> Stay | None:
+    """What is said of a command that reads a dump which is a stored backup now, and no file."""
+    words = [use.expanded(word) for command in statement.commands for word in command.words]
+    name = next((use.context.dumped[same_file(word)] for word in words if same_file(word) in use.context.dumped), None)
+    if name is None:
+        return None
+    why = stay.why if stay else Why.PROGRAM
+    note = f"the dump it names is the stored backup {name} now, and not that file"
+    return Stay(why, note, stay.needs if stay else "", stay.component if stay else "")
+
+
 def _shell(
     statement: Statement, context: Context, setup: Sequence[str], stay: Stay | None, main: Sequence[Command], count: int
 ) -> Step:
@@ -316,6 +354,8 @@ def _shell(
     if stay is not None and stay.why in (Why.INTERACTIVE, Why.HARM):
         step = as_shell(use, "", stay, "")
         return step.having(form=Form.PERSON, end_line=statement.end_line, commands=count)
+    if gone := _no_file(statement, use, stay):
+        stay = gone
     script, mended = bounded(statement.text)
     if mended:
         main = [c for c in commands(script, console=False) if not any(e.kind == "substitution" for e in c.within)]

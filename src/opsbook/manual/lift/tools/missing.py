@@ -9,7 +9,6 @@ from opsbook.manual.lift.registry import lifts
 MEANT = {
     "alembic": ("upgrade downgrade stamp", "database.migrate", "postgres"),
     "flyway": ("migrate undo clean", "database.migrate", "postgres"),
-    "aws": ("cp sync mv rm", "bucket.copy", ""),
     "gsutil": ("cp rsync rm", "bucket.copy", ""),
     "rclone": ("copy sync", "bucket.copy", ""),
     "s3cmd": ("put get sync", "bucket.copy", ""),

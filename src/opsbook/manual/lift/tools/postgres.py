@@ -10,10 +10,6 @@ from opsbook.manual.lift.registry import lifts
 from opsbook.manual.lift.sql import lift_statements
 
 MISSING = {
-    "pg_dump": "postgres.backup",
-    "pg_dumpall": "postgres.backup",
-    "pg_basebackup": "postgres.backup",
-    "pg_restore": "postgres.restore",
     "pg_verifybackup": "postgres.verify_backup",
     "pgbackrest": "postgres.backup",
     "createdb": "postgres.database",
@@ -21,6 +17,10 @@ MISSING = {
     "createuser": "postgres.role",
 }
 """Program → the operation that means it; `opsbook import` picks it up when it is registered and lifted here."""
+
+
+_DUMP = re.compile(r"backup|dump|latest|snapshot|\d{6,}|YYYY|\.gz\b|restor", re.I)
+"""Names of files that hold a dump, and not statements for some other purpose."""
 
 
 def _of(use: Use) -> str:
@@ -36,12 +36,12 @@ def psql(use: Use) -> Lifted:
     texts = [one for one in use.command.embedded if one.language == "sql"]
     fed = any(redirect.operator == "<" for redirect in use.command.redirects)
     if fed or (use.before and not texts):
-        return Stay(
-            Why.MISSING,
-            "it loads a file into the database; `postgres.restore` would mean it",
-            "postgres.restore",
-            part.name,
-        )
+        from opsbook.manual.lift.tools.backups import fed_file, restored
+
+        file = fed_file(use)
+        if _DUMP.search(file):
+            return restored(use, part, file)
+        return Stay(Why.PROGRAM, "it runs a file of statements that the manual does not show", "", part.name)
     if not texts:
         words = use.command.words
         if any(word in ("-l", "--list") for word in words):

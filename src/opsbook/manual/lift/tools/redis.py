@@ -8,6 +8,7 @@ from opsbook.manual.lift.context import Lifted, Stay, Use
 from opsbook.manual.lift.inventory import Part
 from opsbook.manual.lift.model import Why
 from opsbook.manual.lift.registry import lifts
+from opsbook.manual.lift.tools.backups import taken, value_of
 from opsbook.manual.shell import Command
 
 VALUED = frozenset(
@@ -88,6 +89,8 @@ def redis(use: Use) -> Lifted:
         return Stay(Why.ELSEWHERE, "the book has no Redis")
     words = redis_words(use.command)
     line = " ".join(words).lower()
+    if file := value_of(use.command.words[1:], "--rdb"):
+        return taken(use, part, "rdb", (), file)
     if not words:
         return Stay(Why.INTERACTIVE, "it opens a prompt", "", part.name)
     if words[0] == "--scan":

@@ -62,6 +62,12 @@ LEFT_OUT: dict[str, str] = dict.fromkeys(
         "pgbackrest.configure", "postgres.restore_at", "postgres.restore_tables_at",
     ),
     NEEDS_A_BACKUP,
+) | dict.fromkeys(
+    (
+        "drill.failover", "postgres.fence", "postgres.promote", "postgres.rebuild_standby", "postgres.repoint",
+        "postgres.wait_served",
+    ),
+    "needs a primary and a standby held by a runtime: the sweep of failovers has them",
 )  # fmt: skip
 """Operations that cannot be tried here, each with the reason."""
 FRACTIONS = (0.2, 0.5, 0.8)

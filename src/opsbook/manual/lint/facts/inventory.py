@@ -37,12 +37,20 @@ def inventory(document: Document) -> Iterator[Entry]:
         port = next((i for i, head in enumerate(heads) if re.match(r"\W*(?:internal |container )?ports?\b", head)), -1)
         health = next((i for i, head in enumerate(heads) if re.search(r"health|probe", head)), -1)
         copies = next((i for i, head in enumerate(heads) if re.search(r"replica|instances|pods", head)), -1)
+        parts = next(
+            (i for i, head in enumerate(heads) if re.fullmatch(r"\W*(?:services|units|containers)\W*", head)), -1
+        )
         for row in table.rows:
             path = _PATH.search(row.text(health)) if health >= 0 else None
             count = re.match(r"\W*(\d+)\W*$", row.text(copies)) if copies >= 0 else None
             ports = tuple(int(p) for p in re.findall(r"\b\d{2,5}\b", row.text(port))) if port >= 0 else ()
+            said = re.search(r"\b(\d+) (?:replicas|instances|pods)\b", " ".join(cell.text for cell in row.cells))
+            count = count or said
             for part in re.split(r"[,/&]|\band\b", row.text(0)):
                 name = part.strip(" `*").strip()
                 if _NAME.fullmatch(name):
                     found = path[0] if path else ""
                     yield Entry(name, row.line, ports, found, int(count[1]) if count else None)
+            for part in row.text(parts).split(",") if parts > 0 else ():
+                if _NAME.fullmatch(part.strip(" `*")):
+                    yield Entry(part.strip(" `*"), row.line)

@@ -38,7 +38,8 @@ def latest_never_written(context: Context) -> Iterator[Fault]:
     """Names with latest that are read first, and that no step writes, copies to or links."""
     told: set[str] = set()
     for step in context.steps:
-        for word in step.command.argv[1:]:
+        fed = [redirect.target for redirect in step.command.redirects if redirect.operator == "<"]
+        for word in (*step.command.argv[1:], *fed):
             found = re.search(
                 (
                     r"(?:^|/)([\w.-]*latest[\w.-]*\.(?:dump|sql|gz|tar|zip|bak|rdb|archive|tgz)[\w.]*|"

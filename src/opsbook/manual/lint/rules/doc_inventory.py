@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from opsbook.manual.lint.context import Context
-from opsbook.manual.lint.example import sh
+from opsbook.manual.lint.example import block, sh
 from opsbook.manual.lint.facts.databases import CLIENTS, database_of, is_connection
 from opsbook.manual.lint.facts.inventory import inventory
 from opsbook.manual.lint.facts.names import WORKLOADS, is_name
@@ -95,6 +95,8 @@ def _spoken(context: Context, name: str) -> int:
 def _near(name: str, known: str) -> bool:
     """Plural, prod for production, separators, one letter, or the ending that is missing."""
     one, other = (re.sub(r"[-_.]", "", n).replace("production", "prod") for n in (name, known))
+    if not one or not other:
+        return False
     if one == other or one in (other + "s", other + "ed", other + "d") or other == one + "s":
         return True
     if any(known == f"{name}-{ending}" for ending in _ENDINGS[:5]):
@@ -234,3 +236,52 @@ def database_of_another_name(context: Context) -> Iterator[Fault]:
         main = next(iter(usual))
         if main.startswith(name) or name.startswith(main) or name in context.names.namespaces():
             yield Fault(places[0], f"database {name} here, {main} elsewhere", Fix(main))
+
+
+_COMPOSE = (
+    block(
+        "yaml",
+        "services:\n  api:\n    image: shop/api:1.2\n    container_name: shop-api\n"
+        "  worker:\n    image: shop/worker:1.2",
+    )
+    + "\n\n"
+)
+
+
+@rule(
+    "OB567",
+    "container-not-named-so",
+    FaultClass.WILL_NOT_RUN,
+    Severity.WARNING,
+    summary="A container of a compose file called by a name that compose does not give it",
+    reason="Without container_name compose calls a container PROJECT-SERVICE-1; docker answers “No such container”.",
+    source="https://docs.docker.com/compose/how-tos/project-name/",
+    bad=_COMPOSE + sh("docker logs shop-worker --tail 100"),
+    good=_COMPOSE + sh("docker compose logs worker --tail 100"),
+)
+def container_not_named_so(context: Context) -> Iterator[Fault]:
+    """docker exec, logs and the like of NAME-SERVICE, where the compose file shows SERVICE without container_name."""
+    named: dict[str, str] = {}
+    for manifest in context.manifests:
+        services = manifest.get("services")
+        for name, service in services.items() if isinstance(services, dict) else ():
+            if isinstance(service, dict) and ("image" in service or "build" in service):
+                named[str(name)] = str(service.get("container_name") or "")
+    for step in context.steps:
+        call = step.call
+        if call is None or call.tool != "docker" or call.verb not in ("exec", "logs", "restart", "stop", "inspect"):
+            continue
+        for word in call.args[:1]:
+            name = word.text
+            if name in named.values() or not re.fullmatch(r"[\w.-]+", name):
+                continue
+            service = next(
+                (s for s in named if not named[s] and (name == s or re.fullmatch(rf"[\w.]+[-_]{re.escape(s)}", name))),
+                "",
+            )
+            if service and (any(named.values()) or name == service):
+                yield Fault(
+                    step.at(word),
+                    f"{service} has no container_name: none is called {name}",
+                    Fix(f"docker compose {call.verb} {service}"),
+                )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from opsbook.manual.lint.context import Context
 from opsbook.manual.lint.example import sh
+from opsbook.manual.lint.facts.inventory import inventory
 from opsbook.manual.lint.facts.redis import redis_words
 from opsbook.manual.lint.finding import FaultClass, Fix, Severity
 from opsbook.manual.lint.rule import Fault, rule
@@ -136,23 +137,28 @@ def redis_elsewhere(context: Context) -> Iterator[Fault]:
 )
 def pool_above_limit(context: Context) -> Iterator[Fault]:
     """pool × workers × instances against max_connections, all as the manual gives them."""
-    pool = _number(context, r"\b(?:\w*POOL_SIZE|pool_size|MAX_OPEN_CONNS)\s*[=:]\s*(\d+)")
-    workers = _number(
-        context, r"\b(?:API_WORKERS|WEB_CONCURRENCY|GUNICORN_WORKERS|UVICORN_WORKERS|WORKERS|workers)\s*[=:]\s*(\d+)"
+    pool = _number(context, r"\b(?:\w*POOL_SIZE|pool_size|\w*MAX_OPEN_CONNS)`?\s*[=:|]\s*`?(\d+)") or _number(
+        context, r"\b[Ee]ach (?:pod|process|worker|instance|replica)\b[^.|]{0,40}?\b(\d+) (?:database |db )?connections"
     )
-    limit = _number(context, r"\bmax_connections\s*(?:=|to|:)\s*'?(\d+)")
-    if pool is None or workers is None or limit is None:
+    workers = _number(
+        context,
+        r"\b(?:API_WORKERS|WEB_CONCURRENCY|GUNICORN_WORKERS|UVICORN_WORKERS|WORKERS|workers)`?\s*[=:|]\s*`?(\d+)",
+    ) or (1, 0)
+    limit = _number(context, r"\bmax_connections`?\s*(?:=|to|:)\s*'?(\d+)")
+    if pool is None or limit is None:
         return
-    instances = max([least or 1 for least, _ in context.names.autoscaled().values()] or [1])
+    scaled = [least or 1 for least, _ in context.names.autoscaled().values()]
+    served = [
+        e.replicas for e in inventory(context.document) if e.replicas and re.search(r"api|web|backend|app", e.name)
+    ]
+    instances = max([*scaled, *served, 1])
     wanted = pool[0] * workers[0] * instances
     if wanted > limit[0]:
+        each = f" × {workers[0]} workers (line {workers[1]})" if workers[1] else ""
         times = f" × {instances} instances" if instances > 1 else ""
         yield Fault(
             context.place(limit[1], "max_connections"),
-            (
-                f"pool {pool[0]} (line {pool[1]}) × {workers[0]} workers (line {workers[1]}){times} = "
-                f"{wanted} connections, the server accepts {limit[0]}"
-            ),
+            (f"pool {pool[0]} (line {pool[1]}){each}{times} = {wanted} connections, the server accepts {limit[0]}"),
         )
 
 

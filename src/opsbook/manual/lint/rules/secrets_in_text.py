@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from opsbook.manual.lint.context import Context
 from opsbook.manual.lint.example import sh, sql, yml
@@ -39,6 +40,7 @@ def literal_password(context: Context) -> Iterator[Fault]:
             )
 
     yield from _in_code(context)
+    yield from _in_manifests(context)
     for step in context.steps:
         for assignment in step.command.assignments:
             value = assignment.value.value or ""
@@ -93,6 +95,23 @@ def _in_code(context: Context) -> Iterator[Fault]:
                         subject=value,
                     )
                 break
+
+
+def _in_manifests(context: Context) -> Iterator[Fault]:
+    """`name: DB_PASSWORD` with a `value:` of its own in the next line."""
+    for fence in context.document.fences():
+        lines = fence.text.split("\n")
+        for number, (line, behind) in enumerate(pairwise(lines), fence.line):
+            value = re.match(r"""\s*value:\s*["']?([^\s"'#]+)["']?\s*(?:#.*)?$""", behind)
+            if not value or not re.match(rf"""\s*-\s*name:\s*["']?{_NAMED}["']?\s*$""", line):
+                continue
+            if _SHAPED.fullmatch(value[1]) and not PLACEHOLDER.match(value[1]) and not _blank(value[1]):
+                yield Fault(
+                    context.place(number + 1, value[1]),
+                    f"the password {_masked(value[1])} is written into the manual",
+                    Fix("valueFrom: secretKeyRef"),
+                    subject=value[1],
+                )
 
 
 def _blank(value: str) -> bool:

@@ -70,6 +70,26 @@ def dump_in_pipe(context: Context) -> Iterator[Fault]:
                 Fix("set -o pipefail"),
                 subject=f"pipe-{block.number}",
             )
+    yield from _outside_of_shell(context)
+
+
+def _outside_of_shell(context: Context) -> Iterator[Fault]:
+    """The same in crontab lines and in the arguments of a CronJob."""
+    for fence in context.document.fences():
+        if fence.language not in ("crontab", "yaml") or _VERIFIES.search(fence.text) or "pipefail" in fence.text:
+            continue
+        for number, line in enumerate(fence.text.split("\n"), fence.line):
+            found = re.search(
+                r"\b(pg_dump(?:all)?|mysqldump|mongodump)\b[^|;&]*\|\s*(gzip|pigz|zstd|xz|bzip2|aws|gpg|openssl)\b",
+                line,
+            )
+            if found and not line.lstrip().startswith("#"):
+                yield Fault(
+                    context.place(number, found[1]),
+                    f"when {found[1]} fails, {found[2]} still writes an archive that looks like a backup",
+                    Fix("set -o pipefail"),
+                    subject=f"pipe-{fence.line}",
+                )
 
 
 @rule(

@@ -90,6 +90,7 @@ def change_without_where(context: Context) -> Iterator[Fault]:
         transient = re.search(r"\b\w*(?:tmp|temp|cache|log|staging|session|test|queue|stat)\w*\b", statement.bare, re.I)
         if re.search(r"\baudit\w*", statement.bare, re.I):  # what is kept for an auditor is no scratch
             transient = None
+        kept = "audit" in statement.bare.lower()
         if isinstance(tree, (exp.Delete, exp.Update)) and tree.args.get("where") is None and not tree.args.get("using"):
             if (
                 re.match(r"(?:DELETE|UPDATE)\b", statement.upper)
@@ -101,7 +102,7 @@ def change_without_where(context: Context) -> Iterator[Fault]:
                     r"\bUPDATE\s+\w*(?:settings|config|sequence|feature_flags)\w*\b|setval", statement.bare, re.I
                 )
                 told = re.search(r"reset|clear|wipe|purge|re-?initiali[sz]e", statement.comment, re.I)
-                severity = Severity.HINT if transient or settings or told else None
+                severity = Severity.HINT if transient or settings or (told and not kept) else None
                 yield Fault(statement.place, f"{verb} every row", Fix("add a WHERE"), severity=severity)
         elif statement.upper.startswith("TRUNCATE") and not transient:
             yield Fault(statement.place, "TRUNCATE removes every row", severity=Severity.WARNING)

@@ -1,6 +1,6 @@
 """`make faults`: every kill sweep, with its counts. Exit code 1 where anything was stuck or happened twice.
 
-`python -m tests.faults.sweep engine operations runbooks recovery pgbackrest`: what is swept; all where nothing is named.
+`python -m tests.faults.sweep engine operations pgbackrest`: what is swept; all of it where nothing is named.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ SWEEPS: dict[str, Callable[[str, Tell], Count | Swept]] = {
     "runbooks": renec_sweep,
     "recovery": recovery_sweep,
     "failover": failover_sweep,
+    "pgbackrest": pgbackrest_sweep,
 }
 
 

@@ -77,6 +77,39 @@ ESCALATION: list[tuple[str, Expected]] = [
     ),
     ("### Escalation\n\n- **Tier 1**: Support team\n- **Tier 2**: Engineering\n", [(3, {}), (4, {})]),
     (("### Escalation Contacts\n\n| Role | Contact | Phone |\n|-|-|-|\n| DBA | dba@x.com | 555-123-4567 |\n"), []),
+    (
+        (
+            "## On-call & Escalation\n\n1. Primary on-call: PagerDuty, 5 min\n"
+            "2. Secondary on-call: PagerDuty, 15 min\n3. Engineering manager: phone, 30 min\n"
+        ),
+        [(3, {"within": "5min"}), (4, {"within": "15min"}), (5, {"within": "30min"})],
+    ),
+    (
+        ("## Escalation\n\n- **L1**: Ops (0-30 min)\n- **L2**: Dev (30-60 min)\n- **L3**: Architect (60+ min)\n"),
+        [(3, {"within": "30min"}), (4, {}), (5, {})],
+    ),
+    ("## Escalation path\n\nOn-call engineer → Team lead (15 min) → CTO (1 h)\n", [(3, {}), (3, {}), (3, {})]),
+    (
+        (
+            "## Incident Response\n\n### Escalation\n\n"
+            "If the incident is not resolved in 30 minutes, escalate to the team lead. After 1 hour, page the CTO.\n"
+        ),
+        [],
+    ),
+    (
+        (
+            "## Eskalation\n\n| Stufe | Wer | Nach |\n|-|-|-|\n| 1 | Bereitschaft | sofort |\n"
+            "| 2 | Teamleitung | 30 Minuten |\n"
+        ),
+        [(5, {"within": "immediate"}), (6, {"within": "30min"})],
+    ),
+    (
+        (
+            "## Escalation Matrix\n\n| Severity | Primary | Secondary | Time |\n|-|-|-|-|\n"
+            "| P1 | On-call | CTO | 15 min |\n| P2 | On-call | Lead | 1 h |\n"
+        ),
+        [(5, {"within": "15min"}), (6, {"within": "1h"})],
+    ),
 ]
 
 MAINTENANCE_WINDOWS: list[tuple[str, Expected]] = [
@@ -97,6 +130,17 @@ MAINTENANCE_WINDOWS: list[tuple[str, Expected]] = [
         [(5, {"notice": "5d"})],
     ),
     ("## Maintenance\n\n### Weekly (Sundays 3 AM)\n\n```bash\nvacuumdb app\n```\n", [(3, {"day": "Sunday"})]),
+    (
+        ("## Maintenance windows\n\n- Weekly: Sunday 02:00-04:00 UTC\n- Monthly: first Saturday 22:00-02:00 UTC\n"),
+        [(3, {"day": "Sunday", "time": "02:00-04:00"}), (4, {"day": "Saturday"})],
+    ),
+    (
+        (
+            "### Planned maintenance\n\n- **When:** Sundays, 2-4 AM UTC\n"
+            "- **Notification:** 48 hours before via status page\n"
+        ),
+        [(3, {"day": "Sunday", "time": "02:00-04:00", "notice": "48h"})],
+    ),
 ]
 
 CONTACTS: list[tuple[str, Expected]] = [
@@ -104,6 +148,25 @@ CONTACTS: list[tuple[str, Expected]] = [
     ("## On-Call\n\n| Role | Name | Contact |\n|-|-|-|\n| Primary | Ann | ann@x.com |\n", [(5, {})]),
     (("## Emergency Contacts\n\n**Primary On-Call**: ops@x.com\n**Secondary**: dev@x.com\n"), [(3, {}), (4, {})]),
     ("## Setup\n\n- Email: admin@x.com for the seed user\n", []),
+    (
+        (
+            "## Emergency Contacts\n\n| Name | Role | Phone | Email |\n|-|-|-|-|\n"
+            "| Ann | Lead | +1-555-0100 | ann@x.com |\n| Bob | DBA | +1-555-0101 | bob@x.com |\n"
+        ),
+        [(5, {}), (6, {})],
+    ),
+    (
+        ("## Support\n\n- GitHub issues: https://github.com/x/y/issues\n- Email: support@x.com\n- Slack: #support\n"),
+        [(4, {}), (5, {})],
+    ),
+    (
+        (
+            "## Contacts\n\n- **DevOps Team**: devops@x.com\n- **On-call**: see PagerDuty\n"
+            "- **Vendor**: [vendor portal](https://v.com)\n"
+        ),
+        [(3, {}), (4, {}), (5, {})],
+    ),
+    ("### On-call contacts\n\nPrimary: +1-555-0100\nSecondary: +1-555-0101\n", [(3, {}), (4, {})]),
 ]
 
 PROCEDURES: list[tuple[str, Expected]] = [
@@ -131,6 +194,38 @@ PROCEDURES: list[tuple[str, Expected]] = [
     ),
     ("## Output\n\n```\nHTTP/1.1 200 OK\n```\n", []),
     ("## Rollback\n\nRun `kubectl rollout undo deploy/api` and check `/health`.\n", []),
+    (
+        (
+            "## Scaling\n\nTo scale the API:\n\n```bash\nkubectl scale deploy/api --replicas=5\n```\n\n"
+            "To scale the workers:\n\n```bash\nkubectl scale deploy/worker --replicas=5\n```\n"
+        ),
+        [(1, {})],
+    ),
+    (
+        (
+            "## Incident Response\n\n### 1. Detect\n\n- look\n\n### 2. Contain\n\n```bash\n"
+            "iptables -A INPUT -j DROP\n```\n\n### 3. Recover\n\n```bash\nsystemctl start app\n```\n"
+        ),
+        [(7, {}), (13, {})],
+    ),
+    (("## Quick reference\n\n| Action | Command |\n|-|-|\n| Restart | `systemctl restart app` |\n"), []),
+    (
+        (
+            "## Runbook: Disk full\n\n**Trigger:** disk > 90%\n\n**Steps:**\n"
+            "1. Find the large files: `du -sh /*`\n2. Remove old logs\n3. Verify\n"
+        ),
+        [(1, {})],
+    ),
+    (("## Logs\n\n<details>\n<summary>Show</summary>\n\n```bash\njournalctl -u app\n```\n\n</details>\n"), [(1, {})]),
+    ("## Prerequisites\n\n```bash\napt install jq\n```\n", [(1, {})]),
+]
+
+CHECKLISTS: list[tuple[str, Expected]] = [
+    ("### Pre-deployment checklist\n\n1. Tests pass\n2. Backup taken\n3. Notice sent\n", [(1, {})]),
+    ("### Daily\n\n- [ ] a\n- [ ] b\n\n### Weekly\n\n- [ ] c\n", [(1, {}), (6, {})]),
+    ("## Daily\n\n**Morning:**\n- [ ] a\n- [ ] b\n\n**Evening:**\n- [ ] c\n", [(3, {}), (7, {})]),
+    ("## Pre-flight\n\n| Check | Done |\n|-|-|\n| a | [ ] |\n| b | [ ] |\n", []),
+    ("## Go-live checklist\n\n- Tests pass\n- Backups run\n- Alerts on\n", [(1, {})]),
 ]
 
 
@@ -152,3 +247,8 @@ def test_it_reads_every_form_of_contacts_and_nothing_else(text: str, expected: E
 @pytest.mark.parametrize(("text", "expected"), PROCEDURES)
 def test_it_reads_every_form_of_procedures_and_nothing_else(text: str, expected: Expected) -> None:
     assert_reads("procedures", text, expected)
+
+
+@pytest.mark.parametrize(("text", "expected"), CHECKLISTS)
+def test_it_reads_every_form_of_checklists_and_nothing_else(text: str, expected: Expected) -> None:
+    assert_reads("checklists", text, expected)

@@ -133,6 +133,64 @@ METRICS: list[tuple[str, Expected]] = [
         ),
         [(4, {}), (7, {})],
     ),
+    (
+        (
+            "## Alerting Rules\n\n| Rule | Expression | For | Severity |\n|-|-|-|-|\n"
+            "| HighCPU | `cpu > 0.8` | 5m | warning |\n| Disk | `free < 10%` | 10m | critical |\n"
+        ),
+        [(5, {}), (6, {})],
+    ),
+    (
+        (
+            "## Monitoring\n\n### What to monitor\n\n- CPU utilization (alert at 80%)\n"
+            "- Memory (alert at 85%)\n- Disk (warn at 80%, critical at 90%)\n"
+        ),
+        [(5, {"critical": "80%"}), (6, {"critical": "85%"}), (7, {"warning": "80%", "critical": "90%"})],
+    ),
+    (
+        (
+            "## Performance targets\n\n| Metric | Target | Current |\n|-|-|-|\n"
+            "| TTFB | < 200ms | 150ms |\n| Uptime | 99.9% | 99.95% |\n"
+        ),
+        [(5, {"normal": "< 200ms"}), (6, {"normal": "99.9%"})],
+    ),
+    (("## Performance baselines\n\n- Average response time: 120ms\n- Throughput: 500 req/s\n"), []),
+    (
+        (
+            "## Key metrics\n\n1. **Error rate** - should stay under 1%\n"
+            "2. **Latency** - p99 under 500ms\n3. **Saturation** - CPU under 80%\n"
+        ),
+        [(3, {}), (4, {}), (5, {})],
+    ),
+    (
+        (
+            "## Alerting\n\n```yaml\nalerts:\n  - name: High CPU\n    threshold: 80%\n    duration: 5m\n"
+            "    severity: warning\n  - name: Down\n    threshold: 1\n    severity: critical\n"
+        ),
+        [(5, {"warning": "80%"}), (9, {"critical": "1"})],
+    ),
+    (
+        ("## CloudWatch\n\n```bash\naws cloudwatch put-metric-alarm --alarm-name cpu-high --threshold 80\n```\n"),
+        [(4, {})],
+    ),
+    (
+        (
+            '## Alarms\n\n```hcl\nresource "aws_cloudwatch_metric_alarm" "cpu" {\n'
+            '  alarm_name = "cpu-high"\n  metric_name = "CPUUtilization"\n'
+            '  comparison_operator = "GreaterThanThreshold"\n  threshold = 80\n}\n```\n'
+        ),
+        [(4, {})],
+    ),
+    (
+        (
+            "## HPA\n\n```yaml\napiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nspec:\n"
+            "  metrics:\n  - type: Resource\n    resource:\n      name: cpu\n      target:\n"
+            "        type: Utilization\n        averageUtilization: 70\n```\n"
+        ),
+        [(13, {})],
+    ),
+    ("## Rollback criteria\n\n- Error rate > 5%\n- p95 latency > 2s\n", []),
+    ("**Critical**: Error rate > 5%, Service down\n\n**Warning**: CPU > 80%\n", []),
 ]
 
 SEVERITIES: list[tuple[str, Expected]] = [
@@ -162,6 +220,43 @@ SEVERITIES: list[tuple[str, Expected]] = [
         ("## SLA\n\n| Priority | First response | Fix |\n|-|-|-|\n| P1 | 30 min | 4 h |\n| P2 | 2 h | 1 d |\n"),
         [(5, {"response": "30min", "resolution": "4h"}), (6, {"response": "2h", "resolution": "1d"})],
     ),
+    (
+        (
+            "### Severity Definitions\n\n**P1 - Critical**\n- Complete outage\n- Response: 15 minutes\n"
+            "- Resolution: 4 hours\n\n**P2 - High**\n- Partial\n- Response: 1 hour\n"
+            "- Resolution: 8 hours\n"
+        ),
+        [(3, {"response": "15min", "resolution": "4h"}), (8, {"response": "1h", "resolution": "8h"})],
+    ),
+    (
+        (
+            "### Severity\n\n| Sev | Definition | Ack | Resolve |\n|-|-|-|-|\n| 1 | down | 5 min | 1 h |\n"
+            "| 2 | slow | 30 min | 8 h |\n"
+        ),
+        [(5, {"response": "5min", "resolution": "1h"}), (6, {"response": "30min", "resolution": "8h"})],
+    ),
+    (
+        (
+            "## Incident levels\n\n1. **Critical (P0)**: outage. Response time: < 15 min\n"
+            "2. **High (P1)**: degraded. Response time: < 1 hour\n"
+        ),
+        [(3, {"response": "15min"}), (4, {"response": "1h"})],
+    ),
+    (
+        (
+            "## Incident priority\n\n- P1: Site down (15 min response)\n"
+            "- P2: Feature broken (1 h response)\n- P3: Minor (next business day)\n"
+        ),
+        [(3, {"response": "15min"}), (4, {"response": "1h"}), (5, {"response": "next business day"})],
+    ),
+    (
+        (
+            "## Severity Levels\n\n#### SEV-1: Critical\n- **Definition**: outage\n"
+            "- **Response Time**: Immediate\n\n#### SEV-2: Major\n- **Definition**: degraded\n"
+            "- **Response Time**: 30 minutes\n"
+        ),
+        [(3, {"response": "immediate"}), (7, {"response": "30min"})],
+    ),
 ]
 
 OBJECTIVES: list[tuple[str, Expected]] = [
@@ -175,6 +270,21 @@ OBJECTIVES: list[tuple[str, Expected]] = [
     ),
     ("## SLO\n\n- Availability: 99.9% monthly\n", [(3, {})]),
     ("## DR\n\nOur RTO is 2 hours, RPO is 1 hour.\n", [(3, {}), (3, {})]),
+    (
+        ("### Disaster recovery\n\n| Metric | Target |\n|-|-|\n| RTO | 4 hours |\n| RPO | 1 hour |\n"),
+        [(5, {"value": "4h"}), (6, {"value": "1h"})],
+    ),
+    (
+        "- **RTO**: 1 hour (critical), 4 hours (standard)\n- **RPO**: 15 min\n",
+        [(1, {"value": "1h"}), (2, {"value": "15min"})],
+    ),
+    (
+        (
+            "### Service Level Objectives\n\n| SLO | Target |\n|-|-|\n| Availability | 99.9% |\n"
+            "| Latency p95 | < 300ms |\n"
+        ),
+        [],
+    ),
 ]
 
 

@@ -40,7 +40,7 @@ _CHANNEL_COLUMN = re.compile(
 )
 # What people look at, not whom they reach.
 _PAGE = re.compile(
-    r"^\W*(?:status ?page|dashboards?|runbooks?|wiki|documentation|docs|grafana|repository)\b|"
+    r"^\W*(?:status ?page|dashboards?|runbooks?|wiki|documentation|docs|grafana|repository|github|gitlab|issues?)\b|"
     r"^\W*(?:문서|상태 ?페이지|文档|文書|ドキュメント|状态页|документац|документы)",
     re.I,
 )
@@ -189,9 +189,11 @@ def _of_items(part: Part) -> Iterable[Contact]:
 def _of_lines(part: Part) -> Iterable[Contact]:
     """`**Primary**: ops@…`, line below line."""
     for block in part.blocks:
-        for line in block.lines if isinstance(block, Paragraph) else ():
+        lines = block.lines if isinstance(block, Paragraph) else ()
+        listed = len(lines) >= 2 and all((p := split_pair(line.text)) and channel_of(p[1]) for line in lines)
+        for line in lines:
             strong = leading_strong(line.source)
-            pair = split_pair(line.text, strong) if strong else None
+            pair = split_pair(line.text, strong) if strong or listed else None
             channel = channel_of(pair[1]) if pair else ""
             if pair and channel and not _PAGE.search(pair[0]):
                 word = _CHANNEL_WORD.match(pair[0])

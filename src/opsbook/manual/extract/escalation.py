@@ -194,7 +194,9 @@ def _of_table(table: Table, part: Part) -> list[Escalation]:
     return found
 
 
-_TIME_TITLE = re.compile(r"\btime\b|\bwhen\b|within|minutes|\bafter\b|zeit|tiempo|tempo|время|时间|時間|시간", re.I)
+_TIME_TITLE = re.compile(
+    r"\btime\b|\bwhen\b|^\W*nach\b|within|minutes|\bafter\b|zeit|tiempo|tempo|время|时间|時間|시간", re.I
+)
 
 
 def _of_drawing(part: Part) -> Iterable[Escalation]:
@@ -223,7 +225,9 @@ def _of_drawing(part: Part) -> Iterable[Escalation]:
 def _time_column(header: list[str], cell: object) -> str:
     for index, title in enumerate(header):
         if re.search(
-            r"time|when|within|after|response|escala|eskala|zeit|tiempo|tempo|время|时间|時間|시간|sla", title, re.I
+            r"time|when|within|after|^\W*nach\b|después|response|escala|eskala|zeit|tiempo|tempo|время|时间|時間|시간|sla",
+            title,
+            re.I,
         ):
             length = duration(cell(index))  # type: ignore[operator]
             if length is not None:

@@ -21,6 +21,13 @@ _TITLE = re.compile(r"^(?P<name>[^:#{}$|]{2,60}?)\s*(?P<value>(?:[<>]=?|[≤≥]
 _SEVERE = re.compile(r"\bcritical\b|\bpage\b|kritisch|crític|критич|严重|紧急|긴급|심각|緊急|🚨", re.I)
 _WARNS = re.compile(r"\bwarn|warnung|aviso|advertencia|предупрежд|警告|경고", re.I)
 
+_MARK = re.compile(
+    r"\b(?:(?P<warning>warn(?:ing)?|aviso|warnung)|alert|critical|page|alarm|kritisch|crític[oa])\s*(?:at|if|when|bei|ab|@|:)\s*"
+    r"(?P<value>[<>≥≤=]*\s*\d+(?:\.\d+)?\s?(?:%|ms\b|s\b|GB|MB)?)",
+    re.I,
+)
+_THEN = re.compile(r"\s*(?:→|->|=>|⇒|➔)\s*")
+
 
 def lines_of_block(fence: Fence, part: Part) -> list[Metric]:
     """`API latency: < 500ms` or `CPU > 90% (5 min):`, two lines at least, under a title that speaks of metrics."""
@@ -72,3 +79,18 @@ def _made(line: int, name: str, value: str, part: Part, before: str = "") -> Met
     else:
         slot = {"critical" if says(part.title, "alert") else "normal": value}
     return Metric(line=line, metric=name, source="list", **slot)
+
+
+def marked_ranges(text: str) -> tuple[str, dict[str, str]] | None:
+    """`Disk (warn at 80%, critical at 90%)`: a name, and its ranges in brackets."""
+    match = re.match(r"([^()（）:：]{2,60}?)\s*[(（]([^()（）]*)[)）]\W*$", text)
+    slots: dict[str, str] = {}
+    for level in _MARK.finditer(match[2]) if match else ():
+        slots.setdefault("warning" if level["warning"] else "critical", level["value"].strip())
+    return (match[1], slots) if match and slots else None
+
+
+def with_action(text: str) -> tuple[str, str]:
+    """`CPU > 70% → scale up`: what is watched, and what is done then."""
+    pieces = _THEN.split(text, maxsplit=1)
+    return (pieces[0], pieces[1]) if len(pieces) == 2 and comparisons(pieces[0]) else (text, "")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from opsbook.manual.amounts import Comparison, comparisons, duration, durations
 from opsbook.manual.document import Document, Fence, ListItem, Paragraph, Table
 from opsbook.manual.extract.alert_rules import rules_of_block
-from opsbook.manual.extract.metric_lines import lines_of_block, lines_of_text
+from opsbook.manual.extract.metric_lines import lines_of_block, lines_of_text, marked_ranges, with_action
 from opsbook.manual.extract.threshold_settings import threshold_settings
 from opsbook.manual.facts import Metric
 from opsbook.manual.outline import Part, all_parts, split_pair, within
@@ -62,7 +62,6 @@ _TRIGGERS = re.compile(
     r"\b(?:scal\w+|alert\w*|autoscal\w+)\s+(?:up\s+|down\s+)?(?:triggers?|rules?|conditions?)\b", re.I
 )
 _ALERT_NAME = re.compile(r"[A-Z][a-z0-9]+(?:[A-Z]+[a-z0-9]*)+$")
-_THEN = re.compile(r"\s*(?:→|->|=>|⇒|➔)\s*")
 _FIGURE = re.compile(r"[~≈]?\d+(?:[.,]\d+)?\s?(?:%|ms|s|[MG]i?B)?")
 _THRESHOLD = re.compile(r"threshold|umbral|limiar|schwell|порог|阈值|しきい値|임계", re.I)
 _GENERIC = frozenset(
@@ -125,6 +124,8 @@ def _column(text: str) -> str:
     # "CPU Limit" is what a workload may use, not what is watched.
     if re.search(r"\b(?:cpu|memory|mem|ram|storage|gpu)\s+(?:limit|request|reservation)", text, re.I):
         return ""
+    if re.fullmatch(r"\W*(?:expression|expr|promql|rule expression)\W*", text, re.I):
+        return "threshold"
     for role in _COLUMN_ORDER:
         if says(text, role) or text.strip().lower() in _SHORT.get(role, ()):
             return role
@@ -226,7 +227,9 @@ def _of_item(item: ListItem, severity: str, part: Part) -> Metric | None:
     if (level := _LEVEL.match(text)) is not None:
         slot = {"critical" if level["critical"] else "warning": level["value"]}
         return Metric(line=item.line, metric=text[: level.start("value") - 1].strip(), source="list", **slot)
-    text, action = _with_action(text)
+    if (marked := marked_ranges(text)) is not None:
+        return Metric(line=item.line, metric=marked[0], source="list", **marked[1])
+    text, action = with_action(text)
     name, value = _name_and_value(text, item.strong)
     slots = _slots(value, severity, part)
     if name and slots:
@@ -247,12 +250,6 @@ def _of_item(item: ListItem, severity: str, part: Part) -> Metric | None:
     ):
         return Metric(line=item.line, metric=text, severity=severity, source="list")
     return None
-
-
-def _with_action(text: str) -> tuple[str, str]:
-    """`CPU > 70% → scale up`: what is watched, and what is done then."""
-    pieces = _THEN.split(text, maxsplit=1)
-    return (pieces[0], pieces[1]) if len(pieces) == 2 and comparisons(pieces[0]) else (text, "")
 
 
 def _of_children(item: ListItem) -> Metric | None:

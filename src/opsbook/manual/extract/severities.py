@@ -25,7 +25,7 @@ _NAMED = re.compile(
     re.I,
 )
 _RESPONSE = re.compile(
-    r"response|respond|respuesta|resposta|reaktion|реакци|ответ|响应|対応|応答|응답|대응|acknowledg", re.I
+    r"response|respond|respuesta|resposta|reaktion|реакци|ответ|响应|対応|応答|응답|대응|acknowledg|\back\b", re.I
 )
 _BRACKET = re.compile(r"[(（]([^()（）]*)[)）]")
 
@@ -75,7 +75,14 @@ def _key(name: str) -> str:
 
 def _of_table(table: Table, part: Part) -> Iterable[Severity]:
     header = [cell.text for cell in table.header.cells]
-    levelled = [row for row in table.rows if _LEVEL.search(row.text(0)) or _NAMED.match(row.text(0))]
+    numbered = bool(header) and (says(header[0], "severity") or re.match(r"\W*sev\b", header[0], re.I) is not None)
+    levelled = [
+        row
+        for row in table.rows
+        if _LEVEL.search(row.text(0))
+        or _NAMED.match(row.text(0))
+        or (numbered and re.fullmatch(r"\W*[0-5]\W*", row.text(0)))
+    ]
     if len(header) < 2 or len(levelled) * 2 <= len(table.rows) or len(levelled) < 2:
         return
     response = _column(header, _RESPONSE, 1)
@@ -196,7 +203,8 @@ def _of_items(part: Part) -> Iterable[Severity]:
                     resolution = length.text
         said = _RESPONSE.search(item.text)
         if not response:
-            told = duration(item.text[said.start() :]) if said else None
+            bracket = next((text for text in _BRACKET.findall(item.text) if _RESPONSE.search(text)), "")
+            told = duration(bracket) or (duration(item.text[said.start() :]) if said else None)
             plain = duration(text) if pair else None
             response = told.text if told else plain.text if plain and plain.start <= 12 else ""
         yield Severity(

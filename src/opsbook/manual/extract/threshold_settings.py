@@ -13,6 +13,9 @@ from opsbook.manual.vocabulary import says
 _CALLED = re.compile(r"thresholds\b|^limits_to_alert|umbrales|schwellwerte", re.I)
 _MAPPING = re.compile(r"^\s*[\"']?([A-Za-z_]\w*)[\"']?\s*(?::\s*[\w\[\], ]+)?\s*[=:]\s*(?:dict\()?\{\s*$")
 _PAIR = re.compile(r"^\s*[\"']([\w. -]{2,50})[\"']\s*:\s*(\d+(?:\.\d+)?)\s*,?\s*(?:#.*)?$")
+_ALARM = re.compile(r"\bput-metric-alarm\b|resource\s+\"aws_cloudwatch_metric_alarm\"")
+_ALARM_LIMIT = re.compile(r"\bthreshold[\s=]+[\"']?(\d+(?:\.\d+)?)")
+_ALARM_NAME = re.compile(r"\balarm[-_]name[\s=]+[\"']?([\w.-]+)")
 # How often a probe may fail is no measure of a system.
 _COUNTS = re.compile(r"fail|success|retr|attempt|breaker", re.I)
 _UNITS = (("%", r"percent|pct"), ("ms", r"_ms$|millis"), ("s", r"_s$|seconds?$|_sec$"))
@@ -27,6 +30,8 @@ def threshold_settings(fence: Fence) -> Iterable[Metric]:
                     yield from _of_entry(value, key)
     elif fence.language == "python":
         yield from _of_python(fence)
+    elif "alarm" in fence.text:
+        yield from _of_alarms(fence)
 
 
 def _of_entry(entry: Entry, called: str) -> Iterable[Metric]:
@@ -34,6 +39,18 @@ def _of_entry(entry: Entry, called: str) -> Iterable[Metric]:
         value = entry.text(name)
         if re.fullmatch(r"[<>=]*\s*\d+(?:\.\d+)?\s*(?:%|[a-zA-Z]{1,3})?", value) and not _COUNTS.search(name):
             yield _made(entry.lines[name], name, value, called)
+
+
+def _of_alarms(fence: Fence) -> Iterable[Metric]:
+    """CloudWatch's alarms, as `aws cloudwatch put-metric-alarm` or as Terraform's resource."""
+    starts = [match.start() for match in _ALARM.finditer(fence.text)]
+    for start, end in zip(starts, [*starts[1:], len(fence.text)], strict=True):
+        told = fence.text[start:end]
+        limit, named = _ALARM_LIMIT.search(told), _ALARM_NAME.search(told)
+        if limit and named:
+            below = "<" if re.search(r"LessThan", told) else ">"
+            line = fence.line + fence.text.count("\n", 0, start)
+            yield Metric(line=line, metric=named[1], critical=f"{below} {limit[1]}", source="settings")
 
 
 def _of_python(fence: Fence) -> Iterable[Metric]:

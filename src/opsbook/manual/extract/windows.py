@@ -64,6 +64,8 @@ def _of_part(part: Part) -> Window | None:
     """A title with its time, or a titled list of day, time, notice."""
     if not _about(part):
         return None
+    if sum(bool(days(when) and times(when)) for when in _values(part)[0].get("when", [])) >= 2:
+        return None  # each line is a window of its own
     title_days, title_time = days(part.title), times(part.title)
     values, first = _values(part)
     when = " ".join(values.get("when", []))

@@ -41,15 +41,19 @@ def test_who_gives_work_is_stopped_first_and_who_does_not_write_is_not(renec: Sy
 
 def test_every_procedure_of_the_example_compiles_with_its_risk(renec: System) -> None:
     found = load_procedures(renec, catalogue(), packaged_procedures(renec))
-    risks = {name: found[name].risk for name in packaged_procedures(renec) if not name.startswith("backup")}
+    risks = {name: found[name].risk for name in packaged_procedures(renec) if name.startswith(("restore", "drill"))}
     assert risks == {
         "restore-database": Risk.SAFE,
         "restore-database-switch": Risk.DESTRUCTIVE,
         "restore-database-in-place": Risk.DESTRUCTIVE,
         "restore-database-tables": Risk.DESTRUCTIVE,
         "restore-database-back": Risk.DESTRUCTIVE,
+        "restore-database-at": Risk.SAFE,
+        "restore-database-at-switch": Risk.DESTRUCTIVE,
+        "restore-database-at-tables": Risk.DESTRUCTIVE,
         "restore-artifacts": Risk.SAFE,
         "drill-database": Risk.SAFE,
+        "drill-failover-database": Risk.DESTRUCTIVE,
         "drill-artifacts": Risk.SAFE,
     }
     steps = [step.id for step in found["restore-database-switch"].steps]

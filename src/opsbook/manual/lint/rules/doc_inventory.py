@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from opsbook.manual.lint.context import Context
 from opsbook.manual.lint.example import block, sh
@@ -58,9 +59,10 @@ def _of_step(step: Step) -> Iterator[_Use]:
             if re.fullmatch(r"[\w.-]+", word.text):
                 yield _Use("service", word.text, step.at(word))
     elif call.tool == "aws":
-        for flag in call.flags:
-            if flag.name in _IDENTIFIERS and flag.value and re.fullmatch(r"[\w.-]+", flag.value):
-                yield _Use("instance", flag.value, step.at(flag.word))
+        words = step.command.argv
+        for option, word in pairwise(words):
+            if option.text in _IDENTIFIERS and re.fullmatch(r"[\w.-]+", word.text):
+                yield _Use("instance", word.text, step.at(word))
 
 
 @rule(

@@ -60,7 +60,7 @@ def _probes(manifest: Manifest) -> Iterator[Fault]:
     base = ("spec", "template", "spec", "containers")
     for c, container in enumerate(_list(manifest.get(*base))):
         entries = [p for p in _list(container.get("ports")) if isinstance(p, dict)]
-        listed = {p.get("containerPort") for p in entries} | {p.get("name") for p in entries}
+        listed = [p.get("containerPort") for p in entries] + [p.get("name") for p in entries]
         for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
             for kind in ("httpGet", "tcpSocket"):
                 port = manifest.get(*base, c, probe, kind, "port")

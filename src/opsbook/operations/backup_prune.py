@@ -44,6 +44,6 @@ class _Prune(Repeatable):
                     "data of": manifest.data_time.isoformat(timespec="seconds"),
                     "bytes": manifest.stored,
                 }
-                act = {"act": "delete", **effect, "stamp": manifest.stamp}
+                act = {"act": "delete", **effect, "stamp": manifest.stamp, "stays": one.stays}
                 yield Change("backup-prune", act, evidence, inverse=FOR_EVER)
             yield Change("backup-prune", {"act": "sweep", **effect}, inverse="nobody misses what dead attempts left")

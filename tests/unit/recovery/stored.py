@@ -38,7 +38,11 @@ class Shelf:
         named = backup_named(self.system, backup)
         return backup_store(self.system, named, named.copy_to if second else None)
 
-    def take(self, at: datetime, backup: str = "nightly", **told: Any) -> Manifest:
+    def copy(self, backup: str = "nightly") -> None:
+        """Bring what lacks to the second store."""
+        copy_missing(self.store(backup), self.store(backup, second=True), backup, Pace(), lambda _: None)
+
+    def take(self, at: datetime, backup: str = "nightly", *, copy: bool = True, **told: Any) -> Manifest:
         """A backup of this moment, encrypted and copied as the book says."""
         named, store = backup_named(self.system, backup), self.store(backup)
         recipient = self.system.resolve(named.encrypt) if named.encrypt else ""
@@ -56,8 +60,8 @@ class Shelf:
             **told,
         })  # fmt: skip
         attempt.publish(manifest, self.head)
-        if named.copy_to is not None:
-            copy_missing(store, self.store(backup, second=True), backup, Pace(), lambda _: None)
+        if named.copy_to is not None and copy:
+            self.copy(backup)
         self.taken.append(manifest)
         return manifest
 

@@ -50,7 +50,7 @@ def pruned(made: Shelf) -> None:
     backup = backup_named(made.system, "nightly")
     for one in prunings(made.system, backup, NOW, made.head.public):
         for going in one.going:
-            delete(made.system, backup, one.place, going.stored.manifest.stamp, NOW, made.head.public)
+            delete(made.system, backup, one.place, going.stored.manifest.stamp, one.stays, NOW, made.head.public)
 
 
 def test_it_says_why_each_stays_and_what_goes(days: Shelf) -> None:
@@ -110,10 +110,10 @@ def test_killed_at_any_deletion_no_half_backup_is_listed_and_the_next_prune_ends
     with monkeypatch.context() as patch:
         patch.setattr(FolderStore, "delete", deadly)
         with pytest.raises(Killed):
-            delete(days.system, backup, "first", victim.stamp, NOW)
+            delete(days.system, backup, "first", victim.stamp, days.taken[-1].stamp, NOW)
     listed = days.stamps()  # every one of them is whole
     assert (victim.stamp in listed) is (deletions == 1)
-    assert delete(days.system, backup, "first", victim.stamp, NOW) == ""
+    assert delete(days.system, backup, "first", victim.stamp, days.taken[-1].stamp, NOW) == ""
     assert not list(days.store().list(victim.folder))
 
 
@@ -135,17 +135,29 @@ def test_a_drill_that_begins_after_the_plan_keeps_its_backup(days: Shelf) -> Non
         opened_backup(days.system, "nightly", victim.stamp) as opened,
         opened.held("drill-run1", "a drill restores it", NOW, timedelta(hours=1)),
     ):
-        why = delete(days.system, backup, "first", victim.stamp, NOW)
+        why = delete(days.system, backup, "first", victim.stamp, days.taken[-1].stamp, NOW)
         assert why == "held: drill-run1 (a drill restores it)"
-        assert delete(days.system, backup, SECOND, victim.stamp, NOW) == why
+        assert delete(days.system, backup, SECOND, victim.stamp, days.taken[-1].stamp, NOW) == why
         assert victim.stamp in days.stamps()
-    assert delete(days.system, backup, "first", victim.stamp, NOW) == ""
+    assert delete(days.system, backup, "first", victim.stamp, days.taken[-1].stamp, NOW) == ""
+
+
+def test_nothing_goes_where_the_one_that_stays_was_lost_or_found_damaged_meanwhile(days: Shelf) -> None:
+    victim, stays, backup = days.taken[0], days.taken[-1], backup_named(days.system, "nightly")
+    days.prove(stays, good=False)
+    told = delete(days.system, backup, "first", victim.stamp, stays.stamp, NOW)
+    assert told == f"nightly/{stays.stamp}, which was to stay, is not good any more"
+    days.store().delete(f"{stays.folder}/manifest.json")
+    assert delete(days.system, backup, "first", victim.stamp, stays.stamp, NOW) == told
+    assert victim.stamp in days.stamps()
 
 
 def test_a_manifest_that_cannot_be_read_is_never_deleted(days: Shelf) -> None:
     victim, backup = days.taken[0], backup_named(days.system, "nightly")
     days.store().put(f"{victim.folder}/manifest.json", b'{"format": 99}')
-    assert delete(days.system, backup, "first", victim.stamp, NOW) == "its manifest cannot be read"
+    assert (
+        delete(days.system, backup, "first", victim.stamp, days.taken[-1].stamp, NOW) == "its manifest cannot be read"
+    )
     assert victim.stamp not in looked(days)
 
 

@@ -1,8 +1,7 @@
 """What a prune removes from the stores of a backup, and how: the manifest first, so that no half backup is ever listed.
 
-Which backups go is chosen by the recovery room, above this one; it hands its choice down. What it chose when a prune
-was planned is asked again just before each deletion: a drill may have taken a hold, or a newer backup been found
-damaged, meanwhile.
+Which backups go is chosen by the recovery room, above this one; it hands its choice down. Just before each deletion it
+is looked again: a drill may have taken a hold, or the good one that stays been lost, since the prune was planned.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from opsbook.book.references import Reference
 from opsbook.book.system import System
 from opsbook.connectors.backups.attempts import remove
 from opsbook.connectors.backups.catalogue import Listing, StoredBackup, backup_store, listing
-from opsbook.connectors.backups.manifest import MANIFEST
+from opsbook.connectors.backups.manifest import MANIFEST, Hold
 from opsbook.connectors.objectstore.contract import ObjectStore
 from opsbook.errors import OpsbookError
 
@@ -49,6 +48,13 @@ class Pruning:
     chosen: tuple[Chosen, ...]
     """Newest first."""
     listing: Listing
+
+    @property
+    def stays(self) -> str:
+        """The stamp of the newest good one that is kept; empty where there is none, and nothing goes."""
+        own = {one.stored.manifest.environment for one in self.chosen if not one.kept}
+        kept = [one.stored for one in self.chosen if one.kept and one.stored.manifest.environment in own]
+        return next((one.manifest.stamp for one in kept if good(one)), "")
 
     @property
     def going(self) -> tuple[Chosen, ...]:
@@ -96,22 +102,36 @@ def _copies(
     )
 
 
-def delete(system: System, backup: Backup, place: str, stamp: str, now: datetime, known: str = "") -> str:
+def delete(system: System, backup: Backup, place: str, stamp: str, stays: str, now: datetime, known: str = "") -> str:
     """Remove one backup from a store; why it stays after all, or nothing. Blocking. Raises what a store raises.
 
-    What an earlier attempt has left of it is removed too: without its manifest it is no backup any more.
+    `stays` is the stamp of the good one that is kept: where that is not there any more, or was found damaged, nothing
+    goes. What an earlier attempt has left of this one is removed: without its manifest it is no backup any more.
     """
     folder = f"{backup.id}/{stamp}"
     with _store(system, backup, place) as store:
         if any(one.key == f"{folder}/{MANIFEST}" for one in store.list(folder)):
-            pruning = next(one for one in prunings(system, backup, now, known) if one.place == place)
-            found = [one for one in pruning.chosen if one.stored.manifest.stamp == stamp]
+            found = listing(store, folder, known).backups
             if not found:
                 return "its manifest cannot be read"
-            if found[0].kept:
-                return found[0].why
+            holds = [*found[0].held(now), *(_original_holds(system, backup, folder, now) if place == SECOND else ())]
+            if holds:
+                return f"held: {holds[0].name} ({holds[0].reason})"
+            if not any(good(one) for one in listing(store, f"{backup.id}/{stays}", known).backups):
+                return f"{backup.id}/{stays}, which was to stay, is not good any more"
         remove(store, folder)
     return ""
+
+
+def good(one: StoredBackup) -> bool:
+    """Whether a backup can be relied on, as far as is known."""
+    return one.whole and not (one.proofs and not one.proofs[-1].good)
+
+
+def _original_holds(system: System, backup: Backup, folder: str, now: datetime) -> list[Hold]:
+    """Holds lie beside the original, and keep its copy too."""
+    with _store(system, backup, FIRST) as store:
+        return [hold for one in listing(store, folder).backups for hold in one.held(now)]
 
 
 @contextmanager

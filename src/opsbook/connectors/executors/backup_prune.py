@@ -1,6 +1,7 @@
 """Changes of the kind `backup-prune`: a stored backup deleted, or what dead attempts have left removed.
 
-effect: `act` (`delete`, `sweep`), `backup`, `place` (`first` or `second` store); of `delete` `stamp`.
+effect: `act` (`delete`, `sweep`), `backup`, `place` (`first` or `second` store); of `delete` `stamp`, and
+`stays`: the stamp of the newest good one that is kept.
 
 A deletion takes the manifest first: killed at any point, what is left is no backup and is removed when it is done
 again. What must stay by now, because a drill holds it or a better one was lost, stays: the result says why.
@@ -49,7 +50,7 @@ class BackupPruneExecutor:
         backup = backup_named(system, effect["backup"])
         if effect["act"] == "delete":
             known = signer.public if signer else ""
-            why = delete(system, backup, effect["place"], effect["stamp"], now, known)
+            why = delete(system, backup, effect["place"], effect["stamp"], effect["stays"], now, known)
             return {"kept": why} if why else {"deleted": f"{backup.id}/{effect['stamp']}"}
         store = backup_store(system, backup, backup.copy_to if effect["place"] == SECOND else None)
         try:

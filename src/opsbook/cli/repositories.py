@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from opsbook.connectors.backups.pgbackrest_info import Held, Repository
     from opsbook.errors import OpsbookError
 
+NOT_CONFIGURED = -1
 Listed = tuple["Backup", "Repository"]
 
 
 def list_repositories(system: System, backups: Sequence[Backup], failed: list[OpsbookError]) -> list[Listed]:
-    """What each holds; what cannot be asked is added to the failed."""
+    """What each holds; one that was never configured holds nothing, and what cannot be asked is added to the failed."""
+    from opsbook.connectors.backups.pgbackrest_info import Repository
+    from opsbook.connectors.executors.pgbackrest import NotConfigured
     from opsbook.errors import OpsbookError
     from opsbook.recovery.continuous import held_by
 
@@ -28,6 +31,8 @@ def list_repositories(system: System, backups: Sequence[Backup], failed: list[Op
     for one in backups:
         try:
             found.append((one, held_by(system, one)))
+        except NotConfigured:
+            found.append((one, Repository("", NOT_CONFIGURED, "not configured")))
         except OpsbookError as error:
             failed.append(error)
     return found
@@ -64,7 +69,9 @@ def print_repositories(found: Sequence[Listed], now: datetime, *, spaced: bool) 
         where = f"  {backup.method} of {backup.of}, to {backup.to}"
         console.print(Text.assemble((backup.id, "bold"), (where, "dim")), soft_wrap=True)
         if not held.backups:
-            console.print(Text(f"  none yet → opsbook backup {backup.id}", style="yellow"))
+            what = f"not configured yet → opsbook run configure-{backup.id}"
+            what = what if held.code == NOT_CONFIGURED else f"none yet → opsbook backup {backup.id}"
+            console.print(Text(f"  {what}", style="yellow"))
             continue
         table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim", padding=(0, 2, 0, 0))
         table.add_column("  label", no_wrap=True)

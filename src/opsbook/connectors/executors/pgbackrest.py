@@ -137,10 +137,14 @@ def _verify(call: Call, _server: Target, _effect: dict[str, Any]) -> dict[str, J
     return {"good": True, "problems": []}
 
 
+class NotConfigured(NotReached):
+    """pgBackRest was never configured for a backup."""
+
+
 def configured(stanza: Stanza) -> None:
-    """Raises NotReached where there is no configuration."""
+    """Raises NotConfigured where there is no configuration."""
     if not stanza.configured:
-        raise NotReached(
+        raise NotConfigured(
             f"pgBackRest is not configured for {stanza.backup.id}: there is no {stanza.config}",
             f"opsbook run configure-{stanza.backup.id}",
         )

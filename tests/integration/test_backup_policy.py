@@ -5,7 +5,9 @@ A year of nights is taken, copied and pruned every ten days, against folder stor
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +20,7 @@ from opsbook.connectors.backups.pruning import delete, prunings
 from opsbook.connectors.backups.reading import StoredContents
 from opsbook.recovery.objectives import Measured, Source, Standing, judged
 from opsbook.recovery.packaged import packaged_procedures
+from tests.integration.renec_book import OPSBOOK
 from tests.unit.recovery.stored import Shelf, shelf
 
 FIRST_NIGHT = datetime(2025, 1, 1, 1, tzinfo=UTC)
@@ -122,3 +125,28 @@ def test_the_book_has_the_procedures_of_the_policy(clinic: tuple[Shelf, str]) ->
     written = packaged_procedures(made.system)
     assert "7 daily, 4 weekly, 12 monthly" in written["prune-nightly"]
     assert {"backup-nightly", "backup-nightly-verify", "drill-files", "restore-files"} <= set(written)
+
+
+def test_the_verb_shows_first_and_deletes_as_a_run(tmp_path: Path) -> None:
+    made = shelf(tmp_path, {"id": "nightly", "keep": {"daily": 2}})
+    now = datetime.now(UTC)
+    for days in range(5, 0, -1):
+        made.take(now - timedelta(days=days))
+    before = made.stamps()
+    made.hold(made.taken[0])
+
+    def prune(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = [str(OPSBOOK), "backups", "prune", *words, "--book", str(tmp_path / "book.yaml")]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, check=False)
+
+    shown = prune("--dry-run")
+    assert shown.returncode == 0, shown.stderr
+    assert "3 kept, 2 to go" in shown.stdout
+    assert "held: audit (the audit of 2025)" in shown.stdout
+    assert made.stamps() == before
+    done = prune("nightly", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert made.stamps() == [before[0], *before[-2:]]
+    told = json.loads(prune("--format", "json").stdout)["nightly"]
+    assert [one["kept"] for one in told["stores"][0]["backups"]] == [True, True, True]
+    assert "run" not in told, "there was nothing to do"

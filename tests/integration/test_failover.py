@@ -20,7 +20,7 @@ def _serves(pair: Pair, port: int) -> None:
     assert f":{port}/" not in variables[STANDBY]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_a_database_fails_over_in_order_and_after_a_loss_and_comes_back_as_a_standby() -> None:
     with failing_pair() as pair:
         refused = pair.opsbook("run", "failover-database", "--yes")

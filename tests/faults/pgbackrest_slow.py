@@ -136,15 +136,20 @@ def test_a_point_that_nobody_made_is_looked_for_in_every_backup_and_then_refused
 
 
 async def test_a_place_in_the_log_a_name_a_transaction_and_the_end_are_points_too(shop: Shop) -> None:
-    shop.rows("INSERT INTO parent VALUES (100)")
+    shop.rows("INSERT INTO parent VALUES (2100)")
     ((lsn,),) = shop.rows("SELECT pg_current_wal_insert_lsn()::text")
-    shop.rows("INSERT INTO parent VALUES (101)")
+    shop.rows("INSERT INTO parent VALUES (2101)")
     shop.rows("SELECT pg_create_restore_point('before the release')")
     ((xid, _),) = shop.rows(
-        "WITH new AS (INSERT INTO parent VALUES (102) RETURNING a) SELECT txid_current(), a FROM new"
+        "WITH new AS (INSERT INTO parent VALUES (2102) RETURNING a) SELECT txid_current(), a FROM new"
     )
-    shop.rows("INSERT INTO parent VALUES (103)")
-    points = {"lsn": (lsn, 100), "point": ("before the release", 101), "xid": (str(xid), 102), "at": ("latest", 103)}
+    shop.rows("INSERT INTO parent VALUES (2103)")
+    points = {
+        "lsn": (lsn, 2100),
+        "point": ("before the release", 2101),
+        "xid": (str(xid), 2102),
+        "at": ("latest", 2103),
+    }
     for kind, (value, last) in points.items():
         await shop.do("postgres.restore_at", backup="wal", to=f"by_{kind}", tables="parent", **{kind: value})
         assert shop.rows("SELECT max(a) FROM parent", f"by_{kind}") == [(last,)], kind

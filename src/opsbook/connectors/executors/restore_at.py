@@ -15,6 +15,7 @@ result: as of `restore-postgres` and `restore-tables`; and `point`, `stopped` (w
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from contextlib import suppress
@@ -90,6 +91,8 @@ class _Work:
                 return {"database": name, "already": True}
             if databases.exists(self.server, name):
                 raise Refused(f"there is a database {name} already", "name another with --to, or drop it first")
+        # What an earlier attempt of this change left behind still writes into a folder that is removed now.
+        asyncio.run(end_tree(self.key))
         backup = backup_named(self.system, self.effect["backup"])
         point, cluster = Point(self.effect["kind"], self.effect["target"]), read_cluster(self.server)
         call = Call(stanza_of(self.system, backup), self.key, self.stop, self.tell)

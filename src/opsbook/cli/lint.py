@@ -81,7 +81,7 @@ def command(
         return 0
     if not paths:
         raise UsageError("nothing is named that could be linted", "name manuals, or a book: `opsbook lint MANUAL.md`")
-    choice = Choice(_words(select), _words(ignore), Severity(severity))
+    choice = Choice(_words(select), _words(ignore), Severity(severity), _said)
     manuals, books = _read(paths)
     findings = _findings(manuals, books, choice)
     if fix:
@@ -95,6 +95,10 @@ def command(
 def _words(given: Sequence[str]) -> tuple[str, ...]:
     """`--select OB1*,OB2*` and repeated options alike."""
     return tuple(word for one in given for word in one.replace(",", " ").split())
+
+
+def _said(text: str) -> None:
+    click.echo(f"opsbook: {text}", err=True)
 
 
 def _read(paths: Sequence[str]) -> tuple[list[ManualFile], list[ManualFile]]:

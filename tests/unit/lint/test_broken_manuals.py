@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from opsbook.manual.document import read_document
-from opsbook.manual.lint import lint_document
+from opsbook.manual.lint import Choice, lint_document
+from opsbook.manual.lint.rule import Fault, all_rules
 
 TEXTS = [path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*/*.md"))]
 ODD = ('"', "'", "`", "(", "{", "|", "\\", "$(", "<<EOF", "```", "\x00", "\t", "\u202e", "]" * 50, "x" * 5000)
@@ -33,3 +36,24 @@ def test_it_never_fails(seed: int) -> None:
 )
 def test_it_reads_next_to_nothing(text: str) -> None:
     assert lint_document(read_document(text, "empty.md")) == []
+
+
+def test_a_rule_that_fails_is_told_and_takes_nothing_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "# Runbook\n\n```bash\nkubectl logs -f\nredis-cli FLUSHALL\n```\n"
+    document = read_document(text, "runbook.md")
+    whole = lint_document(document)
+    failing = next(rule for rule in all_rules() if rule.id == whole[0].rule)
+
+    def fail(_: object) -> Iterator[Fault]:
+        raise IndexError("list index out of range")
+
+    rules = tuple(replace(rule, check=fail) if rule is failing else rule for rule in all_rules())
+    monkeypatch.setattr("opsbook.manual.lint.engine.all_rules", lambda: rules)
+    told: list[str] = []
+    left = lint_document(document, None, Choice(broken=told.append))
+    assert left == [finding for finding in whole if finding.rule != failing.id]
+    assert told == [
+        f"runbook.md: rule {failing.id} ({failing.name}) could not judge it: IndexError: list index out of range"
+    ]
+    with pytest.raises(IndexError):
+        lint_document(document)

@@ -24,7 +24,7 @@ from opsbook.manual.lift.backups import Backups
 from opsbook.manual.lift.context import Checks, Context
 from opsbook.manual.lift.inventory import Inventory, slug
 from opsbook.manual.lift.model import Form, Step
-from opsbook.manual.lint.engine import lint_documents
+from opsbook.manual.lint.engine import Choice, lint_documents
 from opsbook.manual.lint.finding import Finding
 from opsbook.manual.lint.fix import apply_fixes
 from opsbook.manual.reading import extract
@@ -111,8 +111,9 @@ def make(
     `compile_` proves procedures; `environments` are added to the manuals' own.
     """
     documents = [read_document(text, name) for name, text in manuals]
-    findings = lint_documents([(document, None) for document in documents])
     notes = Notes()
+    choice = Choice(broken=lambda text: notes.ask("lint", text))
+    findings = lint_documents([(document, None) for document in documents], choice)
     sources = [_source(document, text, findings, notes) for document, (_, text) in zip(documents, manuals, strict=True)]
     fixed = [one for source in sources for one in source.fixed]
     parts = inventory(sources, notes)

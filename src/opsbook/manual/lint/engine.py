@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,8 @@ class Choice:
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     least: Severity = Severity.HINT
+    broken: Callable[[str], None] | None = None
+    """Told of each rule that failed on a manual, which then counts as silent; without it, its error is raised."""
 
     def takes(self, rule: Rule) -> bool:
         """Whether a rule is chosen."""
@@ -57,11 +59,24 @@ def _lint(contexts: list[Context], choice: Choice) -> list[Finding]:
     found: list[Finding] = []
     for context in contexts:
         context.others = tuple(other for other in contexts if other is not context)
-        own = [finding for rule in all_rules() if choice.takes(rule) for finding in rule.run(context)]
+        own = [finding for rule in all_rules() if choice.takes(rule) for finding in _run(rule, context, choice)]
         own = suppressions(context.document).left(own)
         own = [finding for finding in own if finding.severity.rank >= choice.least.rank]
         found += _few_hints(_once_a_line(own), len(context.document.lines))
     return found
+
+
+def _run(rule: Rule, context: Context, choice: Choice) -> list[Finding]:
+    try:
+        return list(rule.run(context))
+    except Exception as error:
+        # Whatever stands in a manual that nobody here has seen: one rule must not take the findings of all others.
+        if choice.broken is None:
+            raise
+        choice.broken(
+            f"{context.document.name}: rule {rule.id} ({rule.name}) could not judge it: {type(error).__name__}: {error}"
+        )
+        return []
 
 
 def _once_a_line(findings: list[Finding]) -> list[Finding]:

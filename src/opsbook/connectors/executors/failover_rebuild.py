@@ -34,7 +34,7 @@ START_SECONDS = 120.0
 CUT_OFF = "rewinding"
 """Lies beside the kept configuration while pg_rewind works: what it left half-way is no folder to go on with."""
 FOLLOWED = "SELECT current_setting('primary_conninfo'), current_setting('primary_slot_name')"
-SLOT = "SELECT FROM pg_replication_slots WHERE slot_name = %s"
+SLOT = "SELECT 1 FROM pg_replication_slots WHERE slot_name = %s"
 
 
 @executor("postgres-rebuild")

@@ -108,6 +108,7 @@ def sweep(parent: Path) -> list[Path]:
     for folder in found:
         with suppress(OSError):
             if _ours(folder) and _abandoned(folder):
+                _end_writers(folder)
                 _remove(folder)
                 removed.append(folder)
     return removed
@@ -222,6 +223,17 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         log.warning("%s could not be removed", folder)
+
+
+def _end_writers(folder: Path) -> None:
+    """End what fills it still: a copying program may outlive the process that began it."""
+    place, found = f"={folder / 'data'}", []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if any(word.endswith(place) for word in process.cmdline()):
+                process.terminate()
+                found.append(process)
+    psutil.wait_procs(found, timeout=STOP_SECONDS)
 
 
 def _end(pid: int, data: Path) -> None:

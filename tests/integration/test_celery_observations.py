@@ -58,8 +58,8 @@ class Tiny:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Tiny:
-        command = [sys.executable, "-W", "ignore", "-m", "celery", "-A", "tiny", "worker"]
-        options = ["-P", "threads", "-c", "2", "-n", "tiny@here", "--without-gossip", "--without-mingle", "-l", self.level]
+        command = [sys.executable, "-W", "ignore", "-m", "celery", "-A", "tiny", "worker", "-l", self.level]
+        options = ["-P", "threads", "-c", "2", "-n", "tiny@here", "--without-gossip", "--without-mingle"]
         log = (self.folder / "log").open("wb")
         self.process = subprocess.Popen(
             [*command, *options], cwd=self.folder, env=self.environment, stdout=log, stderr=log

@@ -119,7 +119,7 @@ def _names(file: Path, said: str) -> bool:
     """A folder without a manifest is no backup: then it is the backup that is told as missing."""
     if file.name == MANIFEST and not file.exists():
         return f"there is no nightly/{file.parent.name}" in said
-    return file.name in said or (file.name == SIGNATURE and "manifest" in said)
+    return file.name in said or (file.name in (MANIFEST, SIGNATURE) and "manifest" in said)
 
 
 def problems(shop: Shop) -> list[str]:

@@ -194,14 +194,14 @@ async def test_who_follows_takes_over_when_the_owner_dies(world: World) -> None:
 
 async def test_what_is_submitted_to_a_living_owner_is_executed_by_it(world: World) -> None:
     first = await world.submit(
-        procedure(*(op(f"s{n}", text="x", seconds=0.4, of="other") for n in range(6)), lock=("a",))
+        procedure(*(op(f"s{n}", text="x", seconds=0.4, of="other") for n in range(15)), lock=("a",))
     )
     owner = world.start_engine(first.id)
     await until(lambda: len(world.effects) >= 1)
     second = await world.submit(procedure(op("t", text="y"), name="second", lock=("b",)))
     output, _ = await asyncio.to_thread(world.start_engine(second.id).communicate, timeout=SECONDS)
     assert last_json(output)["state"] == "done" and owner.poll() is None
-    assert world.effects.index("t/0 y") < 6
+    assert world.effects.index("t/0 y") < 15
     owner.communicate(timeout=SECONDS)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -144,18 +146,27 @@ def test_a_store_that_cannot_be_written_does_not_keep_anybody_from_checking(ops:
     assert "Traceback" not in done.stderr
 
 
+def drain(terminal: int, into: bytearray) -> None:
+    """What is written to a terminal, until nobody has it open."""
+    with contextlib.suppress(OSError):
+        while piece := os.read(terminal, 65536):
+            into += piece
+
+
 def test_watch_ends_cleanly_when_interrupted(ops: Path) -> None:
     leader, follower = pty.openpty()
     command = [str(OPSBOOK), "check", "--book", str(ops), "--component", "database", "--watch"]
     process = subprocess.Popen(command, stdout=follower, stderr=subprocess.PIPE)
     try:
         os.close(follower)
-        seen = b""
-        deadline = time.monotonic() + 30
-        while b"of" not in seen and time.monotonic() < deadline:
-            seen += os.read(leader, 65536)
+        seen = bytearray()
+        # Read to the end: a process whose terminal is full waits for it to be read, also when it is interrupted.
+        reader = threading.Thread(target=drain, args=(leader, seen))
+        reader.start()
+        until(lambda: b"of" in seen, 30, "nothing was shown")
         process.send_signal(2)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
+        reader.join(10)
     finally:
         process.kill()
         os.close(leader)

@@ -9,7 +9,7 @@ import pytest
 
 from opsbook.connectors.change import Change, ChangeFailed
 from opsbook.connectors.runtimes.contract import Unsupported
-from opsbook.errors import Refused
+from opsbook.errors import Absent, Refused
 from tests.integration.hands import Hands, hands_of
 from tests.integration.servers import free_port
 from tests.integration.supervisord import Supervisord, new_supervisord
@@ -110,7 +110,7 @@ async def test_it_runs_one_command(hands: Hands) -> None:
 
 
 async def test_it_refuses_what_has_no_workload(hands: Hands) -> None:
-    with pytest.raises(Refused, match="nowhere has no workload"):
+    with pytest.raises(Absent, match="nowhere has no workload"):
         await hands.plan("workload.stop", of="nowhere")
     with pytest.raises(Refused, match="no process of 'single' runs"):
         await hands.plan("workload.restart", of="single")

@@ -4,6 +4,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 RENEC := examples/renec/renec
 PYTEST_WORKERS ?= 2
+SERVER_WORKERS ?= 4
 
 .PHONY: help demo demo-stop test test-unit faults lint format bench docs pictures packages clean
 
@@ -26,7 +27,8 @@ test: packages $(VENV)/installed
 	$(PYTHON) -m compileall -q src examples tests
 	$(PYTHON) -m pytest tests/unit -n $(PYTEST_WORKERS)
 	# A busy machine may let a deadline of a real server pass: such a test is tried once more, and the run says which.
-	$(PYTHON) -m pytest tests -n $(PYTEST_WORKERS) --dist loadgroup --ignore tests/unit -rsR --reruns 1
+	# More workers than cores: most of these tests wait for servers.
+	$(PYTHON) -m pytest tests -n $(SERVER_WORKERS) --dist loadgroup --ignore tests/unit -rsR --reruns 1
 
 ## make test-unit  the fast tests alone
 test-unit: $(VENV)/installed

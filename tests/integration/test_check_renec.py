@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import threading
@@ -156,7 +157,9 @@ def drain(terminal: int, into: bytearray) -> None:
 def test_watch_ends_cleanly_when_interrupted(ops: Path) -> None:
     leader, follower = pty.openpty()
     command = [str(OPSBOOK), "check", "--book", str(ops), "--component", "database", "--watch"]
-    process = subprocess.Popen(command, stdout=follower, stderr=subprocess.PIPE)
+    # A shell that runs the tests in the background has them ignore the interrupt, and so would their children.
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    process = subprocess.Popen(command, stdout=follower, stderr=subprocess.PIPE, **heard)
     try:
         os.close(follower)
         seen = bytearray()

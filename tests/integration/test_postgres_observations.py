@@ -46,10 +46,13 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "postgres.state": {"sql": "SELECT true"},
     "postgres.text": {"sql": "SELECT 'green'"},
 }
+NOT_ARCHIVED = "the server archives nothing (archive_mode or archive_command): a loss goes back to the last dump"
 NOT_HERE = {
     "postgres.archive_age": "archiving is off (archive_mode)",
     "postgres.archive_failures": "archiving is off (archive_mode)",
     "postgres.autovacuum_age": "1 of 1 tables never vacuumed",
+    "wal.archive_failures": NOT_ARCHIVED,
+    "wal.archive_lag": NOT_ARCHIVED,
 }
 if not STATEMENTS_LIBRARY.exists():
     missing = "the extension pg_stat_statements is not there: CREATE EXTENSION pg_stat_statements"

@@ -86,6 +86,8 @@ def _remarks(step: Step) -> Iterator[str]:
     """What the attributes of its fence say, in words."""
     if step.kind is not StepKind.OP and (component := component_of(step)):
         yield f"on {component}"
+    if step.env:
+        yield f"with the variables {', '.join(step.env)}"
     if step.when:
         yield f"only when {step.when}"
     if step.timeout not in (0.0, USUAL_SECONDS):

@@ -4,7 +4,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 RENEC := examples/renec/renec
 PYTEST_WORKERS ?= 2
-SERVER_WORKERS ?= 4
+SERVER_WORKERS ?= 3
 
 .PHONY: help demo demo-stop test test-unit faults lint format bench docs pictures packages clean
 

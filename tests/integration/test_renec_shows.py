@@ -96,6 +96,7 @@ def test_a_second_person_is_waited_for_and_a_plan_that_moved_needs_a_new_yes(boo
 
 
 def test_the_record_of_it_is_whole_until_a_byte_of_it_is_changed(book: Book) -> None:
+    book.done("clear-cache", "component=cache")
     fine = book.opsbook("audit", "verify")
     assert fine.returncode == 0, fine.stdout + fine.stderr
     (store,) = (book.ops / ".opsbook").glob("store.db")

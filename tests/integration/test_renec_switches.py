@@ -84,6 +84,7 @@ def test_stalled_spider_runs_and_scrapes_nothing(renec: Renec) -> None:
         with api(renec) as client:
             return dict(client.get("/api/v1/stats/harvests").json())
 
+    until(lambda: stats()["running"] is None, 60, "the harvest of another test did not end")
     with renec.broken("stalled-spider"):
         until(lambda: stats()["running"] is not None, 15, "no harvest runs")
         assert stats()["running"]["items"] == 0

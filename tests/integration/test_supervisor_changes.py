@@ -174,6 +174,7 @@ async def test_a_shared_socket_answers_all_through_a_restart(hands: Hands, share
     await hands.do("web", Verb.SCALE, replicas=1)
     refused = asked = 0
     running = True
+    visited = asyncio.Semaphore(0)
 
     async def visitor() -> None:
         nonlocal refused, asked
@@ -186,10 +187,18 @@ async def test_a_shared_socket_answers_all_through_a_restart(hands: Hands, share
                 writer.close()
             except OSError:
                 refused += 1
+            visited.release()
             await asyncio.sleep(0.01)
 
+    async def three_more() -> None:
+        async with asyncio.timeout(60):
+            for _ in range(3):
+                await visited.acquire()
+
     visits = asyncio.create_task(visitor())
+    await three_more()  # the first process has begun to listen
     await hands.do("web", Verb.RESTART)
+    await three_more()
     running = False
     await visits
     assert asked > 5

@@ -23,11 +23,16 @@ while True:
     time.sleep(0.2)
 """
 ANSWER = """\
-import os, signal, socket, sys
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+import signal, socket
+# It is told to end between two requests: what it has accepted it answers.
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 listening = socket.socket(fileno=0)
-while True:
-    one, _ = listening.accept()
+listening.settimeout(0.05)
+while signal.SIGTERM not in signal.sigpending():
+    try:
+        one, _ = listening.accept()
+    except TimeoutError:
+        continue
     one.recv(4096)
     one.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\nConnection: close\\r\\n\\r\\nok")
     one.close()

@@ -138,7 +138,7 @@ def _baselines(engine: Engine | None, system: System, checks: list[Check]) -> di
     if engine is None or not spans:
         return {}
     try:
-        return baselines(engine, system.name, spans, time.time())
+        return baselines(engine, system.model.system, system.name, spans, time.time())
     except OpsbookError as error:
         click.echo(f"opsbook: history cannot be read: {error}", err=True)
         return {}
@@ -161,7 +161,7 @@ def _keep(engine: Engine | None, system: System, result: Sweep) -> None:
         for one in result.results
     ]
     try:
-        record(engine, result.environment, points, system.model.intervals.keep_raw.total_seconds())
+        record(engine, result.system, result.environment, points, system.model.intervals.keep_raw.total_seconds())
     except OpsbookError as error:
         click.echo(f"opsbook: history is not kept: {error}", err=True)
 
@@ -216,7 +216,7 @@ def _show_history(system: System, check_id: str, output: str) -> int:
     check = next((one for one in system.checks if one.id == check_id), None)
     if check is None:
         raise UsageError(f"there is no check named {check_id!r}", nearest(check_id, [one.id for one in system.checks]))
-    points = history(open_store(store_address(system.folder)), system.name, check_id)
+    points = history(open_store(store_address(system.folder)), system.model.system, system.name, check_id)
     if output == "json":
         import json
 

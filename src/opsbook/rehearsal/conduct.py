@@ -99,7 +99,7 @@ class Conductor:
             for check in chosen
             if (limits := [one.baseline for one in (check.warning, check.critical) if one and one.baseline is not None])
         ]
-        usual = history.baselines(setting.store, system.name, spans, setting.now())
+        usual = history.baselines(setting.store, system.model.system, system.name, spans, setting.now())
         # Connections of their own each time: a procedure may have restarted what they lead to.
         async with setting.connections(system) as connections:
             done = await sweep(system, chosen, connections, setting.clock, usual)

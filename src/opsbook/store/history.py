@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import ColumnElement, Engine, delete, insert, select
 
 from opsbook.store.database import reading, writing
 from opsbook.store.tables import check_results
@@ -26,9 +26,9 @@ class Point:
     sentence: str
 
 
-def record(engine: Engine, environment: str, points: Iterable[Point], keep: float) -> None:
+def record(engine: Engine, system: str, environment: str, points: Iterable[Point], keep: float) -> None:
     """Store results and drop those of the same checks that are older than `keep` seconds. Raises StoreFailed."""
-    rows = [{"environment": environment, **vars(point)} for point in points]
+    rows = [{"system": system, "environment": environment, **vars(point)} for point in points]
     if not rows:
         return
     table = check_results.c
@@ -36,8 +36,13 @@ def record(engine: Engine, environment: str, points: Iterable[Point], keep: floa
     with writing(engine) as connection:
         connection.execute(insert(check_results), rows)
         for some in batched(sorted({row["check_id"] for row in rows}), IDS_A_STATEMENT):
-            mine = (table.environment == environment) & table.check_id.in_(some)
+            mine = _here(system, environment) & table.check_id.in_(some)
             connection.execute(delete(check_results).where(mine & old))
+
+
+def _here(system: str, environment: str) -> ColumnElement[bool]:
+    # What was stored before results named their system has none.
+    return check_results.c.system.in_((system, "")) & (check_results.c.environment == environment)
 
 
 def batched(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
@@ -46,10 +51,12 @@ def batched(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
         yield values[start : start + size]
 
 
-def history(engine: Engine, environment: str, check_id: str, since: float = 0.0, limit: int = 10_000) -> list[Point]:
+def history(
+    engine: Engine, system: str, environment: str, check_id: str, since: float = 0.0, limit: int = 10_000
+) -> list[Point]:
     """The newest results of a check, oldest first. Raises StoreFailed."""
     table = check_results.c
-    wanted = (table.environment == environment) & (table.check_id == check_id) & (table.at >= since)
+    wanted = _here(system, environment) & (table.check_id == check_id) & (table.at >= since)
     columns = (table.check_id, table.at, table.state, table.value, table.sentence)
     query = select(*columns).where(wanted).order_by(table.at.desc()).limit(limit)
     with reading(engine) as connection:
@@ -57,7 +64,9 @@ def history(engine: Engine, environment: str, check_id: str, since: float = 0.0,
     return [Point(*row) for row in reversed(rows)]
 
 
-def baselines(engine: Engine, environment: str, spans: Sequence[tuple[str, float]], now: float) -> dict[str, float]:
+def baselines(
+    engine: Engine, system: str, environment: str, spans: Sequence[tuple[str, float]], now: float
+) -> dict[str, float]:
     """The median value of each check over its span in seconds; checks without a stored value are left out.
 
     Raises StoreFailed.
@@ -66,7 +75,7 @@ def baselines(engine: Engine, environment: str, spans: Sequence[tuple[str, float
     medians: dict[str, float] = {}
     with reading(engine) as connection:
         for check_id, span in spans:
-            wanted = (table.environment == environment) & (table.check_id == check_id) & (table.at >= now - span)
+            wanted = _here(system, environment) & (table.check_id == check_id) & (table.at >= now - span)
             values = connection.execute(select(table.value).where(wanted & table.value.is_not(None))).scalars().all()
             if values:
                 medians[check_id] = statistics.median(values)

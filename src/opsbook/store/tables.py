@@ -10,13 +10,14 @@ check_results = Table(
     "check_results",
     metadata,
     Column("id", Integer, primary_key=True),
+    Column("system", Text, nullable=False, server_default=""),
     Column("environment", Text, nullable=False),
     Column("check_id", Text, nullable=False),
     Column("at", Float, nullable=False),
     Column("state", Text, nullable=False),
     Column("value", Float, nullable=True),
     Column("sentence", Text, nullable=False),
-    Index("check_results_by_check", "environment", "check_id", "at"),
+    Index("check_results_by_check", "system", "environment", "check_id", "at"),
 )
 
 runs = Table(

@@ -43,6 +43,11 @@ def local_actor() -> Actor:
     return Actor(name, f"{socket.gethostname()}, {where}, pid {os.getpid()}{behind}")
 
 
+def watch_actor(reason: str) -> Actor:
+    """opsbook itself, when a schedule or an alert asked for it."""
+    return Actor("opsbook", f"{socket.gethostname()}, {reason}, pid {os.getpid()}")
+
+
 def asker(access: Access, name: str, groups: frozenset[str] | None = None) -> Asker:
     """Somebody with the roles that the book gives. A book that names nobody gives everybody all of them."""
     lists = {role: getattr(access, role) for role in ROLES}

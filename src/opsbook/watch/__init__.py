@@ -1,0 +1,1 @@
+"""The watch: checks around the clock, alerts, incidents, escalation, windows, notifications, schedules, reports."""

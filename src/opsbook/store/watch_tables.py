@@ -148,7 +148,8 @@ messages = Table(
 )
 """The outbox: written in the transaction that decides to tell, sent by whoever claims it. `key` says what is told to
 whom, so that it is decided once; `target` is the name in the book (rotation, contact, channel), `channel` what it came
-to; `state` is waiting, sending, delivered, failed or dropped. Addresses are never stored: they are secrets of the book."""
+to; `state` is waiting, sending, delivered, failed or dropped. Addresses are never stored: they are the book's secrets.
+"""
 
 silences = Table(
     "silences",

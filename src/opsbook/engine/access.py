@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import json
 import os
 import pwd
 import socket
@@ -22,6 +23,17 @@ class Actor:
 
     name: str
     origin: str
+    most: str = ""
+    """The highest role in which it acts, whatever the book gives: that of a token. Empty: no bound."""
+    groups: frozenset[str] | None = None
+    """The groups that an identity provider vouches for; None: those of the operating system."""
+
+    @property
+    def asked_as(self) -> str:
+        """The bounds as a run keeps them, JSON; empty where there are none."""
+        if not self.most and self.groups is None:
+            return ""
+        return json.dumps({"most": self.most, "groups": None if self.groups is None else sorted(self.groups)})
 
 
 def local_actor() -> Actor:
@@ -46,6 +58,23 @@ def local_actor() -> Actor:
 def watch_actor(reason: str) -> Actor:
     """opsbook itself, when a schedule or an alert asked for it."""
     return Actor("opsbook", f"{socket.gethostname()}, {reason}, pid {os.getpid()}")
+
+
+def asker_of(access: Access, actor: Actor) -> Asker:
+    """Somebody that acts, with the roles of the book within the actor's own bounds."""
+    found = asker(access, actor.name, actor.groups)
+    if not actor.most:
+        return found
+    within = frozenset(ROLES[: ROLES.index(actor.most) + 1])
+    return Asker(found.name, within if found.roles is None else found.roles & within)
+
+
+def requester_of(access: Access, name: str, asked_as: str) -> Asker:
+    """Who asked for a run, within the bounds that held when it was asked for."""
+    kept = json.loads(asked_as) if asked_as else {}
+    groups = kept.get("groups")
+    bound = Actor(name, "", kept.get("most", ""), None if groups is None else frozenset(groups))
+    return asker_of(access, bound)
 
 
 def asker(access: Access, name: str, groups: frozenset[str] | None = None) -> Asker:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from opsbook.book.system import System
 from opsbook.engine import digest
-from opsbook.engine.access import Actor, asker
+from opsbook.engine.access import Actor, asker_of
 from opsbook.engine.parameters import names_of_parameters
 from opsbook.engine.policy import glass_stays, rule_of
 from opsbook.engine.record import planned_from_json
@@ -50,7 +50,7 @@ def approve(setting: Setting, system: System, view: View, actor: Actor, seen: st
         raise Refused(
             f"{actor.name} asked for run {view.run.id} and cannot approve it", "another person must: `opsbook approve`"
         )
-    if not own and not asker(system.model.access, actor.name).one_of(rule.approvers):
+    if not own and not asker_of(system.model.access, actor).one_of(rule.approvers):
         raise Refused(f"{actor.name} may not approve {risk} plans", f"it needs the role {' or '.join(rule.approvers)}")
     row = {
         "run": view.run.id, "step": step, "digest": wanted, "approver": actor.name, "origin": actor.origin,
@@ -72,7 +72,7 @@ def approve(setting: Setting, system: System, view: View, actor: Actor, seen: st
 
 def break_glass(setting: Setting, system: System, view: View, actor: Actor, reason: str) -> None:
     """Let a run that waits pass approvals and windows, for a reason that is recorded."""
-    if refusal := glass_stays(system.policy, asker(system.model.access, actor.name)):
+    if refusal := glass_stays(system.policy, asker_of(system.model.access, actor)):
         raise Refused(refusal, "another person can approve it: `opsbook approve`")
 
     def write(connection: Connection) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import update
 
 from opsbook.book.catalogue import Risk
 from opsbook.engine import digest, locks
-from opsbook.engine.access import asker
+from opsbook.engine.access import requester_of
 from opsbook.engine.execution import Execution
 from opsbook.engine.fences import component_of
 from opsbook.engine.journal import as_text
@@ -82,7 +82,7 @@ def lacking(execution: Execution, backups: Mapping[str, timedelta] | None = None
         confirmed=bool(run.confirmed),
         break_glass=run.break_glass,
     )
-    who = asker(book.access, run.requester)
+    who = requester_of(book.access, run.requester, run.asked_as)
     found = missing(execution.procedure.risk, execution.rule(), system.policy, who, circumstances)
     if run.confirmed not in ("", run.digest) and not run.break_glass and not circumstances.approvers:
         told = f"the plan is not the one that {run.requester} confirmed: it needs a new yes"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from opsbook.book.catalogue import Risk
 from opsbook.book.system import System
-from opsbook.engine.access import Actor, asker
+from opsbook.engine.access import Actor, asker_of
 from opsbook.engine.output import Mask
 from opsbook.engine.policy import Circumstances, missing, rule_of
 from opsbook.engine.setting import Setting, secrets_of
@@ -49,7 +49,7 @@ def allowed(setting: Setting, system: System, actor: Actor, work: Handwork, *, c
         confirmed=confirmed or not work.write,
         break_glass=work.break_glass,
     )
-    found = missing(risk, rule_of(system.policy, risk), system.policy, asker(system.model.access, actor.name), now)
+    found = missing(risk, rule_of(system.policy, risk), system.policy, asker_of(system.model.access, actor), now)
     if found:
         what = "a shell that may write" if work.write else "a shell"
         raise Refused(

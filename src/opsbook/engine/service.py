@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from opsbook.book.system import System
 from opsbook.book.words import nearest
 from opsbook.engine import digest, gate, locks, obstacles
-from opsbook.engine.access import Actor, asker, local_actor
+from opsbook.engine.access import Actor, asker_of, local_actor
 from opsbook.engine.compile import PACKAGED, compile_all, load_procedures
 from opsbook.engine.identity import new_run_id
 from opsbook.engine.journal import as_text
@@ -100,7 +100,7 @@ class Service:
             confirmed=wish is None or wish.confirmed,
             break_glass=wish.break_glass if wish else "",
         )
-        who = asker(book.access, self.actor.name)
+        who = asker_of(book.access, self.actor)
         return missing(plan.procedure.risk, rule, self.system.policy, who, circumstances)
 
     def lock_paths(self, procedure: Procedure) -> tuple[str, ...]:
@@ -184,6 +184,7 @@ class Service:
             "state": RunState.SUBMITTED.value,
             "requester": self.actor.name,
             "origin": self.actor.origin,
+            "asked_as": self.actor.asked_as,
             "confirmed": plan.digest if wish.confirmed else "",
             "break_glass": wish.break_glass,
             "rerun_of": of.run.id if of else "",

@@ -49,6 +49,7 @@ class RunRow:
     requested_at: float
     started_at: float | None
     ended_at: float | None
+    asked_as: str = ""
 
     @property
     def rehearsal(self) -> str:

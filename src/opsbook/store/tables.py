@@ -53,13 +53,15 @@ runs = Table(
     Column("requested_at", Float, nullable=False),
     Column("started_at", Float),
     Column("ended_at", Float),
+    Column("asked_as", Text, nullable=False, server_default=""),
     Index("runs_by_state", "state"),
     Index("runs_by_time", "requested_at"),
     Index("runs_by_likeness", "likeness"),
 )
 """`likeness` is equal for runs of the same procedure with the same parameters in the same environment; `confirmed` is
 the digest that the requester saw and said yes to; `woken` counts what was done for a
-run, and `heard` how much of it its executor has seen; `verdict` is how a run that is being undone will end."""
+run, and `heard` how much of it its executor has seen; `asked_as` is JSON, the bounds of a requester that came over the
+network: the highest role and the groups; `verdict` is how a run that is being undone will end."""
 
 steps = Table(
     "steps",

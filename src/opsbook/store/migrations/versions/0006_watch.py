@@ -14,6 +14,8 @@ def upgrade() -> None:
         table.add_column(text("system", default=""))
         table.drop_index("check_results_by_check")
         table.create_index("check_results_by_check", ["system", "environment", "check_id", "at"])
+    with op.batch_alter_table("runs") as table:
+        table.add_column(text("asked_as", default=""))
     _checks()
     _incidents()
     _messages()

@@ -3,15 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from dateutil.rrule import rrulestr
+from dateutil.rrule import rrule, rruleset, rrulestr
 
 from opsbook.book.planned import Freeze, Window
 
 ANCHOR = datetime(2018, 1, 1)
 """Where rules without a DTSTART begin, a Monday: every second week is the same one whenever it is asked."""
+
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, order=True)
+class Occurrence:
+    """One time that a window comes. Aware UTC; it is open from its start until just before its end."""
+
+    start: datetime
+    until: datetime
+    window: str
+
+    def holds(self, now: datetime) -> bool:
+        """Whether it is open."""
+        return self.start <= now < self.until
+
+
+def occurrences(window: Window, book_zone: str, begin: datetime, end: datetime) -> list[Occurrence]:
+    """The times that a window is open at some moment from `begin` until just before `end`, in their order.
+
+    A rule says wall-clock times of the window's zone, so that 02:00 stays 02:00 when summer time begins. An hour that
+    the clock leaves out counts as the one after it; of one that comes twice, the first. `lasts` is time that passes.
+    """
+    zone = ZoneInfo(str(window.timezone or book_zone))
+    if window.at is not None:
+        starts = [_aware(window.at, zone)]
+    else:
+        # A day more at either side: wall-clock times are turned into moments only afterwards.
+        first = (begin - window.lasts - DAY).astimezone(zone).replace(tzinfo=None)
+        last = (end + DAY).astimezone(zone).replace(tzinfo=None)
+        starts = [one.replace(tzinfo=zone) for one in _rule(str(window.rrule)).between(first, last, inc=True)]
+    moments = sorted({one.astimezone(UTC) for one in starts})
+    found = [Occurrence(one, one + window.lasts, window.id) for one in moments]
+    return [one for one in found if one.start < end and one.until > begin]
+
+
+@lru_cache(maxsize=256)
+def _rule(text: str) -> rrule | rruleset:
+    return rrulestr(text, dtstart=ANCHOR, cache=True)
 
 
 def open_windows(
@@ -44,11 +86,4 @@ def _aware(moment: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _is_open(window: Window, book_zone: str, now: datetime) -> bool:
-    zone = ZoneInfo(str(window.timezone or book_zone))
-    local = now.astimezone(zone).replace(tzinfo=None)
-    if window.at is not None:
-        start = _aware(window.at, zone)
-        return start <= now < start + window.lasts
-    # Naive wall-clock time in the window's own zone, so that 02:00 stays 02:00 when summer time begins.
-    last = rrulestr(str(window.rrule), dtstart=ANCHOR).before(local, inc=True)
-    return last is not None and local < last + window.lasts
+    return bool(occurrences(window, book_zone, now, now + timedelta(microseconds=1)))

@@ -139,6 +139,8 @@ def test_an_interrupt_leaves_between_two_steps_and_the_terminal_clean(start: Sta
     assert terminal.end() == 3
     terminal.assert_clean()
     assert "· Look inside" in terminal.text and "· Open it" in terminal.text
+    assert "‖ Heat it" in terminal.text and "running, interrupted" in terminal.text
+    assert "▸" not in terminal.text, "nothing runs any more"
     assert "opsbook runs follow" in terminal.text
 
 

@@ -113,22 +113,23 @@ def see_through(setting: Setting, run: str, output: str, *, wait: bool, from_now
 
     with RunView(setting, run if from_now else "") as view:
         last = asyncio.run(follow(view))
-    _print_end(last, output)
+    _print_end(setting, last, output)
     return EXIT_CODE.get(last.state, EXIT_CODE[RunState.FAILED] if last.state.ended else 3)
 
 
-def _print_end(view: View, output: str) -> None:
+def _print_end(setting: Setting, view: View, output: str) -> None:
     from rich.console import Console
 
     from opsbook.cli.plan_view import console
     from opsbook.cli.run_view import steps_table
+    from opsbook.engine.executor import executed_by
     from opsbook.printable import one_line
 
     if output == "json":
         click.echo(json.dumps(view.as_json(), indent=2, ensure_ascii=False))
         return
     screen: Console = console()
-    screen.print(steps_table(view))
+    screen.print(steps_table(view, executed=bool(executed_by(setting))))
     if view.run.message:
         screen.print(f"  {one_line(view.run.message)}", markup=False)
     if hint := next_step(view):

@@ -55,10 +55,10 @@ def holding(held: Sequence[Held]) -> str:
     return "holds " + ", ".join(f"{one.path} since {moment(one.since)}" for one in held) if held else ""
 
 
-def print_run(view: View) -> None:
-    """One run in full."""
+def print_run(view: View, *, executed: bool) -> None:
+    """One run in full. `executed`: whether a process goes on with it."""
     screen, run = console(), view.run
-    screen.print(steps_table(view))
+    screen.print(steps_table(view, executed=executed))
     if state_told(run) == REHEARSED:
         screen.print(Text(f"  rehearsed, and taken back, in {run.rehearsal}"))
     elif run.message:

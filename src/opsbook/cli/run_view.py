@@ -33,6 +33,8 @@ MARK = {
     StepState.AMBIGUOUS: ("?", "magenta"),
     StepState.UNDONE: ("↶", "yellow"),
 }
+INTERRUPTED = ("‖", "yellow")
+"""Of a step that was begun, and that no process goes on with."""
 RUN_STYLE = {
     RunState.DONE: "bold green",
     RunState.FAILED: "bold red",
@@ -114,16 +116,18 @@ class RunView:
         return [printable(row.text) for row in rows]
 
 
-def steps_table(view: View) -> RenderableType:
-    """The steps of a run, one a line."""
-    lines: list[Text] = [headline(view)]
+def steps_table(view: View, *, executed: bool = True) -> RenderableType:
+    """The steps of a run, one a line. `executed`: whether a process goes on with it."""
+    lines: list[Text] = [headline(view, executed=executed)]
     now = time.time()
     names = names_of_parameters(view.procedure, json.loads(view.run.parameters))
     for step in view.procedure.steps:
         row = view.steps.get(step.id)
         mark, style = MARK[StepState(row.state) if row else ""]
         spent = ""
-        if row and row.started_at:
+        if row and row.state == StepState.RUNNING and not executed:
+            (mark, style), spent = INTERRUPTED, "interrupted"
+        elif row and row.started_at:
             spent = duration((row.ended_at or now) - row.started_at)
         title = one_line(told_with(step.title, names) or step.id)
         line = Text.assemble((f"  {mark} ", style), (title, "" if row else "dim"), (f"  {spent}", "dim"))
@@ -133,13 +137,13 @@ def steps_table(view: View) -> RenderableType:
     return Group(*lines)
 
 
-def headline(view: View) -> Text:
+def headline(view: View, *, executed: bool = True) -> Text:
     """The run in one line."""
     run = view.run
-    style = RUN_STYLE.get(view.state, "bold cyan")
-    return Text.assemble(
-        (one_line(run.title), "bold"), f" — {run.environment}, run {run.id}: ", (state_told(run), style)
-    )
+    style, told = RUN_STYLE.get(view.state, "bold cyan"), state_told(run)
+    if not executed and view.state in (RunState.RUNNING, RunState.UNDOING):
+        style, told = "bold yellow", f"{told}, interrupted"
+    return Text.assemble((one_line(run.title), "bold"), f" — {run.environment}, run {run.id}: ", (told, style))
 
 
 def duration(seconds: float) -> str:

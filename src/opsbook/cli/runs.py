@@ -54,12 +54,13 @@ def command(ctx: click.Context, book: str | None, env: str | None, output: str, 
 def show(run: str, book: str | None, output: str) -> int:
     """Show RUN: its steps, changes, approvals, and what is to be done."""
     from opsbook.cli.run_list import print_run
+    from opsbook.engine.executor import executed_by
 
-    with opened_for(book, run) as (_, view):
+    with opened_for(book, run) as (service, view):
         if output == "json":
             click.echo(json.dumps(view.as_json(), indent=2, ensure_ascii=False))
         else:
-            print_run(view)
+            print_run(view, executed=bool(executed_by(service.setting)))
     return 0
 
 

@@ -5,16 +5,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from opsbook.cli.engine import opened, say
 from opsbook.cli.options import book_options, format_option
-
-if TYPE_CHECKING:
-    from opsbook.book.recovery import Backup
-    from opsbook.connectors.backups.catalogue import Listing, StoredBackup
 
 FURTHER = {"prune": "opsbook.cli.backups_prune"}
 """Verb → the module that defines `command` for it."""
@@ -63,6 +58,7 @@ def show(backup: str, stamp: str, book: str | None, env: str | None, output: str
     """Show one backup in full: BACKUP and its STAMP, or the beginning of it; the newest where left out."""
     from opsbook.cli.backups_view import print_backup
     from opsbook.connectors.backups.catalogue import backup_named, backup_store, found
+    from opsbook.recovery.told import stored_as_json
 
     with opened(book, env) as service:
         named = backup_named(service.system, backup)
@@ -77,7 +73,7 @@ def show(backup: str, stamp: str, book: str | None, env: str | None, output: str
             store.close()
         now = service.setting.clock.now()
     if output == "json":
-        click.echo(json.dumps(_told(one), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(stored_as_json(one), indent=2, ensure_ascii=False))
     else:
         print_backup(one, store.address, now)
     return 0 if one.whole else 1
@@ -134,59 +130,22 @@ def _run(ctx: click.Context, procedure: str, book: str | None, env: str | None, 
 
 def _list(names: tuple[str, ...], book: str | None, env: str | None, output: str) -> int:
     from opsbook.cli.backups_view import print_listing
-    from opsbook.cli.repositories import as_json, list_repositories, print_repositories
-    from opsbook.connectors.backups.catalogue import backup_named, backup_store, listing
-    from opsbook.errors import OpsbookError
-    from opsbook.recovery.backups import taken
-    from opsbook.recovery.continuous import continuous
+    from opsbook.cli.repositories import print_repositories
+    from opsbook.recovery.stock import stock
+    from opsbook.recovery.told import stock_as_json
 
     with opened(book, env) as service:
-        system = service.system
-        wanted: list[Backup] = [backup_named(system, name) for name in names] or [*taken(system), *continuous(system)]
-        driven = [one for one in wanted if one.method == "pgbackrest"]
-        wanted = [one for one in wanted if one not in driven]
-        found: dict[str, Listing] = {}
-        failed: list[OpsbookError] = []
-        for one in wanted:
-            try:
-                store = backup_store(system, one)
-                try:
-                    found[one.id] = listing(store, one.id, service.setting.head.public)
-                finally:
-                    store.close()
-            except OpsbookError as error:
-                failed.append(error)
+        here = stock(service.system, names, service.setting.head.public)
         now = service.setting.clock.now()
-        repositories = list_repositories(system, driven, failed)
     if output == "json":
-        told = {name: _listed(one) for name, one in found.items()}
-        click.echo(json.dumps({**told, **as_json(repositories)}, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(stock_as_json(here), indent=2, ensure_ascii=False))
     else:
-        if found or not repositories:
-            print_listing([(one, found[one.id]) for one in wanted if one.id in found], now)
-        print_repositories(repositories, now, spaced=bool(found))
-    for one_failed in failed:
+        if here.listings or not here.repositories:
+            print_listing(here.listings, now)
+        print_repositories(here.repositories, now, spaced=bool(here.listings))
+    for one_failed in here.failed:
         say(str(one_failed))
-    if failed:
+    if here.failed:
         return 3
-    return 1 if any(one.unreadable or not all(each.whole for each in one.backups) for one in found.values()) else 0
-
-
-def _listed(one: Listing) -> dict[str, Any]:
-    return {
-        "backups": [_told(each, brief=True) for each in one.backups],
-        "unreadable": [vars(each) for each in one.unreadable],
-        "attempts": list(one.attempts),
-    }
-
-
-def _told(one: StoredBackup, *, brief: bool = False) -> dict[str, Any]:
-    manifest = one.manifest.model_dump(mode="json", exclude={"parts", "database", "files"} if brief else set())
-    return {
-        "manifest": {**manifest, "stored": one.manifest.stored, "plain": one.manifest.plain},
-        "signature": one.signature.value,
-        "whole": one.whole,
-        "absent": list(one.absent),
-        "proofs": [proof.model_dump(mode="json") for proof in one.proofs],
-        "holds": [hold.model_dump(mode="json") for hold in one.holds],
-    }
+    found = [listing for _, listing in here.listings]
+    return 1 if any(one.unreadable or not all(each.whole for each in one.backups) for one in found) else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -27,39 +27,19 @@ def command(book: str | None, env: str | None, output: str) -> int:
     Exit codes: 0 all are proven, 1 one is missed or unproven, 2 wrong usage.
     """
     from opsbook.recovery.report import promised
+    from opsbook.recovery.told import promised_as_json
 
     with opened(book, env) as service:
         now = service.setting.clock.now()
         known = promised(service.setting, service.system, now)
         found = [one.judged for one in known]
     if output == "json":
-        click.echo(json.dumps([_as_json(one, now) for one in known], indent=2, ensure_ascii=False))
+        click.echo(json.dumps([promised_as_json(one, now) for one in known], indent=2, ensure_ascii=False))
     elif not found:
         click.echo("the book promises nothing about recovery; write `objectives` in book.yaml", err=True)
     else:
         _print(known, now)
     return 0 if all(one.standing == "proven" for one in found) else 1
-
-
-def _as_json(known: Promised, now: datetime) -> dict[str, Any]:
-    from opsbook.cli.report import forecast_json
-
-    one = known.judged
-    last, source = one.last, one.source
-    return {
-        "objective": one.name,
-        "standing": str(one.standing),
-        "promises": [
-            {"figure": p.figure, "target_seconds": p.target, "measured_seconds": p.measured,
-             "standing": str(p.standing), "why": p.why, "trend": list(p.trend)}
-            for p in one.promises
-        ],
-        "last_drill": {"at": last.at.isoformat(), "good": last.good, "run": last.run, "lost_rows": last.lost_rows,
-                       "problems": list(last.problems)} if last else None,
-        "recoverable": {"from": source.name, "data_time": source.data_time.isoformat(),
-                        "age_seconds": (now - source.data_time).total_seconds()} if source else None,
-        "forecast": forecast_json(known.forecast) if known.forecast else None,
-    }  # fmt: skip
 
 
 def _print(known: list[Promised], now: datetime) -> None:

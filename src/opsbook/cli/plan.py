@@ -30,8 +30,9 @@ def command(
     """
     import json
 
-    from opsbook.cli.plan_view import plan_as_json, print_plan
+    from opsbook.cli.plan_view import print_plan
     from opsbook.engine.commands import as_commands as commands_of
+    from opsbook.engine.plan_told import plan_as_json
     from opsbook.engine.service import Wish
 
     with opened(book, env) as service:

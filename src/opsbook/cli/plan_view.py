@@ -1,4 +1,4 @@
-"""A plan on the terminal and as JSON."""
+"""A plan on the terminal."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 from opsbook.book.catalogue import Risk
-from opsbook.engine import digest
 from opsbook.engine.fences import component_of
-from opsbook.engine.gate import components_of
 from opsbook.engine.locks import Holder
 from opsbook.engine.parameters import names_of_parameters
 from opsbook.engine.policy import Missing
 from opsbook.engine.procedure import Plan, PlannedStep, Step, StepKind
-from opsbook.engine.record import as_json
 from opsbook.engine.telling import difference, evidence, parameters_told, shown, way_back
 from opsbook.engine.waiting import items_with, told_with
 from opsbook.printable import lines_of, one_line
@@ -53,26 +50,6 @@ def print_plan(plan: Plan, lacks: Sequence[Missing], holders: Sequence[Holder], 
     if locks:
         tell(screen, f"locks: {', '.join(locks)}", hang=7)
     _print_needs(screen, plan, lacks, holders)
-
-
-def plan_as_json(
-    plan: Plan, lacks: Sequence[Missing], holders: Sequence[Holder], locks: Sequence[str] = ()
-) -> dict[str, Any]:
-    """All of the plan for programs."""
-    return {
-        "procedure": plan.procedure.name,
-        "title": plan.procedure.title,
-        "risk": plan.procedure.risk.value,
-        "environment": plan.environment,
-        "parameters": plan.parameters,
-        "digest": plan.digest,
-        "book_revision": plan.book_revision,
-        "components": list(components_of(plan.procedure)),
-        "locks": list(locks),
-        "missing": [vars(one) for one in lacks],
-        "in_the_way": [vars(one) for one in holders],
-        "steps": [{**as_json(one), "digest": digest.step_digest(one)} for one in plan.steps],
-    }
 
 
 def risk_text(risk: Risk) -> Text:

@@ -25,6 +25,7 @@ def command(ctx: click.Context, book: str | None, env: str | None, output: str) 
     from rich.text import Text
 
     from opsbook.cli.plan_view import console, risk_text
+    from opsbook.engine.plan_told import procedures_as_json
     from opsbook.printable import one_line
     from opsbook.store.runs import newest
 
@@ -32,12 +33,7 @@ def command(ctx: click.Context, book: str | None, env: str | None, output: str) 
         found, wrong = service.compiled()
         last = {name: newest(service.setting.store, procedure=name, limit=1) for name in found}
     if output == "json":
-        told: list[dict[str, object]] = [
-            {"name": one.name, "title": one.title, "risk": one.risk.value, "owner": one.owner, "steps": len(one.steps)}
-            for one in found.values()
-        ]
-        told += [{"name": name, "broken": [text for one in mistakes for text in one.shown()]}
-                 for name, mistakes in wrong.items()]  # fmt: skip
+        told = procedures_as_json(found, wrong)
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return 1 if wrong else 0
     if not found and not wrong:

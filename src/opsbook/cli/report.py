@@ -84,6 +84,8 @@ def _as_json(found: Report) -> str:
 
 
 def _promise(one: Promised) -> dict[str, Any]:
+    from opsbook.recovery.told import forecast_json
+
     forecast = one.forecast
     return {
         "objective": one.judged.name,
@@ -93,15 +95,6 @@ def _promise(one: Promised) -> dict[str, Any]:
             {**vars(row), "phases": json.loads(row.phases), "problems": json.loads(row.problems)} for row in one.drills
         ],
         "forecast": forecast_json(forecast) if forecast else None,
-    }
-
-
-def forecast_json(found: Any) -> dict[str, Any]:
-    """A forecast as data."""
-    return {
-        "growth_bytes_a_day": found.growth,
-        "seconds_now": found.seconds_now,
-        "missed_at": found.missed_at.isoformat() if found.missed_at else None,
     }
 
 

@@ -2,55 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from opsbook.book.recovery import Backup
     from opsbook.book.system import System
-    from opsbook.connectors.backups.pgbackrest_info import Held, Repository
-    from opsbook.errors import OpsbookError
-
-NOT_CONFIGURED = -1
-Listed = tuple["Backup", "Repository"]
-
-
-def list_repositories(system: System, backups: Sequence[Backup], failed: list[OpsbookError]) -> list[Listed]:
-    """What each holds; one that was never configured holds nothing, and what cannot be asked is added to the failed."""
-    from opsbook.connectors.backups.pgbackrest_info import Repository
-    from opsbook.connectors.executors.pgbackrest import NotConfigured
-    from opsbook.errors import OpsbookError
-    from opsbook.recovery.continuous import held_by
-
-    found = []
-    for one in backups:
-        try:
-            found.append((one, held_by(system, one)))
-        except NotConfigured:
-            found.append((one, Repository("", NOT_CONFIGURED, "not configured")))
-        except OpsbookError as error:
-            failed.append(error)
-    return found
-
-
-def as_json(found: Sequence[Listed]) -> dict[str, Any]:
-    """By the id of the backup."""
-    return {
-        backup.id: {
-            "stanza": held.stanza, "status": held.message, "cipher": held.cipher,
-            "wal": {"first": held.wal_first, "last": held.wal_last}, "backups": [_told(one) for one in held.backups],
-        }
-        for backup, held in found
-    }  # fmt: skip
-
-
-def _told(one: Held) -> dict[str, Any]:
-    return {**dataclasses.asdict(one), "start": one.start.isoformat(), "stop": one.stop.isoformat()}
+    from opsbook.recovery.stock import Listed
 
 
 def print_repositories(found: Sequence[Listed], now: datetime, *, spaced: bool) -> None:
@@ -61,6 +23,7 @@ def print_repositories(found: Sequence[Listed], now: datetime, *, spaced: bool) 
     from opsbook.book.units import Dimension, show, show_duration
     from opsbook.cli.terminal import screen
     from opsbook.cli.terminal import show as put
+    from opsbook.recovery.stock import NOT_CONFIGURED
 
     console = screen()
     for number, (backup, held) in enumerate(found):
@@ -96,13 +59,14 @@ def show_one(system: System, backup: Backup, label: str, output: str, now: datet
     from opsbook.book.units import Dimension, show, show_duration
     from opsbook.errors import UsageError
     from opsbook.recovery.continuous import held_by
+    from opsbook.recovery.told import repository_backup
 
     held = held_by(system, backup)
     one = held.named(label)
     if one is None:
         raise UsageError(f"there is no {backup.id}/{label or '…'}", f"`opsbook backups list {backup.id}`")
     if output == "json":
-        click.echo(json.dumps(_told(one), indent=2))
+        click.echo(json.dumps(repository_backup(one), indent=2))
         return 1 if one.error else 0
     took = (one.stop - one.start).total_seconds()
     lines = {

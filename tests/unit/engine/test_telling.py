@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 
 from opsbook.book.catalogue import Risk
-from opsbook.cli.plan_view import plan_as_json, print_plan
+from opsbook.cli.plan_view import print_plan
 from opsbook.cli.run_view import RunView
+from opsbook.engine.plan_told import plan_as_json
 from opsbook.engine.policy import Missing
 from opsbook.engine.procedure import Plan, PlannedStep, Procedure, Step, StepKind
 from opsbook.engine.telling import LONGEST, evidence, shown, way_back

@@ -20,12 +20,13 @@ from opsbook.engine.execution import Execution
 from opsbook.engine.fences import component_of
 from opsbook.engine.journal import as_text
 from opsbook.engine.obstacles import waited_for
+from opsbook.engine.open_windows import windows_open
 from opsbook.engine.policy import Circumstances, Missing, missing, refusal
 from opsbook.engine.procedure import Plan, PlannedStep, Procedure, Step
 from opsbook.engine.record import as_json
 from opsbook.engine.setting import Write, book_revision
 from opsbook.engine.states import RunState
-from opsbook.engine.windows import holding_freezes, open_windows
+from opsbook.engine.windows import holding_freezes
 from opsbook.errors import OpsbookError, Refused
 from opsbook.store import runs
 from opsbook.store.database import reading, writing
@@ -75,7 +76,7 @@ def lacking(execution: Execution, backups: Mapping[str, timedelta] | None = None
     circumstances = Circumstances(
         environment=system.name,
         approvers=approvers(execution, "", run.digest),
-        windows=open_windows(book.windows, system.name, touched, str(book.timezone), now),
+        windows=windows_open(execution.setting.store, system, touched, now),
         freezes=holding_freezes(getattr(book, "freezes", ()), system.name, str(book.timezone), now),
         backups=backups,
         components=touched,

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from opsbook.book.catalogue import Risk
 from opsbook.book.system import System
 from opsbook.engine.access import Actor, asker_of
+from opsbook.engine.open_windows import windows_open
 from opsbook.engine.output import Mask
 from opsbook.engine.policy import Circumstances, missing, rule_of
 from opsbook.engine.setting import Setting, secrets_of
-from opsbook.engine.windows import holding_freezes, open_windows
+from opsbook.engine.windows import holding_freezes
 from opsbook.errors import Refused
 from opsbook.store import audit
 from opsbook.store.database import writing
@@ -42,7 +43,7 @@ def allowed(setting: Setting, system: System, actor: Actor, work: Handwork, *, c
     book, moment, touched = system.model, setting.clock.now(), (work.component,)
     now = Circumstances(
         environment=system.name,
-        windows=open_windows(book.windows, system.name, touched, str(book.timezone), moment),
+        windows=windows_open(setting.store, system, touched, moment),
         freezes=holding_freezes(book.freezes, system.name, str(book.timezone), moment),
         backups=setting.backups(system, rule_of(system.policy, risk)),
         components=touched,

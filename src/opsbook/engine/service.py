@@ -18,6 +18,7 @@ from opsbook.engine.compile import PACKAGED, compile_all, load_procedures
 from opsbook.engine.identity import new_run_id
 from opsbook.engine.journal import as_text
 from opsbook.engine.mistakes import InvalidProcedure, Mistakes
+from opsbook.engine.open_windows import windows_open
 from opsbook.engine.owner_lock import OwnerLock
 from opsbook.engine.parameters import parse_parameters
 from opsbook.engine.plan import Planner
@@ -27,7 +28,7 @@ from opsbook.engine.record import as_json, procedure_from_json
 from opsbook.engine.setting import Setting, book_revision
 from opsbook.engine.states import ENDED, RunState, StepState
 from opsbook.engine.views import View
-from opsbook.engine.windows import holding_freezes, open_windows
+from opsbook.engine.windows import holding_freezes
 from opsbook.errors import Refused, UsageError
 from opsbook.store import audit, runs
 from opsbook.store.database import reading, writing
@@ -93,7 +94,7 @@ class Service:
         rule = rule_of(self.system.policy, plan.procedure.risk, plan.procedure.name)
         circumstances = Circumstances(
             environment=self.system.name,
-            windows=open_windows(book.windows, self.system.name, touched, str(book.timezone), now),
+            windows=windows_open(self.setting.store, self.system, touched, now),
             freezes=holding_freezes(book.freezes, self.system.name, str(book.timezone), now),
             backups=self.setting.backups(self.system, rule),
             components=touched,

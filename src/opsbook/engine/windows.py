@@ -56,18 +56,26 @@ def _rule(text: str) -> rrule | rruleset:
     return rrulestr(text, dtstart=ANCHOR, cache=True)
 
 
-def open_windows(
+def open_now(
     windows: Iterable[Window], environment: str, components: Iterable[str], book_zone: str, now: datetime
-) -> tuple[str, ...]:
-    """The ids of the windows that are open there for all of these components. `now` is aware."""
+) -> list[Occurrence]:
+    """The windows that are open there for all of these components, by their rules alone. `now` is aware."""
     wanted = set(components)
-    return tuple(
-        window.id
+    return [
+        one
         for window in windows
         if environment in (window.environments or (environment,))
         and (not window.components or wanted <= set(window.components))
-        and _is_open(window, book_zone, now)
-    )
+        for one in occurrences(window, book_zone, now, now + timedelta(microseconds=1))
+    ]
+
+
+def open_windows(
+    windows: Iterable[Window], environment: str, components: Iterable[str], book_zone: str, now: datetime
+) -> tuple[str, ...]:
+    """The ids of those of `open_now`."""
+    found = open_now(windows, environment, components, book_zone, now)
+    return tuple(dict.fromkeys(one.window for one in found))
 
 
 def holding_freezes(freezes: Iterable[Freeze], environment: str, book_zone: str, now: datetime) -> tuple[Freeze, ...]:
@@ -83,7 +91,3 @@ def holding_freezes(freezes: Iterable[Freeze], environment: str, book_zone: str,
 
 def _aware(moment: datetime, zone: ZoneInfo) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=zone)
-
-
-def _is_open(window: Window, book_zone: str, now: datetime) -> bool:
-    return bool(occurrences(window, book_zone, now, now + timedelta(microseconds=1)))

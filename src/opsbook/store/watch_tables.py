@@ -172,13 +172,14 @@ occurrences = Table(
     Column("window", Text, primary_key=True),
     Column("start", Float, primary_key=True),
     _moment("until"),
-    *map(_text, ("state", "run", "checklist", "note")),
+    *map(_text, ("state", "run", "checklist", "note", "title", "components", "author")),
     _later("noticed_at"),
     _later("opened_at"),
     _later("closed_at"),
     _later("reminded_at"),
 )
-"""A window that came: `state` is noticed, open, overrun or closed."""
+"""A window that came: `state` is noticed, open, overrun or closed; `components` a JSON list, empty for all; `author`
+who opened it, where no rule of the book did."""
 
 due = Table(
     "due",

@@ -204,7 +204,7 @@ def _planned() -> None:
         text("window"),
         moment("start"),
         moment("until"),
-        *(text(name, default="") for name in ("state", "run", "checklist", "note")),
+        *(text(name, default="") for name in ("state", "run", "checklist", "note", "title", "components", "author")),
         moment("noticed_at", nullable=True),
         moment("opened_at", nullable=True),
         moment("closed_at", nullable=True),

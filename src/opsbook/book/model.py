@@ -66,7 +66,6 @@ INACTIVE = {
     "maintenance": "the system cannot be put in maintenance yet",
     "checklists": "checklists are not kept yet",
     "rotations": "credentials are not rotated yet",
-    "certificates": "certificates are not renewed yet",
     "jobs": "jobs are not watched yet",
     "reports": "no reports are written yet",
     "deploys": "nothing is deployed yet",

@@ -88,7 +88,7 @@ def split_address(text: str, default_port: int | None = None) -> tuple[str, int]
 
 async def served(connector: Connector, address: TlsAddress) -> Served:
     """What it serves, asked once for all facts of a sweep. Raises Unreachable."""
-    return await connector.once(("served", address), lambda: _served(address))
+    return await connector.once(("served", address), lambda: look(address))
 
 
 async def refusal(connector: Connector, address: TlsAddress) -> str:
@@ -106,7 +106,8 @@ async def accepts(address: TlsAddress, version: ssl.TLSVersion) -> bool:
     return True
 
 
-async def _served(address: TlsAddress) -> Served:
+async def look(address: TlsAddress) -> Served:
+    """What it serves at this moment. Raises Unreachable."""
     from cryptography import x509
 
     try:

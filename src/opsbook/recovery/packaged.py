@@ -1,4 +1,4 @@
-"""The procedures that come with opsbook: one for each backup, restore and drill of a book.
+"""The procedures that come with opsbook: one for each backup, restore, drill and certificate of a book.
 
 They are written out from templates (`procedures/*.md`, with `@name@` where a name of the book goes) for the very
 components of the book, so that their locks and risks are known before anything runs. A book overrides one by a file of
@@ -12,11 +12,18 @@ from collections.abc import Callable, Iterator, Mapping
 from opsbook.book.system import System
 from opsbook.recovery import backups, continuous, drills, failover, restores
 from opsbook.recovery.templates import filled
+from opsbook.upkeep import certificates
 
 Family = Callable[[System], Iterator[tuple[str, str]]]
 """Yields name and Markdown of each procedure of its kind that a book has use for."""
 
-FAMILIES: tuple[Family, ...] = (backups.families, restores.families, continuous.families, failover.families)
+FAMILIES: tuple[Family, ...] = (
+    backups.families,
+    restores.families,
+    continuous.families,
+    failover.families,
+    certificates.families,
+)
 
 
 def packaged_procedures(system: System) -> Mapping[str, str]:

@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
-from importlib.resources import files
+from functools import partial
 
+from opsbook.engine.packaged_text import filled_from
 
-def filled(template: str, **names: str) -> str:
-    """A template of `procedures/` with the names put in. Every placeholder must have a name, every name a place."""
-    text = _template(template)
-    places = set(re.findall(r"@([a-z_]+)@", text))
-    assert places == set(names), f"{template}: {places ^ set(names)}"
-    return re.sub(r"@([a-z_]+)@", lambda found: names[found[1]], text)
-
-
-@cache
-def _template(name: str) -> str:
-    return files("opsbook.recovery").joinpath("procedures", f"{name}.md").read_text(encoding="utf-8")
+filled = partial(filled_from, "opsbook.recovery")

@@ -123,7 +123,7 @@ class FileExecutor:
         content = self._content(target, effect)
         if now != ABSENT:
             _keep(target, now)
-        _replace(target, content, effect.get("mode", 0o644))
+        replace_file(target, content, effect.get("mode", 0o644))
         return {"path": str(target), "did": "written", "digest": wanted, "previous": now}
 
     def _content(self, target: Path, effect: dict[str, Any]) -> bytes:
@@ -159,10 +159,10 @@ def _keep(target: Path, digest: str) -> None:
     kept = _kept(target, digest)
     if kept.exists() and digest_of(kept) == digest:
         return
-    _replace(kept, target.read_bytes(), 0o600, like=target)
+    replace_file(kept, target.read_bytes(), 0o600, like=target)
 
 
-def _replace(target: Path, content: bytes, mode: int, like: Path | None = None) -> None:
+def replace_file(target: Path, content: bytes, mode: int, like: Path | None = None) -> None:
     """Write a temporary file with the owner and mode of what is there, and rename it over that."""
     model = like or target
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".new")

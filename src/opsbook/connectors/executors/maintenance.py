@@ -12,27 +12,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import re
-import signal
 import time
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
-from opsbook.book.references import Reference
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.executors.file import FileExecutor
 from opsbook.connectors.executors.secrets import NotReached
 from opsbook.connectors.http import HttpConnector, MaintenanceSwitch, ProxyComponent
+from opsbook.connectors.nginx_reload import check_configuration, reload
 from opsbook.connectors.registry import executor
 from opsbook.errors import OpsbookError
 
 MARK = "# opsbook: maintenance\n"
 HEADER = "x-opsbook-maintenance"
-CHECK_SECONDS = 30.0
 SERVED_SECONDS = 15.0
 """Old workers of nginx answer for a moment after a reload, and end when their requests have."""
 LOOK_SECONDS = 0.1
@@ -83,13 +78,13 @@ class Maintenance:
                 await self._write(key, kept, before, out)
         await self._write(key, include, wanted, out)
         try:
-            await self._valid(switch)
-            await self._reload(switch)
+            await check_configuration(self.system, switch)
+            await reload(self.system, switch)
             served = await self._served(effect["component"], switch, wanted)
         except OpsbookError:
             await self._write(key, include, before, out)
             with suppress(NotReached):
-                await self._reload(switch)
+                await reload(self.system, switch)
             raise
         await out.write(f"{effect['component']} answers {served}\n")
         return Done({"served": served, "maintenance": bool(_mark(wanted))})
@@ -108,37 +103,6 @@ class Maintenance:
         digest = hashlib.sha256(content.encode()).hexdigest()
         effect = {"path": str(path), "content": content, "digest": digest, "mode": 0o644}
         await self.files.apply(key, Change("file", effect), None, out)
-
-    async def _valid(self, switch: MaintenanceSwitch) -> None:
-        argv = [self.system.resolve(Reference(word)) for word in switch.check]
-        try:
-            child = await asyncio.create_subprocess_exec(
-                *argv, cwd=self.system.folder, stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-            )  # fmt: skip
-        except OSError as error:
-            raise NotReached(f"{argv[0]}: {error.strerror}", "set `maintenance.check` of the proxy") from error
-        try:
-            async with asyncio.timeout(CHECK_SECONDS):
-                said, _ = await child.communicate()
-        except TimeoutError:
-            child.kill()
-            raise ChangeFailed(f"{argv[0]} did not end within {CHECK_SECONDS:g} s", "run it by hand") from None
-        if child.returncode:
-            words = said.decode(errors="replace").strip().splitlines()
-            raise ChangeFailed(f"nginx finds its configuration invalid: {words[0] if words else ''}", "mend it first")
-
-    async def _reload(self, switch: MaintenanceSwitch) -> None:
-        path = self.system.path(switch.pid_file)
-        try:
-            pid = int((await asyncio.to_thread(path.read_text)).split()[0])
-            # A pid file that was left behind may name anybody, and SIGHUP ends most.
-            if "nginx" not in psutil.Process(pid).name():
-                raise NotReached(f"the process {pid} of {path} is no nginx", "is nginx running?")
-            os.kill(pid, signal.SIGHUP)
-        except (OSError, ValueError, IndexError, psutil.Error) as error:
-            reason = getattr(error, "strerror", None) or "it names no process"
-            raise NotReached(f"nginx cannot be told to reload: {path}: {reason}", "is it running?") from error
 
     async def _served(self, component: str, switch: MaintenanceSwitch, wanted: str) -> int:
         connector = self.connections.of(component)

@@ -1,0 +1,171 @@
+"""Certificates that are kept valid: obtained from an authority, put where they are served, and seen as served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from opsbook.book.catalogue import Risk
+from opsbook.book.planned import Certificate
+from opsbook.book.system import System
+from opsbook.book.units import show_duration
+from opsbook.book.values import Name
+from opsbook.connectors.certificates.acme_order import LETS_ENCRYPT, required
+from opsbook.connectors.certificates.pairs import Chain, fault, read_chain
+from opsbook.connectors.certificates.places import Places, certificate_of, places_of
+from opsbook.connectors.change import Change, Json
+from opsbook.connectors.http import HttpConnector, ProxyComponent
+from opsbook.connectors.tls import TlsConnector
+from opsbook.errors import OpsbookError, Refused
+from opsbook.operations.contract import Facts, OperationParameters, Repeatable
+from opsbook.operations.registry import operation
+
+KINDS = ("tls", "proxy", "http")
+
+
+class OfCertificate(OperationParameters):
+    certificate: Name = Field(description="its id among `certificates` of the book")
+
+
+@operation(
+    "certificate.renew",
+    Risk.SAFE,
+    of=KINDS,
+    idempotent=True,
+    parameters=OfCertificate,
+    doc="Obtains a certificate with a new key from an ACME authority, puts it where it is served, tells the proxies, "
+    "and sees that every endpoint serves it. Where one does not, the old pair is put back. Undo puts it back too.",
+)
+class _Renew(Repeatable):
+    async def plan(self, parameters: OfCertificate, facts: Facts) -> AsyncIterator[Change]:
+        certificate = certificate_of(facts.system, parameters.certificate)
+        if certificate.method != "acme":
+            raise Refused(f"{certificate.id} is not renewed by ACME", "see its `method` in the book")
+        if lack := required(certificate.names, certificate.challenge, certificate.webroot, certificate.dns_hook):
+            raise Refused(f"{certificate.id} cannot be proven by {certificate.challenge}", lack)
+        places = places_of(facts.system, certificate)
+        directory = facts.system.resolve(certificate.directory) if certificate.directory else LETS_ENCRYPT
+        effect = {**_what(certificate), "directory": directory, "challenge": certificate.challenge}
+        evidence = await _evidence(places, facts.clock.now())
+        facts.record(f"{certificate.id}: certificate", evidence)
+        yield Change("certificate-issue", effect, evidence, inverse="what was obtained is not served yet")
+        yield _install(facts, certificate, places, "next")
+
+
+@operation(
+    "certificate.request",
+    Risk.SAFE,
+    of=KINDS,
+    idempotent=True,
+    parameters=OfCertificate,
+    doc="Makes a new key beside the one that is served, and a signing request that a person takes to an authority. "
+    "certificate.install puts what comes back where it is served.",
+)
+class _Request(Repeatable):
+    async def plan(self, parameters: OfCertificate, facts: Facts) -> AsyncIterator[Change]:
+        certificate = certificate_of(facts.system, parameters.certificate)
+        places = places_of(facts.system, certificate)
+        evidence = {**await _evidence(places, facts.clock.now()), "request": str(places.request)}
+        yield Change("certificate-request", _what(certificate), evidence, inverse="nothing is served of it yet")
+
+
+class OfFile(OfCertificate):
+    file: str = Field(min_length=1, description="the chain that came back, as PEM; from the book's folder")
+
+
+@operation(
+    "certificate.install",
+    Risk.DISRUPTIVE,
+    of=KINDS,
+    idempotent=True,
+    parameters=OfFile,
+    doc="Puts a certificate that somebody signed where it is served, with the key of certificate.request, and sees "
+    "that every endpoint serves it. Refused where it is for other names, has ended, or is of another key.",
+)
+class _Install(Repeatable):
+    async def plan(self, parameters: OfFile, facts: Facts) -> AsyncIterator[Change]:
+        certificate = certificate_of(facts.system, parameters.certificate)
+        places, path = places_of(facts.system, certificate), facts.system.path(parameters.file)
+        try:
+            chain = read_chain(await asyncio.to_thread(path.read_bytes), str(path))
+        except OSError as error:
+            raise Refused(f"{path}: {error.strerror}", "name the file that the authority gave") from error
+        key = await asyncio.to_thread(places.next.read_key)
+        if key is None:
+            raise Refused(f"no key waits for a certificate of {certificate.id}", "begin with certificate.request")
+        if why := fault(chain, key, certificate.names, facts.clock.now()):
+            raise Refused(f"{path} must not be served: {why}", "ask the authority for another one")
+        yield _install(facts, certificate, places, str(path))
+
+
+@operation(
+    "certificate.restore",
+    Risk.DISRUPTIVE,
+    of=KINDS,
+    idempotent=True,
+    parameters=OfCertificate,
+    doc="Puts the pair that was served before back, and sees that every endpoint serves it.",
+)
+class _Restore(Repeatable):
+    async def plan(self, parameters: OfCertificate, facts: Facts) -> AsyncIterator[Change]:
+        certificate = certificate_of(facts.system, parameters.certificate)
+        places = places_of(facts.system, certificate)
+        if await asyncio.to_thread(places.previous.read_chain) is None:
+            raise Refused(f"nothing was kept of {certificate.id}", "it was never renewed by opsbook")
+        yield _install(facts, certificate, places, "previous")
+
+
+def _what(certificate: Certificate) -> dict[str, Json]:
+    return {"certificate": certificate.id, "names": list(certificate.names), "key_type": certificate.key_type}
+
+
+def _install(facts: Facts, certificate: Certificate, places: Places, take: str) -> Change:
+    reload, served_by = reloaded(facts.system, certificate), endpoints(facts, certificate)
+    effect: dict[str, Any] = {
+        "certificate": certificate.id, "chain": str(places.chain), "take": take, "reload": reload,
+        "served_by": served_by,
+    }  # fmt: skip
+    inverse: Change | str = "there was none before"
+    if places.chain.exists():
+        inverse = Change("certificate-install", {**effect, "take": "previous"}, inverse="it is an undo")
+    return Change("certificate-install", effect, {"file": str(places.chain)}, inverse=inverse)
+
+
+def reloaded(system: System, certificate: Certificate) -> list[str]:
+    """The proxies among its `reload` that opsbook can tell to read it again."""
+    found = [(name, system.components[name]) for name in certificate.reload]
+    return [name for name, one in found if isinstance(one, ProxyComponent) and one.maintenance is not None]
+
+
+def endpoints(facts: Facts, certificate: Certificate) -> list[str]:
+    """The components that serve it over TLS and do so after a reload: those that must be restarted are seen later."""
+    system = facts.system
+    restarted = set(certificate.reload) - set(reloaded(system, certificate))
+    names = dict.fromkeys([*([certificate.of] if certificate.of else []), *certificate.reload])
+    return [name for name in names if name not in restarted and _speaks_tls(facts, name)]
+
+
+def _speaks_tls(facts: Facts, name: str) -> bool:
+    connector = facts.connector(name)
+    if not isinstance(connector, TlsConnector | HttpConnector):
+        return False
+    try:
+        connector.tls_address()
+    except OpsbookError:
+        return False
+    return True
+
+
+async def _evidence(places: Places, now: datetime) -> dict[str, Json]:
+    try:
+        chain: Chain | None = await asyncio.to_thread(places.read_chain)
+    except Refused as error:
+        return {"now": error.message}
+    if chain is None:
+        return {"now": "there is none yet"}
+    left = show_duration(max(0.0, (chain.ends - now).total_seconds()))
+    return {"now": f"ends {chain.ends:%Y-%m-%d}", "left": left, "issuer": chain.leaf.issuer.rfc4514_string()}

@@ -1,0 +1,53 @@
+"""The certificates of a book as procedures: renewed by an authority, or asked for and installed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from opsbook.book.planned import Certificate
+from opsbook.book.system import System
+from opsbook.operations.certificates import reloaded
+from opsbook.upkeep.templates import filled
+
+RESTART = """\
+@number@. @component@ reads it only when it starts.
+
+   ```op id=restart-@component@ timeout=15m
+   workload.restart: {of: @component@}
+   ```
+"""
+
+
+def families(system: System) -> Iterator[tuple[str, str]]:
+    """Name and Markdown of the procedures of each certificate that opsbook renews or helps to renew."""
+    for one in system.model.certificates:
+        component = one.of or next(iter(one.reload), "")
+        if one.method == "runtime" or not component or not system.holds(one.environments):
+            continue
+        names = {"certificate": one.id, "component": component}
+        if one.method == "acme":
+            restarts = _restarts(system, one, first=2)
+            risk = "disruptive" if restarts else "safe"
+            yield f"renew-{one.id}", filled("renew-certificate", **names, restarts=restarts, risk=risk)
+        else:
+            yield f"renew-{one.id}", filled("sign-certificate", **names, restarts=_restarts(system, one, first=4))
+        yield f"restore-{one.id}", filled("restore-certificate", **names)
+
+
+def due(certificate: Certificate, begins: datetime, ends: datetime, now: datetime) -> datetime:
+    """When it should be renewed: `renew_before` its end, or with a third of its time left where that is shorter.
+
+    Authorities shorten lifetimes: thirty days before the end of a ten-day certificate is before its beginning.
+    """
+    before = min(certificate.renew_before, (ends - begins) / 3)
+    return max(begins, ends - max(before, timedelta(0))) if ends > now else now
+
+
+def _restarts(system: System, certificate: Certificate, first: int) -> str:
+    told = set(reloaded(system, certificate))
+    steps: list[str] = []
+    for name in certificate.reload:
+        if name not in told and system.components[name].workload:
+            steps.append(RESTART.replace("@number@", str(first + len(steps))).replace("@component@", name))
+    return "\n".join(steps)

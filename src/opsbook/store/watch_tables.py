@@ -61,7 +61,7 @@ alerts = Table(
     *map(_text, (*WHERE, "fingerprint")),
     Column("open_key", Text, unique=True),
     *map(_text, ("source", "check_id", "component", "phase", "state", "severity", "title", "sentence", "shown")),
-    *map(_text, ("cause", "procedure", "silenced_by", "incident", "labels")),
+    *map(_text, ("cause", "procedure", "silenced_by", "incident", "labels", "changes")),
     _flag("flapping"),
     _moment("since"),
     _moment("seen_at"),
@@ -70,9 +70,11 @@ alerts = Table(
     _later("resolved_at"),
     Index("alerts_by_incident", "incident"),
     Index("alerts_by_time", "system", "environment", "since"),
+    Index("alerts_by_end", "system", "environment", "resolved_at"),
 )
 """One row for each time that something was bad. `phase` is pending, firing or resolved; `cause` the fingerprint of the
-alert that explains it; `shown` its value for people; `labels` JSON: notify, hold, and what a foreign source said."""
+alert that explains it; `shown` its value for people; `labels` JSON: notify, hold, and what a foreign source said;
+`changes` a JSON list of the moments in which it changed lately."""
 
 incidents = Table(
     "incidents",
@@ -89,9 +91,12 @@ incidents = Table(
     _later("well_since"),
     _later("updated_at"),
     _number("reopened"),
+    _number("rounds"),
+    _later("round_at"),
     Index("incidents_by_time", "system", "environment", "opened_at"),
 )
-"""`path` is the escalation path as it was when it opened, as JSON; `updated_at` the last status update."""
+"""`path` is the escalation path as it was when it opened, as JSON; `rounds` counts how often it began anew (reopened,
+more severe), `round_at` is when it last did; `updated_at` the last status update."""
 
 incident_events = Table(
     "incident_events",

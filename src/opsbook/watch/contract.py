@@ -81,6 +81,9 @@ class Alert:
     hold: timedelta = timedelta(0)
     labels: dict[str, str] = field(default_factory=dict)
     flapping: bool = False
+    """It goes to and fro: it stays firing, at its worst, and is told once, until it was calm for long enough."""
+    changes: tuple[datetime, ...] = ()
+    """When it turned from well to bad, or back, or to another state: the latest ones, the newest last."""
     silenced_by: str = ""
     """The id of the silence that covers it now."""
     incident: str = ""

@@ -63,6 +63,7 @@ def _checks() -> None:
                 "silenced_by",
                 "incident",
                 "labels",
+                "changes",
             )
         ),
         sa.Column("flapping", sa.Boolean(), server_default="0", nullable=False),
@@ -76,6 +77,7 @@ def _checks() -> None:
     )
     op.create_index("alerts_by_incident", "alerts", ["incident"], unique=False)
     op.create_index("alerts_by_time", "alerts", ["system", "environment", "since"], unique=False)
+    op.create_index("alerts_by_end", "alerts", ["system", "environment", "resolved_at"], unique=False)
 
 
 def _incidents() -> None:
@@ -110,6 +112,8 @@ def _incidents() -> None:
         moment("well_since", nullable=True),
         moment("updated_at", nullable=True),
         number("reopened", default="0"),
+        number("rounds", default="0"),
+        moment("round_at", nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("open_key"),
     )

@@ -1,0 +1,115 @@
+"""The loop of the watch: calls every part when it is due, each in a task of its own, until it is told to stop.
+
+A part that cannot do its work (the store is gone, a server does not answer) is called again a little later; the others
+go on. Of several processes on one PostgreSQL one at a time runs the parts: the leader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from opsbook.errors import OpsbookError
+from opsbook.watch.contract import Part, Watch
+from opsbook.watch.waking import Bell
+
+log = logging.getLogger(__name__)
+
+SHORTEST = 0.05
+"""Seconds between two ticks of a part at least: a part that is always due must not keep the processor busy."""
+LONGEST = 30.0
+"""Seconds between two ticks at most: the clock may be set back, and a tick that is too early does nothing."""
+AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds until a part that failed is called again: the first time, the second …"""
+LOG_EVERY = 60.0
+"""Seconds between two lines about the same part that fails."""
+
+
+@dataclass
+class Standing:
+    """How a part does, for status and metrics."""
+
+    name: str
+    ticks: int = 0
+    failed: int = 0
+    """How many ticks failed since it last did its work."""
+    error: str = ""
+    ticked_at: datetime | None = None
+    seconds: float = 0.0
+    """How long the last tick took."""
+    lag: float = 0.0
+    """How much later than it asked for it was called."""
+    due: datetime | None = None
+
+
+@dataclass
+class Loop:
+    """The parts of one watch, running."""
+
+    watch: Watch
+    parts: Sequence[Part]
+    leads: Callable[[], bool] = lambda: True
+    """Whether this process does what one must do. Asked before every tick."""
+    standings: dict[str, Standing] = field(default_factory=dict)
+    _told: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.standings = {part.name: Standing(part.name) for part in self.parts}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Call the parts until `stop` is set. A tick that is under way is cut off then: it can be done again."""
+        bell = Bell()
+        try:
+            tasks = [asyncio.create_task(self._carry(part, bell), name=f"watch {part.name}") for part in self.parts]
+            ended = asyncio.create_task(stop.wait())
+            await asyncio.wait([ended, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            ended.cancel()
+            for task in tasks:
+                task.cancel()
+            for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
+                    raise outcome
+        finally:
+            bell.close()
+
+    async def _carry(self, part: Part, bell: Bell) -> None:
+        while True:
+            wait = await self.tick(part) if self.leads() else AGAIN[0]
+            await asyncio.sleep(SHORTEST)
+            if wait > SHORTEST:
+                await bell.wait(wait - SHORTEST)
+
+    async def tick(self, part: Part) -> float:
+        """Call a part once; how many seconds later it wants to be called again."""
+        clock, standing = self.watch.setting.clock, self.standings[part.name]
+        now, started = clock.now(), clock.monotonic()
+        standing.lag = max(0.0, (now - standing.due).total_seconds()) if standing.due else 0.0
+        standing.ticks, standing.ticked_at = standing.ticks + 1, now
+        try:
+            due = await part.tick(now)
+        except OpsbookError as error:
+            return self._failed(standing, error.message)
+        except Exception as error:  # the edge: a fault in one part must not end the watch
+            wait = self._failed(standing, f"a fault of opsbook itself: {type(error).__name__}: {error}")
+            if standing.failed == 1:
+                log.exception("the part %s of the watch", part.name)
+            return wait
+        if standing.failed:
+            log.info("%s goes on", part.name)
+        standing.failed, standing.error = 0, ""
+        standing.seconds = clock.monotonic() - started
+        wait = min(max((due - clock.now()).total_seconds(), SHORTEST), LONGEST)
+        standing.due = clock.now() + timedelta(seconds=wait)
+        return wait
+
+    def _failed(self, standing: Standing, why: str) -> float:
+        standing.failed, standing.error, standing.due = standing.failed + 1, why, None
+        now = time.monotonic()
+        if now - self._told.get(standing.name, -LOG_EVERY) >= LOG_EVERY:
+            self._told[standing.name] = now
+            log.error("%s: %s", standing.name, why)
+        return AGAIN[min(standing.failed, len(AGAIN)) - 1]

@@ -40,6 +40,7 @@ VERBS = {
     "schema": ("opsbook.cli.schema", "Print the JSON Schema of book.yaml."),
     "shell": ("opsbook.cli.shell", "Open psql, redis-cli or a shell on a component, recorded."),
     "status": ("opsbook.cli.status", "What runs, waits, failed and changed."),
+    "token": ("opsbook.cli.token", "Make, list and revoke the tokens of the API."),
 }
 """Verb → module that defines `command`, and its line in `--help`."""
 

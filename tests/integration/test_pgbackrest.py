@@ -106,6 +106,37 @@ async def test_only_the_rows_of_chosen_tables_come_back_into_the_live_database(s
     assert [name for name in shop.databases() if name.startswith("opsbook_")] == []
 
 
+async def test_a_drill_recovers_from_what_is_archived_and_measures_what_would_be_lost(shop: Shop) -> None:
+    shop.rows("INSERT INTO orders (customer, total, note) VALUES (1, 3, 'archived')")
+    before = moment(shop)
+    where = {"host": "127.0.0.1", "port": str(shop.server.port), "user": "postgres", "dbname": "shop"}
+    assert archived_until_now(Target(where), threading.Event()) == ""
+    shop.rows("INSERT INTO orders (customer, total, note) VALUES (1, 3, 'not yet archived'), (2, 3, 'nor this')")
+    told = await shop.do("drill.restore_at", backup="wal", assertions=["no-orphans"])
+    assert (told["good"], told["problems"]) == (True, [])
+    assert 0 < told["restored_seconds"] <= told["verified_seconds"] <= told["rto_seconds"]
+    assert {"copied", "replayed", "verified", "assertions", "smoke"} <= set(told["phases"])
+    assert told["lost"].get("public.orders", 0) in (0, 2), "0 where the server ended its segment meanwhile"
+    assert told["rpo_seconds"] < 3600
+    assert [one["holds"] for one in told["asserted"]] == [True]
+    assert not [one for one in shop.databases() if one.startswith("opsbook_")]
+    (proof,) = (shop.store / "test" / "wal" / told["label"]).glob("proof-*.json")
+    assert '"good": true' in proof.read_text()
+
+    chosen = await shop.do("drill.restore_at", backup="wal", at=before, assertions=["no-orphans"])
+    assert (chosen["good"], chosen["rpo_seconds"], chosen["lost_rows"]) == (True, None, None)
+    assert chosen["stopped"].startswith("recovery stopping before commit")
+
+    shop.keys["assertions"] = [{"id": "many", "of": "database", "title": "There are many",
+                                "sql": "SELECT count(*) FROM orders", "expect": "value > 9999999"}]  # fmt: skip
+    try:
+        wrong = await shop.do("drill.restore_at", backup="wal")
+    finally:
+        del shop.keys["assertions"]
+    assert wrong["good"] is False
+    assert wrong["problems"][0].startswith("There are many: `value > 9999999` does not hold")
+
+
 async def test_a_point_that_cannot_be_reached_is_refused_with_what_is_possible(shop: Shop) -> None:
     early = (held(shop).backups[0].stop - timedelta(minutes=1)).isoformat()
     late = (datetime.now(UTC) + timedelta(hours=1)).isoformat()

@@ -10,6 +10,7 @@ from opsbook.book.catalogue import Risk
 from opsbook.book.values import Name
 from opsbook.connectors.change import Change
 from opsbook.operations.contract import Facts, OperationParameters, Repeatable
+from opsbook.operations.pgbackrest import At, planned_point
 from opsbook.operations.registry import operation
 from opsbook.operations.stored_backups import assertions_for, meant
 
@@ -40,3 +41,29 @@ class _DrillRestore(Repeatable):
             "assertions": [one.id for one in assertions_for(facts, parameters.of, parameters.assertions)],
         }  # fmt: skip
         yield Change("drill-restore", effect, found.evidence, inverse="nothing to undo: it removes what it makes")
+
+
+class DrillAt(At):
+    assertions: tuple[Name, ...] = Field((), description="which must hold afterwards; all of the component where empty")
+
+
+@operation(
+    "drill.restore_at",
+    Risk.SAFE,
+    of="postgres",
+    idempotent=True,
+    parameters=DrillAt,
+    doc="Recovers the database from the archived log into a server of its own, up to the last record that is archived "
+    "or to a point, and removes it afterwards. Every row is read, every index and heap looked at, the book's "
+    "assertions asked; measured is the time until copied, replayed, verified and serving, and the age of what would be lost now: "
+    "the server is not told to archive what it has not yet.",
+)
+class _DrillRestoreAt(Repeatable):
+    async def plan(self, parameters: DrillAt, facts: Facts) -> AsyncIterator[Change]:
+        if not (parameters.at or parameters.lsn or parameters.point or parameters.xid):
+            parameters = parameters.model_copy(update={"at": "latest"})
+        effect, evidence, live = await planned_point(parameters, facts)
+        wanted = [one.id for one in assertions_for(facts, parameters.of, parameters.assertions)]
+        names = ("component", "backup", "label", "kind", "target", "jobs")
+        told = {**{name: effect[name] for name in names}, "database": live, "assertions": wanted}
+        yield Change("drill-at", told, evidence, inverse="nothing to undo: it removes what it makes")

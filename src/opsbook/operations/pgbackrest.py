@@ -180,7 +180,7 @@ class AtTables(At):
     tables: Tables = Field(min_length=1, description="the tables whose rows come back")
 
 
-async def _planned(parameters: At, facts: Facts) -> tuple[dict[str, Json], dict[str, Json], str]:
+async def planned_point(parameters: At, facts: Facts) -> tuple[dict[str, Json], dict[str, Json], str]:
     """Effect and evidence, and the name of the live database."""
     backup = continuous(facts, parameters.of, parameters.backup)
     point = point_of(parameters, facts.system, facts.clock.now())
@@ -222,7 +222,7 @@ async def _planned(parameters: At, facts: Facts) -> tuple[dict[str, Json], dict[
 )
 class _RestoreAt(Repeatable):
     async def plan(self, parameters: AtBeside, facts: Facts) -> AsyncIterator[Change]:
-        effect, evidence, live = await _planned(parameters, facts)
+        effect, evidence, live = await planned_point(parameters, facts)
         if parameters.to == live:
             raise Refused(f"{live} is the database that is used", "restore beside it, and switch then")
         effect |= {"database": parameters.to, "tables": list(parameters.tables)}
@@ -243,7 +243,7 @@ class _RestoreAt(Repeatable):
 )
 class _TablesAt(Repeatable):
     async def plan(self, parameters: AtTables, facts: Facts) -> AsyncIterator[Change]:
-        effect, evidence, _ = await _planned(parameters, facts)
+        effect, evidence, _ = await planned_point(parameters, facts)
         effect |= {"tables": list(parameters.tables), "into_live": True}
         now = facts.clock.now().astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S+00")
         inverse = f"the rows from before come back in the same way: --at {now!r}"

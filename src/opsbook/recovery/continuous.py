@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import count
 from typing import Any
 
 from opsbook.book.recovery import Backup
 from opsbook.book.system import System
 from opsbook.book.units import write_duration
-from opsbook.connectors.backups.archiving import Archived, archived_of
 from opsbook.connectors.backups.pgbackrest import Call, stanza_of
 from opsbook.connectors.backups.pgbackrest_info import Repository
-from opsbook.connectors.backups.postgres_restore import Target
-from opsbook.connectors.backups.subjects import server_at
 from opsbook.connectors.executors.pgbackrest import configured
 from opsbook.connectors.postgres import PostgresComponent
-from opsbook.connectors.postgres_session import plain_url
-from opsbook.errors import OpsbookError
 from opsbook.operations.pgbackrest import At, point_of
 from opsbook.recovery.backups import SPARE
-from opsbook.recovery.objectives import Source
 from opsbook.recovery.restores import health_step, restorable, writers
 from opsbook.recovery.templates import filled
 
@@ -48,6 +42,43 @@ def families(system: System) -> Iterator[tuple[str, str]]:
         if one.of not in restored:
             restored.add(one.of)
             yield from _restores(system, names)
+    for name, one, assertions in _drills(system):
+        yield (
+            f"drill-{name}",
+            filled("drill-at", component=one.of, backup=one.id, assertions=", ".join(assertions), name=name),
+        )
+
+
+def _drills(system: System) -> Iterator[tuple[str, Backup, tuple[str, ...]]]:
+    """Name, backup and assertions of each drill of a recovery from the log.
+
+    One a component: `drill-database-at` beside the drill of its dump, `drill-database` where it has no other.
+    """
+    by_id = {one.id: one for one in continuous(system)}
+    own = {drill.id for drill in system.model.drills}
+    seen: set[str] = set()
+    for one in by_id.values():
+        name = drilled_at(system, one.of).removeprefix("drill-")
+        if one.of not in seen and name not in own:
+            seen.add(one.of)
+            yield name, one, ()
+    for drill in system.model.drills:
+        if drill.kind == "restore" and not drill.procedure and drill.backup in by_id:
+            yield drill.id, by_id[drill.backup], drill.assertions
+
+
+def drilled_at(system: System, component: str) -> str:
+    """The procedure that drills the recovery of a component from its log."""
+    return f"drill-{component}-at" if component in restorable(system) else f"drill-{component}"
+
+
+def drilled_by(system: System) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Procedure → the book's id of the drill (empty for that of an objective) and the objectives that it measures."""
+    by_id = {drill.id: drill for drill in system.model.drills}
+    return {
+        f"drill-{name}": (name if name in by_id else "", (by_id[name].of if name in by_id else ()) or (one.of,))
+        for name, one, _ in _drills(system)
+    }
 
 
 def _restores(system: System, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -77,32 +108,6 @@ def held_by(system: System, backup: Backup) -> Repository:
     stanza = stanza_of(system, backup)
     configured(stanza)
     return Call(stanza).info()
-
-
-def source(system: System, component: str, now: datetime) -> Source | None:
-    """What the archived log of a component reaches to; None without one. Blocking; what cannot be asked is none."""
-    for backup in continuous(system):
-        if backup.of != component:
-            continue
-        try:
-            found = held_by(system, backup)
-            settings = system.components[component]
-            assert isinstance(settings, PostgresComponent)
-            server = server_at(plain_url(system.resolve(settings.admin or settings.dsn)), "objectives")
-            archived = archived_of(Target(server.parameters, "opsbook:objectives"))
-        except OpsbookError:
-            continue
-        return source_of(backup.id, found, archived, now)
-    return None
-
-
-def source_of(name: str, held: Repository, archived: Archived, now: datetime) -> Source | None:
-    """The same of what was read. Pure."""
-    if not held.whole:
-        return None
-    last, lag = held.whole[-1].stop, archived.lag
-    reaches = last if lag is None else max(last, now - timedelta(seconds=lag))
-    return Source(f"{name} (log archived)", min(now, reaches))
 
 
 def instant(system: System, now: datetime, **given: str) -> dict[str, str]:

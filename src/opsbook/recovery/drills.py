@@ -7,21 +7,21 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from opsbook.book.names import WHOLE
 from opsbook.book.system import System
 from opsbook.connectors.backups.judging import judged_by
+from opsbook.connectors.backups.recoverable import Source, recoverable
 from opsbook.connectors.change import Json
 from opsbook.engine.expressions import evaluate
 from opsbook.engine.setting import Setting
 from opsbook.engine.states import ENDED, RunState
 from opsbook.engine.views import View, view_of
-from opsbook.errors import OpsbookError
 from opsbook.recovery import continuous, failover, restores
-from opsbook.recovery.backups import held, relied_on, taken
-from opsbook.recovery.objectives import Judged, Measured, Source, clock, duration, judged
+from opsbook.recovery.objectives import Judged, Measured, clock, duration, judged
 from opsbook.store import drills
 from opsbook.store.drills import DrillRow
 
-KINDS = {"drill-restore": "restore", "drill-failover": "failover"}
+KINDS = {"drill-restore": "restore", "drill-at": "restore", "drill-failover": "failover"}
 """Kind of the change that a drill is → what is drilled."""
 
 # Assertions are judged as every expression of a book is; the rooms below only have their answers.
@@ -30,7 +30,7 @@ judged_by(lambda expression, names: bool(evaluate(expression, names)))
 
 def drilled_by(system: System) -> dict[str, tuple[str, tuple[str, ...]]]:
     """Procedure → the book's id of the drill (empty for that of an objective) and the objectives that it measures."""
-    return {**restores.drilled_by(system), **failover.drilled_by(system)}
+    return {**restores.drilled_by(system), **continuous.drilled_by(system), **failover.drilled_by(system)}
 
 
 def collect(setting: Setting, system: System) -> None:
@@ -89,25 +89,15 @@ def standings(setting: Setting, system: System, now: datetime) -> list[Judged]:
 def _measured(row: DrillRow) -> Measured:
     return Measured(
         datetime.fromtimestamp(row.at, UTC), row.good, row.rto_seconds, row.rpo_seconds, row.lost_rows,
-        tuple(json.loads(row.problems)), row.run,
+        tuple(json.loads(row.problems)), row.run, row.backup or ("standby" if row.kind == "failover" else ""),
     )  # fmt: skip
 
 
 def sources(system: System, component: str, now: datetime) -> Iterator[Source]:
-    """What a component could be recovered from now: its stored backups, and its log as far as that is archived. A store
-    that cannot be reached holds none.
-    """
-    if (log := continuous.source(system, component, now)) is not None:
-        yield log
-    for backup in taken(system):
-        if backup.of != component or backup.method not in ("dump", "files", "rdb"):
-            continue
-        try:
-            found = held(system, [backup])[backup.id]
-        except OpsbookError:
-            continue
-        for one in found.backups:
-            yield Source(one.folder, one.manifest.data_time, relied_on(one, system.name))
+    """What a component could be recovered from now. `application` and `system` are recovered as their database is."""
+    if component in WHOLE:
+        component = next(iter(restores.restorable(system)), component)
+    yield from recoverable(system, component, now)
 
 
 def sentence(row: DrillRow, system: System) -> str:

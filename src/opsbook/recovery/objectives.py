@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from opsbook.book.recovery import Objective
+from opsbook.connectors.backups.recoverable import Source
 
 BARS = "▁▂▃▄▅▆▇█"
 TREND = 12
@@ -37,17 +38,8 @@ class Measured:
     lost_rows: int | None = None
     problems: tuple[str, ...] = ()
     run: str = ""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Something that could be recovered from now."""
-
-    name: str
-    """A stored backup as `id/stamp`, or a standby."""
-    data_time: datetime
-    """What was committed before is in it."""
-    whole: bool = True
+    source: str = ""
+    """What was recovered from: the id of a backup, `standby`."""
 
 
 @dataclass(frozen=True)
@@ -85,34 +77,61 @@ class Judged:
 def judged(
     name: str, objective: Objective, measured: Sequence[Measured], sources: Sequence[Source], now: datetime
 ) -> Judged:
-    """Hold an objective against its drills (in any order) and against what could be recovered from now."""
+    """Hold an objective against its drills (in any order) and against what could be recovered from now.
+
+    Where it could be recovered from several sources, one that keeps all of the promise is enough: that one counts.
+    """
     known = sorted(measured, key=lambda one: one.at)
     last = known[-1] if known else None
+    best = counting(objective, known, now)
     whole = [one for one in sources if one.whole]
     newest = max(whole, key=lambda one: one.data_time, default=None)
     promises = []
     for figure, target in (("rto", objective.rto), ("rpo", objective.rpo)):
         if target is None:
             continue
-        figures = [getattr(one, figure) if one.good else None for one in known]
-        standing, why = _standing(figure, target, last, newest, objective.prove_within, now)
-        value = getattr(last, figure) if last else None
+        same = [one for one in known if best is None or one.source == best.source]
+        figures = [getattr(one, figure) if one.good else None for one in same]
+        standing, why = _standing(figure, target, last, best, newest, objective.prove_within, now)
+        value = getattr(best, figure) if best else None
         promises.append(
             Promise(figure, target.total_seconds(), value, standing, why, tuple(figures[-TREND:]))
         )  # fmt: skip
     return Judged(name, tuple(promises), last, newest)
 
 
+def counting(objective: Objective, known: Sequence[Measured], now: datetime) -> Measured | None:
+    """The measurement that counts, of these from old to new: of each source the newest good one that measured what is
+    promised; of those the newest that keeps it and is not too old; where none does, the newest of all.
+    """
+    promised = {figure: target for figure in ("rto", "rpo") if (target := getattr(objective, figure)) is not None}
+    newest: dict[str, Measured] = {}
+    for one in known:
+        if one.good and all(getattr(one, figure) is not None for figure in promised):
+            newest[one.source] = one
+        elif not one.good:
+            newest.pop(one.source, None)
+    keeping = [
+        one for one in newest.values()
+        if now - one.at <= objective.prove_within
+        and all(getattr(one, figure) <= target.total_seconds() for figure, target in promised.items())
+    ]  # fmt: skip
+    if keeping or newest:
+        return max(keeping or newest.values(), key=lambda one: one.at)
+    return known[-1] if known else None
+
+
 def _standing(
-    figure: str, target: timedelta, last: Measured | None, newest: Source | None, within: timedelta, now: datetime
-) -> tuple[Standing, str]:
+    figure: str, target: timedelta, last: Measured | None, best: Measured | None, newest: Source | None,
+    within: timedelta, now: datetime,
+) -> tuple[Standing, str]:  # fmt: skip
     seconds = target.total_seconds()
-    if last is None:
+    if last is None or best is None:
         return Standing.UNPROVEN, "it was never drilled"
     if not last.good:
         told = last.problems[0] if last.problems else "it did not come to its end"
         return Standing.MISSED, f"the last drill failed: {told}"
-    value = getattr(last, figure)
+    value = getattr(best, figure)
     if value is None:
         return Standing.UNPROVEN, "the last drill did not measure it"
     if value > seconds:
@@ -123,8 +142,8 @@ def _standing(
         age = (now - newest.data_time).total_seconds()
         if age > seconds:
             return Standing.MISSED, f"a loss now would cost {duration(age)} ({newest.name})"
-    if now - last.at > within:
-        return Standing.UNPROVEN, f"the last drill is {duration((now - last.at).total_seconds())} old"
+    if now - best.at > within:
+        return Standing.UNPROVEN, f"the last drill is {duration((now - best.at).total_seconds())} old"
     return Standing.PROVEN, f"measured {duration(value)}"
 
 

@@ -158,8 +158,9 @@ def _wanted(system: System) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
         if component not in own:
             yield component, component, backup, ()
     by_id = {one.id: one for one in (*backups(system), *others(system))}
+    elsewhere = {one.id for one in system.model.backups} - by_id.keys()
     for drill in system.model.drills:
-        if drill.kind != "restore" or drill.procedure:
+        if drill.kind != "restore" or drill.procedure or drill.backup in elsewhere:
             continue
         named = by_id.get(drill.backup or "")
         component = named.of if named else next((one for one in drill.of if one in first), next(iter(first), ""))

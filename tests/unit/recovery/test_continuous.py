@@ -13,8 +13,8 @@ from opsbook.cli.served import Seen
 from opsbook.connectors.backups.archiving import Archived, Archiver
 from opsbook.connectors.backups.pgbackrest import damage
 from opsbook.connectors.backups.pgbackrest_info import Point, Range, candidates, due_type, lsn_number, read_info
+from opsbook.connectors.backups.recoverable import log_reaches
 from opsbook.connectors.change import ChangeFailed
-from opsbook.recovery.continuous import source_of
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -112,8 +112,8 @@ def test_the_archive_lags_as_long_as_what_it_lacks_is_old(state: dict[str, Any],
 
 def test_an_objective_counts_on_the_log_only_with_a_backup_to_begin_with() -> None:
     nothing = read_info(info(), "shop")
-    assert source_of("wal", nothing, archived(), NOON) is None
-    now, late, off = (source_of("wal", HELD, archived(**state), NOON) for state in
+    assert log_reaches("wal", nothing, archived(), NOON) is None
+    now, late, off = (log_reaches("wal", HELD, archived(**state), NOON) for state in
                       ({}, {"lsn": "2/4000100"}, {"archiver": {"mode": "off"}}))  # fmt: skip
     assert now and now.data_time == NOON
     assert late and late.data_time == NOON - timedelta(minutes=5)

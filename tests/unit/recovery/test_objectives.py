@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -48,6 +49,20 @@ def test_it_says_why_a_promise_is_not_proven(
     found = judged("database", PROMISE, drills, sources, NOW)
     assert found.standing is standing
     assert why in [promise.why for promise in found.promises]
+
+
+def test_of_several_sources_the_one_that_keeps_all_of_the_promise_counts() -> None:
+    """A dump of last night promises no hour; the log that is archived does, also where the dump is drilled later."""
+    log = replace(measured(3, rpo=20.0), source="wal")
+    dump = replace(measured(1, rto=11.0, rpo=80_000.0), source="nightly")
+    found = judged("database", PROMISE, [log, dump], [FRESH], NOW)
+    assert found.standing is Standing.PROVEN
+    assert [promise.measured for promise in found.promises] == [41.0, 20.0]
+    assert found.last == dump
+    failed = replace(measured(2, good=False), source="wal")
+    assert judged("database", PROMISE, [log, failed, dump], [FRESH], NOW).standing is Standing.MISSED
+    partial = replace(measured(0.1, rpo=None), source="wal")  # recovered to a chosen moment: it tells no loss
+    assert judged("database", PROMISE, [log, partial], [FRESH], NOW).standing is Standing.PROVEN
 
 
 def test_a_promise_of_one_figure_is_held_to_that_alone() -> None:

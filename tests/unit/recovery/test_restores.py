@@ -53,6 +53,7 @@ def test_every_procedure_of_the_example_compiles_with_its_risk(renec: System) ->
         "restore-database-at-tables": Risk.DESTRUCTIVE,
         "restore-artifacts": Risk.SAFE,
         "drill-database": Risk.SAFE,
+        "drill-database-at": Risk.SAFE,
         "drill-failover-database": Risk.DESTRUCTIVE,
         "drill-artifacts": Risk.SAFE,
     }

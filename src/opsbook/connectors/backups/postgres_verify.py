@@ -142,7 +142,7 @@ def verify(
         if one.name not in members and (not only or one.name in only)
     ]
     with ThreadPoolExecutor(1, "opsbook-amcheck") as beside:
-        looking = beside.submit(_amcheck, target, found, stop) if amcheck else None
+        looking = beside.submit(look_by_amcheck, target, found, stop) if amcheck else None
         for told, rows in in_parallel(jobs, wanted, lambda table: _rows(target, table), stop):
             found.problems += told
             found.rows += rows
@@ -227,7 +227,7 @@ def _rows(target: Target, table: TableFacts) -> tuple[list[str], int]:
     return [], rows
 
 
-def _amcheck(target: Target, found: Verified, stop: threading.Event) -> None:
+def look_by_amcheck(target: Target, found: Verified, stop: threading.Event) -> None:
     """Look at every B-tree and heap, where the extension can be had; it is created and rolled back."""
     import psycopg
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -95,9 +96,10 @@ def since(connection: Connection, where: Mapping[str, str], moment: float) -> li
     return [one for one in _read(connection, _here(where) & (silences.c.until > moment)) if one.end > moment]
 
 
-def made_by(connection: Connection, where: Mapping[str, str], origin: str) -> list[Silence]:
-    """Those of one origin, over or not, the one that ends first at the beginning."""
-    return _read(connection, _here(where) & (silences.c.origin == origin))
+def made_by(connection: Connection, where: Mapping[str, str], origin: str, *, alike: bool = False) -> list[Silence]:
+    """Those of one origin, over or not, those that go on at the end; `alike`: that begin with it."""
+    mine = silences.c.origin.startswith(origin, autoescape=True) if alike else silences.c.origin == origin
+    return sorted(_read(connection, _here(where) & mine), key=lambda one: (one.ended_at or math.inf, one.start))
 
 
 def named(connection: Connection, where: Mapping[str, str], text: str) -> list[Silence]:

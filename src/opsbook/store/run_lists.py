@@ -1,0 +1,52 @@
+"""Runs by time and place, as the watch and its reports look for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import ColumnElement, Connection, or_, select
+
+from opsbook.store.runs import RunRow
+from opsbook.store.tables import approvals, runs
+
+
+def going(connection: Connection, system: str, environment: str, ended: Iterable[str]) -> list[RunRow]:
+    """Those that have not ended, oldest first."""
+    return _read(connection, _here(system, environment) & runs.c.state.not_in([str(state) for state in ended]))
+
+
+def between(connection: Connection, system: str, environment: str, begin: float, end: float) -> list[RunRow]:
+    """Those that were asked for, began or ended from `begin` until just before `end`, oldest first."""
+    moments = (runs.c.requested_at, runs.c.started_at, runs.c.ended_at)
+    told = or_(*((moment >= begin) & (moment < end) for moment in moments))
+    return _read(connection, _here(system, environment) & told)
+
+
+def asked_by(connection: Connection, system: str, environment: str, procedure: str, words: str) -> list[RunRow]:
+    """Those of a procedure whose origin holds these words, oldest first."""
+    mine = (runs.c.procedure == procedure) & runs.c.origin.contains(words, autoescape=True)
+    return _read(connection, _here(system, environment) & mine)
+
+
+def ended_well(connection: Connection, system: str, environment: str, procedure: str, since: float) -> RunRow | None:
+    """The first run of a procedure that was done since a moment, and was asked for after it too."""
+    mine = (runs.c.procedure == procedure) & (runs.c.state == "done") & (runs.c.requested_at >= since)
+    return next(iter(_read(connection, _here(system, environment) & mine)), None)
+
+
+def approvers(connection: Connection, run_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Run → who said yes to it, and whose yes was not void."""
+    wanted = approvals.c.run.in_(list(run_ids)) & (approvals.c.void == "")
+    found: dict[str, tuple[str, ...]] = {}
+    for run, name in connection.execute(select(approvals.c.run, approvals.c.approver).where(wanted)):
+        found[run] = (*found.get(run, ()), name) if name not in found.get(run, ()) else found[run]
+    return found
+
+
+def _here(system: str, environment: str) -> ColumnElement[bool]:
+    return (runs.c.system == system) & (runs.c.environment == environment)
+
+
+def _read(connection: Connection, wanted: ColumnElement[bool]) -> list[RunRow]:
+    rows = connection.execute(select(runs).where(wanted).order_by(runs.c.requested_at, runs.c.id))
+    return [RunRow(**row._mapping) for row in rows]

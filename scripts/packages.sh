@@ -22,6 +22,7 @@ need pgbouncer pgbouncer
 need prometheus prometheus
 need prometheus-alertmanager prometheus-alertmanager
 need pgbackrest pgbackrest
+need pebble pebble
 
 [ -n "$missing" ] || exit 0
 

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Engine, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select
 
 from opsbook.store.database import reading, writing
 from opsbook.store.tables import check_results
@@ -38,6 +38,23 @@ def record(engine: Engine, system: str, environment: str, points: Iterable[Point
         for some in batched(sorted({row["check_id"] for row in rows}), IDS_A_STATEMENT):
             mine = _here(system, environment) & table.check_id.in_(some)
             connection.execute(delete(check_results).where(mine & old))
+
+
+def add(connection: Connection, system: str, environment: str, points: Iterable[Point]) -> None:
+    """Store results and drop none: whoever calls this keeps house by itself."""
+    rows = [{"system": system, "environment": environment, **vars(point)} for point in points]
+    if rows:
+        connection.execute(insert(check_results), rows)
+
+
+def latest(connection: Connection, system: str, environment: str, since: float) -> dict[str, Point]:
+    """The newest result of each check that has one since then, by check id."""
+    table = check_results.c
+    wanted = _here(system, environment) & (table.at >= since)
+    newest = select(table.check_id, func.max(table.at).label("at")).where(wanted).group_by(table.check_id).subquery()
+    columns = (table.check_id, table.at, table.state, table.value, table.sentence)
+    query = select(*columns).join(newest, (table.check_id == newest.c.check_id) & (table.at == newest.c.at))
+    return {row.check_id: Point(*row) for row in connection.execute(query.where(wanted))}
 
 
 def _here(system: str, environment: str) -> ColumnElement[bool]:

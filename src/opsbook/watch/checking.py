@@ -1,0 +1,261 @@
+"""The part that runs the checks of a book at their intervals, keeps their results, and says what they mean.
+
+A result and what is decided by it are stored in one transaction: a process that dies in between has done neither, and
+the next one runs the check again in its slot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection
+
+from opsbook.book.checks import Check
+from opsbook.checks.causes import fold
+from opsbook.checks.evaluate import Result, State
+from opsbook.checks.sweep import sweep
+from opsbook.connectors.contract import Connections, Failure
+from opsbook.observations.registry import observations
+from opsbook.store import history
+from opsbook.store.database import reading
+from opsbook.watch import rhythm
+from opsbook.watch.contract import Signal, Watch, soonest
+from opsbook.watch.deciding import tell
+from opsbook.watch.registry import part
+
+PATIENCE = 1.0
+"""Seconds that a tick waits for what it has asked before it looks what else is due."""
+GATHER = 0.05
+"""Seconds in which further answers are awaited once there is one: they are stored in one transaction."""
+SLOWEST = 8
+"""A component whose reads time out is asked this many times less often at most."""
+REMEMBERED = timedelta(days=2)
+"""How far back the last result of a check is looked for at a start."""
+BASELINE_LASTS = timedelta(minutes=10)
+"""How long a median over days is used before it is counted anew."""
+
+
+@dataclass
+class _Baselines:
+    known: dict[str, float] = field(default_factory=dict)
+    at: datetime | None = None
+
+
+@part
+class Checking:
+    """Runs what is due, one question to a component at a time, and never waits for one component with another."""
+
+    name = "checks"
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        system = watch.system
+        self.checks = {check.id: check for check in system.checks}
+        self.latest: dict[str, Result] = {}
+        """The newest result of each check, its cause as it is now."""
+        self.slow: dict[str, int] = {}
+        """Component → how many times less often it is asked, where its reads time out."""
+        self._shifts = rhythm.shifts(system.checks)
+        linked = {
+            name: [str(getattr(one, key)) for key in one.linked if getattr(one, key)]
+            for name, one in system.components.items()
+        }
+        self._lanes = rhythm.lanes(linked)
+        self._asked_at: dict[str, datetime] = {}
+        self._running: dict[str, asyncio.Task[list[Result]]] = {}
+        self._open = AsyncExitStack()
+        self._connections: Connections | None = None
+        self._baselines = _Baselines()
+
+    async def tick(self, now: datetime) -> datetime:
+        if self._connections is None:
+            await self._begin(now)
+        self._start(now)
+        if self._running:
+            await self._settle()
+        if self._running:
+            return self.watch.setting.clock.now()
+        return self.next_due(self.watch.setting.clock.now())
+
+    async def close(self) -> None:
+        """Give up what is being asked."""
+        for task in self._running.values():
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        self._running.clear()
+        await self._open.aclose()
+        self._connections = None
+
+    def next_due(self, now: datetime) -> datetime:
+        """When the next check is due."""
+        moments = (
+            rhythm.next_slot(max(self._asked_at.get(id, now), now), self.interval(check), self._shifts[id])
+            for id, check in self.checks.items()
+        )
+        return soonest(moments, now + timedelta(minutes=1))
+
+    def interval(self, check: Check) -> timedelta:
+        """How often a check runs now. What tells whether a component is there keeps its rhythm."""
+        own = check.interval or self.watch.system.model.intervals.check
+        return own if observations()[check.observe].spec.vital else own * self.slow.get(check.of, 1)
+
+    async def _begin(self, now: datetime) -> None:
+        self._connections = await self._open.enter_async_context(self.watch.setting.connections(self.watch.system))
+        since = (now - REMEMBERED).timestamp()
+
+        def read() -> Mapping[str, history.Point]:
+            with reading(self.watch.setting.store) as connection:
+                return history.latest(connection, self.watch.system.model.system, self.watch.system.name, since)
+
+        for id, point in (await asyncio.to_thread(read)).items():
+            if id in self.checks:
+                at = datetime.fromtimestamp(point.at, UTC)
+                check = self.checks[id]
+                spec = observations()[check.observe].spec
+                self._asked_at[id] = at
+                self.latest[id] = Result(check, spec, State(point.state), point.value, point.sentence, at)
+
+    def _start(self, now: datetime) -> None:
+        """Ask what is due, but for lanes that are still being asked."""
+        due: dict[str, list[Check]] = {}
+        for id, check in self.checks.items():
+            lane = self._lanes.get(check.of, check.of)
+            if lane not in self._running and rhythm.is_due(
+                self._asked_at.get(id), now, self.interval(check), self._shifts[id]
+            ):
+                due.setdefault(lane, []).append(check)
+        for lane, checks in due.items():
+            for check in checks:
+                self._asked_at[check.id] = now
+            self._running[lane] = asyncio.create_task(self._ask(lane, checks))
+
+    async def _ask(self, lane: str, checks: Sequence[Check]) -> list[Result]:
+        assert self._connections is not None
+        for name, other in self._lanes.items():
+            if other == lane:
+                self._connections.of(name).forget()
+        known = await self._known_baselines(checks)
+        clock = self.watch.setting.clock
+        done = await sweep(self.watch.system, checks, self._connections, clock, known)
+        results = list(done.results)
+        if suspects := self._suspects(results):
+            # Asked over connections of their own, at once: a cause that is found first is told instead of what
+            # follows from it.
+            async with self.watch.setting.connections(self.watch.system) as fresh:
+                found = await sweep(self.watch.system, suspects, fresh, clock)
+            results += found.results
+        return results
+
+    def _suspects(self, results: Iterable[Result]) -> list[Check]:
+        """The checks that could explain what has just turned bad, and were not asked since."""
+        asked = {result.check.id for result in results}
+        system, wanted = self.watch.system, dict[str, Check]()
+        for result in results:
+            before = self.latest.get(result.check.id)
+            if result.state is State.OK or (before is not None and before.state is not State.OK):
+                continue
+            around = {result.check.of, *result.check.depends_on, *system.upstream(result.check.of)}
+            for check in self.checks.values():
+                last = self.latest.get(check.id)
+                fresh = check.id in asked or (last is not None and last.at >= result.at)
+                if check.of in around and not fresh and observations()[check.observe].spec.vital:
+                    wanted[check.id] = check
+        return list(wanted.values())
+
+    async def _settle(self) -> None:
+        """Store and decide by what was answered meanwhile."""
+        await asyncio.wait(self._running.values(), timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        if len(self._running) > 1:
+            await asyncio.wait(self._running.values(), timeout=GATHER)
+        done = [lane for lane, task in self._running.items() if task.done()]
+        results = [one for lane in done for one in self._running.pop(lane).result()]
+        if results:
+            await self._keep(results)
+
+    async def _keep(self, results: Sequence[Result]) -> None:
+        newest = {one.check.id: one for one in results}
+        together = fold(list((self.latest | newest).values()), self.watch.system.upstream)
+        folded = {one.check.id: one for one in together}
+        system = self.watch.system
+
+        def store(connection: Connection) -> None:
+            history.add(connection, system.model.system, system.name, map(point_of, newest.values()))
+
+        try:
+            await tell(self.watch, [signal_of(folded[id]) for id in newest], [store])
+        except BaseException:
+            # Not stored: they are asked again as soon as that can be.
+            for id in newest:
+                self._asked_at.pop(id, None)
+            raise
+        self.latest = folded
+        self._adapt(newest.values())
+
+    def _adapt(self, results: Iterable[Result]) -> None:
+        """Ask a component less often whose reads time out, and as before when its reads come back in time."""
+        late: dict[str, bool] = {}
+        for one in results:
+            late[one.check.of] = late.get(one.check.of, False) or one.failure is Failure.TIMEOUT
+        for component, is_late in late.items():
+            if is_late:
+                self.slow[component] = min(SLOWEST, self.slow.get(component, 1) * 2)
+            else:
+                self.slow.pop(component, None)
+
+    async def _known_baselines(self, checks: Sequence[Check]) -> dict[str, float]:
+        if not any(_span(check) for check in checks):
+            return {}
+        kept, now = self._baselines, self.watch.setting.clock.now()
+        if kept.at is None or not timedelta(0) <= now - kept.at < BASELINE_LASTS:
+            spans = [(check.id, span) for check in self.checks.values() if (span := _span(check))]
+            system = self.watch.system
+            kept.at, kept.known = now, await asyncio.to_thread(
+                history.baselines, self.watch.setting.store, system.model.system, system.name, spans, now.timestamp()
+            )  # fmt: skip
+        return kept.known
+
+    def told_slow(self) -> Iterator[str]:
+        """A sentence for each component that is asked less often."""
+        for component, times in sorted(self.slow.items()):
+            yield f"{component} does not answer in time: it is asked {times} times less often"
+
+
+def _span(check: Check) -> float:
+    """The past in seconds that the baseline of a check is taken from; 0 where it has none."""
+    return max((one.baseline or 0.0 for one in (check.warning, check.critical) if one is not None), default=0.0)
+
+
+def point_of(result: Result) -> history.Point:
+    """A result as it is stored."""
+    value = float(result.value) if isinstance(result.value, bool | int | float) else None
+    return history.Point(result.check.id, result.at.timestamp(), result.state, value, result.sentence)
+
+
+def signal_of(result: Result) -> Signal:
+    """What a result says to the desk of alerts."""
+    check = result.check
+    return Signal(
+        fingerprint=fingerprint(check.id),
+        source="check",
+        at=result.at,
+        state=result.state,
+        title=check.title or f"{check.of}: {result.spec.name}",
+        sentence=result.sentence,
+        shown=result.shown,
+        check=check.id,
+        component=check.of,
+        cause=fingerprint(result.cause) if result.cause else "",
+        hold=check.for_,
+        severity=check.severity or "",
+        procedure=check.procedure or "",
+        notify=tuple(check.notify),
+    )
+
+
+def fingerprint(check: str) -> str:
+    """The name of a check's alert."""
+    return f"check:{check}"

@@ -11,7 +11,7 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,9 +102,13 @@ class Undisturbed:
 class Bench:
     """One site that runs, and the operations that are tried on it."""
 
-    def __init__(self, kind: type[Site], folder: Path) -> None:
+    ends = RunState.DONE
+    """How a run ends that is not killed."""
+
+    def __init__(self, kind: type[Site], folder: Path, cases: Mapping[str, Case] | None = None) -> None:
         folder.mkdir(parents=True)
-        self.cases, self.folder, self.site = SITES[kind], folder, kind(folder)
+        self.cases = SITES[kind] if cases is None else cases
+        self.folder, self.site = folder, kind(folder)
         self._blank = folder / "blank"
 
     def __enter__(self) -> Bench:
@@ -114,7 +118,7 @@ class Bench:
                 "opsbook": 1,
                 "system": "sweep",
                 "environments": {"test": {"policy": "open", "disposable": True, **self.site.environment}},
-                "components": self.site.components,
+                "components": self.components,
             }
             self._blank.mkdir()
             (self._blank / "book.yaml").write_text(yaml.safe_dump(book))
@@ -127,13 +131,22 @@ class Bench:
     def __exit__(self, *_: object) -> None:
         self.site.stop()
 
+    @property
+    def components(self) -> dict[str, dict[str, Any]]:
+        return self.site.components
+
+    def idempotent(self, operation: str) -> bool:
+        """Whether it may be done again where nobody knows whether it was done."""
+        return operations()[operation].spec.idempotent
+
     def world(self) -> World:
         """A book and an empty store of their own."""
         folder = Path(tempfile.mkdtemp(prefix="opsbook-kill-"))
         shutil.copytree(self._blank, folder, dirs_exist_ok=True)
         return World(folder)
 
-    def procedure(self, operation: str) -> Procedure:
+    def procedure(self, world: World, operation: str) -> Procedure:
+        """One step that does it."""
         case, spec = self.cases[operation], operations()[operation].spec
         body = {"operation": operation, "parameters": {"of": case.of, **case.parameters(self.site)}}
         step = Step("it", StepKind.OP, "It", 1, body, spec.risk, spec.idempotent, on=case.of)
@@ -144,7 +157,7 @@ class Bench:
         self.cases[operation].prepare(self.site)
 
         async def submit() -> str:
-            return (await world.submit(self.procedure(operation))).id
+            return (await world.submit(self.procedure(world, operation))).id
 
         return asyncio.run(submit())
 
@@ -156,7 +169,7 @@ class Bench:
             process = _engine(world, run, ())
             process.wait(SEE_SECONDS)
             view = world.view(run)
-            assert view.state is RunState.DONE, f"{operation} ended {view.run.state}: {view.run.message}"
+            assert view.state is self.ends, f"{operation} ended {view.run.state}: {view.run.message}"
             durations = dict(line.split() for line in effects(world.folder, "durations"))
             counted = self.cases[operation].count(self.site)
             assert counted > 0, f"{operation} was done, and its effect is not counted"
@@ -164,6 +177,10 @@ class Bench:
         finally:
             world.close()
             shutil.rmtree(world.folder, ignore_errors=True)
+
+    def tried(self, expected: Undisturbed) -> Undisturbed:
+        """The changes at which it is killed."""
+        return expected
 
     def one(self, kill: OperationKill, expected: Undisturbed, count: Count) -> None:
         """One run, its deaths, and what became of it."""
@@ -202,13 +219,17 @@ class Bench:
                 count.wrong.append(f"{kill}: {key} was finished and began again")
         self._judge(kill, view, deaths, max(attempts.values(), default=1), expected.counted, count)
 
+    def contradicted(self, operation: str, happened: int) -> str:
+        """Why the target is not as a run says that ended as it should; empty where it is."""
+        return "" if happened else "it is said to be done, and nothing has happened"
+
     def _judge(self, kill: OperationKill, view: View, deaths: int, attempts: int, normal: int, count: Count) -> None:
-        idempotent = operations()[kill.operation].spec.idempotent
+        idempotent = self.idempotent(kill.operation)
         happened = self.cases[kill.operation].count(self.site)
-        if view.state is RunState.DONE:
+        if view.state is self.ends:
             count.resumed += deaths
-            if not happened:
-                count.wrong.append(f"{kill}: it is said to be done, and nothing has happened")
+            if why := self.contradicted(kill.operation, happened):
+                count.wrong.append(f"{kill}: {why}")
         elif view.state is RunState.AMBIGUOUS and view.run.message:
             count.ambiguous += 1
             count.resumed += deaths - 1
@@ -242,16 +263,23 @@ def sweep_site(
 ) -> None:
     """The chosen kills of these operations, one after the other, on one site."""
     with Bench(kind, folder) as bench:
-        for name in names:
-            try:
-                expected = bench.undisturbed(name)
-            except AssertionError as error:
-                count.wrong.append(str(error))
-                continue
-            for kill in chosen(list(kills_of(name, expected))):
-                bench.one(kill, expected, count)
-                if tell is not None:
-                    tell(f"{kill}: {count}")
+        sweep_bench(bench, names, count, chosen, tell)
+
+
+def sweep_bench(
+    bench: Bench, names: Sequence[str], count: Count, chosen: Callable[[Any], Any], tell: Any = None
+) -> None:
+    """The chosen kills of what a bench tries."""
+    for name in names:
+        try:
+            expected = bench.undisturbed(name)
+        except AssertionError as error:
+            count.wrong.append(str(error))
+            continue
+        for kill in chosen(list(kills_of(name, bench.tried(expected)))):
+            bench.one(kill, expected, count)
+            if tell is not None:
+                tell(f"{kill}: {count}")
 
 
 def sample(size: int, seed: int, folder: Path) -> Count:

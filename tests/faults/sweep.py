@@ -17,12 +17,14 @@ from pathlib import Path
 
 from tests.faults import kills, operation_kills
 from tests.faults.failover_kills import failover_sweep
+from tests.faults.fence_kills import FenceBench
 from tests.faults.kills import Count
 from tests.faults.operations_redis import CelerySite
 from tests.faults.pgbackrest_sweep import pgbackrest_sweep
 from tests.faults.recovery_sweep import Swept, recovery_sweep
 from tests.faults.renec_sweep import renec_sweep
 from tests.faults.sites import Site
+from tests.faults.undo_kills import UNDOING, UndoBench
 
 Tell = Callable[[str], None]
 
@@ -55,9 +57,37 @@ def operations(only: str, tell: Tell) -> Count:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def fences(only: str, tell: Tell) -> Count:
+    """Requests of `http` fences."""
+    folder, count = Path(tempfile.mkdtemp(prefix="opsbook-fences-")), Count()
+    try:
+        with FenceBench(folder / "http") as bench:
+            names = [name for name in bench.cases if only in ("", name)]
+            operation_kills.sweep_bench(bench, names, count, lambda every: every, tell)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return count
+
+
+def undoing(only: str, tell: Tell) -> Count:
+    """What operations did, being taken back."""
+    folder, count = Path(tempfile.mkdtemp(prefix="opsbook-undoing-")), Count()
+    try:
+        for kind, cases in UNDOING.items():
+            names = [name for name in cases if only in ("", name)]
+            if names:
+                with UndoBench(kind, folder / kind.__name__) as bench:
+                    operation_kills.sweep_bench(bench, names, count, lambda every: every, tell)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return count
+
+
 SWEEPS: dict[str, Callable[[str, Tell], Count | Swept]] = {
     "engine": engine,
     "operations": operations,
+    "fences": fences,
+    "undo": undoing,
     "runbooks": renec_sweep,
     "recovery": recovery_sweep,
     "failover": failover_sweep,

@@ -16,6 +16,7 @@ from tests.faults.deadly import engine
 from tests.faults.warm import Warm
 from tests.faults.world import World, until
 from tests.integration.servers import Postgres, new_postgres, new_redis
+from tests.integration.test_celery_observations import worker
 from tests.integration.web import reset, serving
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
@@ -115,6 +116,32 @@ async def test_a_cache_that_dies_between_two_batches_is_said(tmp_path: Path) -> 
             world = world_with(tmp_path, UNLINK, cache={"kind": "redis", "url": server.url})
             view = await run_with(world, lambda: client.dbsize() < 19_000, server.stop)
         assert view.state in (RunState.FAILED, RunState.AMBIGUOUS) and view.run.message
+        world.close()
+
+
+CALL = """---
+title: Call
+risk: disruptive
+---
+1. Call a task and follow it.
+   ```op
+   celery.call: {of: worker, task: tiny.sleep, args: [60]}
+   ```
+"""
+
+
+async def test_a_broker_that_dies_while_a_task_is_followed_is_said_and_the_task_is_called_once(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    with new_redis() as server, worker(tmp_path / "app", server):
+        components = {"broker": {"kind": "redis", "url": server.url}, "worker": {"kind": "celery", "broker": "broker"}}
+        world = world_with(tmp_path, CALL, **components)
+        log = tmp_path / "app" / "log"
+        view = await run_with(world, lambda: b"tiny.sleep" in log.read_bytes().partition(b"ready")[2], server.stop)
+        # The task goes on, and nobody can ask for it: neither done nor certain not to have happened.
+        assert view.state is RunState.AMBIGUOUS and "broker: Connection" in view.run.message
+        server.start()
+        assert (await world.see(view.run.id)).state is RunState.AMBIGUOUS, "it waits for a person"
+        assert log.read_bytes().count(b"Task tiny.sleep") == 1
         world.close()
 
 

@@ -1,0 +1,315 @@
+"""Incidents, their timeline, evidence and actions, as rows. Everything works in the transaction that is handed in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, insert, or_, select, update
+
+from opsbook.store.history import IDS_A_STATEMENT, batched
+from opsbook.store.watch_tables import actions, alerts, evidence, incident_events, incidents
+
+OVER = ("resolved", "merged")
+
+
+@dataclass(frozen=True)
+class Incident:
+    """An incident as it is stored. Times are UTC seconds since 1970."""
+
+    id: str
+    system: str
+    environment: str
+    group_key: str
+    open_key: str | None
+    kind: str
+    title: str
+    severity: str
+    state: str
+    component: str
+    procedure: str
+    assignee: str
+    roles: str
+    path: str
+    acknowledged_by: str
+    resolved_by: str
+    merged_into: str
+    opened_by: str
+    postmortem: str
+    opened_at: float
+    acknowledged_at: float | None = None
+    mitigated_at: float | None = None
+    resolved_at: float | None = None
+    well_since: float | None = None
+    updated_at: float | None = None
+    reopened: int = 0
+    rounds: int = 0
+    round_at: float | None = None
+
+    @property
+    def over(self) -> bool:
+        return self.state in OVER
+
+    @property
+    def people(self) -> dict[str, str]:
+        """Role → who took it."""
+        return dict(json.loads(self.roles)) if self.roles else {}
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of a timeline."""
+
+    incident: str
+    at: float
+    actor: str
+    kind: str
+    text: str
+    detail: str = ""
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One thing that was gathered, or why it could not be."""
+
+    incident: str
+    name: str
+    at: float
+    text: str
+    sha256: str
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Action:
+    """What a post-mortem asks for."""
+
+    id: int
+    incident: str
+    text: str
+    owner: str
+    done_by: str
+    made_at: float
+    due_at: float | None
+    done_at: float | None
+
+
+def add(connection: Connection, one: Incident) -> None:
+    """Store a new incident."""
+    connection.execute(insert(incidents).values(vars(one)))
+
+
+def change(connection: Connection, incident: str, *, only_in: Iterable[str] = (), **values: Any) -> bool:
+    """Change one; with `only_in` only where it is in one of these states. False where nothing was changed."""
+    statement = update(incidents).where(incidents.c.id == incident)
+    if states := list(only_in):
+        statement = statement.where(incidents.c.state.in_(states))
+    return connection.execute(statement.values(values)).rowcount > 0
+
+
+def of_id(connection: Connection, incident: str) -> Incident | None:
+    """The incident of this id."""
+    row = connection.execute(select(incidents).where(incidents.c.id == incident)).first()
+    return Incident(**row._mapping) if row else None
+
+
+def named(connection: Connection, text: str) -> list[Incident]:
+    """Those whose id is this text, or begins or ends with it."""
+    if exact := of_id(connection, text):
+        return [exact]
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    alike = or_(incidents.c.id.like(f"{escaped}%", escape="\\"), incidents.c.id.like(f"%{escaped}", escape="\\"))
+    return _incidents(connection, select(incidents).where(alike).order_by(incidents.c.opened_at).limit(20))
+
+
+def open_ones(connection: Connection, where: Mapping[str, str]) -> list[Incident]:
+    """Those that are not over, oldest first."""
+    return _incidents(
+        connection,
+        _here(select(incidents), where)
+        .where(incidents.c.state.not_in(OVER))
+        .order_by(incidents.c.opened_at, incidents.c.id),
+    )
+
+
+def newest(
+    connection: Connection, where: Mapping[str, str], *, since: float = 0.0, limit: int = 50, open_only: bool = False
+) -> list[Incident]:
+    """The newest, newest first."""
+    query = _here(select(incidents), where).where(incidents.c.opened_at >= since)
+    if open_only:
+        query = query.where(incidents.c.state.not_in(OVER))
+    return _incidents(connection, query.order_by(incidents.c.opened_at.desc(), incidents.c.id.desc()).limit(limit))
+
+
+def concerned(
+    connection: Connection, where: Mapping[str, str], keys: Collection[str], ids: Collection[str], since: float
+) -> list[Incident]:
+    """Those that are not over and have one of these group keys or ids, or were opened since a moment; oldest first."""
+    query = _here(select(incidents), where).where(incidents.c.state.not_in(OVER))
+    found = {one.id: one for one in _incidents(connection, query.where(incidents.c.opened_at >= since))}
+    for column, wanted in ((incidents.c.group_key, keys), (incidents.c.id, ids)):
+        for some in batched(sorted(wanted), IDS_A_STATEMENT):
+            found |= {one.id: one for one in _incidents(connection, query.where(column.in_(some)))}
+    return sorted(found.values(), key=lambda one: (one.opened_at, one.id))
+
+
+def ids_like(connection: Connection, beginning: str) -> set[str]:
+    """The ids that begin so."""
+    query = select(incidents.c.id).where(incidents.c.id.startswith(beginning, autoescape=True))
+    return set(connection.execute(query).scalars())
+
+
+def last_resolved(
+    connection: Connection, where: Mapping[str, str], keys: Collection[str], since: float
+) -> dict[str, Incident]:
+    """Of each group key the incident that was resolved last, not before `since`."""
+    found: dict[str, Incident] = {}
+    for some in batched(sorted(keys), IDS_A_STATEMENT):
+        query = _here(select(incidents), where).where(
+            incidents.c.group_key.in_(some), incidents.c.state == "resolved", incidents.c.resolved_at >= since
+        )
+        for one in _incidents(connection, query.order_by(incidents.c.resolved_at)):
+            found[one.group_key] = one
+    return found
+
+
+def tell(connection: Connection, events: Sequence[Event]) -> int:
+    """Put lines into timelines; one whose key is there already is not told again. Returns how many are new."""
+    keyed = [one.key for one in events if one.key]
+    known: set[str] = set()
+    for some in batched(keyed, IDS_A_STATEMENT):
+        known.update(connection.execute(select(incident_events.c.key).where(incident_events.c.key.in_(some))).scalars())
+    rows = []
+    for one in events:
+        if one.key is None or one.key not in known:
+            rows.append(vars(one))
+            known.add(one.key or "")
+    if rows:
+        connection.execute(insert(incident_events), rows)
+    return len(rows)
+
+
+def timeline(connection: Connection, incident: str) -> list[Event]:
+    """The lines of an incident, in their order."""
+    columns = [incident_events.c[name] for name in Event.__dataclass_fields__]
+    query = select(*columns).where(incident_events.c.incident == incident)
+    return [
+        Event(**row._mapping) for row in connection.execute(query.order_by(incident_events.c.at, incident_events.c.id))
+    ]
+
+
+def events_of(connection: Connection, ids: Collection[str], kind: str) -> set[str]:
+    """Which of these incidents have a line of this kind."""
+    found: set[str] = set()
+    for some in batched(sorted(ids), IDS_A_STATEMENT):
+        query = select(incident_events.c.incident).where(
+            incident_events.c.incident.in_(some), incident_events.c.kind == kind
+        )
+        found.update(connection.execute(query).scalars())
+    return found
+
+
+def keys_of(connection: Connection, beginning: str) -> set[str]:
+    """The keys of timeline lines that begin so."""
+    query = select(incident_events.c.key).where(incident_events.c.key.startswith(beginning, autoescape=True))
+    return {key for key in connection.execute(query).scalars() if key}
+
+
+def attach(connection: Connection, alert_ids: Sequence[str], incident: str) -> None:
+    """Say to which incident alerts belong."""
+    for some in batched(alert_ids, IDS_A_STATEMENT):
+        connection.execute(update(alerts).where(alerts.c.id.in_(some)).values(incident=incident))
+
+
+def move_alerts(connection: Connection, incident: str, into: str) -> None:
+    """All alerts of one incident belong to another from now on."""
+    connection.execute(update(alerts).where(alerts.c.incident == incident).values(incident=into))
+
+
+def still_bad(connection: Connection, ids: Collection[str]) -> set[str]:
+    """Which of these incidents have an alert that fires and is not silenced."""
+    found: set[str] = set()
+    for some in batched(sorted(ids), IDS_A_STATEMENT):
+        query = select(alerts.c.incident).where(
+            alerts.c.incident.in_(some), alerts.c.phase == "firing", alerts.c.silenced_by == ""
+        )
+        found.update(connection.execute(query.distinct()).scalars())
+    return found
+
+
+def alerts_of(connection: Connection, incident: str, limit: int = 200) -> list[Row[Any]]:
+    """Its alerts, oldest first."""
+    query = select(alerts).where(alerts.c.incident == incident).order_by(alerts.c.since, alerts.c.id)
+    return list(connection.execute(query.limit(limit)).all())
+
+
+def count_alerts(connection: Connection, incident: str) -> int:
+    """How many alerts it has or had."""
+    return int(connection.execute(select(func.count()).where(alerts.c.incident == incident)).scalar() or 0)
+
+
+def incident_of(connection: Connection, where: Mapping[str, str], fingerprints: Collection[str]) -> dict[str, str]:
+    """Fingerprint of an alert that is not resolved → its incident."""
+    found: dict[str, str] = {}
+    for some in batched(sorted(fingerprints), IDS_A_STATEMENT):
+        query = select(alerts.c.fingerprint, alerts.c.incident).where(
+            alerts.c.system == where["system"], alerts.c.environment == where["environment"],
+            alerts.c.fingerprint.in_(some), alerts.c.phase != "resolved", alerts.c.incident != "",
+        )  # fmt: skip
+        found |= {row.fingerprint: row.incident for row in connection.execute(query)}
+    return found
+
+
+def keep(connection: Connection, one: Evidence) -> None:
+    """Store evidence, in place of what was gathered before under this name."""
+    same = (evidence.c.incident == one.incident) & (evidence.c.name == one.name)
+    if not connection.execute(update(evidence).where(same).values(vars(one))).rowcount:
+        connection.execute(insert(evidence).values(vars(one)))
+
+
+def evidence_of(connection: Connection, incident: str) -> list[Evidence]:
+    """What was gathered."""
+    query = select(evidence).where(evidence.c.incident == incident).order_by(evidence.c.name)
+    return [Evidence(**row._mapping) for row in connection.execute(query)]
+
+
+def add_action(connection: Connection, **values: Any) -> int:
+    """Store an action; its number."""
+    number = connection.execute(insert(actions).values(values)).inserted_primary_key
+    assert number is not None
+    return int(number[0])
+
+
+def end_action(connection: Connection, number: int, who: str, at: float) -> bool:
+    """An action is done. False where there is no open one of this number."""
+    wanted = (actions.c.id == number) & actions.c.done_at.is_(None)
+    return connection.execute(update(actions).where(wanted).values(done_at=at, done_by=who)).rowcount > 0
+
+
+def actions_of(connection: Connection, ids: Collection[str], *, open_only: bool = False) -> list[Action]:
+    """The actions of some incidents."""
+    found: list[Action] = []
+    for some in batched(sorted(ids), IDS_A_STATEMENT):
+        query = select(actions).where(actions.c.incident.in_(some)).order_by(actions.c.id)
+        if open_only:
+            query = query.where(actions.c.done_at.is_(None))
+        found += [Action(**row._mapping) for row in connection.execute(query)]
+    return found
+
+
+def action_of(connection: Connection, number: int) -> Action | None:
+    """The action of a number."""
+    row = connection.execute(select(actions).where(actions.c.id == number)).first()
+    return Action(**row._mapping) if row else None
+
+
+def _here(query: Select[Any], where: Mapping[str, str]) -> Select[Any]:
+    return query.where(incidents.c.system == where["system"], incidents.c.environment == where["environment"])
+
+
+def _incidents(connection: Connection, query: Select[Any]) -> list[Incident]:
+    return [Incident(**row._mapping) for row in connection.execute(query)]

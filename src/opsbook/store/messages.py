@@ -1,0 +1,195 @@
+"""The outbox as rows: what is to be told, who is telling it now, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, text, update
+
+from opsbook.store.history import IDS_A_STATEMENT, batched
+from opsbook.store.watch_tables import messages
+
+ADD = text("""
+    INSERT INTO messages (key, system, environment, incident, target, channel, kind, urgency, subject, body, detail,
+                          state, made_at, due_at, attempts, error, instead_of)
+    VALUES (:key, :system, :environment, :incident, :target, :channel, :kind, :urgency, :subject, :body, :detail,
+            :state, :made_at, :due_at, 0, :error, :instead_of)
+    ON CONFLICT (key) DO NOTHING
+""")
+
+
+AT_ONCE = 5_000
+"""Messages that one sender takes at a time."""
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """What waits for a channel, and what it was told lately."""
+
+    waiting: int
+    oldest: float
+    sent: int = 0
+    last: float | None = None
+
+
+@dataclass(frozen=True)
+class MessageRow:
+    """A message to one address. Times are UTC seconds since 1970."""
+
+    id: int
+    key: str
+    system: str
+    environment: str
+    incident: str
+    target: str
+    channel: str
+    kind: str
+    urgency: str
+    subject: str
+    body: str
+    detail: str
+    state: str
+    made_at: float
+    due_at: float
+    attempts: int
+    claimed_by: str
+    claimed_until: float | None
+    delivered_at: float | None
+    receipt: str
+    error: str
+    instead_of: str
+
+
+def add(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Put messages into the outbox; those whose key is there already stay as they are."""
+    if rows:
+        connection.execute(ADD, list(rows))
+
+
+def claim(
+    connection: Connection, where: Mapping[str, str], channels: Collection[str], who: str, now: float, lease: float
+) -> list[MessageRow]:
+    """Take messages to these channels that are due, or whose sender died, for `lease` seconds. Pages come first."""
+    free = _free(now)
+    query = (
+        select(messages.c.id)
+        .where(_here(where), messages.c.channel.in_(sorted(channels)), free)
+        .order_by((messages.c.urgency != "page"), messages.c.due_at, messages.c.id)
+        .limit(AT_ONCE)
+    )
+    ids = list(connection.execute(query).scalars())
+    mine: list[int] = []
+    for some in _some(ids):
+        taken = (
+            update(messages)
+            .where(messages.c.id.in_(some), free)
+            .values(state="sending", claimed_by=who, claimed_until=now + lease, attempts=messages.c.attempts + 1)
+            .returning(messages.c.id)
+        )
+        mine += connection.execute(taken).scalars()
+    return of_ids(connection, mine)
+
+
+def of_ids(connection: Connection, ids: Sequence[int]) -> list[MessageRow]:
+    """The messages of these numbers, in their order."""
+    found: list[MessageRow] = []
+    for some in _some(ids):
+        query = select(messages).where(messages.c.id.in_(some)).order_by(messages.c.id)
+        found += [MessageRow(**row._mapping) for row in connection.execute(query)]
+    return found
+
+
+def settle(connection: Connection, ids: Sequence[int], who: str, **values: Any) -> list[int]:
+    """Note what became of messages; only of those that are still this sender's. Returns which."""
+    done: list[int] = []
+    for some in _some(ids):
+        mine = (
+            update(messages)
+            .where(messages.c.id.in_(some), messages.c.state == "sending", messages.c.claimed_by == who)
+            .values(claimed_until=None, **values)
+            .returning(messages.c.id)
+        )
+        done += connection.execute(mine).scalars()
+    return done
+
+
+def drop(connection: Connection, incident: str, kinds: Collection[str], reason: str) -> int:
+    """Messages of an incident that wait and need not be told any more."""
+    wanted = (messages.c.incident == incident) & messages.c.kind.in_(kinds) & (messages.c.state == "waiting")
+    return connection.execute(update(messages).where(wanted).values(state="dropped", error=reason)).rowcount
+
+
+def told(connection: Connection, incident: str, kind: str) -> dict[str, str]:
+    """Key → target of what an incident has told of a kind, whether it was delivered yet or not."""
+    query = select(messages.c.key, messages.c.target).where(messages.c.incident == incident, messages.c.kind == kind)
+    return {row.key: row.target for row in connection.execute(query)}
+
+
+def told_by_incident(connection: Connection, ids: Sequence[str], kind: str) -> dict[str, set[str]]:
+    """Incident → keys of what it has told of a kind."""
+    found: dict[str, set[str]] = {}
+    for some in batched(ids, IDS_A_STATEMENT):
+        query = select(messages.c.incident, messages.c.key).where(
+            messages.c.incident.in_(some), messages.c.kind == kind
+        )
+        for row in connection.execute(query):
+            found.setdefault(row.incident, set()).add(row.key)
+    return found
+
+
+def of_incident(connection: Connection, incident: str, limit: int = 500) -> list[MessageRow]:
+    """Its messages, oldest first."""
+    query = select(messages).where(messages.c.incident == incident).order_by(messages.c.id).limit(limit)
+    return [MessageRow(**row._mapping) for row in connection.execute(query)]
+
+
+def chain_of(connection: Connection, key: str) -> list[MessageRow]:
+    """A message and all that was tried in its place: those whose key begins with its own."""
+    first = key.partition("|instead|")[0]
+    same = or_(messages.c.key == first, messages.c.key.startswith(first + "|instead|", autoescape=True))
+    return [MessageRow(**row._mapping) for row in connection.execute(select(messages).where(same))]
+
+
+def crowds(connection: Connection, where: Mapping[str, str], now: float, lately: float) -> dict[str, Crowd]:
+    """Of each channel that has something to send now: how much, since when, and what it was told lately."""
+    query = (
+        select(messages.c.channel, func.count(), func.min(messages.c.due_at))
+        .where(_here(where), _free(now))
+        .group_by(messages.c.channel)
+    )
+    waiting = {row[0]: Crowd(row[1], row[2]) for row in connection.execute(query)}
+    sent = (
+        select(messages.c.channel, func.count(func.distinct(messages.c.receipt)), func.max(messages.c.delivered_at))
+        .where(_here(where), messages.c.state == "delivered", messages.c.delivered_at > now - lately)
+        .group_by(messages.c.channel)
+    )
+    for channel, count, last in connection.execute(sent):
+        if channel in waiting:
+            waiting[channel] = Crowd(waiting[channel].waiting, waiting[channel].oldest, count, last)
+    return waiting
+
+
+def next_due(connection: Connection, where: Mapping[str, str]) -> float | None:
+    """When the next message is to be sent or taken over."""
+    first = select(func.min(messages.c.due_at)).where(_here(where), messages.c.state == "waiting")
+    taken = select(func.min(messages.c.claimed_until)).where(_here(where), messages.c.state == "sending")
+    moments = (connection.execute(query).scalar() for query in (first, taken))
+    return min((one for one in moments if one is not None), default=None)
+
+
+def _free(now: float) -> ColumnElement[bool]:
+    return or_(
+        and_(messages.c.state == "waiting", messages.c.due_at <= now),
+        and_(messages.c.state == "sending", messages.c.claimed_until <= now),
+    )
+
+
+def _here(where: Mapping[str, str]) -> ColumnElement[bool]:
+    return (messages.c.system == where["system"]) & (messages.c.environment == where["environment"])
+
+
+def _some(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(ids), IDS_A_STATEMENT):
+        yield ids[start : start + IDS_A_STATEMENT]

@@ -1,0 +1,110 @@
+"""Which alerts open an incident, how severe it is, and which incident an alert belongs to. Pure.
+
+Invariant: the same fault has the same group key whoever saw it: a check of opsbook and a rule of Prometheus that name
+the same check make one incident.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from opsbook.book.model import BookModel
+from opsbook.book.system import System
+from opsbook.checks.evaluate import State
+from opsbook.store.incidents import Incident
+from opsbook.watch.contract import Alert
+from opsbook.watch.escalation import Rung, path_of
+
+TOGETHER = timedelta(minutes=15)
+"""Faults of components that need each other, within this time, are taken for one until somebody parts them."""
+
+
+def opens(book: BookModel, alert: Alert) -> bool:
+    """Whether an alert is work for people, and not only a figure to look at by day."""
+    return str(alert.state) in book.incidents.open_for
+
+
+def severity_of(book: BookModel, alert: Alert) -> str:
+    """The severity of the book: the alert's own, that of its state, or the first for critical and the last for others.
+
+    Empty where the book has none."""
+    grades = list(book.severities)
+    if alert.severity and (alert.severity in grades or not grades):
+        return alert.severity
+    if named := book.incidents.severity.get(str(alert.state)):  # type: ignore[call-overload]
+        return str(named)
+    if not grades:
+        return ""
+    return grades[0] if alert.state is State.CRITICAL else grades[-1]
+
+
+def more_urgent(book: BookModel, one: str, other: str) -> bool:
+    """Whether a severity is more urgent than another. One that the book does not know never is."""
+    grades = list(book.severities)
+    if one not in grades:
+        return False
+    return other not in grades or grades.index(one) < grades.index(other)
+
+
+def path_for(book: BookModel, severity: str) -> tuple[Rung, ...]:
+    """The path of a severity: its own, or the book's."""
+    grade = book.severities.get(severity)
+    return path_of(grade.escalation if grade is not None and grade.escalation else book.escalation)
+
+
+def key_of(book: BookModel, alert: Alert) -> str:
+    """What alerts that share an incident have in common."""
+    own = f"check:{alert.check}" if alert.check else alert.fingerprint
+    if book.incidents.group_by == "check":
+        return own
+    if book.incidents.group_by == "component":
+        return f"component:{alert.component}" if alert.component else own
+    if alert.cause:
+        return alert.cause
+    if alert.check or not alert.component:
+        return own
+    # A rule of somebody else's that names only the component.
+    return f"component:{alert.component}"
+
+
+def home(
+    system: System, alert: Alert, open_ones: Iterable[Incident], causes: Mapping[str, str], now: datetime
+) -> Incident | None:
+    """The open incident that an alert joins; None where it needs one of its own.
+
+    `causes` tells the incident of each fingerprint that explains something.
+    """
+    going = list(open_ones)
+    explained = causes.get(alert.cause) if alert.cause else None
+    if found := next((one for one in going if one.id == explained), None):
+        return found
+    key = key_of(system.model, alert)
+    if found := next((one for one in going if one.group_key == key), None):
+        return found
+    if system.model.incidents.group_by != "cause" or not alert.component:
+        return None
+    recent = [one for one in going if now.timestamp() - one.opened_at <= TOGETHER.total_seconds()]
+    return next((one for one in recent if related(system, alert.component, one)), None)
+
+
+def related(system: System, component: str, incident: Incident) -> bool:
+    """Whether one of two components needs the other, or they are the same."""
+    other = incident.component
+    if not other or incident.kind != "fault":
+        return False
+    if other == component:
+        return True
+    known = system.components
+    return (component in known and other in system.upstream(component)) or (
+        other in known and component in system.upstream(other)
+    )
+
+
+def worst(book: BookModel, severities: Sequence[str]) -> str:
+    """The most urgent of some."""
+    found = ""
+    for one in severities:
+        if not found or more_urgent(book, one, found):
+            found = one
+    return found

@@ -38,6 +38,7 @@ VERBS = {
     "run": ("opsbook.cli.run", "Run a procedure, durably."),
     "runs": ("opsbook.cli.runs", "Show runs; cancel, resolve or repeat one."),
     "schema": ("opsbook.cli.schema", "Print the JSON Schema of book.yaml."),
+    "serve": ("opsbook.cli.serve", "Watch around the clock: checks, alerts, schedules, runs, HTTP."),
     "shell": ("opsbook.cli.shell", "Open psql, redis-cli or a shell on a component, recorded."),
     "status": ("opsbook.cli.status", "What runs, waits, failed and changed."),
     "token": ("opsbook.cli.token", "Make, list and revoke the tokens of the API."),

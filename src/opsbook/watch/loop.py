@@ -61,7 +61,10 @@ class Loop:
         self.standings = {part.name: Standing(part.name) for part in self.parts}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Call the parts until `stop` is set. A tick that is under way is cut off then: it can be done again."""
+        """Call the parts until `stop` is set. A tick that is under way is cut off then: it can be done again.
+
+        A part that holds something open has a `close`.
+        """
         bell = Bell()
         try:
             tasks = [asyncio.create_task(self._carry(part, bell), name=f"watch {part.name}") for part in self.parts]
@@ -75,6 +78,9 @@ class Loop:
                     raise outcome
         finally:
             bell.close()
+            for part in self.parts:
+                if close := getattr(part, "close", None):
+                    await close()
 
     async def _carry(self, part: Part, bell: Bell) -> None:
         while True:

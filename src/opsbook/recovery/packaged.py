@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from opsbook.book.system import System
 from opsbook.recovery import backups, continuous, drills, failover, restores
 from opsbook.recovery.templates import filled
-from opsbook.upkeep import certificates
+from opsbook.upkeep import certificates, maintenance
 
 Family = Callable[[System], Iterator[tuple[str, str]]]
 """Yields name and Markdown of each procedure of its kind that a book has use for."""
@@ -23,6 +23,7 @@ FAMILIES: tuple[Family, ...] = (
     continuous.families,
     failover.families,
     certificates.families,
+    maintenance.families,
 )
 
 

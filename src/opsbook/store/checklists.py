@@ -100,6 +100,11 @@ def named(connection: Connection, where: Mapping[str, str], text: str) -> list[O
     return exact or alike or [one for one in found if one.name == text and one.done_at is None]
 
 
+def by_id(connection: Connection, checklist: str) -> Opened | None:
+    """The one of this id."""
+    return next(iter(_read(connection, checklists.c.id == checklist)), None)
+
+
 def by_key(connection: Connection, key: str) -> Opened | None:
     """The one that was opened for this."""
     return next(iter(_read(connection, checklists.c.key == key)), None)

@@ -214,14 +214,15 @@ def of_runs(connection: Connection, system: System, now: datetime) -> None:
             _end(connection, system, actor, one, now, "its run has ended")
 
 
-def in_maintenance(compiled: str, steps: Sequence[runs.StepRow]) -> bool:
-    """Whether a run has entered maintenance and not left it: by the steps that were done, in their order."""
-    inside = False
+def in_maintenance(compiled: str, steps: Sequence[runs.StepRow]) -> bool | None:
+    """Whether a run has left the system in maintenance, by the steps that were done, in their order; None where none of
+    them entered or left it."""
+    inside: bool | None = None
     done = {row.step: row.state for row in steps}
     for step in procedure_from_json(json.loads(compiled)).steps:
         operation = step.body.get("operation")
-        if done.get(step.id) == StepState.DONE:
-            inside = True if operation == "maintenance.enter" else False if operation == "maintenance.leave" else inside
+        if done.get(step.id) == StepState.DONE and operation in ("maintenance.enter", "maintenance.leave"):
+            inside = operation == "maintenance.enter"
     return inside
 
 

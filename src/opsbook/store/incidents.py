@@ -180,9 +180,7 @@ def last_resolved(
 def tell(connection: Connection, events: Sequence[Event]) -> int:
     """Put lines into timelines; one whose key is there already is not told again. Returns how many are new."""
     keyed = [one.key for one in events if one.key]
-    known: set[str] = set()
-    for some in batched(keyed, IDS_A_STATEMENT):
-        known.update(connection.execute(select(incident_events.c.key).where(incident_events.c.key.in_(some))).scalars())
+    known = known_keys(connection, keyed)
     rows = []
     for one in events:
         if one.key is None or one.key not in known:
@@ -191,6 +189,15 @@ def tell(connection: Connection, events: Sequence[Event]) -> int:
     if rows:
         connection.execute(insert(incident_events), rows)
     return len(rows)
+
+
+def known_keys(connection: Connection, keys: Sequence[str]) -> set[str]:
+    """Which of these keys are in a timeline already."""
+    known: set[str] = set()
+    for some in batched(keys, IDS_A_STATEMENT):
+        found = connection.execute(select(incident_events.c.key).where(incident_events.c.key.in_(some))).scalars()
+        known.update(key for key in found if key)
+    return known
 
 
 def timeline(connection: Connection, incident: str) -> list[Event]:

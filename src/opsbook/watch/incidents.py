@@ -8,28 +8,26 @@ twice. An incident does not end here: `pursuit` ends it when all was well for `r
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
 from opsbook.book.system import System
 from opsbook.engine.access import Actor, watch_actor
-from opsbook.engine.identity import LETTERS
 from opsbook.store import audit, messages
 from opsbook.store import incidents as store
 from opsbook.store.incidents import Event, Incident
 from opsbook.watch import escalation, grouping
 from opsbook.watch.acting import act
 from opsbook.watch.contract import Alert, Became, Turn
+from opsbook.watch.incident_facts import OPSBOOK, facts_of, new_id, paged, pages, sentence_of, title_of, where_of
 from opsbook.watch.outbox import Message, enqueue_all
 from opsbook.watch.suspects import suspects
 from opsbook.watch.waking import wake
 
-OPSBOOK = "opsbook"
 TOLD_ONE_BY_ONE = 20
 """Alerts that join one incident at once and get a line of its timeline each; the others are counted."""
 FIRES = (Became.FIRING, Became.HEARD, Became.WORSE)
@@ -45,69 +43,6 @@ def respond(connection: Connection, system: System, turns: Sequence[Turn], now: 
         desk.take(turn)
     desk.close()
     wake()
-
-
-def where_of(system: System) -> dict[str, str]:
-    """The columns that say which system and environment a row is of."""
-    return {"system": system.model.system, "environment": system.name}
-
-
-def new_id(now: datetime, taken: set[str]) -> str:
-    """An id that is free, such as `i261121-1213-k7qa`."""
-    while True:
-        found = f"i{now:%y%m%d-%H%M}-" + "".join(secrets.choice(LETTERS) for _ in range(4))
-        if found not in taken:
-            taken.add(found)
-            return found
-
-
-def facts_of(one: Incident, **more: Any) -> dict[str, Any]:
-    """What messages and channels are told of an incident. No secrets."""
-    return {
-        "incident": one.id,
-        "title": one.title,
-        "severity": one.severity,
-        "component": one.component,
-        "procedure": one.procedure,
-        "system": one.system,
-        "environment": one.environment,
-        "opened_at": one.opened_at,
-        **more,
-    }
-
-
-def pages(
-    system: System, one: Incident, told: set[str], now: datetime, body: str = ""
-) -> tuple[list[Message], float | None]:
-    """The pages of an incident that are due, and when the next one is. Pure."""
-    begun = one.round_at if one.round_at is not None else one.opened_at
-    beginning = f"page|{one.id}|{one.rounds}|"
-    keys = {key.removeprefix(beginning).partition("|")[0] for key in told if key.startswith(beginning)}
-    acknowledged = _moment(one.acknowledged_at)
-    due, following = escalation.due(escalation.from_text(one.path), _moment(begun) or now, acknowledged, keys, now)
-    made = [
-        Message(
-            key=beginning + page.key,
-            kind="practice" if one.kind == "practice" else "page",
-            targets=(page.notify,),
-            subject=f"{one.title} — {system.model.title or one.system} {one.environment}",
-            urgency="page",
-            body=body,
-            incident=one.id,
-            severity=one.severity,
-            detail=facts_of(one, level=page.level, number=page.number),
-        )
-        for page in due
-    ]
-    return made, following.timestamp() if following else None
-
-
-def paged(one: Incident, message: Message) -> Event:
-    """The line of the timeline that says who was called."""
-    level = message.detail.get("level", "")
-    again = message.detail.get("number", 0)
-    text = f"{level}: paging {message.targets[0]}" + (" again" if again else "")
-    return Event(one.id, 0.0, OPSBOOK, "paged", text, key=f"event|{message.key}")
 
 
 @dataclass
@@ -342,17 +277,3 @@ def _bounded(events: Sequence[Event], at: float) -> Iterator[Event]:
     for (incident, kind), number in count.items():
         if number > TOLD_ONE_BY_ONE:
             yield Event(incident, at, OPSBOOK, kind, f"… and {number - TOLD_ONE_BY_ONE} more ({kind})")
-
-
-def title_of(alert: Alert) -> str:
-    """What an alert is called."""
-    return alert.title or alert.check or alert.fingerprint
-
-
-def sentence_of(alert: Alert) -> str:
-    """What is so, in a sentence."""
-    return alert.sentence or alert.shown or str(alert.state)
-
-
-def _moment(at: float | None) -> datetime | None:
-    return None if at is None else datetime.fromtimestamp(at, UTC)

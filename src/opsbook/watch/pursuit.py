@@ -1,0 +1,232 @@
+"""Follows incidents that are not over: pages the next level, ends those of which all is well, says when a promise runs
+out and when an update is due. Everything is decided from rows and the time: a tick that is done again tells nothing
+twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, func, select
+
+from opsbook.book.system import System
+from opsbook.engine.access import watch_actor
+from opsbook.store import audit, messages
+from opsbook.store import incidents as store
+from opsbook.store.database import reading
+from opsbook.store.incidents import Event, Incident
+from opsbook.store.watch_tables import actions, incidents
+from opsbook.watch.acting import act
+from opsbook.watch.clocks import Clock, clocks, moment, update_due
+from opsbook.watch.contract import Watch, soonest
+from opsbook.watch.incident_facts import facts_of, paged, pages, responsible, where_of
+from opsbook.watch.outbox import Message, enqueue_all
+from opsbook.watch.registry import part
+from opsbook.watch.waking import wake
+
+REST = timedelta(seconds=30)
+"""How long it rests where nothing is due: another process may have opened one."""
+REMINDERS = timedelta(days=1)
+"""How often somebody is reminded of a post-mortem or an action that is late."""
+
+
+@part
+class Pursuit:
+    """The part of the watch that follows incidents."""
+
+    name = "incidents"
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+
+    async def tick(self, now: datetime) -> datetime:
+        """Do what is due, and say when to come again."""
+        setting, system = self.watch.setting, self.watch.system
+        following: list[datetime | None] = []
+
+        def look() -> bool:
+            with reading(setting.store) as connection:
+                return _any(connection, system)
+
+        def write(connection: Connection) -> None:
+            following.append(pursue(connection, system, now))
+
+        if not await setting.in_writer(look):
+            return now + REST
+        await setting.in_writer(lambda: setting.write([write]))
+        return max(now + timedelta(seconds=1), min(soonest(following, now + REST), now + REST))
+
+
+def pursue(connection: Connection, system: System, now: datetime) -> datetime | None:
+    """One round over all incidents that are not over; when the next thing is due."""
+    going = store.open_ones(connection, where_of(system))
+    ids = [one.id for one in going]
+    told = messages.told_by_incident(connection, ids, "page") if ids else {}
+    for id, keys in (messages.told_by_incident(connection, ids, "practice") if ids else {}).items():
+        told.setdefault(id, set()).update(keys)
+    bad = store.still_bad(connection, ids) if ids else set()
+    round_ = _Round(connection, system, now)
+    for one in going:
+        round_.follow(one, told.get(one.id, set()), one.id in bad)
+    round_.remind()
+    round_.close()
+    return min(round_.following, default=None)
+
+
+@dataclass
+class _Round:
+    connection: Connection
+    system: System
+    now: datetime
+    told: list[Message] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    acts: list[audit.Act] = field(default_factory=list)
+    following: list[datetime] = field(default_factory=list)
+    keyed: list[tuple[Event, Message | None, audit.Act | None]] = field(default_factory=list)
+
+    def follow(self, one: Incident, told: set[str], bad: bool) -> None:
+        if one.well_since is not None and not bad:
+            over = moment(one.well_since) + self.system.model.incidents.resolve_after
+            if over <= self.now:
+                self._resolve(one, told)
+                return
+            # While all is well nobody further is called.
+            self.following.append(over)
+            return
+        if one.well_since is not None:
+            store.change(self.connection, one.id, well_since=None)
+        made, following = pages(self.system, one, told, self.now, self._why(one) if told else "")
+        self.told += made
+        self.events += [replace(paged(one, message), at=self.now.timestamp()) for message in made]
+        if following is not None:
+            self.following.append(moment(following))
+        for clock in clocks(self.system.model, one, self.now):
+            self._clock(one, clock)
+        self._update(one)
+
+    def _why(self, one: Incident) -> str:
+        minutes = int((self.now.timestamp() - (one.round_at or one.opened_at)) // 60)
+        return f"Nobody has acknowledged for {minutes} min. See what is known: opsbook incident show {one.id}"
+
+    def _resolve(self, one: Incident, told: set[str]) -> None:
+        if not store.change(
+            self.connection, one.id, only_in=("open", "acknowledged", "mitigated"), state="resolved", open_key=None,
+            resolved_at=self.now.timestamp(), resolved_by="opsbook",
+        ):  # fmt: skip
+            return
+        self.told += resolved_messages(self.connection, one, "everything has been well", self.now)
+        key = f"resolved|{one.id}|{one.rounds}"
+        self.events.append(Event(one.id, self.now.timestamp(), "opsbook", "resolved", "resolved: all is well", "", key))
+        detail = {"incident": one.id, "pages": len(told)}
+        self.acts.append(act(self.system, watch_actor("alerts"), self.now, "incident resolved", detail))
+        messages.drop(self.connection, one.id, ("page",), "it was resolved before this was sent")
+
+    def _clock(self, one: Incident, clock: Clock) -> None:
+        if clock.ended is not None:
+            return
+        for at, what, urgency in ((clock.nearly, "runs out", "warning"), (clock.deadline, "missed", "page")):
+            if at > self.now:
+                self.following.append(at)
+                continue
+            if what == "runs out" and clock.deadline <= self.now:
+                continue
+            key = f"clock|{one.id}|{one.rounds}|{clock.name}|{what}"
+            event = Event(one.id, self.now.timestamp(), "opsbook", "clock", clock.told, key=key)
+            message = Message(
+                key, "reminder", responsible(self.connection, self.system, one),
+                f"{one.title}: {clock.told}", "page" if urgency == "page" else "warning", clock.told, one.id,
+                one.severity, facts_of(one),
+            )  # fmt: skip
+            record = None
+            if what == "missed":
+                detail = {"incident": one.id, "clock": clock.name}
+                record = act(self.system, watch_actor("clocks"), self.now, "promise missed", detail)
+            self.keyed.append((event, message, record))
+
+    def _update(self, one: Incident) -> None:
+        due = update_due(self.system.model, one)
+        if due is None:
+            return
+        if due > self.now:
+            self.following.append(due)
+            return
+        grade = self.system.model.severities[one.severity]
+        assert grade.update_every is not None
+        number = int((self.now - due) / grade.update_every)
+        key = f"update|{one.id}|{one.rounds}|{due.timestamp():.0f}|{number}"
+        text = f"a status update is due: opsbook incident update {one.id} TEXT"
+        event = Event(one.id, self.now.timestamp(), "opsbook", "reminder", text, key=key)
+        message = Message(
+            key, "reminder", responsible(self.connection, self.system, one), f"{one.title}: update due",
+            "warning", text, one.id, one.severity, facts_of(one),
+        )  # fmt: skip
+        self.keyed.append((event, message, None))
+        self.following.append(due + grade.update_every * (number + 1))
+
+    def remind(self) -> None:
+        """Actions of post-mortems that are late, once a day."""
+        day = int(self.now.timestamp() // REMINDERS.total_seconds())
+        late = (
+            select(actions.c.id, actions.c.incident, actions.c.text, actions.c.owner)
+            .join(incidents, incidents.c.id == actions.c.incident)
+            .where(
+                incidents.c.system == self.system.model.system,
+                incidents.c.environment == self.system.name,
+                actions.c.done_at.is_(None),
+                actions.c.due_at <= self.now.timestamp(),
+            )
+            .limit(50)
+        )
+        known = {*self.system.model.contacts, *self.system.model.channels, *self.system.model.oncall}
+        for number, incident, text, owner in self.connection.execute(late).tuples():
+            if owner in known:
+                subject = f"action {number} of {incident} is late: {text}"
+                self.told.append(Message(f"action|{number}|{day}", "reminder", (owner,), subject, "info"))
+
+    def close(self) -> None:
+        known = self._known(one.key or "" for one, _, _ in self.keyed)
+        for event, message, record in self.keyed:
+            if event.key in known:
+                continue
+            self.events.append(event)
+            self.told += [message] if message else []
+            self.acts += [record] if record else []
+        told = enqueue_all(self.connection, self.system, self.told, self.now)
+        store.tell(self.connection, self.events)
+        audit.append(self.connection, self.acts)
+        if told:
+            wake()
+
+    def _known(self, keys: Iterable[str]) -> set[str]:
+        return store.known_keys(self.connection, list(keys))
+
+
+def resolved_messages(connection: Connection, one: Incident, why: str, now: datetime) -> Sequence[Message]:
+    """Whoever was told of it is told that it is over."""
+    told = {
+        target: urgency
+        for kind in ("page", "update", "practice")
+        for target, urgency in ((name, kind) for name in messages.told(connection, one.id, kind).values())
+    }
+    lasted = int((now.timestamp() - one.opened_at) // 60)
+    return [
+        Message(
+            f"resolved|{one.id}|{one.rounds}", "resolved", (target,), f"{one.title}: resolved after {lasted} min",
+            "info", f"{why}. It lasted {lasted} min.", one.id, one.severity, facts_of(one),
+        )
+        for target in told
+    ]  # fmt: skip
+
+
+def _any(connection: Connection, system: System) -> bool:
+    """Whether there is anything to follow."""
+    where = where_of(system)
+    going = select(func.count()).where(
+        incidents.c.system == where["system"],
+        incidents.c.environment == where["environment"],
+        incidents.c.state.not_in(store.OVER),
+    )
+    late = select(func.count()).select_from(actions).where(actions.c.done_at.is_(None))
+    return bool(connection.execute(going).scalar() or connection.execute(late).scalar())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import click
 
@@ -27,13 +26,13 @@ def log(book: str | None, env: str | None, output: str, run: str, limit: int) ->
     from opsbook.cli.run_view import moment
     from opsbook.engine.views import find
     from opsbook.printable import one_line
-    from opsbook.store.audit import newest
+    from opsbook.store.audit import as_json, newest
 
     with opened(book, env) as service:
         store = service.setting.store
         found = newest(store, limit, run=find(store, run).id if run else "")
     if output == "json":
-        click.echo(json.dumps([_plain(record) for record in found], indent=2, ensure_ascii=False))
+        click.echo(json.dumps([as_json(record) for record in found], indent=2, ensure_ascii=False))
         return 0
     screen = console()
     for record in found:
@@ -99,7 +98,3 @@ def cut(book: str | None, env: str | None) -> int:
         setting.write_head()
     say(f"{removed} records were removed")
     return 0
-
-
-def _plain(record: Any) -> dict[str, Any]:
-    return {"seq": record.seq, **vars(record.act), "detail_text": record.detail, "hash": record.hash}

@@ -135,19 +135,25 @@ def records(engine: Engine, *, run: str = "", after: int = 0) -> Iterator[Record
         after = page[-1].seq
 
 
-def newest(engine: Engine, limit: int, *, run: str = "") -> list[Record]:
-    """The newest records, oldest first."""
+def newest(engine: Engine, limit: int, *, run: str = "", before: int | None = None) -> list[Record]:
+    """The newest records, or the newest before a number, oldest first."""
     wanted = select(audit).order_by(audit.c.seq.desc()).limit(limit)
+    if before is not None:
+        wanted = wanted.where(audit.c.seq < before)
     if run:
         wanted = wanted.where(audit.c.run == run)
     with reading(engine) as connection:
         return [_record(row) for row in reversed(connection.execute(wanted).all())]
 
 
+def as_json(record: Record) -> dict[str, Any]:
+    """A record as plain data, with what is needed to verify it elsewhere."""
+    return {"seq": record.seq, **vars(record.act), "detail_text": record.detail, "hash": record.hash}
+
+
 def as_line(record: Record) -> str:
-    """A record as JSON, with what is needed to verify it elsewhere."""
-    told = {"seq": record.seq, **vars(record.act), "detail_text": record.detail, "hash": record.hash}
-    return json.dumps(told, ensure_ascii=False)
+    """A record as a line of JSON."""
+    return json.dumps(as_json(record), ensure_ascii=False)
 
 
 def verify(engine: Engine) -> Verification:

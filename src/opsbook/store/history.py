@@ -97,3 +97,31 @@ def baselines(
             if values:
                 medians[check_id] = statistics.median(values)
     return medians
+
+
+def page(
+    engine: Engine, system: str, environment: str, check_id: str, since: float, before: float | None, limit: int
+) -> list[Point]:
+    """Results of a check since a moment and before another, newest first. Raises StoreFailed."""
+    table = check_results.c
+    wanted = _here(system, environment) & (table.check_id == check_id) & (table.at >= since)
+    if before is not None:
+        wanted &= table.at < before
+    columns = (table.check_id, table.at, table.state, table.value, table.sentence)
+    with reading(engine) as connection:
+        rows = connection.execute(select(*columns).where(wanted).order_by(table.at.desc()).limit(limit)).all()
+    return [Point(*row) for row in rows]
+
+
+def last_id(connection: Connection, system: str, environment: str) -> int:
+    """The id of the newest result."""
+    query = select(func.max(check_results.c.id)).where(_here(system, environment))
+    return int(connection.execute(query).scalar() or 0)
+
+
+def after(connection: Connection, system: str, environment: str, id: int, limit: int) -> list[tuple[int, Point]]:
+    """The results that were stored after the one of this id, in that order, each with its own."""
+    table = check_results.c
+    columns = (table.id, table.check_id, table.at, table.state, table.value, table.sentence)
+    query = select(*columns).where(_here(system, environment) & (table.id > id)).order_by(table.id).limit(limit)
+    return [(row[0], Point(*row[1:])) for row in connection.execute(query)]

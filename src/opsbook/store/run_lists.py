@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import ColumnElement, Connection, or_, select
 
@@ -20,6 +20,29 @@ def between(connection: Connection, system: str, environment: str, begin: float,
     moments = (runs.c.requested_at, runs.c.started_at, runs.c.ended_at)
     told = or_(*((moment >= begin) & (moment < end) for moment in moments))
     return _read(connection, _here(system, environment) & told)
+
+
+def page(
+    connection: Connection,
+    system: str,
+    environment: str,
+    *,
+    procedure: str = "",
+    states: Sequence[str] = (),
+    before: tuple[float, str] | None = None,
+    limit: int = 50,
+) -> list[RunRow]:
+    """The newest runs, newest first; `before` is when the last one of the page before was asked for, and its id."""
+    wanted = _here(system, environment)
+    if procedure:
+        wanted &= runs.c.procedure == procedure
+    if states:
+        wanted &= runs.c.state.in_([str(state) for state in states])
+    if before is not None:
+        moment, run = before
+        wanted &= (runs.c.requested_at < moment) | ((runs.c.requested_at == moment) & (runs.c.id < run))
+    rows = select(runs).where(wanted).order_by(runs.c.requested_at.desc(), runs.c.id.desc()).limit(limit)
+    return [RunRow(**row._mapping) for row in connection.execute(rows)]
 
 
 def asked_by(connection: Connection, system: str, environment: str, procedure: str, words: str) -> list[RunRow]:

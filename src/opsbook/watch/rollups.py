@@ -1,0 +1,81 @@
+"""The part that makes five-minute and hourly figures of single results, and forgets what was kept for long enough."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection
+
+from opsbook.store import rollups as store
+from opsbook.store.database import reading
+from opsbook.watch.contract import Watch
+from opsbook.watch.registry import part
+
+LATE = timedelta(seconds=45)
+"""After the end of five minutes: until then answers of slow components may still come in."""
+AT_ONCE = 24 * 3600.0
+"""Seconds of results that one transaction rolls up: catching up must not hold the store for long."""
+HOUSEKEEPING = timedelta(hours=1)
+
+
+def stretches(start: float, end: float, longest: float) -> Iterator[tuple[float, float]]:
+    """A time in parts of at most this length."""
+    while start < end:
+        yield start, min(start + longest, end)
+        start += longest
+
+
+@part
+class Rollups:
+    """Rolls up what is complete since the last time, however long ago that was."""
+
+    name = "rollups"
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self._kept_house: datetime | None = None
+
+    async def tick(self, now: datetime) -> datetime:
+        await self._roll_up(now)
+        if self._kept_house is None or not timedelta(0) <= now - self._kept_house < HOUSEKEEPING:
+            await self._keep_house(now)
+            self._kept_house = now
+        begun = math.floor(now.timestamp() / store.FIVE_MINUTES) * store.FIVE_MINUTES
+        return datetime.fromtimestamp(begun + store.FIVE_MINUTES, UTC) + LATE
+
+    async def _roll_up(self, now: datetime) -> None:
+        end = _floor((now - LATE).timestamp(), store.FIVE_MINUTES)
+        with reading(self.watch.setting.store) as connection:
+            done = store.rolled_until(connection, self.watch.where, store.FIVE_MINUTES)
+            first = store.oldest_result(connection, self.watch.where)
+        if first is None:
+            return
+        # The last one is made again: what was stored late is in it then.
+        start = max(_floor(first, store.FIVE_MINUTES), (done or 0.0) - store.FIVE_MINUTES)
+        for begin, until in stretches(start, end, AT_ONCE):
+            await self._write(begin, until)
+
+    async def _write(self, begin: float, until: float) -> None:
+        where = self.watch.where
+
+        def write(connection: Connection) -> None:
+            store.roll_up(connection, where, begin, until)
+            hour = _floor(begin, store.HOUR)
+            store.roll_up_hours(connection, where, hour, _floor(until, store.HOUR) + store.HOUR)
+
+        await self.watch.setting.in_writer(lambda: self.watch.setting.write([write]))
+
+    async def _keep_house(self, now: datetime) -> None:
+        intervals, where = self.watch.system.model.intervals, self.watch.where
+
+        def forget(connection: Connection) -> None:
+            store.drop_results(connection, where, (now - intervals.keep_raw).timestamp())
+            store.drop_rollups(connection, where, (now - intervals.keep_rollups).timestamp())
+
+        await self.watch.setting.in_writer(lambda: self.watch.setting.write([forget]))
+
+
+def _floor(seconds: float, span: int) -> float:
+    return float(math.floor(seconds / span) * span)

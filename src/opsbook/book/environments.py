@@ -69,7 +69,11 @@ class RiskPolicy(Strict):
     window: bool = Field(False, description="only inside a maintenance window")
     backup_within: Duration | None = Field(None, description="only with a verified backup younger than this")
     confirm: bool = Field(False, description="the name of the environment must be typed")
-    unattended: bool = Field(False, description="opsbook may do it by itself, when a check asks for it")
+    unattended: bool = Field(
+        False,
+        description="opsbook may do it by itself, when a schedule or an alert of the book asks for it: without"
+        " approval, at any time",
+    )
 
 
 class Policy(Strict):

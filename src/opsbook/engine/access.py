@@ -27,10 +27,14 @@ class Actor:
     """The highest role in which it acts, whatever the book gives: that of a token. Empty: no bound."""
     groups: frozenset[str] | None = None
     """The groups that an identity provider vouches for; None: those of the operating system."""
+    itself: bool = False
+    """opsbook, because the book asks for it; no user of that name is meant."""
 
     @property
     def asked_as(self) -> str:
         """The bounds as a run keeps them, JSON; empty where there are none."""
+        if self.itself:
+            return json.dumps({"itself": True})
         if not self.most and self.groups is None:
             return ""
         return json.dumps({"most": self.most, "groups": None if self.groups is None else sorted(self.groups)})
@@ -57,11 +61,14 @@ def local_actor() -> Actor:
 
 def watch_actor(reason: str) -> Actor:
     """opsbook itself, when a schedule or an alert asked for it."""
-    return Actor("opsbook", f"{socket.gethostname()}, {reason}, pid {os.getpid()}")
+    return Actor("opsbook", f"{socket.gethostname()}, {reason}, pid {os.getpid()}", itself=True)
 
 
 def asker_of(access: Access, actor: Actor) -> Asker:
-    """Somebody that acts, with the roles of the book within the actor's own bounds."""
+    """Somebody that acts, with the roles of the book within the actor's own bounds. opsbook itself needs no role: who
+    wrote the book has asked for what it does."""
+    if actor.itself:
+        return Asker(actor.name, None, itself=True)
     found = asker(access, actor.name, actor.groups)
     if not actor.most:
         return found
@@ -73,7 +80,8 @@ def requester_of(access: Access, name: str, asked_as: str) -> Asker:
     """Who asked for a run, within the bounds that held when it was asked for."""
     kept = json.loads(asked_as) if asked_as else {}
     groups = kept.get("groups")
-    bound = Actor(name, "", kept.get("most", ""), None if groups is None else frozenset(groups))
+    known = None if groups is None else frozenset(groups)
+    bound = Actor(name, "", kept.get("most", ""), known, bool(kept.get("itself")))
     return asker_of(access, bound)
 
 

@@ -26,6 +26,8 @@ class Asker:
 
     name: str
     roles: frozenset[str] | None = None
+    itself: bool = False
+    """Whether it is opsbook, by a schedule or an alert of the book."""
 
     def one_of(self, roles: Iterable[str]) -> bool:
         wanted = set(roles)
@@ -81,6 +83,9 @@ RUNS_ANYTHING = ("responder", "operator", "admin")
 def missing(risk: Risk, rule: RiskPolicy, policy: Policy, asker: Asker, now: Circumstances) -> list[Missing]:
     """What a plan of this risk lacks, a sentence each; nothing: it may happen. `rule` is what `rule_of` gives."""
     found = [*_roles(risk, rule, asker, now)]
+    if asker.itself and rule.unattended:
+        # Whoever wrote that has said yes to it, at any time; a backup is needed all the same.
+        return [*found, *_backup(risk, rule, now)]
     if not now.break_glass:
         found += _approvals(risk, rule, asker, now)
         found += _window(risk, rule, now)

@@ -46,6 +46,8 @@ class Wish:
     """Start another run, even where one that asks for the same has not ended."""
     no_wait: bool = False
     """Refuse instead of waiting for a lock."""
+    run: str = ""
+    """The id that the run gets; one of its own where left out. A schedule names it, so that it begins once."""
 
 
 class Service:
@@ -169,7 +171,7 @@ class Service:
         self.setting.check_audit()
         procedure, now = plan.procedure, self.setting.clock.now()
         values = {
-            "id": new_run_id(now),
+            "id": wish.run or new_run_id(now),
             "system": self.system.model.system,
             "environment": self.system.name,
             "book": str(self.system.book.path.absolute()),

@@ -10,7 +10,7 @@ from opsbook.book.catalogue import Risk
 from opsbook.book.environments import OPEN, STRICT, Policy, RiskPolicy
 from opsbook.book.people import Access
 from opsbook.book.planned import Freeze, Window
-from opsbook.engine.access import asker
+from opsbook.engine.access import Actor, asker, asker_of, requester_of, watch_actor
 from opsbook.engine.policy import Asker, Circumstances, missing, rule_of
 from opsbook.engine.windows import holding_freezes, open_windows
 
@@ -136,3 +136,28 @@ def test_a_window_for_other_components_does_not_count() -> None:
 def test_a_freeze_holds_between_its_ends() -> None:
     assert holding_freezes([FREEZE], "production", "UTC", datetime(2026, 11, 25, tzinfo=UTC)) == (FREEZE,)
     assert holding_freezes([FREEZE], "production", "UTC", datetime(2026, 11, 30, tzinfo=UTC)) == ()
+
+
+def test_opsbook_itself_needs_no_role_and_only_where_it_is_told_so_no_people() -> None:
+    access = Access(admin=("ann",))
+    itself, user = asker_of(access, watch_actor("schedule backup/nightly")), asker_of(access, Actor("opsbook", "here"))
+    told = Policy(destructive=STRICT.destructive.model_copy(update={"unattended": True}))
+
+    assert needs(Risk.SAFE, STRICT, itself) == []
+    assert len(needs(Risk.DESTRUCTIVE, STRICT, itself)) == 3
+    assert needs(Risk.DESTRUCTIVE, told, itself, freezes=(FREEZE,)) == []
+    assert any("needs the role" in one for one in needs(Risk.SAFE, STRICT, user))
+    assert len(needs(Risk.DESTRUCTIVE, told, ANN)) == 3
+
+
+def test_a_run_remembers_that_opsbook_itself_asked_for_it() -> None:
+    actor = watch_actor("schedule backup/nightly")
+    assert requester_of(Access(admin=("ann",)), actor.name, actor.asked_as).itself
+    assert not requester_of(Access(), "opsbook", "").itself
+
+
+def test_even_unattended_a_backup_is_needed_where_policy_asks_for_one() -> None:
+    policy = Policy(destructive=RiskPolicy(unattended=True, backup_within=timedelta(hours=1)))
+    itself = asker_of(Access(), watch_actor("schedule retention/logs"))
+    (told,) = needs(Risk.DESTRUCTIVE, policy, itself, components=("database",))
+    assert "verified backup" in told

@@ -1,0 +1,122 @@
+"""Silences: what they cover, that they end, and that nobody silences everything or for ever."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine
+from tests.unit.watch.planned_work import ANN, NOW, acts, move, read, watch_of, write
+
+from opsbook.errors import Refused, UsageError
+from opsbook.store import silences as store
+from opsbook.store.silences import EVERYTHING, Covering, Silence
+from opsbook.watch.silences import Silences, Wanted, finish, here, make
+
+HOUR = timedelta(hours=1)
+KNOWN = {"id": "known", "checks": ["api-up"], "until": "2026-11-21T20:00:00", "reason": "is replaced tonight"}
+
+
+def one(name: str, until: float, checks: tuple[str, ...] = (), components: tuple[str, ...] = ()) -> Silence:
+    return Silence(name, checks, components, "because", "ann", "cli", 0.0, until)
+
+
+names = st.sampled_from(["api-up", "db-up", "api", "db", ""])
+silences_made = st.lists(
+    st.builds(
+        one, st.uuids().map(str), st.floats(1, 100), st.lists(names.filter(bool), max_size=2).map(tuple),
+        st.lists(names.filter(bool) | st.just(EVERYTHING), max_size=2).map(tuple),
+    ),
+    max_size=6,
+)  # fmt: skip
+
+
+@given(silences_made, names, names)
+def test_many_alerts_are_answered_as_one_is(made: list[Silence], check: str, component: str) -> None:
+    found = Covering(made).of(check, component)
+    covers = [each for each in made if each.covers(check, component)]
+    assert bool(found) == bool(covers)
+    assert not covers or next(each for each in covers if each.id == found).until == max(each.until for each in covers)
+
+
+def test_names_cover_what_they_name_and_nothing_else() -> None:
+    assert Covering([one("s", 10, ("api-up", "db-up"))]).of("api-up", "api") == "s"
+    assert Covering([one("s", 10, ("api-up",))]).of("", "api") == ""
+    assert Covering([one("s", 10, (), (EVERYTHING,))]).of("", "") == "s"
+
+
+def test_a_silence_of_a_person_covers_until_it_ends_and_is_recorded(tmp_path: Path, store: Engine) -> None:
+    watch = watch_of(tmp_path, store)
+    wanted = Wanted(("daily",), (), "switch of the uplink", NOW + HOUR)
+    made = write(watch, lambda connection: make(connection, watch.system, ANN, wanted, NOW))
+    assert made.checks == ("api-up", "db-up")
+
+    def covered(at: datetime) -> str:
+        where, moment = here(watch.system), at.timestamp()
+        return read(watch, lambda connection: store_covering(connection, where, moment))
+
+    assert covered(NOW) == made.id
+    assert covered(NOW + HOUR - timedelta(seconds=1)) == made.id
+    assert covered(NOW + HOUR) == ""
+    write(watch, lambda connection: finish(connection, watch.system, ANN, made.id[-4:], NOW + HOUR / 2))
+    assert covered(NOW + HOUR / 2) == ""
+    assert acts(watch) == ["silence made", "silence ended"]
+    with pytest.raises(UsageError, match="is over"):
+        write(watch, lambda connection: finish(connection, watch.system, ANN, made.id, NOW + HOUR / 2))
+
+
+def store_covering(connection: Any, where: dict[str, str], moment: float) -> str:
+    return store.covering(connection, where, "api-up", "api", moment)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (Wanted((), (), "x", NOW + HOUR), "never covers everything"),
+        (Wanted(("api-upp",), (), "x", NOW + HOUR), "no check or group named 'api-upp'"),
+        (Wanted((), ("cache",), "x", NOW + HOUR), "no component named 'cache'"),
+        (Wanted(("api-up",), (), " ", NOW + HOUR), "has a reason"),
+        (Wanted(("api-up",), (), "x", NOW), "over before it begins"),
+        (Wanted(("api-up",), (), "x", NOW + timedelta(days=31)), "at most"),
+        (Wanted(("api-up",), (), "x", NOW + HOUR, run="none"), "no run 'none'"),
+    ],
+)
+def test_what_no_silence_may_be_is_said(tmp_path: Path, store: Engine, wanted: Wanted, words: str) -> None:
+    watch = watch_of(tmp_path, store)
+    with pytest.raises(UsageError, match=words):
+        write(watch, lambda connection: make(connection, watch.system, ANN, wanted, NOW))
+
+
+def test_who_only_looks_silences_nothing(tmp_path: Path, store: Engine) -> None:
+    watch = watch_of(tmp_path, store, access={"viewer": ["ann"], "admin": ["cleo"]})
+    with pytest.raises(Refused, match="needs the role responder"):
+        write(
+            watch, lambda connection: make(connection, watch.system, ANN, Wanted(("api-up",), (), "x", NOW + HOUR), NOW)
+        )
+
+
+async def test_the_books_silences_come_change_and_go_with_the_book(tmp_path: Path, store: Engine) -> None:
+    watch = watch_of(tmp_path, store, silences=[KNOWN])
+
+    def going() -> list[Silence]:
+        moment = watch.setting.clock.now().timestamp()
+        return read(watch, lambda connection: globals()["store"].holding(connection, here(watch.system), moment))
+
+    for _ in range(3):
+        await Silences(watch).tick(NOW)
+    assert [(each.origin, each.until) for each in going()] == [
+        ("book:known", datetime(2026, 11, 21, 19, tzinfo=UTC).timestamp())
+    ]
+    later = watch_of(tmp_path, store, silences=[{**KNOWN, "components": ["db"]}])
+    await Silences(later).tick(NOW)
+    assert [each.components for each in going()] == [("db",)]
+    write(later, lambda connection: finish(connection, later.system, ANN, going()[0].id, NOW))
+    move(later, HOUR)
+    await Silences(later).tick(NOW + HOUR)
+    assert going() == []
+    await Silences(watch_of(tmp_path, store)).tick(NOW)
+    assert going() == []

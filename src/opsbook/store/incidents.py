@@ -248,6 +248,15 @@ def still_bad(connection: Connection, ids: Collection[str]) -> set[str]:
     return found
 
 
+def answered(connection: Connection, ids: Collection[str]) -> set[str]:
+    """Which of these incidents somebody has acknowledged, or are over."""
+    found: set[str] = set()
+    for some in batched(sorted(one for one in ids if one), IDS_A_STATEMENT):
+        done = incidents.c.state.in_(OVER) | incidents.c.acknowledged_at.is_not(None)
+        found.update(connection.execute(select(incidents.c.id).where(incidents.c.id.in_(some), done)).scalars())
+    return found
+
+
 def alerts_of(connection: Connection, incident: str, limit: int = 200) -> list[Row[Any]]:
     """Its alerts, oldest first."""
     query = select(alerts).where(alerts.c.incident == incident).order_by(alerts.c.since, alerts.c.id)

@@ -69,15 +69,15 @@ def add(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def claim(
-    connection: Connection, where: Mapping[str, str], channels: Collection[str], who: str, now: float, lease: float
+    connection: Connection, where: Mapping[str, str], channel: str, who: str, now: float, lease: float, limit: int
 ) -> list[MessageRow]:
-    """Take messages to these channels that are due, or whose sender died, for `lease` seconds. Pages come first."""
+    """Take messages to a channel that are due, or whose sender died, for `lease` seconds. Pages come first."""
     free = _free(now)
     query = (
         select(messages.c.id)
-        .where(_here(where), messages.c.channel.in_(sorted(channels)), free)
+        .where(_here(where), messages.c.channel == channel, free)
         .order_by((messages.c.urgency != "page"), messages.c.due_at, messages.c.id)
-        .limit(AT_ONCE)
+        .limit(limit)
     )
     ids = list(connection.execute(query).scalars())
     mine: list[int] = []
@@ -113,6 +113,13 @@ def settle(connection: Connection, ids: Sequence[int], who: str, **values: Any) 
         )
         done += connection.execute(mine).scalars()
     return done
+
+
+def release(connection: Connection, where: Mapping[str, str], but: str) -> int:
+    """Free what others than this sender have claimed: none of them lives."""
+    theirs = _here(where) & (messages.c.state == "sending") & (messages.c.claimed_by != but)
+    freed = update(messages).where(theirs).values(state="waiting", claimed_until=None)
+    return connection.execute(freed).rowcount
 
 
 def drop(connection: Connection, incident: str, kinds: Collection[str], reason: str) -> int:

@@ -73,7 +73,8 @@ def open_by_hand(
     id = new_id(now, store.ids_like(connection, f"i{now:%y%m%d-%H%M}-"))
     rungs = path_for(system.model, severity) if path is None else path
     one = Incident(
-        id=id, **where_of(system), group_key=f"{kind}:{id}", open_key=f"{system.name}\n{id}", kind=kind,
+        id=id, system=system.model.system, environment=system.name, group_key=f"{kind}:{id}",
+        open_key=f"{system.name}\n{id}", kind=kind,
         title=title.strip(), severity=severity, state="open", component=component, procedure="", assignee="", roles="",
         path=escalation.as_text(rungs), acknowledged_by="", resolved_by="", merged_into="", opened_by=actor.name,
         postmortem="", opened_at=now.timestamp(), round_at=now.timestamp(),

@@ -64,9 +64,16 @@ def enqueue_all(connection: Connection, system: System, told: Iterable[Message],
     return len(rows)
 
 
-def row_of(system: System, message: Message, target: str, address: Address | None, now: datetime) -> dict[str, Any]:
-    """A message to one address, as a row. Without an address it has failed from the beginning, and goes on."""
-    subject, body = rendered(message.kind, message.subject, message.body, dict(message.detail))
+def row_of(
+    system: System, message: Message, target: str, address: Address | None, now: datetime, *, as_it_is: bool = False
+) -> dict[str, Any]:
+    """A message to one address, as a row. Without an address it is sent to nobody, which fails, and goes another way.
+
+    `as_it_is`: subject and body are worded already."""
+    facts = dict(message.detail) | {"severity": message.severity}
+    subject, body = (
+        (message.subject, message.body) if as_it_is else rendered(message.kind, message.subject, message.body, facts)
+    )
     name = address.name if address else f"nobody:{target}"
     settings = settings_of(system.model, name)
     unwanted = settings is not None and below(system.model, settings, message.severity)
@@ -81,7 +88,7 @@ def row_of(system: System, message: Message, target: str, address: Address | Non
         "urgency": message.urgency,
         "subject": subject,
         "body": body,
-        "detail": json.dumps(dict(message.detail) | {"severity": message.severity}, ensure_ascii=False),
+        "detail": json.dumps(facts, ensure_ascii=False),
         "state": "dropped" if unwanted else "waiting",
         "made_at": now.timestamp(),
         "due_at": when(system.model, settings, message.urgency, now).timestamp(),

@@ -1,0 +1,77 @@
+"""What a form of channel is given, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from opsbook.connectors.registry import import_modules
+from opsbook.errors import OpsbookError, UsageError
+from opsbook.watch.recipients import Route
+
+
+@dataclass(frozen=True)
+class Sending:
+    """One message on its way. `key` is the same however often it is sent: who can, forgets the second one."""
+
+    key: str
+    kind: str
+    urgency: str
+    subject: str
+    body: str
+    incident: str = ""
+    acknowledge: str = ""
+    """A signed address by which the one who gets it acknowledges; empty where there is none."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The body with its link."""
+        return f"{self.body}\n\nAcknowledge by a click: {self.acknowledge}" if self.acknowledge else self.body
+
+
+class NotDelivered(OpsbookError):
+    """A channel did not take a message. `permanent`: it will not take it later either."""
+
+    def __init__(self, message: str, hint: str = "", *, permanent: bool = False) -> None:
+        super().__init__(message, hint)
+        self.permanent = permanent
+
+
+Send = Callable[[Route, Sending], Awaitable[str]]
+"""Sends one message and returns its receipt. Raises NotDelivered; whatever it says may name the address."""
+Takes = Callable[[Route], bool]
+
+FORMS: list[tuple[int, Takes, Send]] = []
+LAST = 100
+
+
+def form(takes: Takes, *, order: int = 0) -> Callable[[Send], Send]:
+    """Registers what sends to the addresses that `takes` accepts; the lowest `order` is asked first."""
+
+    def register(send: Send) -> Send:
+        FORMS.append((order, takes, send))
+        return send
+
+    return register
+
+
+@cache
+def _forms() -> tuple[tuple[int, Takes, Send], ...]:
+    import_modules("opsbook.watch.channels")
+    return tuple(sorted(FORMS, key=lambda one: one[0]))
+
+
+def sender(route: Route) -> Send:
+    """What sends to an address. Raises UsageError."""
+    for _, takes, send in _forms():
+        if takes(route):
+            return send
+    raise UsageError("no form of channel fits this address", "write one that Apprise knows, or https:// for a webhook")
+
+
+def scheme(route: Route) -> str:
+    """The scheme of an address, in lower case."""
+    return route.url.partition(":")[0].lower()

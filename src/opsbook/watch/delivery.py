@@ -1,0 +1,252 @@
+"""Sends what is in the outbox: claims it, sends it, and writes what became of it.
+
+At least once: a sender that dies between sending and writing leaves a claim that runs out, and the message goes out
+again; its key is the same, so that who can, forgets the second one. A channel has one sender at a time, and none waits
+for another. When much waits for one channel it goes out as one digest.
+
+What cannot be delivered goes another way (`recipients.further`) when it is a page, and the channel is an alert itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from sqlalchemy import Connection
+
+from opsbook.engine.output import Mask
+from opsbook.errors import OpsbookError
+from opsbook.printable import one_line
+from opsbook.store import incidents, messages
+from opsbook.store.database import StoreFailed, reading
+from opsbook.store.messages import Crowd, MessageRow
+from opsbook.watch import fallback
+from opsbook.watch.channels.contract import NotDelivered, Sending, sender
+from opsbook.watch.contract import Watch
+from opsbook.watch.links import link_key, make
+from opsbook.watch.recipients import route, secrets_of_route, settings_of
+from opsbook.watch.registry import part
+from opsbook.watch.waking import wake
+from opsbook.watch.wording import rendered
+
+log = logging.getLogger(__name__)
+
+ADDRESS = "OPSBOOK_URL"
+"""The variable that says where people reach `opsbook serve`: links in messages begin with it."""
+LATELY = 60.0
+BURST = 5
+"""Messages that a channel gets one by one within `LATELY` seconds; after that what waits goes out as one."""
+HOLD = 30.0
+"""Seconds for which a channel that got its burst collects before the next digest."""
+GRACE = 15.0
+"""Seconds of a claim beyond the channel's own time-out."""
+PATIENCE = 1.0
+"""Seconds that a tick waits for its senders; slower ones go on behind it."""
+REST = timedelta(seconds=20)
+LINES = 40
+"""Lines of a digest."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an attempt: a receipt, or an error."""
+
+    receipt: str = ""
+    error: str = ""
+    permanent: bool = False
+
+
+@part
+class Delivery:
+    """The part of the watch that sends."""
+
+    name = "messages"
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self.who = f"{socket.gethostname()}, pid {os.getpid()}"
+        self._going: dict[str, asyncio.Task[None]] = {}
+        self._taken_over = False
+
+    async def tick(self, now: datetime) -> datetime:
+        """Start a sender for each channel that has something to send."""
+        await self._take_over()
+        setting = self.watch.setting
+        crowds, following = await setting.in_writer(lambda: self._look(now.timestamp()))
+        for channel, crowd in crowds.items():
+            if channel not in self._going and held(crowd, now.timestamp()) is None:
+                task = asyncio.create_task(self._send_all(channel), name=f"sender {channel}")
+                self._going[channel] = task
+        await self.settled(PATIENCE)
+        holds = [held(crowd, now.timestamp()) for crowd in crowds.values()]
+        moments = [moment for moment in (following, *holds) if moment is not None and moment > now.timestamp()]
+        wait = min(moments, default=now.timestamp() + REST.total_seconds()) - now.timestamp()
+        return now + min(timedelta(seconds=max(wait, 1.0)), REST)
+
+    async def settled(self, seconds: float | None = None) -> None:
+        """Wait for the senders that are under way. Raises what one of them met, as the store that is gone."""
+        if self._going:
+            await asyncio.wait(self._going.values(), timeout=seconds)
+        ended = {channel: task for channel, task in self._going.items() if task.done()}
+        for channel in ended:
+            del self._going[channel]
+        for task in ended.values():
+            task.result()
+
+    async def _take_over(self) -> None:
+        """On a file there is one process: what an earlier one had claimed is free. On a server claims run out."""
+        if self._taken_over or not self.watch.setting.embedded:
+            return
+        setting = self.watch.setting
+        free = [lambda connection: messages.release(connection, self.watch.where, self.who)]
+        await setting.in_writer(lambda: setting.write(free))
+        self._taken_over = True
+
+    def _look(self, now: float) -> tuple[dict[str, Crowd], float | None]:
+        with reading(self.watch.setting.store) as connection:
+            crowds = messages.crowds(connection, self.watch.where, now, LATELY)
+            return crowds, messages.next_due(connection, self.watch.where)
+
+    async def _send_all(self, channel: str) -> None:
+        """Send to one channel until nothing is due there, or it fails."""
+        setting = self.watch.setting
+        while True:
+            claimed, rows = await setting.in_writer(lambda: self._claim(channel))
+            if not claimed:
+                return
+            if rows:
+                outcome = await self._attempt(channel, rows)
+                await setting.in_writer(partial(self._write, channel, rows, outcome))
+                if outcome.error:
+                    return
+
+    def _claim(self, channel: str) -> tuple[int, list[MessageRow]]:
+        """How many messages were claimed, and those of them that are still to be sent."""
+        claimed: list[MessageRow] = []
+        found: list[MessageRow] = []
+        now = self.watch.setting.now()
+        settings = settings_of(self.watch.system.model, channel)
+        lease = (settings.timeout.total_seconds() if settings else 0.0) + GRACE
+
+        def claim(connection: Connection) -> None:
+            crowd = messages.crowds(connection, self.watch.where, now, LATELY).get(channel)
+            if crowd is None or held(crowd, now) is not None:
+                return
+            # A page is alone on its way as long as there are few of them.
+            many = crowd.waiting > BURST or crowd.sent >= BURST or bool(settings and settings.digest)
+            limit = messages.AT_ONCE if many else 1
+            rows = messages.claim(connection, self.watch.where, channel, self.who, now, lease, limit)
+            claimed.extend(rows)
+            found.extend(self._still_wanted(connection, rows))
+
+        self.watch.setting.write([claim])
+        return len(claimed), found
+
+    def _still_wanted(self, connection: Connection, rows: Sequence[MessageRow]) -> list[MessageRow]:
+        """Without pages of incidents that somebody has acknowledged, or that are over."""
+        done = incidents.answered(connection, {row.incident for row in rows if row.kind in ("page", "practice")})
+        late = [row.id for row in rows if row.incident in done and row.kind in ("page", "practice")]
+        if late:
+            messages.settle(connection, late, self.who, state="dropped", error="it was answered before this was sent")
+        return [row for row in rows if row.id not in set(late)]
+
+    async def _attempt(self, channel: str, rows: Sequence[MessageRow]) -> Outcome:
+        if channel.startswith("nobody:"):
+            name = channel.partition(":")[2]
+            return Outcome(
+                error=f"{name} has no address now: nobody is on call, or none is in the book", permanent=True
+            )
+        try:
+            found = await asyncio.to_thread(route, self.watch.system, channel)
+        except OpsbookError as error:
+            return Outcome(error=error.message, permanent=True)
+        mask = Mask(secrets_of_route(found))
+        try:
+            sending = self._sending(channel, rows)
+            limit = found.settings.timeout.total_seconds()
+            async with asyncio.timeout(limit + GRACE / 2):
+                receipt = await sender(found)(found, sending)
+            return Outcome(receipt=one_line(mask.whole(receipt))[:300])
+        except NotDelivered as error:
+            return Outcome(error=_told(mask, error.message), permanent=error.permanent)
+        except TimeoutError:
+            return Outcome(error="it did not take the message in time")
+        except OpsbookError as error:
+            return Outcome(error=_told(mask, error.message), permanent=True)
+        except Exception as error:  # the edge: a fault of one channel must not keep the others from being told
+            # Without the traceback: it may quote the address.
+            log.error("sending to %s: a fault: %s", channel, type(error).__name__)
+            return Outcome(error=f"a fault of this channel: {type(error).__name__}")
+
+    def _sending(self, channel: str, rows: Sequence[MessageRow]) -> Sending:
+        if len(rows) == 1:
+            row = rows[0]
+            link = self._link(channel, row)
+            facts = {"system": row.system, "environment": row.environment, **_facts(row)}
+            return Sending(row.key, row.kind, row.urgency, row.subject, row.body, row.incident, link, facts)
+        return digest(rows)
+
+    def _link(self, channel: str, row: MessageRow) -> str:
+        base = self.watch.system.variables.get(ADDRESS, "").rstrip("/")
+        if not base or row.kind not in ("page", "practice") or not row.incident:
+            return ""
+        who = channel.removeprefix("contact:").rpartition("/")[0] if channel.startswith("contact:") else channel
+        return base + make(link_key(self.watch.setting.folder), row.incident, who, self.watch.setting.clock.now())
+
+    def _write(self, channel: str, rows: Sequence[MessageRow], outcome: Outcome) -> None:
+        setting, now = self.watch.setting, self.watch.setting.clock.now()
+        ids = [row.id for row in rows]
+
+        def write(connection: Connection) -> None:
+            if not outcome.error:
+                at, receipt = now.timestamp(), outcome.receipt
+                messages.settle(
+                    connection, ids, self.who, state="delivered", delivered_at=at, receipt=receipt, error=""
+                )
+                fallback.works(connection, self.watch.system, channel, now)
+                return
+            fallback.failed(connection, self.watch.system, self.who, channel, rows, outcome.error,
+                            permanent=outcome.permanent, now=now)  # fmt: skip
+
+        try:
+            setting.write([write])
+        except StoreFailed:
+            log.error("what became of %d messages to %s cannot be written: they will go out again", len(rows), channel)
+            raise
+        wake()
+
+
+def held(crowd: Crowd, now: float) -> float | None:
+    """Until when a channel that got a burst collects; None where it may be told now. Pure."""
+    until = crowd.oldest + HOLD
+    return until if crowd.sent >= BURST and now < until else None
+
+
+def digest(rows: Sequence[MessageRow]) -> Sending:
+    """Many messages as one. Pure."""
+    lines = [row.subject for row in rows]
+    first = next((row for row in rows if row.urgency == "page"), rows[0])
+    facts = {"count": len(rows), "lines": lines[:LINES], "more": max(0, len(rows) - LINES)}
+    pages = sum(row.urgency == "page" for row in rows)
+    told = f"{pages} pages" if pages else f"{len(rows)} messages"
+    subject, body = rendered("digest", f"{told} — {first.system} {first.environment}: {first.subject}", "", facts)
+    ids = sorted({row.incident for row in rows if row.incident})
+    whole = {"system": first.system, "environment": first.environment, "count": len(rows), "incidents": ids[:LINES]}
+    key = f"digest|{rows[0].key}|{len(rows)}"
+    return Sending(key, "digest", first.urgency, subject, body, "", "", whole)
+
+
+def _facts(row: MessageRow) -> Mapping[str, object]:
+    found = json.loads(row.detail) if row.detail else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _told(mask: Mask, text: str) -> str:
+    return one_line(mask.whole(text))[:500]

@@ -26,12 +26,22 @@ default_environment: test
 environments:
   test: {runtime: {kind: supervisor, config: "../run/supervisord.conf"}, policy: open, env_file: env}
 components:
-  api: {kind: http, url: "${API_URL}", headers: {Authorization: "Bearer ${TOKEN}"}, ca: "${CA}"}
+  api: {kind: http, workload: api, url: "${API_URL}", headers: {Authorization: "Bearer ${TOKEN}"}, ca: "${CA}"}
   database: {kind: postgres, dsn: "${DATABASE_URL}", admin: "${ADMIN_URL}"}
   reports: {kind: postgres, dsn: "postgresql://me:pass@127.0.0.1/reports"}
+  pair: {kind: postgres, dsn: "${DATABASE_URL}", admin: "${ADMIN_URL}", failover: {servers: [
+    {workload: pg-one, url: "${ONE_URL}", data: "${ONE_DATA}"}, {workload: pg-two, url: "${TWO_URL}"}], repoint: [
+    {file: stack.env, primary: [DATABASE_URL], restart: [api]}]}}
   cache: {kind: redis, url: "file:cache-url"}
   worker: {kind: celery, broker: cache}
+  secret-cache: {kind: redis, url: "${CACHE_URL}"}
+  queue: {kind: celery, broker: secret-cache}
   proxy: {kind: proxy, url: "${API_URL}", maintenance: {include: "${BANNER}", pid_file: nginx.pid, check: ["true"]}}
+backups:
+  - {id: nightly, of: database, to: "${BACKUPS}", encrypt: "${RECIPIENT}", decrypt: "${IDENTITY}", copy_to: s3://far/off}
+  - {id: plain, of: database, method: tables, tables: [public.orders], to: backups}
+  - {id: cached, of: cache, method: rdb, to: backups}
+  - {id: wal, of: database, method: pgbackrest, continuous: true, to: repo}
 """
 HOSTILE = ("a\ntouch PWNED #", "a\rtouch PWNED", "$(touch PWNED)", "'; touch PWNED; '", "TEXT\n`touch PWNED`",
            "\u2028touch PWNED", "\x1b[2Ktouch PWNED", "\\", "\\'\ntouch PWNED\n")  # fmt: skip
@@ -124,8 +134,8 @@ def test_nothing_that_is_bound_is_read_again() -> None:
 def test_statements_go_to_the_address_that_the_book_names(system: System) -> None:
     effect = {"component": "database", "statement": "VACUUM", "parameters": {}}
     write, read = (steps_of(told(system, "sql", {**effect, "write": write})) for write in (True, False))
-    assert write.startswith('psql -X -v ON_ERROR_STOP=1 "${ADMIN_URL/+asyncpg:/:}" <<')
-    assert read.startswith('psql -X -v ON_ERROR_STOP=1 "${DATABASE_URL}" <<') and "BEGIN READ ONLY;" in read
+    assert write.startswith('at_postgres "${ADMIN_URL/+asyncpg:/:}" psql -X -v ON_ERROR_STOP=1 <<')
+    assert read.startswith('at_postgres "${DATABASE_URL}" psql -X -v ON_ERROR_STOP=1 <<') and "BEGIN READ ONLY;" in read
     whole = told(system, "sql", {**effect, "write": True})
     assert ': "${ADMIN_URL:?is not set}"  # admin of database' in whole and "set -a; . env; set +a" in whole
 
@@ -141,11 +151,11 @@ def test_a_secret_is_never_copied_out_of_the_book(system: System) -> None:
     ("kind", "effect", "more", "expected"),
     [
         ("redis", {"component": "cache", "command": ["FLUSHDB", "ASYNC"]}, {},
-         r'redis-cli -e --no-auth-warning -u "\$\(cat "cache-url"\)" FLUSHDB ASYNC'),
+         r'at_redis "\$\(cat "cache-url"\)" FLUSHDB ASYNC'),
         ("redis-setting", {"component": "cache", "name": "maxmemory", "value": "1gb", "keep": True}, {},
-         r"CONFIG SET maxmemory 1gb\nredis-cli .* CONFIG REWRITE"),
+         r"CONFIG SET maxmemory 1gb\nat_redis .* CONFIG REWRITE"),
         ("redis-unlink", {"component": "cache", "pattern": "api:*", "spare": ["celery"], "ceiling": 5, "a_second": 1},
-         {}, r"--scan --pattern 'api:\*'.*grep -vxF -e celery.*xargs .* UNLINK"),
+         {}, r"--scan --pattern 'api:\*'.*grep -vxF -e celery.*each_at_redis .* UNLINK"),
         ("supervisor", {"verb": "stop", "workload": "api", "processes": ["api_00"], "wait": 1}, {},
          r"supervisorctl -c \.\./run/supervisord\.conf stop api:api_00"),
         ("supervisor", {"verb": "scale", "workload": "api", "replicas": 2, "wait": 1},
@@ -182,6 +192,94 @@ def test_each_kind_is_told_by_the_tool_of_the_hand(
     assert re.search(expected, text, re.DOTALL | re.MULTILINE), text
 
 
+RESTORE = {"component": "database", "backup": "nightly", "stamp": "20260101T000000Z", "manifest": "", "database": "new",
+           "tables": [], "jobs": 1, "assertions": ["orders"], "replaces": False}  # fmt: skip
+AT = {"component": "database", "backup": "wal", "label": "", "kind": "time", "target": "2026-01-01 00:00:00+00",
+      "database": "then", "tables": [], "into_live": False, "assertions": [], "jobs": 1}  # fmt: skip
+PAIR = {"component": "pair", "server": "pg-one"}
+PGBACKREST = {"act": "backup", "component": "database", "backup": "wal", "stanza": "s", "config": "/c.conf"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "effect", "more", "expected"),
+    [
+        ("backup", {"act": "take", "backup": "nightly", "component": "database"}, {},
+         r'pg_dump --format=custom > .*\nage -e -r "\$\{RECIPIENT\}".*put_away "\$file" "\$.*/kiln/nightly/by-hand"'),
+        ("backup", {"act": "take", "backup": "plain", "component": "database"}, {}, r"--table=public\.orders >"),
+        ("backup", {"act": "take", "backup": "cached", "component": "cache"}, {}, r'at_redis .* --rdb "\$file"'),
+        ("backup", {"act": "copy", "backup": "nightly"}, {}, r'rclone copy .*"\$\{BACKUPS\}/kiln/nightly" "s3://far/off/kiln/nightly"'),
+        ("backup-note", {"act": "verify", "backup": "nightly", "stamp": "S"}, {}, r'fetched "\$.*/nightly/S"\nsums_of'),
+        ("backup-note", {"act": "hold", "backup": "nightly", "stamp": "S"}, {}, r"by hand: hold nightly/S"),
+        ("backup-prune", {"act": "delete", "backup": "plain", "place": "first", "stamp": "S", "stays": "T"}, {},
+         r'deletefile "backups/kiln/plain/S/manifest\.json" && rclone purge "backups/kiln/plain/S"'),
+        ("restore-postgres", RESTORE, {}, r'sums_of\nidentity="\$\{IDENTITY\}"\ndatabase_of "\$\{ADMIN_URL.*\}" new\n'),
+        ("restore-postgres", {**RESTORE, "database": "kiln", "replaces": True}, {},
+         r'database_of .* opsbook_by_hand\n.*DROP DATABASE "kiln" WITH \(FORCE\);\nALTER .* RENAME TO "kiln";'),
+        ("restore-tables", {**RESTORE, "database": "kiln", "tables": ["public.orders"]}, {},
+         r"DELETE FROM public\.orders;.*pg_dump --data-only --table=public\.orders.*--single-transaction"),
+        ("switch-database", {"component": "database", "live": "a", "new": "b", "kept": "c"}, {},
+         r'BEGIN;\nALTER DATABASE "a" RENAME TO "c";\nALTER DATABASE "b" RENAME TO "a";\nCOMMIT;'),
+        ("drop-database", {"component": "database", "database": "c"}, {"guard": {"comment": "it's"}},
+         r"'it''s' AS same.*\\gset\n\\if :same\nDROP DATABASE \"c\""),
+        ("drill-restore", {"component": "database", "backup": "nightly"}, {}, r"by hand: restore the backup"),
+        ("pgbackrest", {**PGBACKREST, "type": "diff"}, {},
+         r"runuser -u postgres -- pgbackrest --config=/c\.conf --stanza=s --type=diff backup"),
+        ("pgbackrest", {**PGBACKREST, "act": "verify"}, {}, r"--stanza=s verify"),
+        ("restore-at", AT, {}, r'"repo/kiln/wal/pgbackrest\.conf" .*--type=time .*restore.*pg_ctl.*pg_restore'),
+        ("restore-at", {**AT, "into_live": True, "tables": ["public.orders"]}, {}, r"by_hand.*DELETE FROM public"),
+        ("postgres-fence", {**PAIR, "planned": False}, {},
+         r"supervisorctl .* stop 'pg-one:\*'\ntouch \"\$\{ONE_DATA\}/standby\.signal\""),
+        ("postgres-unfence", PAIR, {}, r"only where .*\nrm -f -- .*standby\.signal\"\nsupervisorctl .* start"),
+        ("postgres-promote", {"component": "pair", "server": "pg-two"}, {}, r"TWO_URL.*pg_promote\(true, 60\)"),
+        ("postgres-repoint", {"component": "pair", "place": 0, "file": "stack.env"}, {},
+         r"by hand: in stack\.env.*\n.*DATABASE_URL: the new primary\n.*restart 'api:\*'"),
+        ("postgres-rebuild", {"component": "pair"}, {}, r"pg_rewind --target-pgdata=\"\$\{PGDATA_PG_TWO\}\""),
+        ("postgres-serves", {"component": "pair", "pages": [{"component": "api", "path": "/a b"}], "within": 9}, {},
+         r"curl -fsS .*--retry 9 .*\"\$\{API_URL\}\"'/a b'"),
+        ("drill-failover", {"component": "pair"}, {}, r"by hand: `opsbook plan failover-pair --as-commands`"),
+    ],
+)  # fmt: skip
+def test_recovery_is_told_by_the_nearest_tool(
+    system: System, kind: str, effect: dict[str, Any], more: dict[str, Any], expected: str
+) -> None:
+    whole = told(system, kind, effect, **more)
+    assert re.search(expected, steps_of(whole), re.DOTALL | re.MULTILINE), steps_of(whole)
+    subprocess.run(["bash", "-n"], input=whole, text=True, check=True)
+
+
+TOOLS = ("psql", "pg_dump", "redis-cli", "celery", "xargs", "grep", "wc")
+SPY = """#!/bin/sh
+printf '%s ' "${0##*/}" "$@" >> argv; printf '%s|%s|%s\\n' "$PGPASSWORD" "$REDISCLI_AUTH" "$BROKER_URL" >> given
+cat > /dev/null
+"""
+
+
+def test_no_password_stands_in_an_argv(system: System, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    for name in TOOLS:
+        (tmp_path / "bin" / name).write_text(SPY)
+        (tmp_path / "bin" / name).chmod(0o755)
+    sql = {"component": "database", "statement": "SELECT 1", "write": False}
+    unlink = {"component": "secret-cache", "pattern": "a", "spare": [], "ceiling": 1, "a_second": 1}
+    script = "\n".join([
+        told(system, "sql", sql), told(system, "redis", {"component": "secret-cache", "command": ["PING"]}),
+        told(system, "redis-unlink", unlink),
+        told(system, "celery-control", {"component": "queue", "command": "revoke", "arguments": {"task_id": ["x"]}}),
+    ])  # fmt: skip
+    script = "\n".join(line for line in script.split("\n") if not line.startswith(("cd ", "set -a")))
+    env = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "DATABASE_URL": "postgresql://me:se%3Acret%5C@h:1/d?sslmode=off",
+           "CACHE_URL": "redis://you:hid%40den@h:2/3"}  # fmt: skip
+    command = ["bash", "-c", script]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, text=True, env=env, cwd=tmp_path, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    argv, given = ((tmp_path / name).read_text() for name in ("argv", "given"))
+    assert not re.search("cret|den", argv), argv
+    assert "psql -d postgresql://me@h:1/d?sslmode=off" in argv and "--user you -u redis://h:2/3 PING" in argv
+    assert "se:cret\\||" in given and "|hid@den|" in given and "||redis://you:hid%40den@h:2/3" in given
+
+
 def test_a_kind_without_commands_says_what_is_to_be_done_by_hand(system: System) -> None:
     assert "#    by hand" in told(system, "unheard-of", {"what": "it"}) and "#    what: it" in told(
         system, "unheard-of", {"what": "it"}
@@ -192,7 +290,11 @@ def test_the_kinds_of_operations_have_commands() -> None:
     from opsbook.connectors.by_hand.script import RENDERERS
     from opsbook.connectors.registry import registered
 
-    rooms = ("argv", "batch", "celery", "copy", "file", "http", "http_expecting", "maintenance", "postgres_maintenance",
-             "postgres_setting", "redis", "redis_scan", "sql", "supervisor_executor", "wait")  # fmt: skip
+    rooms = (
+        "argv", "backup", "backup_note", "backup_prune", "batch", "celery", "copy", "failover", "failover_drill",
+        "failover_rebuild", "file", "http", "http_expecting", "maintenance", "pgbackrest", "postgres_maintenance",
+        "postgres_setting", "redis", "redis_scan", "restore_at", "restore_drill", "restore_files", "restore_postgres",
+        "restore_tables", "sql", "supervisor_executor", "switch_database", "wait",
+    )  # fmt: skip
     kinds = {kind for kind, make in registered().executors.items() if make.__module__.rpartition(".")[2] in rooms}
-    assert len(kinds) > 20 and kinds <= set(RENDERERS)
+    assert len(kinds) > 35 and kinds <= set(RENDERERS)

@@ -12,7 +12,8 @@ from opsbook.connectors.change import Json
 
 def _celery(script: Script, component: str) -> str:
     broker = script.component(component).broker
-    return f"celery -b {script.value(script.component(broker).url, f'url of {broker}')}"
+    # By the environment: the address holds the broker's password, and an argv can be read by everybody on the host.
+    return f"BROKER_URL={script.value(script.component(broker).url, f'url of {broker}')} celery"
 
 
 @as_commands("celery-call")

@@ -49,8 +49,8 @@ def bound(statement: str, values: Mapping[str, Json], secrets: Mapping[str, str]
     return _PLACE.sub(put, statement)
 
 
-def session(script: Script, component: str, *, write: bool) -> str:
-    """psql on the component, by the role that may do it."""
+def address_of(script: Script, component: str, *, write: bool) -> str:
+    """A word with the address of the component, for the role that may do it. It holds a password: never an argv."""
     settings = script.component(component)
     admin = write and settings.admin is not None
     reference = settings.admin if admin else settings.dsn
@@ -60,7 +60,13 @@ def session(script: Script, component: str, *, write: bool) -> str:
     ):
         # psql knows nothing of the drivers of SQLAlchemy.
         address = f"${{{only[1]}/{driver[1]}:/:}}"
-    return f'psql -X -v ON_ERROR_STOP=1 "{address}"'
+    return f'"{address}"'
+
+
+def session(script: Script, component: str, *, write: bool) -> str:
+    """psql on the component, by the role that may do it."""
+    script.calls("at_postgres")
+    return f"at_postgres {address_of(script, component, write=write)} psql -X -v ON_ERROR_STOP=1"
 
 
 @as_commands("sql")

@@ -12,7 +12,13 @@ from opsbook.connectors.executors.redis_scan import BINDING, KEYS_A_SCAN
 
 def client(script: Script, component: str) -> str:
     """redis-cli on the database that the component's URL names; it fails where the server says no."""
-    return f"redis-cli -e --no-auth-warning -u {script.value(script.component(component).url, f'url of {component}')}"
+    script.calls("at_redis")
+    return f"at_redis {address(script, component)}"
+
+
+def address(script: Script, component: str) -> str:
+    """A word with the address of the component. It may hold a password: never an argv."""
+    return script.value(script.component(component).url, f"url of {component}")
 
 
 @as_commands("redis")
@@ -53,7 +59,8 @@ def unlink(change: Json, script: Script) -> Iterator[str]:
     walk += f" | {{ grep -vxF {spared} || true; }}" if spared else ""
     yield from comment(f"at most {effect['ceiling']:,} keys; look first how many there are", "    ")
     yield f"{walk} | wc -l"
-    yield f"{walk} | xargs -r -d '\\n' -n {KEYS_A_SCAN} {redis} UNLINK"
+    script.calls("each_at_redis")
+    yield f"{walk} | each_at_redis {address(script, effect['component'])} {KEYS_A_SCAN} UNLINK"
 
 
 @as_commands("redis-expire")

@@ -13,6 +13,7 @@ from typing import Any
 
 from opsbook.book.references import VARIABLE, Reference
 from opsbook.book.system import System
+from opsbook.connectors.by_hand.functions import defined
 from opsbook.connectors.by_hand.shell_text import comment, inside_quotes, word
 from opsbook.connectors.change import Json
 
@@ -37,6 +38,11 @@ class Script:
         self.system = system
         self.needs: dict[str, str] = {}
         """Variables that must be set, and what each of them is."""
+        self._functions: set[str] = set()
+
+    def calls(self, *functions: str) -> None:
+        """The script calls these functions: they are defined at its beginning."""
+        self._functions.update(functions)
 
     def component(self, name: str) -> Any:
         """The settings of a component, as the book has them."""
@@ -88,4 +94,6 @@ class Script:
             lines += ["", "# Needs these variables:"]
         for name, what in sorted(self.needs.items()):
             lines += [f': "${{{name}:?is not set}}"' + "".join(f"  {line}" for line in comment(what)[:1])]
+        if told := defined(self._functions):
+            lines += ["", "# No password stands in an argv: everybody on the host could read it there.", *told]
         return lines

@@ -20,7 +20,7 @@ ACTIVE = ("STARTING", "RUNNING", "BACKOFF")
 def workload(change: Json, script: Script) -> Iterator[str]:
     """Its processes by name, as they were seen when it was planned."""
     effect: dict[str, Any] = change["effect"]
-    verb, control = Verb(effect["verb"]), _control(script)
+    verb, program = Verb(effect["verb"]), control(script)
     if verb is Verb.EXEC:
         yield from _inside(effect, script)
         return
@@ -30,8 +30,8 @@ def workload(change: Json, script: Script) -> Iterator[str]:
         seen = ((change.get("evidence") or {}).get("processes") or {}).items()
         active = sorted(name for name, process in seen if process["state"] in ACTIVE)
         idle = [name for name in slots if name not in active]
-        yield from _told(control, "start", effect, idle[: max(0, effect["replicas"] - len(active))])
-        yield from _told(control, "stop", effect, active[effect["replicas"] :][::-1])
+        yield from _told(program, "start", effect, idle[: max(0, effect["replicas"] - len(active))])
+        yield from _told(program, "stop", effect, active[effect["replicas"] :][::-1])
     elif verb in (Verb.DEPLOY, Verb.ROLLBACK):
         current = Path(effect["current"])
         fresh = current.with_name(f".{current.name}.new")
@@ -39,11 +39,11 @@ def workload(change: Json, script: Script) -> Iterator[str]:
         yield f"mv -T -- {word(str(fresh))} {word(str(current))}"
         seen = ((change.get("evidence") or {}).get("processes") or {}).items()
         active = sorted(name for name, process in seen if process["state"] in ACTIVE)
-        yield from (line for name in active or slots for line in _told(control, "restart", effect, [name]))
+        yield from (line for name in active or slots for line in _told(program, "restart", effect, [name]))
     elif verb is Verb.RESTART:
-        yield from (line for name in names for line in _told(control, "restart", effect, [name]))
+        yield from (line for name in names for line in _told(program, "restart", effect, [name]))
     else:
-        yield from _told(control, verb.value, effect, names)
+        yield from _told(program, verb.value, effect, names)
 
 
 def _told(control: str, verb: str, effect: dict[str, Any], names: list[str]) -> Iterator[str]:
@@ -63,7 +63,8 @@ def _inside(effect: dict[str, Any], script: Script) -> Iterator[str]:
     yield f"( cd {word(effect['directory'])} && {' '.join([*given, ''])}{user}{run} )"
 
 
-def _control(script: Script) -> str:
+def control(script: Script) -> str:
+    """supervisorctl of the environment."""
     runtime = script.system.environment.runtime
     assert isinstance(runtime, SupervisorRuntime), "a change of supervisor in an environment without it"
     if runtime.url is not None:

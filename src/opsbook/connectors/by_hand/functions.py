@@ -1,0 +1,113 @@
+"""Functions of bash that scripts define at their beginning, where they are used.
+
+An argv can be read by everybody on the host: whatever takes an address with a password gets the address without it, and
+the password by its environment. Functions and `printf` of bash itself have no argv.
+"""
+
+from __future__ import annotations
+
+FUNCTIONS = {
+    "decoded": """decoded() { local text=${1//\\\\/\\\\\\\\}; printf '%b' "${text//%/\\\\x}"; }""",
+    "apart": """apart() {  # $address without its password, $user and $password
+  address=$1 user='' password=''
+  if [[ $1 =~ ^([^:/]+)://([^@/]*)@(.*)$ ]]; then
+    local scheme=${BASH_REMATCH[1]} who=${BASH_REMATCH[2]} rest=${BASH_REMATCH[3]}
+    user=${who%%:*} address="$scheme://$rest"
+    if [[ $who == *:* ]]; then password=$(decoded "${who#*:}"); fi
+  fi
+}""",
+    "at_postgres": """at_postgres() {  # ADDRESS PROGRAM [OPTION]...
+  apart "$1"
+  if [[ -n $user ]]; then address="${address/:\\/\\//://$user@}"; fi
+  PGPASSWORD="${password:-${PGPASSWORD:-}}" "$2" -d "$address" "${@:3}"
+}""",
+    "at_redis": """at_redis() {  # ADDRESS [OPTION]...
+  apart "$1"
+  REDISCLI_AUTH=$password redis-cli -e --no-auth-warning ${user:+--user "$(decoded "$user")"} -u "$address" "${@:2}"
+}""",
+    "each_at_redis": """each_at_redis() {  # ADDRESS KEYS-A-CALL COMMAND, with keys as its input
+  apart "$1"
+  REDISCLI_AUTH=$password xargs -r -d '\\n' -n "$2" \\
+    redis-cli -e --no-auth-warning ${user:+--user "$(decoded "$user")"} -u "$address" "$3"
+}""",
+    "beside": """beside() {  # ADDRESS DATABASE: the same server, another database
+  local url=${1%%\\?*} query=''
+  if [[ $1 == *\\?* ]]; then query="?${1#*\\?}"; fi
+  if [[ $url != *://*/* ]]; then url="$url/"; fi
+  printf %s "${url%/*}/$2$query"
+}""",
+    "put_away": """put_away() {  # FILE PLACE
+  case $2 in
+    s3://*) rclone copyto "$1" ":s3,env_auth:${2#s3://}/${1##*/}" ;;
+    *) mkdir -p "${2#file://}" && cp -- "$1" "${2#file://}/" ;;
+  esac
+}""",
+    "fetched": """fetched() {  # PLACE: $from is a folder with what is stored there
+  case $1 in
+    s3://*) from=$(mktemp -d); rclone copy ":s3,env_auth:${1#s3://}" "$from" ;;
+    *) from=${1#file://} ;;
+  esac
+}""",
+    "sums_of": """sums_of() {  # holds the stored objects in $from against their manifest
+  ( cd "$from" && jq -r '.parts[] | "\\(.sha256)  \\(.key)"' manifest.json | sha256sum --quiet -c )
+}""",
+    "unpacked": """unpacked() {  # PART of the backup in $from: decrypted by $identity, decompressed
+  local how; how=$(jq -r '"\\(.encryption) \\(.compression)"' "$from/manifest.json")
+  case $how in age*) age -d -i <(printf '%s\\n' "$identity") "$from/$1" ;; *) cat "$from/$1" ;; esac |
+    case $how in *zstd) zstd -dc ;; *gzip) gzip -dc ;; *) cat ;; esac
+}""",
+    "database_of": """database_of() {  # ADDRESS DATABASE [TABLE]...: of the backup in $from; rows of these, or of all
+  local new manifest="$from/manifest.json" schema part key statement
+  new=$(beside "$1" "$2") schema=$(mktemp)
+  PGCLIENTENCODING=$(jq -r .database.encoding "$manifest"); export PGCLIENTENCODING
+  jq -r --arg name "$2" 'def q: "\\"" + gsub("\\""; "\\"\\"") + "\\"";
+    def l: "\\u0027" + gsub("\\u0027"; "\\u0027\\u0027") + "\\u0027";
+    .database | "CREATE DATABASE \\($name | q) OWNER \\(.owner | q) TEMPLATE template0
+    ENCODING \\(.encoding | l) LC_COLLATE \\(.collation | l) LC_CTYPE \\(.ctype | l);"' "$manifest" |
+    at_postgres "$(beside "$1" postgres)" psql -X -q -v ON_ERROR_STOP=1
+  for part in $(jq -r '.parts[] | select(.role == "schema").key' "$manifest"); do unpacked "$part" > "$schema"; done
+  at_postgres "$new" pg_restore --exit-on-error --section=pre-data "$schema"
+  jq -r --args 'def q: "\\"" + gsub("\\""; "\\"\\"") + "\\""; .database.tables as $tables | .parts[] |
+    select(.role == "data") | . as $part | $tables[] | select(.name == $part.table) |
+    select(($ARGS.positional | length) == 0 or (.name | IN($ARGS.positional[]))) |
+    "\\($part.key)\\tCOPY \\(.name)" + (if .columns == [] then "" else " (\\(.columns | map(q) | join(", ")))" end)
+    + " FROM STDIN"' "${@:3}" < "$manifest" |
+    while IFS=$'\\t' read -r key statement; do
+      unpacked "$key" | at_postgres "$new" psql -X -q -v ON_ERROR_STOP=1 -c "$statement"
+    done
+  jq -r '.database.sequences[] | (.name | gsub("\\u0027"; "\\u0027\\u0027")) as $name |
+    "SELECT setval(\\u0027\\($name)\\u0027, \\(.last_value), \\(.is_called));"' "$manifest" |
+    at_postgres "$new" psql -X -q -v ON_ERROR_STOP=1 -o /dev/null
+  for part in $(jq -r '.parts[] | select(.role == "blobs").key' "$manifest"); do
+    unpacked "$part" > "$schema.blobs"; at_postgres "$new" pg_restore --exit-on-error "$schema.blobs"
+  done
+  if (( $# == 2 )); then
+    unpacked "$(jq -r '[.parts[] | select(.role == "schema").key][0]' "$manifest")" > "$schema"
+    at_postgres "$new" pg_restore --exit-on-error --section=post-data "$schema"
+    jq -r '.database.materialized[] | "REFRESH MATERIALIZED VIEW \\(.);"' "$manifest" |
+      at_postgres "$new" psql -X -q -v ON_ERROR_STOP=1
+  fi
+  at_postgres "$new" psql -X -q -c ANALYZE
+  rm -f "$schema" "$schema.blobs"
+}""",
+}
+"""Name → its text, in the order in which they are defined."""
+NEEDS = {
+    "apart": ("decoded",),
+    "at_postgres": ("apart",),
+    "at_redis": ("apart", "decoded"),
+    "each_at_redis": ("apart", "decoded"),
+    "database_of": ("at_postgres", "beside", "unpacked"),
+}
+"""What a function calls."""
+
+
+def defined(names: set[str]) -> list[str]:
+    """The texts of these functions and of those that they call."""
+    wanted, open_ones = set[str](), list(names)
+    while open_ones:
+        one = open_ones.pop()
+        if one not in wanted:
+            wanted.add(one)
+            open_ones += NEEDS.get(one, ())
+    return [line for name, text in FUNCTIONS.items() if name in wanted for line in text.split("\n")]

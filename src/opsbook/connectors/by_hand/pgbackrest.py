@@ -1,0 +1,85 @@
+"""pgBackRest's own commands, and a recovery to a point by it: a server aside, from which the database is copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from opsbook.book.recovery import Backup, PgBackRest
+from opsbook.connectors.backups.pgbackrest import CONFIG, USUAL_CONFIG
+from opsbook.connectors.by_hand.backups import INDENT, of_book
+from opsbook.connectors.by_hand.psql import address_of
+from opsbook.connectors.by_hand.restores import ASIDE, at_service, quoted, rows_back
+from opsbook.connectors.by_hand.script import Script, as_commands
+from opsbook.connectors.by_hand.shell_text import comment, fed, inside_quotes, word, words
+from opsbook.connectors.change import Json
+from opsbook.connectors.objectstore.keys import safe
+
+AS_SERVER = "runuser -u postgres --"
+TYPES = {"time": "time", "lsn": "lsn", "name": "name", "xid": "xid", "latest": "default"}
+"""Kinds of points → pgBackRest's `--type`."""
+PORT = 54329
+"""Of the server aside; it listens on a socket alone."""
+
+
+@as_commands("pgbackrest")
+def acts(change: Json, _: Script) -> Iterator[str]:
+    """One of its commands, as the user of the server."""
+    effect = change["effect"]
+    call = f"{AS_SERVER} pgbackrest {words(f'--{name}={effect[name]}' for name in ('config', 'stanza'))}"
+    if effect["act"] == "configure":
+        yield from comment(f"by hand: {effect['config']} must name the repository and the cluster", INDENT)
+        yield f"{call} stanza-create"
+    elif effect["act"] == "backup":
+        yield f"{call} --type={word(effect['type'])} backup"
+    else:
+        yield f"{call} {word(effect['act'])}"
+
+
+@as_commands("restore-at")
+@as_commands("drill-at")
+def at_point(change: Json, script: Script) -> Iterator[str]:
+    """The cluster at the point, on a server aside; the database, or rows of it, from there."""
+    effect = change["effect"]
+    found = of_book(script, effect["backup"])
+    component = effect["component"]
+    address = address_of(script, component, write=True)
+    said = found.pgbackrest or PgBackRest()
+    script.calls("at_postgres", "beside")
+    yield f'live=$(at_postgres {address} psql -X -Atc "SELECT current_database()")'
+    yield f'at_postgres {address} psql -X -qAtc "SELECT pg_switch_wal()"'
+    yield f"aside=$({AS_SERVER} mktemp -d)"
+    options = [f"--stanza={said.stanza or found.of}", f"--type={TYPES[effect['kind']]}"]
+    options += [f"--target={effect['target']}", "--target-action=promote"] if effect["kind"] != "latest" else []
+    options += [f"--set={effect['label']}"] if effect.get("label") else []
+    yield f'{AS_SERVER} pgbackrest --config={_config(script, found)} --pg1-path="$aside" {words(options)} restore'
+    server = f"-c port={PORT} -c listen_addresses= -c archive_mode=off -c unix_socket_directories="
+    yield f'{AS_SERVER} pg_ctl -D "$aside" -w -t 3600 -o "{server}$aside" start'
+    dump = f'{AS_SERVER} pg_dump -h "$aside" -p {PORT} --format=custom'
+    if effect.get("into_live"):
+        yield from _new(script, component, ASIDE)
+        yield f'{dump} "$live" | at_postgres "$(beside {address} {ASIDE})" pg_restore --exit-on-error'
+        yield from rows_back(script, component, effect["tables"])
+    elif effect.get("database"):
+        name = effect["database"]
+        yield from _new(script, component, name)
+        chosen = f" {words(f'--table={one}' for one in effect['tables'])}" if effect.get("tables") else ""
+        yield f'{dump}{chosen} "$live" | at_postgres "$(beside {address} {word(name)})" pg_restore --exit-on-error'
+    for one in effect.get("assertions", ()):
+        yield from comment(f"hold the assertion {one} of the book against it", INDENT)
+    yield f'{AS_SERVER} pg_ctl -D "$aside" -m fast stop && rm -rf -- "$aside"'
+
+
+def _new(script: Script, component: str, name: str) -> Iterator[str]:
+    yield from fed(at_service(script, component), f"CREATE DATABASE {quoted(name)} TEMPLATE template0;\n", "SQL")
+
+
+def _config(script: Script, backup: Backup) -> str:
+    """Where the stanza's configuration lies, as opsbook finds it."""
+    said = backup.pgbackrest or PgBackRest()
+    if said.config is not None:
+        return script.value(said.config, f"configuration of {backup.id}")
+    if backup.to is None or backup.to.text.startswith("s3://"):
+        return word(str(USUAL_CONFIG))
+    below = Path(safe(script.system.model.system)) / safe(backup.id) / CONFIG
+    return f'"{script.part(backup.to, f"place of the backup {backup.id}")}/{inside_quotes(str(below))}"'

@@ -246,8 +246,11 @@ class RedisServer:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str) -> RedisServer:
+        # A file of settings must come before the options.
+        config = [one for one in arguments if one.endswith(".conf")]
         command = [
             self.program,
+            *config,
             "--port",
             str(self.port),
             "--bind",
@@ -257,7 +260,8 @@ class RedisServer:
             "--save",
             "",
         ]
-        self.process = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL)
+        options = [one for one in arguments if one not in config]
+        self.process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)
         until(self._answers, what="Redis answers")
         return self
 

@@ -94,14 +94,15 @@ class Rotation(Strict):
     id: Name = Field(description="its own name")
     of: Name = Field(description="the component whose credential it is")
     kind: Literal["password", "token", "secret", "key"] = Field("password", description="what is renewed")
-    role: str = Field("", description="the database role or account")
+    role: str = Field("", description="the role or user; in PostgreSQL ROLE_a and ROLE_b take turns as its logins")
     every: Duration = Field(description="how old it may become")
     warn_before: Duration = Field(timedelta(days=14), description="how long before that somebody is told")
     to: Reference | None = Field(
         None,
-        description="where workloads read it: file:PATH, env:FILE#NAME, secret:NAME/KEY",
-        examples=["secret:db/password"],
+        description="where workloads read it, as it is or in an address: file:PATH, env:FILE#NAME",
+        examples=["env:/etc/shop.env#DATABASE_URL"],
     )
+    also: tuple[Reference, ...] = Field((), description="further places that hold it, or the name of its user")
     restart: tuple[Name, ...] = Field((), description="components that read it only when they start")
     overlap: Duration = Field(timedelta(0), description="how long old and new are both valid")
     length: int = Field(40, ge=16, description="characters of a generated secret")

@@ -1,4 +1,4 @@
-"""The procedures that come with opsbook: one for each backup, restore, drill and certificate of a book.
+"""The procedures that come with opsbook: one for each backup, restore, drill, certificate and rotation of a book.
 
 They are written out from templates (`procedures/*.md`, with `@name@` where a name of the book goes) for the very
 components of the book, so that their locks and risks are known before anything runs. A book overrides one by a file of
@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from opsbook.book.system import System
-from opsbook.recovery import backups, continuous, drills, failover, restores
+from opsbook.recovery import backups, continuous, drills, failover, rebuilds, restores
 from opsbook.recovery.templates import filled
-from opsbook.upkeep import certificates, maintenance
+from opsbook.upkeep import certificates, maintenance, rotations
 
 Family = Callable[[System], Iterator[tuple[str, str]]]
 """Yields name and Markdown of each procedure of its kind that a book has use for."""
@@ -22,7 +22,9 @@ FAMILIES: tuple[Family, ...] = (
     restores.families,
     continuous.families,
     failover.families,
+    rebuilds.families,
     certificates.families,
+    rotations.families,
     maintenance.families,
 )
 

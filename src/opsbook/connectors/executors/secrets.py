@@ -47,9 +47,15 @@ async def resolve(system: System, references: Mapping[str, str], *, secret: bool
             message = error.message if isinstance(error, OpsbookError) else str(error)
             hint = error.hint if isinstance(error, OpsbookError) else "write ${NAME} or file:PATH"
             raise NotReached(message, hint) from error
-    if secret and (take := _heard.get()) is not None:
-        take(values.values())
+    if secret:
+        hear(values.values())
     return values
+
+
+def hear(values: Iterable[str]) -> None:
+    """Tell that these are secrets, before they are used: also those that no reference names yet."""
+    if (take := _heard.get()) is not None:
+        take(values)
 
 
 def told_apart(value: Json, path: str = "") -> tuple[Json, dict[str, str]]:

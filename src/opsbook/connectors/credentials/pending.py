@@ -1,0 +1,96 @@
+"""What is to come of a rotation, written beside its first place before anything is made valid.
+
+A process that dies loses no secret: the next attempt finds here what the one before has made, and what was there.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import string
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from opsbook.book.planned import Rotation
+from opsbook.book.system import System
+from opsbook.book.words import nearest
+from opsbook.connectors.change import ChangeFailed
+from opsbook.connectors.credentials.places import PRIVATE, Credential, Place, credential_in, place_of
+from opsbook.connectors.executors.file import replace_file
+from opsbook.errors import Refused
+
+ALPHABET = string.ascii_letters + string.digits
+"""Of generated secrets: none of these means anything to a shell, a URL, an env file or SQL."""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """The credential before and after."""
+
+    old: Credential
+    new: Credential
+
+
+def rotation_of(system: System, name: str) -> Rotation:
+    """Raises Refused with the nearest name."""
+    found = {one.id: one for one in system.model.rotations if system.holds(one.environments)}
+    if name not in found:
+        raise Refused(f"the book has no rotation named {name!r} here", nearest(name, found) or "see `rotations`")
+    return found[name]
+
+
+def places_of(system: System, rotation: Rotation) -> list[Place]:
+    """Every place that holds it, `to` first. Raises Refused."""
+    if rotation.to is None:
+        raise Refused(f"the book does not say where {rotation.id} is read", "set its `to`: file:PATH or env:FILE#NAME")
+    return [place_of(system, one) for one in (rotation.to, *rotation.also)]
+
+
+def current(rotation: Rotation, places: list[Place]) -> Credential:
+    """What the places hold now; they must agree. Raises Refused."""
+    found = [credential_in(place.value()) for place in places]
+    logins, values = {one.login for one in found} - {""}, {one.secret for one in found} - {""}
+    if len(logins) > 1 or len(values) > 1:
+        raise Refused(f"the places of {rotation.id} do not hold the same credential", "make them agree first")
+    if not values:
+        raise Refused(f"none of the places of {rotation.id} holds its secret", "check `to` and `also`")
+    return Credential(next(iter(logins), rotation.role), next(iter(values)))
+
+
+def generated(length: int) -> str:
+    """A new secret."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+
+
+def read(rotation: Rotation, places: list[Place]) -> Pending | None:
+    """None where no rotation is under way. Raises Refused for a file that cannot be read."""
+    path = _path(rotation, places)
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return Pending(Credential(**told["old"]), Credential(**told["new"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        # Without its cause, which may quote it.
+        raise Refused(f"{path} cannot be read", "look at it: it may hold the only copy of a secret") from None
+
+
+def write(rotation: Rotation, places: list[Place], pending: Pending) -> None:
+    """Raises ChangeFailed; nothing is valid yet then."""
+    path = _path(rotation, places)
+    try:
+        replace_file(path, json.dumps(asdict(pending)).encode(), PRIVATE)
+    except OSError as error:
+        raise ChangeFailed(f"{path}: {error.strerror}", "check its folder, permissions and free space") from error
+
+
+def forget(rotation: Rotation, places: list[Place]) -> None:
+    """The rotation is over."""
+    with suppress(FileNotFoundError):
+        _path(rotation, places).unlink()
+
+
+def _path(rotation: Rotation, places: list[Place]) -> Path:
+    first = places[0].path
+    return first.with_name(f".{first.name}.{rotation.id}.pending")

@@ -1,0 +1,1 @@
+"""The routes, a module per subject. Each defines `router`, made by `doors.subject`."""

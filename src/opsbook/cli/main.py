@@ -22,6 +22,7 @@ VERBS = {
     "doctor": ("opsbook.cli.doctor", "Tell whether everything that a book needs can be reached."),
     "drill": ("opsbook.cli.drill", "Prove that a backup restores, and measure it against the promise."),
     "environment": ("opsbook.cli.environment", "Show the variables of a workload, their values masked."),
+    "generate": ("opsbook.cli.generate", "Write rules, routes, dashboards and probes for Prometheus."),
     "import": ("opsbook.cli.import_", "Make a book and its procedures of manuals."),
     "init": ("opsbook.cli.init", "Write a starter book from what lies here."),
     "lint": ("opsbook.cli.lint", "Say what is wrong with a manual or a book, line by line."),

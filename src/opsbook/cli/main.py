@@ -19,6 +19,7 @@ VERBS = {
     "backup": ("opsbook.cli.backup", "Take a backup of the book now."),
     "backups": ("opsbook.cli.backups", "List, verify, hold and prune the backups that the stores have."),
     "check": ("opsbook.cli.check", "Run the checks of a book and say what is wrong and why."),
+    "checklist": ("opsbook.cli.checklist", "Show the checklists that are open, and tick their lines."),
     "doctor": ("opsbook.cli.doctor", "Tell whether everything that a book needs can be reached."),
     "drill": ("opsbook.cli.drill", "Prove that a backup restores, and measure it against the promise."),
     "environment": ("opsbook.cli.environment", "Show the variables of a workload, their values masked."),
@@ -41,8 +42,10 @@ VERBS = {
     "schema": ("opsbook.cli.schema", "Print the JSON Schema of book.yaml."),
     "serve": ("opsbook.cli.serve", "Watch around the clock: checks, alerts, schedules, runs, HTTP."),
     "shell": ("opsbook.cli.shell", "Open psql, redis-cli or a shell on a component, recorded."),
+    "silence": ("opsbook.cli.silence", "Silence alerts that are known, for a while."),
     "status": ("opsbook.cli.status", "What runs, waits, failed and changed."),
     "token": ("opsbook.cli.token", "Make, list and revoke the tokens of the API."),
+    "window": ("opsbook.cli.window", "Show maintenance windows; open, extend or close one."),
 }
 """Verb → module that defines `command`, and its line in `--help`."""
 

@@ -27,9 +27,9 @@ from opsbook.store import alerts, audit, history, incidents, run_lists
 from opsbook.store import checklists as store
 from opsbook.store.checklists import Item, Opened
 from opsbook.store.database import reading
+from opsbook.watch import calendars
 from opsbook.watch.acting import act, must_be
 from opsbook.watch.contract import Signal, Watch, soonest
-from opsbook.watch.cron import last_due, next_due
 from opsbook.watch.deciding import tell
 from opsbook.watch.registry import part
 from opsbook.watch.silences import here
@@ -164,13 +164,13 @@ class Checklists:
 
 def _due(system: System, now: datetime) -> Iterator[tuple[str, Reason]]:
     for name, one in system.model.checklists.items():
-        if one.every and (at := last_due(one.every, _zone(system, one), now, MISSED)):
-            yield name, Reason(f"{at:%Y-%m-%dT%H:%MZ}", "", at)
+        if one.every and (moments := calendars.between(one.every, _zone(system, one), now - MISSED, now)):
+            yield name, Reason(f"{moments[-1]:%Y-%m-%dT%H:%MZ}", "", moments[-1])
 
 
 def _next(system: System, now: datetime) -> datetime | None:
-    found = [next_due(one.every, _zone(system, one), now) for one in system.model.checklists.values() if one.every]
-    return min((one for one in found if one), default=None)
+    every = [(one.every, _zone(system, one)) for one in system.model.checklists.values() if one.every]
+    return min((one for cron, zone in every if (one := calendars.first_after(cron, zone, now))), default=None)
 
 
 def _zone(system: System, one: Checklist) -> str:

@@ -120,7 +120,8 @@ class Shop:
         backup = {"id": "nightly", "of": "database", "method": "dump", "to": str(self.store), "jobs": 3, "retry": 0}
         keys = {"assertions": ASSERTIONS, "objectives": {"database": {"rto": "2h", "rpo": "1h"}}, **self.keys}
         backups = [{**backup, **keys.pop("backup", {})}]
-        components = {"database": database, "backups": {"kind": "files", "path": str(self.store)}}
+        own = keys.pop("components", {})
+        components = {"database": database, "backups": {"kind": "files", "path": str(self.store)}, **own}
         return make_system(self.folder / "book", components, backups=backups, **keys)
 
     async def plan(self, operation: str, **parameters: Any) -> list[Change]:

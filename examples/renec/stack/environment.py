@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from stack import credentials, monitoring
-from stack.instance import Instance
+from stack.instance import EXAMPLE, Instance
 from stack.postgres import DATABASE, roles, url
 from stack.rendering import write
 
+DRILL_PORTS = 450
 ARTIFACTS_QUOTA_BYTES = 200 * 1024 * 1024
 
 
@@ -93,6 +94,10 @@ def operators(instance: Instance) -> dict[str, object]:
         "POSTGRES_SOCKET_DIR": instance.sockets,
         "SUPERVISOR_CONFIG": instance.supervisor_config,
         "RUN_DIR": instance.root,
+        # a second system, which a drill makes and removes, on ports between those of this one
+        "RENEC_COMMAND": EXAMPLE / "renec",
+        "DRILL_RUN": instance.root / "drill",
+        "DRILL_PORT_BASE": instance.base + DRILL_PORTS,
         "LOG_DIR": instance.folder("logs"),
         "BACKUP_DIR": instance.folder("backups"),
         "SECRETS_DIR": instance.folder("secrets"),

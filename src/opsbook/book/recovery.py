@@ -106,13 +106,30 @@ class Drill(Strict):
 
     id: Name = Field(description="its own name")
     of: tuple[Name, ...] = Field((), description="the objectives that it proves")
-    kind: Literal["restore", "failover", "rebuild"] = Field("restore", description="what is done")
+    kind: Literal["restore", "failover", "rebuild"] = Field(
+        "restore", description="what is done; `rebuild` makes a fresh system and restores into it"
+    )
     backup: Name | None = Field(None, description="the backup that is restored; the newest that fits where left out")
     procedure: Name | None = Field(None, description="a procedure of the book instead of the packaged one")
     environment: Name | None = Field(None, description="the disposable environment in which it happens")
+    make: tuple[str, ...] = Field(
+        (), description="of a rebuild: argv that makes that environment fresh, and ends when it serves"
+    )
+    remove: tuple[str, ...] = Field(
+        (), description="of a rebuild: argv that removes it, whatever is left of it; also run before"
+    )
+    variables: dict[str, Reference] = Field({}, description="environment variables of both commands")
     schedule: Cron | None = Field(None, description="when; by hand only where left out")
     timezone: TimeZone | None = Field(None, description="of the schedule; the book's where left out")
     assertions: tuple[Name, ...] = Field((), description="what must hold afterwards; empty: all of the component")
+
+    @model_validator(mode="after")
+    def _rebuilds(self) -> Drill:
+        if self.kind == "rebuild" and not self.procedure and not (self.environment and self.make and self.remove):
+            raise ValueError("a rebuild needs `environment`, and `make` and `remove` that make and remove it")
+        if self.kind != "rebuild" and (self.make or self.remove):
+            raise ValueError("`make` and `remove` belong to a rebuild; write `kind: rebuild`")
+        return self
 
 
 class Assertion(Strict):

@@ -92,6 +92,7 @@ def _at(system: System, name: str, procedure: str, values: dict[str, str]) -> tu
 
 def _meant(system: System, name: str) -> tuple[str, dict[str, str]]:
     """The procedure of a drill and its parameters. Raises UsageError with the nearest name."""
+    from opsbook.book.names import WHOLE
     from opsbook.book.words import nearest
     from opsbook.errors import UsageError
     from opsbook.recovery.continuous import continuous, drilled_at
@@ -101,8 +102,8 @@ def _meant(system: System, name: str) -> tuple[str, dict[str, str]]:
     known = drilled_by(system)
     if f"drill-{name}" in known:
         return f"drill-{name}", {}
-    for procedure, (drill, _) in known.items():
-        if drill == name:
+    for procedure, (drill, objectives) in known.items():
+        if drill == name or (drill and name in objectives and name in WHOLE):
             return procedure, {}
     for backup in (*backups(system), *others(system)):
         if backup.id == name:

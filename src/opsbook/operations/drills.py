@@ -9,6 +9,7 @@ from pydantic import Field
 from opsbook.book.catalogue import Risk
 from opsbook.book.values import Name
 from opsbook.connectors.change import Change
+from opsbook.errors import Refused
 from opsbook.operations.contract import Facts, OperationParameters, Repeatable
 from opsbook.operations.pgbackrest import At, planned_point
 from opsbook.operations.registry import operation
@@ -55,8 +56,8 @@ class DrillAt(At):
     parameters=DrillAt,
     doc="Recovers the database from the archived log into a server of its own, up to the last record that is archived "
     "or to a point, and removes it afterwards. Every row is read, every index and heap looked at, the book's "
-    "assertions asked; measured is the time until copied, replayed, verified and serving, and the age of what would be lost now: "
-    "the server is not told to archive what it has not yet.",
+    "assertions asked. Measured is the time until copied, replayed, verified and serving, and the age of what would be "
+    "lost now: the server is not told to archive what it has not yet.",
 )
 class _DrillRestoreAt(Repeatable):
     async def plan(self, parameters: DrillAt, facts: Facts) -> AsyncIterator[Change]:
@@ -67,3 +68,44 @@ class _DrillRestoreAt(Repeatable):
         names = ("component", "backup", "label", "kind", "target", "jobs")
         told = {**{name: effect[name] for name in names}, "database": live, "assertions": wanted}
         yield Change("drill-at", told, evidence, inverse="nothing to undo: it removes what it makes")
+
+
+class Rebuild(DrillRestore):
+    drill: Name = Field(description="the drill of the book, of the kind `rebuild`")
+    stop: tuple[Name, ...] = Field(
+        (), description="components whose workloads stop while it is restored, in this order"
+    )
+    files: tuple[Name, ...] = Field((), description="backups of files that are restored too")
+
+
+@operation(
+    "drill.rebuild",
+    Risk.SAFE,
+    of="postgres",
+    idempotent=True,
+    parameters=Rebuild,
+    doc="Makes a fresh system in a disposable environment by the commands of the book, restores a backup into it, "
+    "starts it in order, asks the book's assertions and smoke tests, measures each phase, and removes it, also where "
+    "it fails.",
+)
+class _DrillRebuild(Repeatable):
+    async def plan(self, parameters: Rebuild, facts: Facts) -> AsyncIterator[Change]:
+        model = facts.system.model
+        drill = next((one for one in model.drills if one.id == parameters.drill and one.kind == "rebuild"), None)
+        if drill is None or drill.environment is None:
+            raise Refused(f"the book has no drill {parameters.drill} that rebuilds", "write one under `drills`")
+        if not model.environments[drill.environment].disposable or drill.environment == facts.system.name:
+            raise Refused(
+                f"{drill.environment} is not an environment that a drill may make and remove",
+                "name another one than this, with `disposable: true`",
+            )
+        found = await meant(facts, parameters.of, parameters.backup, parameters.stamp)
+        effect = {
+            "drill": drill.id, "environment": drill.environment, "component": parameters.of,
+            "backup": parameters.backup, "stamp": found.manifest.stamp, "manifest": found.digest,
+            "jobs": parameters.jobs or found.jobs, "stop": list(parameters.stop), "files": list(parameters.files),
+            "make": list(drill.make), "remove": list(drill.remove),
+            "assertions": [one.id for one in assertions_for(facts, parameters.of, parameters.assertions)],
+            "smoke_tests": [one.id for one in model.smoke_tests],
+        }  # fmt: skip
+        yield Change("drill-rebuild", effect, found.evidence, inverse="nothing to undo: it removes what it makes")

@@ -16,13 +16,18 @@ from opsbook.engine.expressions import evaluate
 from opsbook.engine.setting import Setting
 from opsbook.engine.states import ENDED, RunState
 from opsbook.engine.views import View, view_of
-from opsbook.recovery import continuous, failover, restores
+from opsbook.recovery import continuous, failover, rebuilds, restores
 from opsbook.recovery.objectives import Judged, Measured, clock, duration, judged
 from opsbook.store import drills
 from opsbook.store.drills import DrillRow
 
-KINDS = {"drill-restore": "restore", "drill-at": "restore", "drill-failover": "failover"}
+KINDS = {"drill-restore": "restore", "drill-at": "restore", "drill-rebuild": "rebuild", "drill-failover": "failover"}
 """Kind of the change that a drill is → what is drilled."""
+
+DID = {
+    "failover": "failed over, and serves again after",
+    "rebuild": "made anew, restored and serving in",
+}
 
 # Assertions are judged as every expression of a book is; the rooms below only have their answers.
 judged_by(lambda expression, names: bool(evaluate(expression, names)))
@@ -30,7 +35,10 @@ judged_by(lambda expression, names: bool(evaluate(expression, names)))
 
 def drilled_by(system: System) -> dict[str, tuple[str, tuple[str, ...]]]:
     """Procedure → the book's id of the drill (empty for that of an objective) and the objectives that it measures."""
-    return {**restores.drilled_by(system), **continuous.drilled_by(system), **failover.drilled_by(system)}
+    return {
+        **restores.drilled_by(system), **continuous.drilled_by(system), **failover.drilled_by(system),
+        **rebuilds.drilled_by(system),
+    }  # fmt: skip
 
 
 def collect(setting: Setting, system: System) -> None:
@@ -106,7 +114,7 @@ def sentence(row: DrillRow, system: System) -> str:
         problems = json.loads(row.problems)
         return f"the drill of {row.objective} failed: {problems[0] if problems else 'nobody knows why'}"
     objective = system.model.objectives.get(row.objective)
-    did = "failed over, and serves again after" if row.kind == "failover" else "restored and verified in"
+    did = DID.get(row.kind, "restored and verified in")
     parts = [f"{did} {clock(row.rto_seconds or 0)}"]
     if objective and objective.rto:
         parts.append(f"promise {clock(objective.rto.total_seconds())}")

@@ -9,7 +9,7 @@ from opsbook.book.catalogue import Component
 from opsbook.book.recovery import Backup
 from opsbook.book.system import System
 from opsbook.connectors.celery import CeleryComponent
-from opsbook.connectors.http import HttpComponent
+from opsbook.connectors.http import HttpComponent, HttpSettings
 from opsbook.connectors.pgbouncer import PgBouncerComponent
 from opsbook.connectors.postgres import PostgresComponent
 from opsbook.connectors.workload import WorkloadComponent
@@ -116,13 +116,30 @@ def _each(numbers: Iterator[int], template: str, components: Iterable[str]) -> s
 
 
 def health_step(number: int, system: System, components: list[str], without: tuple[str, ...] = ()) -> str:
-    """A step of the checks that tell whether these serve; empty where the book has none."""
+    """Steps of the checks that tell whether these serve, and of the book's smoke tests of those who need them; empty
+    where the book has neither.
+    """
+    numbers, steps = count(number), []
     found = [
         one.id for one in system.checks if one.of in components and one.observe in HEALTH and one.observe not in without
     ]
-    if not found:
-        return ""
-    return filled("restore-health", number=str(number), checks="".join(f"   - {one}\n" for one in found).rstrip())
+    if found:
+        checks = "".join(f"   - {one}\n" for one in found).rstrip()
+        steps.append(filled("restore-health", number=str(next(numbers)), checks=checks))
+    steps += [
+        filled("restore-smoke", number=str(next(numbers)), component=name) for name in smoke_tested(system, components)
+    ]
+    return "\n".join(steps)
+
+
+def smoke_tested(system: System, components: Iterable[str]) -> list[str]:
+    """Who is asked by smoke tests of the book, of these and of all that need one of them."""
+    here = set(components)
+    asked = dict.fromkeys(one.of for one in system.model.smoke_tests)
+    return [
+        name for name in asked
+        if isinstance(system.components.get(name), HttpSettings) and (name in here or here & set(system.upstream(name)))
+    ]  # fmt: skip
 
 
 def others(system: System) -> list[Backup]:

@@ -76,7 +76,7 @@ def test_the_failover_of_the_example_fences_before_it_promotes() -> None:
     steps = {step.id: step for step in found["failover-database"].steps}
     assert list(steps) == [
         "safety", "stop-scheduler", "stop-worker", "stop-api", "fence", "promote", "repoint", "start-api", "served",
-        "start-worker", "start-scheduler", "restart-worker", "well",
+        "start-worker", "start-scheduler", "restart-worker", "well", "smoke-api", "smoke-ui",
     ]  # fmt: skip
     assert {name for name, step in steps.items() if step.when == "planned"} == {
         "stop-scheduler", "stop-worker", "stop-api", "start-api", "start-worker", "start-scheduler",

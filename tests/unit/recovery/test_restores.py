@@ -56,11 +56,12 @@ def test_every_procedure_of_the_example_compiles_with_its_risk(renec: System) ->
         "drill-database-at": Risk.SAFE,
         "drill-failover-database": Risk.DESTRUCTIVE,
         "drill-artifacts": Risk.SAFE,
+        "drill-system": Risk.SAFE,
     }
     steps = [step.id for step in found["restore-database-switch"].steps]
     assert steps == [
         "restore", "safety", "stop-scheduler", "stop-worker", "stop-api", "switch", "start-api", "start-worker",
-        "start-scheduler", "well",
+        "start-scheduler", "well", "smoke-api", "smoke-ui",
     ]  # fmt: skip
 
 

@@ -122,7 +122,7 @@ def drill(
                 drilled = _drilled(system, backup, effect, stop, tell)
             told = _told(drilled, backup, now)
             if live is not None and backup.manifest.database is not None and drilled.restored is not None:
-                told |= _lost(live, backup.manifest.database.tables, tell)
+                told |= lost_rows(live, backup.manifest.database.tables, tell)
             backup.prove(_proof(drilled, now, run))
             return told
     except (ChangeFailed, Refused):
@@ -250,7 +250,7 @@ def _proof(drilled: Drilled, now: datetime, run: str) -> Proof:
     )  # fmt: skip
 
 
-def _lost(live: Target, tables: tuple[TableFacts, ...], tell: Tell) -> dict[str, Json]:
+def lost_rows(live: Target, tables: tuple[TableFacts, ...], tell: Tell) -> dict[str, Json]:
     """Rows that the live tables have more than the backup: what a loss now would cost, by counts."""
     import psycopg
 

@@ -10,6 +10,7 @@ import click
 
 from opsbook.cli.engine import opened, say
 from opsbook.cli.options import book_options, format_option
+from opsbook.cli.report_capacity import capacity
 
 if TYPE_CHECKING:
     from opsbook.recovery.report import Kept, Promised, Report
@@ -114,3 +115,6 @@ def _kept(one: Kept) -> dict[str, Any]:
             for store in one.stores
         ],
     }  # fmt: skip
+
+
+command.add_command(capacity)

@@ -118,12 +118,31 @@ Respond = Callable[[Connection, System, Sequence[Turn], datetime], None]
 
 
 @dataclass
+class Standing:
+    """How a part does, for status and metrics."""
+
+    name: str
+    ticks: int = 0
+    failed: int = 0
+    """How many ticks failed since it last did its work."""
+    error: str = ""
+    ticked_at: datetime | None = None
+    seconds: float = 0.0
+    """How long the last tick took."""
+    lag: float = 0.0
+    """How much later than it asked for it was called."""
+    due: datetime | None = None
+
+
+@dataclass
 class Watch:
     """What every part of the watch works with: one environment of one book."""
 
     setting: Setting
     system: System
     connections: Connections
+    standings: dict[str, Standing] = field(default_factory=dict)
+    """How the parts do in this process, by name; empty where it runs none."""
 
     def service(self, reason: str) -> Service:
         """The engine, acting as opsbook itself for a reason that the audit chain keeps: `schedule backup/nightly`."""

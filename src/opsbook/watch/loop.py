@@ -11,10 +11,10 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from opsbook.errors import OpsbookError
-from opsbook.watch.contract import Part, Watch
+from opsbook.watch.contract import Part, Standing, Watch
 from opsbook.watch.waking import Bell
 
 log = logging.getLogger(__name__)
@@ -30,23 +30,6 @@ LOG_EVERY = 60.0
 
 
 @dataclass
-class Standing:
-    """How a part does, for status and metrics."""
-
-    name: str
-    ticks: int = 0
-    failed: int = 0
-    """How many ticks failed since it last did its work."""
-    error: str = ""
-    ticked_at: datetime | None = None
-    seconds: float = 0.0
-    """How long the last tick took."""
-    lag: float = 0.0
-    """How much later than it asked for it was called."""
-    due: datetime | None = None
-
-
-@dataclass
 class Loop:
     """The parts of one watch, running."""
 
@@ -54,11 +37,10 @@ class Loop:
     parts: Sequence[Part]
     leads: Callable[[], bool] = lambda: True
     """Whether this process does what one must do. Asked before every tick."""
-    standings: dict[str, Standing] = field(default_factory=dict)
     _told: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.standings = {part.name: Standing(part.name) for part in self.parts}
+        self.watch.standings |= {part.name: Standing(part.name) for part in self.parts}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Call the parts until `stop` is set. A tick that is under way is cut off then: it can be done again.
@@ -91,7 +73,7 @@ class Loop:
 
     async def tick(self, part: Part) -> float:
         """Call a part once; how many seconds later it wants to be called again."""
-        clock, standing = self.watch.setting.clock, self.standings[part.name]
+        clock, standing = self.watch.setting.clock, self.watch.standings[part.name]
         now, started = clock.now(), clock.monotonic()
         standing.lag = max(0.0, (now - standing.due).total_seconds()) if standing.due else 0.0
         standing.ticks, standing.ticked_at = standing.ticks + 1, now

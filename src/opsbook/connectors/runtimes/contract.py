@@ -87,6 +87,8 @@ class LogQuery:
     since: datetime | None = None
     follow: bool = False
     contains: str = ""
+    previous: bool = False
+    """Of the run of each container before this one, where the runtime keeps it."""
 
 
 @dataclass(frozen=True)

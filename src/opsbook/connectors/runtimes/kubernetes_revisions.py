@@ -1,0 +1,86 @@
+"""The revisions that controllers keep: ReplicaSets of a Deployment, else ControllerRevisions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+from opsbook.connectors.runtimes.contract import Revision, Unsupported
+from opsbook.connectors.runtimes.kubernetes_api import Object
+from opsbook.connectors.runtimes.kubernetes_kinds import DEPLOYMENT, REPLICA_SET, Kind, version_of
+from opsbook.connectors.runtimes.kubernetes_look import Namespace, owner_labels
+from opsbook.connectors.runtimes.kubernetes_pods import moment
+
+NUMBER = "deployment.kubernetes.io/revision"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One revision. Its name stays; its number grows when it is gone back to."""
+
+    name: str
+    number: int
+    at: datetime | None
+    template: Object
+    current: bool
+
+    def as_revision(self, container: str) -> Revision:
+        """As the runtime's contract has it."""
+        return Revision(self.number, self.version(container), self.at, self.current)
+
+    def version(self, container: str) -> str:
+        """The version of a container in it; empty where it had none of this name."""
+        return next((version_of(one["image"]) for one in self.template["spec"]["containers"]
+                     if one["name"] == container), "")  # fmt: skip
+
+    @property
+    def digest(self) -> str:
+        """What tells whether the template is still the one of a plan, without showing what is in it."""
+        return digest_of(self.template)
+
+
+def digest_of(template: Object) -> str:
+    """A digest of a pod template, without the hash label that the Deployment controller adds."""
+    return hashlib.sha256(json.dumps(plain(template), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def plain(template: Object) -> Object:
+    """A template as its author wrote it."""
+    metadata = dict(template.get("metadata") or {})
+    metadata.pop("creationTimestamp", None)
+    if labels := metadata.get("labels"):
+        metadata["labels"] = {name: value for name, value in labels.items() if name != "pod-template-hash"}
+    return {**template, "metadata": metadata}
+
+
+async def kept(namespace: Namespace, kind: Kind, one: Object) -> list[Kept]:
+    """Oldest first. Raises Unsupported for kinds that keep none."""
+    if not kind.rolls:
+        raise Unsupported(f"a {kind.name} keeps no revisions", "deploy a version by its name")
+    selector = owner_labels(one)
+    if kind is DEPLOYMENT:
+        found = [
+            Kept(rs["metadata"]["name"], int(rs["metadata"].get("annotations", {}).get(NUMBER, 0)),
+                 moment(rs["metadata"].get("creationTimestamp")), plain(rs["spec"]["template"]), False)
+            async for rs in namespace.api.pages(await namespace.of(REPLICA_SET), {"labelSelector": selector})
+            if _owned(rs, one)
+        ]  # fmt: skip
+    else:
+        path = await namespace.path("apps", ("v1",), "controllerrevisions")
+        found = [
+            Kept(revision["metadata"]["name"], int(revision["revision"]),
+                 moment(revision["metadata"].get("creationTimestamp")),
+                 plain({key: value for key, value in revision["data"]["spec"]["template"].items() if key != "$patch"}),
+                 False)
+            async for revision in namespace.api.pages(path, {"labelSelector": selector})
+            if _owned(revision, one)
+        ]  # fmt: skip
+    found.sort(key=lambda each: each.number)
+    last = found[-1].number if found else 0
+    return [Kept(each.name, each.number, each.at, each.template, each.number == last) for each in found]
+
+
+def _owned(one: Object, by: Object) -> bool:
+    return any(owner["uid"] == by["metadata"]["uid"] for owner in one["metadata"].get("ownerReferences") or [])

@@ -44,12 +44,6 @@ from opsbook.book.values import Name, TimeZone
 VERSION = 1
 
 INACTIVE = {
-    "slos": "service levels are not counted yet",
-    "capacity": "growth is not foreseen yet",
-    "objectives.*.drill": "drills do not start by themselves yet; `opsbook drill` holds one",
-    "backups.*.schedule": "backups do not start by themselves yet; `opsbook backup` takes one",
-    "backups.*.max_age": "nothing watches it by itself yet; write a check of `backup.age`",
-    "drills.*.schedule": "drills do not start by themselves yet; `opsbook drill` holds one",
     "retention": "nothing is purged yet",
     "exports": "no bundles are written yet",
     "channels": "messages are not sent yet",
@@ -62,17 +56,11 @@ INACTIVE = {
     "status_page": "no status page is written yet",
     "maintenance.switch": "the switch of the proxy component in `maintenance.of` is used",
     "maintenance.target": "the file of the proxy component in `maintenance.of` is used",
-    "jobs": "jobs are not watched yet",
     "reports": "no reports are written yet",
     "deploys": "nothing is deployed yet",
     "scaling": "nothing is scaled yet",
-    "dead_man": "no beat is sent yet",
-    "checks.*.for": "alerts are not kept yet; a check tells what is so now",
-    "checks.*.interval": "the watch does not run yet; `opsbook check` runs every check when it is called",
     "checks.*.notify": "nobody is told yet",
     "checks.*.severity": "incidents are not worked yet",
-    "intervals.check": "the watch does not run yet; `opsbook check` runs every check when it is called",
-    "intervals.keep_rollups": "results are kept one by one, for `keep_raw`",
     "environments.*.after": "nothing is deployed yet",
 }
 """Key path → why it does nothing yet. `*` is any name or place in a list."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from pydantic import Field
 
@@ -130,6 +131,36 @@ class AlertmanagerConnector(MonitoringConnector):
         if answer.status != 200:
             raise ReadFailed(f"{answer.url} answers {answer.words}: {answer.text[:200].strip()}")
         found: list[dict[str, Any]] = answer.json()
+        return found
+
+    async def held(self) -> list[dict[str, Any]]:
+        """Every alert that it holds now, silenced and inhibited ones too. Asked anew each time."""
+        return self._list(await self.client.get("/api/v2/alerts"))
+
+    async def silences(self) -> list[dict[str, Any]]:
+        """Its silences, those that are over for a while too. Asked anew each time."""
+        return self._list(await self.client.get("/api/v2/silences"))
+
+    async def set_silence(self, silence: dict[str, Any]) -> str:
+        """Make a silence, or change the one whose `id` it has; the id that it has from now on. Raises ReadFailed."""
+        content = json.dumps(silence).encode()
+        answer = await self.client.send("POST", "/api/v2/silences", content, {"content-type": "application/json"})
+        found = answer.json() if answer.status == 200 else None
+        if not isinstance(found, dict) or not found.get("silenceID"):
+            raise ReadFailed(f"{answer.url} answers {answer.words}: {answer.text[:200].strip()}")
+        return str(found["silenceID"])
+
+    async def end_silence(self, silence: str) -> None:
+        """End a silence; one that is over or unknown stays so. Raises ReadFailed."""
+        answer = await self.client.send("DELETE", f"/api/v2/silence/{quote(silence, safe='')}")
+        if answer.status not in (200, 404) and "expired" not in answer.text:
+            raise ReadFailed(f"{answer.url} answers {answer.words}: {answer.text[:200].strip()}")
+
+    @staticmethod
+    def _list(answer: Answer) -> list[dict[str, Any]]:
+        found = answer.json() if answer.status == 200 else None
+        if not isinstance(found, list):
+            raise ReadFailed(f"{answer.url} answers {answer.words}: {answer.text[:200].strip()}")
         return found
 
 

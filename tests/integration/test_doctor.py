@@ -168,7 +168,11 @@ def test_tools_that_the_book_needs_are_looked_for(tmp_path: Path, monkeypatch: p
     assert all(isinstance(program, str) for programs_ in TOOLS.values() for program in programs_)
 
 
-def test_keys_without_behaviour_yet_are_told_once_with_their_line(tmp_path: Path) -> None:
+def test_keys_without_behaviour_yet_are_told_once_with_their_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {"objectives.*.drill": "nobody drills", "checks.*.for": "nobody waits", "silences": "nobody is silent"}
+    monkeypatch.setattr("opsbook.book.inactive.INACTIVE", keys)
     found = _book(
         tmp_path,
         {"cache": {"kind": "redis", "url": "redis://localhost"}},

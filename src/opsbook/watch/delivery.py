@@ -49,7 +49,8 @@ GRACE = 15.0
 """Seconds of a claim beyond the channel's own time-out."""
 PATIENCE = 1.0
 """Seconds that a tick waits for its senders; slower ones go on behind it."""
-REST = timedelta(seconds=20)
+REST = timedelta(seconds=3)
+"""How long it rests where nothing is due: another process may have put something into the outbox."""
 LINES = 40
 """Lines of a digest."""
 

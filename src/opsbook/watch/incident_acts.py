@@ -359,3 +359,12 @@ def _worded(text: str, what: str) -> str:
     if not text.strip():
         raise UsageError(f"{what} needs words", "write them after the incident")
     return text.strip()[:LONGEST_NOTE]
+
+
+def finish_practice(connection: Connection, one: Incident, who: str, why: str, now: datetime) -> None:
+    """A page for practice is over, answered or not; nobody is told."""
+    _change(
+        connection, one, replace(one, state="resolved", open_key=None, resolved_at=now.timestamp(), resolved_by=who)
+    )
+    messages.drop(connection, one.id, ("practice",), why)
+    store.tell(connection, [Event(one.id, now.timestamp(), who, "resolved", why)])

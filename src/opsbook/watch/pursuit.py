@@ -26,7 +26,7 @@ from opsbook.watch.outbox import Message, enqueue_all
 from opsbook.watch.registry import part
 from opsbook.watch.waking import wake
 
-REST = timedelta(seconds=30)
+REST = timedelta(seconds=10)
 """How long it rests where nothing is due: another process may have opened one."""
 REMINDERS = timedelta(days=1)
 """How often somebody is reminded of a post-mortem or an action that is late."""

@@ -40,7 +40,7 @@ CLOSED = "closed to others"
 """Said where another user of the machine cannot run this Python, as below /root."""
 
 BROUGHT_ALONG = {"no disposable kubernetes is given": "OPSBOOK_TEST_KUBERNETES"}
-"""How the reason of a skip begins whose test needs a system that only its user can give → the variable that gives it."""
+"""How the reason of a skip begins that needs a system which only a user can give → the variable that gives it."""
 
 
 def excused(reason: str) -> bool:

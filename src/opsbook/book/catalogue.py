@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -39,6 +39,9 @@ class Component(Strict):
     replicas: int | None = Field(None, ge=0, description="how many instances should run")
     env: tuple[VariableName, ...] = Field((), description="names of environment variables that its workload needs")
     container: str = Field("", description="which container of an instance is meant, where it has several")
+    through: Literal["", "runtime"] = Field(
+        "", description="`runtime`: its address is one inside the cluster, reached by a port-forward of its own"
+    )
 
     linked: ClassVar[tuple[str, ...]] = ()
     """Fields whose value is the name of another component: they imply a dependency."""

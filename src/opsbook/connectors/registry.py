@@ -13,6 +13,7 @@ from opsbook.book.catalogue import Component
 from opsbook.book.system import System
 from opsbook.connectors.change import Executor
 from opsbook.connectors.contract import Connections, Connector, Registered
+from opsbook.connectors.forwarded import through
 from opsbook.connectors.runtimes.contract import Runtime
 from opsbook.errors import Unreachable
 
@@ -79,8 +80,10 @@ class OpenConnections:
 
     def of(self, component: str) -> Connector:
         if component not in self._open:
-            settings = self.system.components[component]
-            self._open[component] = registered().connectors[settings.kind](component, settings, self.system, self)
+            system, settings = self.system, self.system.components[component]
+            if settings.through == "runtime":
+                system, settings = through(system, settings, self.runtime)
+            self._open[component] = registered().connectors[settings.kind](component, settings, system, self)
         return self._open[component]
 
     @property

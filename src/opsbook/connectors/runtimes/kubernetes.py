@@ -30,6 +30,7 @@ from opsbook.connectors.runtimes.contract import (
     Workload,
 )
 from opsbook.connectors.runtimes.kubernetes_api import ApiFault, KubernetesApi, NotThere, Object
+from opsbook.connectors.runtimes.kubernetes_forward import Forwards
 from opsbook.connectors.runtimes.kubernetes_kinds import (
     Kind,
     container_of,
@@ -70,6 +71,11 @@ class Kubernetes:
         kubeconfig = str(system.path(settings.kubeconfig)) if settings.kubeconfig else ""
         self.api = KubernetesApi(kubeconfig, settings.context, seconds)
         self.namespace = Namespace(self.api, settings.namespace)
+        self._forwards = Forwards(self.api, settings.namespace)
+        try:
+            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            self._loop = None
         self._look: tuple[float, asyncio.Future[Look]] | None = None
 
     @property
@@ -240,9 +246,16 @@ class Kubernetes:
             return False
         return bool(said["status"]["allowed"])
 
+    def forward(self, host: str, port: int) -> int:
+        """The port of loopback that leads to a service of the cluster, named as its pods name it."""
+        if self._loop is None:
+            raise ReadFailed("a service inside the cluster is only reached while opsbook asks for facts")
+        return self._forwards.port(host, port, self._loop)
+
     async def close(self) -> None:
         if self._look is not None:
             self._look[1].cancel()
+        await self._forwards.close()
         await self.api.close()
 
 

@@ -36,7 +36,8 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
-EXPIRED_LIST = 410
+LONGEST_MESSAGE = 1 << 20
+"""Bytes of one message of a WebSocket. The server sends 32 KiB at most."""
 
 
 class ApiFault(ReadFailed):
@@ -47,7 +48,7 @@ class ApiFault(ReadFailed):
         if code == 401:
             hint = "renew the credential of the kubeconfig"
         elif code == 403 and reason == "Forbidden" and " cannot " in words:
-            hint = "`opsbook generate-rbac` prints the role that this book needs"
+            hint = "`opsbook generate rbac` prints the role that this book needs"
         super().__init__(f"Kubernetes: {words}", hint)
         self.code, self.reason, self.causes = code, reason, causes
 
@@ -216,7 +217,12 @@ class KubernetesApi:
         base, last = _split(path)
         try:
             async with api.open_websocket(
-                version="", base=base, url=last, params=query, subprotocols=("v4.channel.k8s.io",)
+                version="",
+                base=base,
+                url=last,
+                params=query,
+                subprotocols=("v4.channel.k8s.io",),
+                max_message_size_bytes=LONGEST_MESSAGE,
             ) as socket:
                 yield socket
         except WebSocketUpgradeError as error:

@@ -29,7 +29,7 @@ class Look:
         found = [key for key in self.workloads if key[1] == wanted and (not slash or key[0].lower() == kind.lower())]
         if not found:
             if self.forbidden and not self.workloads:
-                raise Refused(f"Kubernetes: {self.forbidden[0]}", "`opsbook generate-rbac` prints the role it needs")
+                raise Refused(f"Kubernetes: {self.forbidden[0]}", "`opsbook generate rbac` prints the role it needs")
             raise Absent(
                 f"the namespace holds no workload named {name!r}", nearest(name, {key[1] for key in self.workloads})
             )

@@ -145,7 +145,7 @@ async def test_one_that_is_stopped_is_removed_too(shop: Shop) -> None:
     (shop.folder / "slow").touch()
     try:
         under_way = asyncio.ensure_future(shop.apply(await planned(shop)))
-        while not (shop.folder / "made").exists():
+        while not (shop.folder / "made").exists():  # noqa: ASYNC110  a file tells
             await asyncio.sleep(0.05)
         under_way.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -4,6 +4,7 @@ cannot be asked or reached holds nothing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,6 +26,8 @@ from opsbook.errors import OpsbookError
 if TYPE_CHECKING:
     import psycopg
 
+CATCH_UP_SECONDS, LOOK_SECONDS = 0.5, 0.05
+"""A standby that streams is behind by what is on its way."""
 WHOLE = ("dump", "files", "rdb")
 """Methods whose backups hold all of a component."""
 STANDBY = """
@@ -70,6 +73,10 @@ def standby_source(system: System, component: str, now: datetime) -> Source | No
     try:
         with _target(system, settings.replica).session() as standby:
             (recovering, streams, last, clock), level = _standing(standby, written)
+            deadline = time.monotonic() + CATCH_UP_SECONDS
+            while streams and written and not level and time.monotonic() < deadline:
+                time.sleep(LOOK_SECONDS)
+                (recovering, streams, last, clock), level = _standing(standby, written)
     except (psycopg.Error, OpsbookError):
         return None
     if not recovering:

@@ -44,8 +44,8 @@ from opsbook.book.values import Name, TimeZone
 VERSION = 1
 
 INACTIVE = {
-    "retention": "nothing is purged yet",
-    "exports": "no bundles are written yet",
+    "retention.*.where": "rows are purged by age alone; a rule with `where` has no procedure",
+    "retention.*.archive_to": "nothing is copied before; a rule with `archive_to` has no procedure",
     "channels": "messages are not sent yet",
     "contacts": "nobody is told yet",
     "oncall": "on-call rotations are not followed yet",

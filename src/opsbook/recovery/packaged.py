@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from opsbook.book.system import System
-from opsbook.recovery import backups, continuous, drills, failover, rebuilds, restores
+from opsbook.recovery import backups, continuous, drills, failover, rebuilds, restores, retention
 from opsbook.recovery.templates import filled
 from opsbook.upkeep import certificates, maintenance, rotations
 
@@ -23,6 +23,7 @@ FAMILIES: tuple[Family, ...] = (
     continuous.families,
     failover.families,
     rebuilds.families,
+    retention.families,
     certificates.families,
     rotations.families,
     maintenance.families,

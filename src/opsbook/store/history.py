@@ -125,3 +125,8 @@ def after(connection: Connection, system: str, environment: str, id: int, limit:
     columns = (table.id, table.check_id, table.at, table.state, table.value, table.sentence)
     query = select(*columns).where(_here(system, environment) & (table.id > id)).order_by(table.id).limit(limit)
     return [(row[0], Point(*row[1:])) for row in connection.execute(query)]
+
+
+def newest_at(connection: Connection, system: str, environment: str) -> float | None:
+    """When the newest result of all checks was measured, UTC seconds since 1970; None where there is none."""
+    return connection.execute(select(func.max(check_results.c.at)).where(_here(system, environment))).scalar()

@@ -57,6 +57,16 @@ def ended_well(connection: Connection, system: str, environment: str, procedure:
     return next(iter(_read(connection, _here(system, environment) & mine)), None)
 
 
+def newest_of(
+    connection: Connection, system: str, environment: str, procedure: str, states: Iterable[str], limit: int = 20
+) -> list[RunRow]:
+    """The newest runs of a procedure in these states, newest first."""
+    mine = _here(system, environment) & (runs.c.procedure == procedure)
+    mine &= runs.c.state.in_([str(state) for state in states])
+    rows = connection.execute(select(runs).where(mine).order_by(runs.c.requested_at.desc()).limit(limit))
+    return [RunRow(**row._mapping) for row in rows]
+
+
 def approvers(connection: Connection, run_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Run → who said yes to it, and whose yes was not void."""
     wanted = approvals.c.run.in_(list(run_ids)) & (approvals.c.void == "")

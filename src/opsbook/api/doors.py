@@ -10,10 +10,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy import Connection
 
 from opsbook.api.answers import Route
 from opsbook.api.callers import Caller, Recent, caller
@@ -26,6 +28,9 @@ from opsbook.engine.access import ROLES, Actor
 from opsbook.engine.service import Service
 from opsbook.engine.setting import Setting
 from opsbook.store.runs import RunRow
+from opsbook.watch.waking import wake
+
+T = TypeVar("T")
 
 BEARER = HTTPBearer(
     auto_error=False,
@@ -80,6 +85,26 @@ class Visit:
     def system(self) -> System:
         """The book as it is now. Blocking. Raises InvalidBook."""
         return self.house.system(self.environment)
+
+    @property
+    def known(self) -> System:
+        """The book as it was read last. Blocking. Who works an incident need not wait until a book is mended."""
+        return self.house.last_system(self.environment)
+
+    async def write(self, do: Callable[[Connection, System, datetime], T]) -> T:
+        """One act in one transaction, recorded: in the thread that writes."""
+        setting = self.setting
+
+        def act() -> T:
+            system, said = self.known, list[T]()
+            setting.check_audit()
+            setting.write([lambda connection: said.append(do(connection, system, setting.clock.now()))])
+            setting.write_head()
+            return said[0]
+
+        found = await self.house.act(act)
+        wake()
+        return found
 
     def service(self) -> Service:
         """The engine, acting for them. Blocking. Raises InvalidBook."""

@@ -41,7 +41,7 @@ class Guard:
         limits = self.house.limits
         most = limits.large_body if scope["path"].startswith(LARGE) else limits.body
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length[:20]) > most:
+        if not (length.isascii() and length.isdigit()) or int(length[:20]) > most:
             await _too_large(most)(scope, receive, sender)
             return
         await self._bounded(scope, receive, sender, most)
@@ -60,8 +60,9 @@ class Guard:
 
         async def noted(message: Message) -> None:
             nonlocal began
-            began = began or message["type"] == "http.response.start"
-            if got <= most or began:
+            # What the app makes of a body that was cut off is not told.
+            if began or got <= most:
+                began = True
                 await send(message)
 
         with contextlib.suppress(TooLarge):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,7 +19,9 @@ from opsbook.store.database import reading
 from opsbook.store.tokens import any_alive
 from opsbook.watch.contract import Part, Watch
 
-PORT = 8765
+log = logging.getLogger(__name__)
+
+PORT = 8340
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 CLOSING_SECONDS = 5
 """How long open requests may go on when the server ends; streams never end by themselves."""
@@ -59,8 +62,12 @@ async def serve_http(
         try:
             while not server.started and not serving.done():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-            if server.started and ready is not None:
-                ready(bound.getsockname()[1])
+            if server.started:
+                taken = bound.getsockname()[1]
+                scheme = "https" if certificate else "http"
+                log.info("serves %s://%s:%d", scheme, f"[{host}]" if ":" in host else host, taken)
+                if ready is not None:
+                    ready(taken)
             await _either(serving, stop)
         finally:
             server.should_exit = True

@@ -102,6 +102,29 @@ def revoke(token: str, book: str | None, env: str | None) -> int:
     return 0
 
 
+@command.command("ping")
+@click.argument("job")
+@book_options
+def ping(job: str, book: str | None, env: str | None) -> int:
+    """Print the address under which JOB reports to `opsbook serve`: it proves itself, and needs no token.
+
+    POST it when the job is done; with /start when it begins, /fail where it failed, or /CODE with its exit code.
+    """
+    from opsbook.api.pings import ping_id
+    from opsbook.book.words import nearest
+    from opsbook.errors import UsageError
+    from opsbook.watch.links import link_key
+
+    with opened(book, env) as service:
+        system = service.system
+        known = [one.id for one in system.model.jobs if one.observe is None and system.holds(one.environments)]
+        if job not in known:
+            raise UsageError(f"there is no job {job!r} that reports by itself", nearest(job, known))
+        key = link_key(service.setting.folder)
+    click.echo(f"/ping/{ping_id(key, system.model.system, system.name, job)}")
+    return 0
+
+
 def _time(text: str) -> timedelta:
     from datetime import timedelta
 

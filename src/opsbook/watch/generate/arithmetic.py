@@ -56,14 +56,14 @@ def longest_range(tree: Any) -> float:
     return max((longest_range(child) for child in _children(tree)), default=0.0)
 
 
-def value_of(tree: Any, values: Mapping[Series, float]) -> float | None:
-    """The one number that it yields; None where it yields nothing. Raises Beyond for several."""
+def value_of(tree: Any, values: Mapping[Series, float]) -> tuple[Labels, float] | None:
+    """The one sample that it yields; None where it yields nothing. Raises Beyond for several."""
     found = _evaluate(tree, values)
     if isinstance(found, float):
-        return found
+        return (), found
     if len(found) > 1:
         raise Beyond("it yields several series")
-    return found[0][1] if found else None
+    return found[0] if found else None
 
 
 def _children(node: Any) -> list[Any]:

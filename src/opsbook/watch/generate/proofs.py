@@ -69,9 +69,7 @@ def _of_stimulus(system: System, sight: Sight, one: Stimulus, places: Places) ->
     begin = BEFORE if past else 0
     warm = begin + ceil(one.warm / STEP) * STEP
     hold = ceil(sight.check.for_.total_seconds() / STEP) * STEP
-    expected = [
-        _expected(alert_of(system, sight, state, places), sight, state, one.value) for state in fires(sight, one)
-    ]
+    expected = [_expected(alert_of(system, sight, state, places), sight, state, one) for state in fires(sight, one)]
     asked = [(warm + hold, expected)]
     if hold and expected:
         asked.insert(0, (begin + hold - STEP, []))
@@ -85,11 +83,11 @@ def _series(line: Line, step: int, seconds: int, begin: int) -> dict[str, str]:
     return {"series": line.series, "values": usual + notation(line, step, (seconds - begin) // step)}
 
 
-def _expected(rule: AlertRule, sight: Sight, state: State, value: float) -> dict[str, Any]:
+def _expected(rule: AlertRule, sight: Sight, state: State, one: Stimulus) -> dict[str, Any]:
     without = sight.way is Way.STATE or sight.spec.dimension in (Dimension.STATE, Dimension.TEXT)
     told = {**rule.annotations}
-    told["summary"] = summary(sight, state, "" if without else filled_in(sight.spec.dimension, value))
-    return _alert(rule, told)
+    told["summary"] = summary(sight, state, "" if without else filled_in(sight.spec.dimension, one.value))
+    return _alert(rule, told, **dict(one.labels))
 
 
 def _alert(rule: AlertRule, annotations: dict[str, str] | None = None, **labels: str) -> dict[str, Any]:

@@ -41,6 +41,8 @@ class Stimulus:
     lines: tuple[Line, ...]
     value: float
     warm: float = 0.0
+    labels: tuple[tuple[str, str], ...] = ()
+    """Those that the value brings along."""
 
 
 def stimuli(sight: Sight) -> list[Stimulus]:
@@ -115,12 +117,14 @@ def _of_query(sight: Sight) -> list[Stimulus]:
         raise Beyond(f"it has {len(series)} series")
     warm = longest_range(tree)
     for values in _assignments(series, sight):
-        value = value_of(tree, values)
-        if value is None or not math.isfinite(value):
+        sample = value_of(tree, values)
+        if sample is None or not math.isfinite(sample[1]):
             continue
+        labels, value = sample
         state = _state(sight.limits, value)
         if state not in found:
-            found[state] = Stimulus(state, tuple(_line(one, amount) for one, amount in values.items()), value, warm)
+            lines = tuple(_line(one, amount) for one, amount in values.items())
+            found[state] = Stimulus(state, lines, value, warm, labels)
     return list(found.values())
 
 

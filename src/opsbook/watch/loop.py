@@ -66,10 +66,11 @@ class Loop:
 
     async def _carry(self, part: Part, bell: Bell) -> None:
         while True:
+            heard = bell.rings
             wait = await self.tick(part) if self.leads() else AGAIN[0]
             await asyncio.sleep(SHORTEST)
             if wait > SHORTEST:
-                await bell.wait(wait - SHORTEST)
+                await bell.wait(wait - SHORTEST, heard)
 
     async def tick(self, part: Part) -> float:
         """Call a part once; how many seconds later it wants to be called again."""

@@ -25,6 +25,8 @@ class Bell:
     """What one loop waits at: rung by `wake`, from any thread, until it is closed."""
 
     def __init__(self) -> None:
+        self.rings = 0
+        """How often it was rung: who does something else meanwhile sees by it that it was."""
         self._loop = asyncio.get_running_loop()
         self._waiting: set[asyncio.Event] = set()
         with _guard:
@@ -37,11 +39,14 @@ class Bell:
             self.close()
 
     def _ring_here(self) -> None:
+        self.rings += 1
         for one in self._waiting:
             one.set()
 
-    async def wait(self, seconds: float) -> bool:
-        """Wait so long at most; True where it was rung."""
+    async def wait(self, seconds: float, heard: int | None = None) -> bool:
+        """Wait so long at most; True where it was rung, also where it was since `heard` rings."""
+        if heard is not None and self.rings != heard:
+            return True
         rung = asyncio.Event()
         self._waiting.add(rung)
         try:

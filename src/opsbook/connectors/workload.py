@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 from opsbook.book.catalogue import Component
+from opsbook.book.system import System
 from opsbook.connectors.contract import Connector
 from opsbook.connectors.registry import connector
 from opsbook.connectors.runtimes.contract import Runtime, Status
+from opsbook.connectors.sides import serving_workload
+from opsbook.errors import Absent
 
 
 class WorkloadComponent(Component):
@@ -22,8 +25,17 @@ class WorkloadConnector(Connector):
 
 
 def workload_name(connector: Connector) -> str:
-    """The name of a component in its runtime."""
-    return connector.component.workload or connector.name
+    """The name of a component in its runtime; of one with two sides, that of the side which has the traffic."""
+    return serving_workload(connector.system, connector.name) or connector.name
+
+
+def workload_of(system: System, component: str) -> str:
+    """The name of a component's workload in the runtime. Raises Absent for one without."""
+    settings = system.components[component]
+    found = settings.workload or (component if isinstance(settings, WorkloadComponent) else "")
+    if not found:
+        raise Absent(f"{component} has no workload in the runtime", f"set `workload` of {component} in book.yaml")
+    return found
 
 
 async def status(connector: Connector) -> Status:

@@ -246,6 +246,14 @@ class Kubernetes:
             return False
         return bool(said["status"]["allowed"])
 
+    async def rights(self) -> builtins.list[Object]:
+        """The rules that hold for this credential in the namespace, as the server lists them."""
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview",
+                "spec": {"namespace": self.namespace.name}}  # fmt: skip
+        said = await self.api.post("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", body)
+        found: builtins.list[Object] = said["status"]["resourceRules"]
+        return found
+
     def forward(self, host: str, port: int) -> int:
         """The port of loopback that leads to a service of the cluster, named as its pods name it."""
         if self._loop is None:

@@ -13,7 +13,6 @@ from opsbook.cli.engine import opened, say
 from opsbook.cli.options import book_options, format_option, read_system
 
 if TYPE_CHECKING:
-    from opsbook.book.system import System
     from opsbook.engine.service import Service
     from opsbook.watch.practice import Measured
 
@@ -46,19 +45,15 @@ def _who(book: str | None, env: str | None, output: str, at: datetime | None) ->
 
     from opsbook.book.rotations import on_call
     from opsbook.clock import SystemClock
+    from opsbook.watch.page_path import duties_as_json, page_path
 
     system = read_system(book, env)
     zone = ZoneInfo(system.model.timezone)
     moment = at.replace(tzinfo=zone) if at else SystemClock().now()
     duties = [on_call(system.model, name, moment) for name in system.model.oncall]
-    path = _path(system, moment)
+    path = page_path(system, moment)
     if output == "json":
-        answer = {
-            "at": moment.timestamp(),
-            "rotations": [{**vars(one), "who": one.who or None} for one in duties],
-            "escalation": path,
-        }
-        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(duties_as_json(system, moment), indent=2, ensure_ascii=False))
         return 1 if any(not one.who for one in duties) else 0
     from rich.text import Text
 
@@ -85,26 +80,6 @@ def _who(book: str | None, env: str | None, output: str, at: datetime | None) ->
             words = f"  {after:12} {level['level']:18} {level['who']:18} "
             console.print(Text.assemble(words, (ways, "" if level["by"] else "bold red")))
     return 1 if any(not one.who for one in duties) else 0
-
-
-def _path(system: System, moment: datetime) -> list[dict[str, Any]]:
-    from opsbook.book.units import write_duration
-    from opsbook.watch.recipients import addresses, person
-
-    found = []
-    for level in system.model.escalation:
-        who = person(system.model, level.notify, moment)
-        found.append(
-            {
-                "level": level.level,
-                "notify": level.notify,
-                "who": f"{level.notify} ({who})" if who and who != level.notify else level.notify,
-                "by": [address.name for address in addresses(system.model, level.notify, moment)],
-                "within": write_duration(level.within.total_seconds()),
-                "seconds": level.within.total_seconds(),
-            }
-        )
-    return found
 
 
 @command.command("next")

@@ -27,6 +27,7 @@ ALERT = {
     "since": 1795286400.0, "fired_at": 1795286460.0, "resolved_at": None, "incident": "i261121-1508-k7",
     "silenced_by": "", "cause": "", "labels": {},
 }  # fmt: skip
+OF_THE_STORE = frozenset({"open_key", "system", "environment", "labels", "changes"})
 WEBHOOK = {
     "version": "4", "status": "firing", "groupKey": "{}:{alertname=\"Slow\"}",
     "alerts": [{"status": "firing", "labels": {"alertname": "Slow", "component": "api"}, "fingerprint": "1f2e3d4c"}],
@@ -74,9 +75,6 @@ async def alertmanager(request: Request, visit: Annotated[Visit, needs("responde
 
 def as_json(row: Mapping[str, Any]) -> dict[str, Any]:
     """An alert as it is stored, without what is of the store alone."""
-    told = {name: value for name, value in row.items() if name not in ("open_key", "system", "environment")}
-    try:
-        labels = json.loads(row["labels"] or "{}")
-    except ValueError:
-        labels = {}
-    return {**told, "labels": labels}
+    told = {name: value for name, value in row.items() if name not in OF_THE_STORE}
+    more = json.loads(row["labels"] or "{}")
+    return {**told, "labels": more.get("labels", {}), "notify": more.get("notify", []), "hold": more.get("hold", 0.0)}

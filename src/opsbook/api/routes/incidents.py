@@ -24,6 +24,8 @@ from opsbook.store.incidents import Incident
 from opsbook.watch import incident_acts as acts
 from opsbook.watch.incident_facts import where_of
 from opsbook.watch.incident_views import listed, summary, view_of
+from opsbook.watch.postmortem import written
+from opsbook.watch.security import open_security
 
 router = subject("incidents")
 Viewer = Annotated[Visit, needs("viewer", "incidents")]
@@ -43,6 +45,7 @@ class Opened(Asked):
     title: Text = Field(min_length=1, examples=["customers cannot log in"])
     severity: Word | None = Field(None, description="one of the book; the most urgent where left out")
     component: Word | None = None
+    security: bool = Field(False, description="a security incident: it has steps of its own")
 
 
 class Said(Asked):
@@ -106,15 +109,23 @@ def evidence(visit: Viewer, id: InPath) -> Response:
         return answer([vars(one) for one in store.evidence_of(connection, _one(connection, visit, id).id)])
 
 
+@router.get("/incidents/{id}/postmortem", responses=shown("# api: http.up\n…", "Markdown", "text/markdown"))
+def postmortem(visit: Responder, id: InPath) -> Response:
+    """Its post-mortem as it would be begun now: figures, timeline, graphs, actions. Nothing is written."""
+    with reading(visit.setting.store) as connection:
+        one = _one(connection, visit, id)
+    _, text = written(visit.setting, visit.known, visit.actor, one.id, keep=False)
+    return Response(text.encode("utf-8", "replace"), media_type="text/markdown; charset=utf-8")
+
+
 @router.post("/incidents", status_code=201, responses={201: {"description": "it is open"}})
 async def open_incident(visit: Responder, asked: Opened) -> Response:
     """Report an incident that no check has seen. It pages as any other."""
 
     def do(connection: Connection, system: System, now: datetime) -> str:
-        return acts.open_by_hand(
-            connection, system, visit.actor, asked.title, now, severity=asked.severity or "",
-            component=asked.component or "",
-        ).id  # fmt: skip
+        make = open_security if asked.security else acts.open_by_hand
+        severity, component = asked.severity or "", asked.component or ""
+        return make(connection, system, visit.actor, asked.title, now, severity=severity, component=component).id
 
     id = await visit.write(do)
     told = await run_in_threadpool(_view, visit, id)

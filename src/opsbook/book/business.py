@@ -53,6 +53,8 @@ def calendar(hours: BusinessHours | None, zone: str, holidays: Iterable[date] = 
 
 def elapsed(calendar: Calendar, start: datetime, end: datetime) -> timedelta:
     """How long the clock ran between two moments; nothing where the end is not after the start."""
+    # Python subtracts two moments of one zone by their wall clocks, which is wrong in the nights that clocks change.
+    start, end = start.astimezone(UTC), end.astimezone(UTC)
     total = timedelta(0)
     for opens, closes in calendar.spans(start):
         if opens >= end:

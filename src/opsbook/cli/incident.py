@@ -340,16 +340,23 @@ def _write(do: Callable[[Connection, Service], str], book: str | None, env: str 
         service.setting.check_audit()
         service.setting.write([lambda connection: said.append(do(connection, service))])
         service.setting.write_head()
-        if not _watched(service):
-            say("nobody watches now: messages wait for `opsbook serve`")
+        if _waits(service):
+            say("nobody watches now: its messages wait for `opsbook serve`")
     click.echo(said[0])
     return 0
 
 
-def _watched(service: Service) -> bool:
+def _waits(service: Service) -> bool:
+    """Whether there are messages that nobody sends."""
     from opsbook.engine.owner_lock import OwnerLock
+    from opsbook.store import messages
+    from opsbook.store.database import reading
+    from opsbook.watch.incident_facts import where_of
 
-    return not service.setting.embedded or not OwnerLock(service.setting.folder).free()
+    if not service.setting.embedded or not OwnerLock(service.setting.folder).free():
+        return False
+    with reading(service.setting.store) as connection:
+        return messages.next_due(connection, where_of(service.system)) is not None
 
 
 def _print_json(value: Any) -> None:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, func, select
 
 from opsbook.book.system import System
+from opsbook.book.units import show_duration
 from opsbook.engine.access import watch_actor
 from opsbook.store import audit, messages
 from opsbook.store import incidents as store
@@ -133,10 +134,12 @@ class _Round:
             if what == "runs out" and clock.deadline <= self.now:
                 continue
             key = f"clock|{one.id}|{one.rounds}|{clock.name}|{what}"
-            event = Event(one.id, self.now.timestamp(), "opsbook", "clock", clock.told, key=key)
+            over = f"{clock.name}: the promised {show_duration(clock.promised.total_seconds())} are over"
+            told = over if what == "missed" else f"{clock.told}: it runs out"
+            event = Event(one.id, self.now.timestamp(), "opsbook", "clock", told, key=key)
             message = Message(
                 key, "reminder", responsible(self.connection, self.system, one),
-                f"{one.title}: {clock.told}", "page" if urgency == "page" else "warning", clock.told, one.id,
+                f"{one.title}: {told}", "page" if urgency == "page" else "warning", told, one.id,
                 one.severity, facts_of(one),
             )  # fmt: skip
             record = None
@@ -180,10 +183,10 @@ class _Round:
             .limit(50)
         )
         known = {*self.system.model.contacts, *self.system.model.channels, *self.system.model.oncall}
-        for number, incident, text, owner in self.connection.execute(late).tuples():
-            if owner in known:
-                subject = f"action {number} of {incident} is late: {text}"
-                self.told.append(Message(f"action|{number}|{day}", "reminder", (owner,), subject, "info"))
+        for row in self.connection.execute(late):
+            if row.owner in known:
+                subject = f"action {row.id} of {row.incident} is late: {row.text}"
+                self.told.append(Message(f"action|{row.id}|{day}", "reminder", (row.owner,), subject, "info"))
 
     def close(self) -> None:
         known = self._known(one.key or "" for one, _, _ in self.keyed)

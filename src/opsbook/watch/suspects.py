@@ -52,6 +52,6 @@ def changed(connection: Connection, system: System, now: datetime) -> Iterator[s
         occurrences.c.opened_at <= now.timestamp(),
         or_(occurrences.c.closed_at.is_(None), occurrences.c.closed_at >= since),
     )
-    for window, state, opened in connection.execute(came).tuples():
-        at = datetime.fromtimestamp(opened, UTC).astimezone(zone)
-        yield f"{at:%H:%M} window {window} ({state})"
+    for window in connection.execute(came).mappings():
+        at = datetime.fromtimestamp(window["opened_at"], UTC).astimezone(zone)
+        yield f"{at:%H:%M} window {window['window']} ({window['state']})"

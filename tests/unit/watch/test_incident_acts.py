@@ -1,0 +1,133 @@
+"""What people do to incidents, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+from tests.unit.watch.on_call import ANA, WHERE, Desk
+
+from opsbook.engine.access import Actor
+from opsbook.errors import Refused, UsageError
+from opsbook.store import audit, checklists
+from opsbook.store.database import reading
+from opsbook.watch import incident_acts as acts
+from opsbook.watch.security import COURSE, open_security
+
+EVE = Actor("eve", "a test")
+
+
+@pytest.fixture
+def desk(tmp_path: Path, store: Engine) -> Desk:
+    found = Desk(tmp_path, store)
+    found.bad()
+    return found
+
+
+def test_acknowledging_twice_is_no_mistake(desk: Desk) -> None:
+    desk.act(acts.acknowledge)
+    assert desk.act(acts.acknowledge, actor=EVE) == f"{desk.one.id} was acknowledged by ana already"
+
+
+def test_every_act_is_in_the_timeline_and_in_the_audit_chain(desk: Desk) -> None:
+    desk.act(acts.acknowledge)
+    desk.act(acts.note, "it is the pool")
+    desk.act(acts.assign, "bob")
+    desk.act(acts.take_role, "commander", "boss")
+    desk.act(acts.set_severity, "P2")
+    desk.act(acts.mitigate, "restarted")
+    desk.act(acts.resolve, "it holds")
+    desk.act(acts.reopen, "it does not")
+    with reading(desk.watch.setting.store) as connection:
+        kinds = [event.kind for event in acts.store.timeline(connection, desk.one.id) if event.actor == "ana"]
+    assert kinds == [
+        "acknowledged", "note", "assigned", "role", "severity", "mitigated", "resolved", "reopened",
+    ]  # fmt: skip
+    told = [one.act for one in audit.records(desk.watch.setting.store) if one.act.actor == "ana"]
+    assert len(told) == 8 and all(one.detail["incident"] == desk.one.id for one in told)
+    assert audit.verify(desk.watch.setting.store).broken is None
+
+
+def test_it_is_not_over_while_an_alert_fires_unless_somebody_says_why(desk: Desk) -> None:
+    with pytest.raises(Refused, match="still fires"):
+        desk.act(acts.resolve, "")
+    assert "is resolved after 0 s" in desk.act(acts.resolve, "the check is wrong")
+    with pytest.raises(Refused, match="was resolved at"):
+        desk.act(acts.acknowledge)
+
+
+def test_who_has_no_role_may_not_act(tmp_path: Path, store: Engine) -> None:
+    desk = Desk(tmp_path, store, access={"responder": ["ana"]})
+    desk.bad()
+    with pytest.raises(Refused, match="eve may not acknowledge incidents"):
+        desk.act(acts.acknowledge, actor=EVE)
+    assert desk.one.state == "open"
+    # A signed link is the role: it was sent to the one who is to answer.
+    said = desk.write(
+        lambda connection: acts.acknowledge(connection, desk.system, desk.one, EVE, desk.now, by_link="eve")
+    )
+    assert "acknowledged by eve" in said
+
+
+def test_names_that_the_book_does_not_know_are_refused_with_the_nearest(desk: Desk) -> None:
+    with pytest.raises(UsageError, match="no contact 'anna'") as error:
+        desk.act(acts.assign, "anna")
+    assert "ana" in error.value.hint
+    with pytest.raises(UsageError, match="no severity 'P9'"):
+        desk.act(acts.set_severity, "P9")
+    with pytest.raises(UsageError, match="needs words"):
+        desk.act(acts.note, "  ")
+
+
+def test_assigning_tells_the_one_who_gets_it(desk: Desk) -> None:
+    desk.act(acts.assign, "bob")
+    assert [(row.channel, row.urgency) for row in desk.messages("update")] == [("contact:bob/notify", "page")]
+
+
+def test_merging_moves_the_alerts_and_takes_the_worse_severity(desk: Desk) -> None:
+    desk.clock.move(hours=1)
+    desk.bad("check:other", "warning")
+    first, second = desk.incidents
+    said = desk.write(lambda connection: acts.merge(connection, desk.system, first, ANA, second, desk.now))
+    first, second = desk.incidents
+    assert said == f"{first.id} is part of {second.id} now"
+    assert (first.state, first.merged_into, second.severity) == ("merged", second.id, "P1")
+    assert len(desk.read(lambda connection: acts.store.alerts_of(connection, second.id))) == 2
+    with pytest.raises(Refused, match="into itself"):
+        desk.write(lambda connection: acts.merge(connection, desk.system, second, ANA, second, desk.now))
+
+
+def test_a_person_reports_one_and_it_pages_and_stays_until_a_person_ends_it(desk: Desk) -> None:
+    one = desk.write(
+        lambda connection: acts.open_by_hand(connection, desk.system, ANA, "users see errors", desk.now, severity="P2")
+    )
+    assert "channel:chat" in desk.told()
+    desk.later(days=2)
+    found = desk.read(lambda connection: acts.find(connection, desk.system, one.id))
+    assert found.state == "open"
+
+
+def test_a_security_incident_brings_its_course(desk: Desk) -> None:
+    one = desk.write(lambda connection: open_security(connection, desk.system, ANA, "a key leaked", desk.now))
+    (opened,) = desk.read(lambda connection: checklists.not_done(connection, WHERE))
+    assert opened.subject == f"incident:{one.id}" and len(opened.items) == len(COURSE)
+    assert any(f"opsbook incident evidence {one.id} --to" in item.text for item in opened.items)
+
+
+def test_an_incident_is_found_by_a_part_of_its_id_or_by_being_the_only_one(desk: Desk) -> None:
+    id = desk.one.id
+    for text in (id, id[-4:], id[:8], ""):
+        assert desk.read(lambda connection, text=text: acts.find(connection, desk.system, text)).id == id  # type: ignore[misc]
+    with pytest.raises(UsageError, match="no incident 'zzzzz'"):
+        desk.read(lambda connection: acts.find(connection, desk.system, "zzzzz"))
+
+
+def test_actions_stay_open_until_somebody_says_that_they_are_done(desk: Desk) -> None:
+    said = desk.act(lambda c, s, o, a, now: acts.add_action(c, s, o, a, "limit the pool", "bob", now, now))
+    assert said == "action 1: limit the pool (bob)"
+    desk.later(days=1)
+    rows = desk.read(lambda c: [row for row in c.execute(acts.messages.messages.select()) if row.kind == "reminder"])
+    assert any("action 1 of" in row.subject and row.channel == "contact:bob/notify" for row in rows)
+    done = desk.write(lambda connection: acts.end_action(connection, desk.system, 1, ANA, desk.now))
+    assert done == "action 1 is done: limit the pool"

@@ -220,20 +220,30 @@ def _remove(folder: Path) -> None:
     sockets = folder / "sockets"
     if sockets.is_symlink():
         shutil.rmtree(sockets.resolve(), ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    # Its mark goes last: without it nobody would know for an hour that the folder is nobody's.
+    with suppress(OSError):
+        for one in sorted(folder.iterdir(), key=lambda one: one.name == MARKER):
+            if one.name == MARKER and any(other != one for other in folder.iterdir()):
+                break
+            shutil.rmtree(one, ignore_errors=True) if one.is_dir() and not one.is_symlink() else one.unlink()
+        folder.rmdir()
     if folder.exists():
         log.warning("%s could not be removed", folder)
 
 
 def _end_writers(folder: Path) -> None:
-    """End what fills it still: a copying program may outlive the process that began it."""
-    place, found = f"={folder / 'data'}", []
+    """End what fills it still: a program that copies, or makes a cluster, may outlive the process that began it."""
+    data = str(folder / "data")
+    found: list[psutil.Process] = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if any(word.endswith(place) for word in process.cmdline()):
-                process.terminate()
-                found.append(process)
-    psutil.wait_procs(found, timeout=STOP_SECONDS)
+            if any(word == data or word.endswith(f"={data}") for word in process.cmdline()):
+                found += [process, *process.children(recursive=True)]
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for process in found:
+            with suppress(psutil.Error):
+                process.send_signal(number)
+        _, found = psutil.wait_procs(found, timeout=STOP_SECONDS)
 
 
 def _end(pid: int, data: Path) -> None:

@@ -22,7 +22,7 @@ from tests.integration.cluster import (
 )
 from tests.integration.servers import ask
 
-pytestmark = [pytest.mark.real, needs_kubernetes]
+pytestmark = [pytest.mark.real, needs_kubernetes, pytest.mark.xdist_group("kubernetes")]
 
 POSTGRES = """\
 set -e

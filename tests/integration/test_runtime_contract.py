@@ -13,7 +13,7 @@ from opsbook.errors import Absent, OpsbookError, Refused, UsageError
 from tests.integration.hands import Hands, hands_of
 from tests.integration.runtime_contract import SUBJECTS, Subject
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("kubernetes")]
 
 
 @pytest.fixture(scope="module", params=list(SUBJECTS))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from opsbook.cli.generate_rbac import rbac
 from opsbook.cli.options import book_options, read_system
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ def command() -> None:
     Each prints its file, or writes it with --to. The book is the source: change it and generate anew. Exit codes: 0
     written, 2 an invalid book.
     """
+
+
+command.add_command(rbac)
 
 
 def options(function: F) -> F:

@@ -50,12 +50,18 @@ CLUSTER_READING: dict[str, tuple[str, ...]] = {
 CARRIED = ("pods/exec", "pods/portforward")
 """A WebSocket begins with a GET, which servers before 1.35 authorize as `get`; later ones as `create`."""
 
+STOPPING = (
+    *(("apps", one) for one in SCALING),
+    *(("apps", f"{one}/scale") for one in SCALING),
+    ("batch", "cronjobs"),
+)
+"""Stopping notes how many ran; starting, which is its undo, sets the number alone."""
 CHANGES: dict[str, tuple[tuple[str, str], ...]] = {
-    "workload.start": (*((("apps", f"{one}/scale")) for one in SCALING), ("batch", "cronjobs")),
-    "workload.stop": (*((("apps", one)) for one in SCALING), ("batch", "cronjobs")),
-    "workload.scale": (*((("apps", f"{one}/scale")) for one in SCALING), ("autoscaling", "horizontalpodautoscalers")),
+    "workload.start": STOPPING,
+    "workload.stop": STOPPING,
+    "workload.scale": tuple(("apps", f"{one}/scale") for one in SCALING),
     "workload.restart": tuple(("apps", one) for one in ROLLING),
-    "workload.deploy": (*((("apps", one)) for one in ROLLING), ("batch", "cronjobs")),
+    "workload.deploy": (*(("apps", one) for one in ROLLING), ("batch", "cronjobs")),
     "workload.rollback": tuple(("apps", one) for one in ROLLING),
     "workload.limits": tuple(("apps", one) for one in ROLLING),
     "autoscaler.set": (("autoscaling", "horizontalpodautoscalers"),),

@@ -53,7 +53,6 @@ INACTIVE = {
     "severities": "incidents are not worked yet",
     "incidents": "incidents are not worked yet",
     "holidays": "business-hour clocks do not run yet",
-    "status_page": "no status page is written yet",
     "maintenance.switch": "the switch of the proxy component in `maintenance.of` is used",
     "maintenance.target": "the file of the proxy component in `maintenance.of` is used",
     "reports": "no reports are written yet",

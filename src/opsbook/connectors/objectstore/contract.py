@@ -61,8 +61,11 @@ class ObjectStore(Protocol):
 
     def begin(self, key: str) -> Writing: ...
 
-    def put(self, key: str, data: bytes, *, only_new: bool = False) -> None:
-        """A small object at once. With `only_new` raises ObjectFailed where the key exists, atomically."""
+    def put(self, key: str, data: bytes, *, only_new: bool = False, content_type: str = "") -> None:
+        """A small object at once; a bucket tells its readers the type of the content.
+
+        With `only_new` raises ObjectFailed where the key exists, atomically.
+        """
         ...
 
     def open(self, key: str, start: int = 0) -> BinaryIO:

@@ -37,7 +37,7 @@ class FolderStore:
     def begin(self, key: str) -> FolderWriting:
         return FolderWriting(self, self._path(key))
 
-    def put(self, key: str, data: bytes, *, only_new: bool = False) -> None:
+    def put(self, key: str, data: bytes, *, only_new: bool = False, content_type: str = "") -> None:  # noqa: ARG002
         writing = FolderWriting(self, self._path(key), only_new=only_new)
         try:
             writing.write(data)

@@ -63,12 +63,13 @@ class S3Store:
     def begin(self, key: str) -> S3Writing:
         return S3Writing(self, checked(key))
 
-    def put(self, key: str, data: bytes, *, only_new: bool = False) -> None:
+    def put(self, key: str, data: bytes, *, only_new: bool = False, content_type: str = "") -> None:
         if only_new and self._there(checked(key)):
             # Asked first too: not every server of this protocol knows conditional writes.
             raise self._exists(key)
         try:
-            self._library.put(self._bucket, checked(key), data, mode="create" if only_new else "overwrite")
+            mode, told = "create" if only_new else "overwrite", {"Content-Type": content_type} if content_type else None
+            self._library.put(self._bucket, checked(key), data, mode=mode, attributes=told)
         except self.errors as error:
             raise self.failed(key, error) from None
 

@@ -1,4 +1,4 @@
-"""`opsbook import`: manuals as they lie in a repository become a book."""
+"""`opsbook import`: manuals as they lie in a repository become a book, and Prometheus' rule files its checks."""
 
 from __future__ import annotations
 
@@ -35,19 +35,26 @@ def command(
 ) -> int:
     """Make one book of the MANUALs of one system, and say what became of each command.
 
+    Rule files of Prometheus (*.yml with `groups`) among them become checks of the book. Alone they are printed as the
+    `checks` of a book that there is already.
+
     Without --out nothing is written: the report is printed, or as JSON all that was read. Importing again never
     overwrites a file that was edited: it shows the difference. Paths in an environment's FILE are as in the book, from
     its folder. Exit codes: 0 fine, 1 edited files differ from what the manuals say now, 2 wrong usage.
     """
     import json
 
+    from opsbook.cli.import_rules import print_checks, rule_files
     from opsbook.cli.manuals import read_manual_file
     from opsbook.manual.importing.report import report
     from opsbook.manual.importing.report_html import as_html
     from opsbook.manual.importing.report_text import as_text
 
-    files = [read_manual_file(Path(name)) for name in dict.fromkeys(manuals)]
-    made = _made(files, dict(_environment(word) for word in environments), Path(out or "ops"))
+    rules, names = rule_files(manuals)
+    if not names:
+        return print_checks(rules, out, output)
+    files = [read_manual_file(Path(name)) for name in names]
+    made = _made(files, dict(_environment(word) for word in environments), Path(out or "ops"), rules)
     data = report(made)
     outcomes = _write(made, Path(out), as_html(data)) if out else []
     if output == "json":
@@ -59,11 +66,13 @@ def command(
     return _tell(outcomes, Path(out)) if out else 0
 
 
-def _made(files: list[ManualFile], environments: dict[str, dict[str, Any]], folder: Path) -> Import:
+def _made(
+    files: list[ManualFile], environments: dict[str, dict[str, Any]], folder: Path, rules: list[tuple[str, str]]
+) -> Import:
     from opsbook.catalogue import catalogue
     from opsbook.manual.importing.make import make
 
-    return make(_named(files), catalogue(), _mistakes, environments, folder)
+    return make(_named(files), catalogue(), _mistakes, environments, folder, rules)
 
 
 def _named(files: list[ManualFile]) -> list[tuple[str, str]]:

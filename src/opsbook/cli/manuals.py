@@ -28,12 +28,17 @@ def read_manual_file(path: Path) -> ManualFile:
     """Raises UsageError for a file that cannot be read."""
     from opsbook.manual.document import read_document
 
+    text = read_manual_text(path)
+    return ManualFile(path, text, read_document(text, str(path)))
+
+
+def read_manual_text(path: Path) -> str:
+    """The text of a manual or of a file that stands beside one. Raises UsageError."""
     try:
         if path.is_dir():
             raise UsageError(f"{path} is a folder", "name the Markdown files in it")
         if path.stat().st_size > LARGEST_MANUAL:
             raise UsageError(f"{path} is larger than {LARGEST_MANUAL // 2**20} MiB", "is it a manual?")
-        text = path.read_bytes().decode("utf-8", "replace")
+        return path.read_bytes().decode("utf-8", "replace")
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "give the path of a Markdown file") from error
-    return ManualFile(path, text, read_document(text, str(path)))

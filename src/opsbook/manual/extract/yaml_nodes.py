@@ -44,12 +44,12 @@ class Entry:
 
 
 @lru_cache(maxsize=256)
-def read_yaml(text: str, first_line: int) -> list[object]:
-    """The documents of a YAML text: Entry, list or text.
+def read_yaml(text: str, first_line: int, longest: int = _LONGEST) -> list[object]:
+    """The documents of a YAML text: Entry, list or text. One of more than `longest` characters has none.
 
     Where the whole cannot be read, its readable start is tried.
     """
-    if len(text) > _LONGEST:
+    if len(text) > longest:
         return []
     try:
         nodes = list(yaml.compose_all(text, Loader=_LOADER))
@@ -58,9 +58,9 @@ def read_yaml(text: str, first_line: int) -> list[object]:
     return [_value(node, first_line, 0) for node in nodes if node is not None]
 
 
-def entries(text: str, first_line: int) -> Iterator[Entry]:
+def entries(text: str, first_line: int, longest: int = _LONGEST) -> Iterator[Entry]:
     """Every mapping of a YAML text, parents first."""
-    for value in read_yaml(text, first_line):
+    for value in read_yaml(text, first_line, longest):
         yield from _inside(value)
 
 

@@ -18,11 +18,12 @@ from opsbook.manual.importing.digest import marked
 from opsbook.manual.importing.openings import FILE, Opening, as_file, openings
 from opsbook.manual.importing.people import contacts, escalation, severities
 from opsbook.manual.importing.procedures import Written, names_of, proven, written
+from opsbook.manual.importing.rule_checks import checks_of_rules
 from opsbook.manual.importing.sources import Notes, Open, Source
 from opsbook.manual.importing.thresholds import checks_of
 from opsbook.manual.lift.backups import Backups
 from opsbook.manual.lift.context import Checks, Context
-from opsbook.manual.lift.inventory import Inventory, slug
+from opsbook.manual.lift.inventory import Inventory, Part, slug, unique
 from opsbook.manual.lift.model import Form, Step
 from opsbook.manual.lint.engine import Choice, lint_documents
 from opsbook.manual.lint.finding import Finding
@@ -105,8 +106,9 @@ def make(
     compile_: CompileIn,
     environments: Mapping[str, Mapping[str, Any]] | None = None,
     folder: Path = Path("ops"),
+    rules: Sequence[tuple[str, str]] = (),
 ) -> Import:
-    """Make a book of manuals, given as names and texts.
+    """Make a book of manuals and of Prometheus' rule files, given as names and texts.
 
     `compile_` proves procedures; `environments` are added to the manuals' own.
     """
@@ -120,6 +122,7 @@ def make(
     checks = Checks(catalogue)
     levels = checks_of(sources, parts, checks, notes)
     names = names_of(sources)
+    _alerts(rules, list(names.values()), parts, checks, notes)
     backups = Backups(sections.backups(sources, parts, notes))
     made: list[Written] = []
     for number, source in enumerate(sources):
@@ -141,6 +144,22 @@ def make(
     _mending(result)
     _contradictions(result)
     return result
+
+
+def _alerts(
+    rules: Sequence[tuple[str, str]], procedures: Sequence[str], parts: Inventory, checks: Checks, notes: Notes
+) -> None:
+    """The checks of rule files; they are asked of a Prometheus, which the manuals need not name."""
+    if not rules:
+        return
+    part = parts.one("prometheus")
+    if part is None:
+        name = unique("prometheus", parts.parts)
+        part = parts.parts[name] = Part(name, "prometheus", {"url": "${PROMETHEUS_URL}"}, sources=[rules[0][0]])
+    found = checks_of_rules(rules, checks.catalogue, part.name, procedures, checks.found)
+    for check, place in found.checks:
+        checks.found[check["id"]], checks.sources[check["id"]] = check, place
+    notes.decide += found.decide
 
 
 def _source(document: Document, text: str, findings: list[Finding], _notes: Notes) -> Source:

@@ -100,7 +100,7 @@ def alert_of(system: System, sight: Sight, state: State, places: Places) -> Aler
     """The alert of a check in one state."""
     check = sight.check
     labels = {**sight.labels, "severity": state.value, **incident_severity(system, check, state)}
-    annotations = {"summary": summary(sight, state), "threshold": literal(str(sight.limits[state]))}
+    annotations = {"summary": summary(sight, state), "threshold": literal(sight.limits[state].text)}
     if check.procedure:
         annotations["procedure"] = check.procedure
         annotations["runbook_url"] = f"{places.opsbook}/procedures/{check.procedure}"

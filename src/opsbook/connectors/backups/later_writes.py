@@ -30,7 +30,7 @@ def later_writes(live: Target, then: Target, tables: Sequence[TableFacts]) -> di
         for table in tables:
             try:
                 if table.bytes <= LARGEST:
-                    rows, checksum = row_sum(connection, table.name, table.columns)
+                    rows, checksum = row_sum(connection, table.name, table.columns, like=table.checksum)
                     changed = checksum != table.checksum
                 else:
                     query = f"SELECT count(*) FROM ONLY {table.name}"  # noqa: S608

@@ -55,7 +55,9 @@ class TableFacts(_Frozen):
     """Those that were copied: generated ones are not."""
     rows: int
     checksum: str
-    """Sum over the rows of hashtextextended(row as text, 0), mod 2^64, under fixed settings: independent of order."""
+    """`record:` and the sum over the rows of hash_record_extended(row, 0), mod 2^64, under fixed settings: independent
+    of order. Of a server before 14, and in older backups, that of hashtextextended(row as text, 0), as a bare number.
+    """
     bytes: int = 0
 
 

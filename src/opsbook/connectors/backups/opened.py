@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import getpass
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from opsbook.book.recovery import Backup
@@ -22,6 +22,8 @@ from opsbook.connectors.objectstore.folder import FolderStore
 from opsbook.connectors.objectstore.keys import safe
 from opsbook.errors import OpsbookError
 
+RESTORE_LASTS = timedelta(days=2)
+"""The longest that a restore may take, with its attempts: where it was killed, its backup is held so long."""
 PROOF_TIME = "%Y%m%dT%H%M%S%fZ"
 
 
@@ -86,7 +88,19 @@ class OpenedBackup:
         try:
             yield
         finally:
-            self.store.delete(key)
+            with suppress(OpsbookError):  # it ends by its time
+                self.store.delete(key)
+
+    @contextmanager
+    def held_if_possible(self, key: str, tell: Callable[[str], None]) -> Iterator[None]:
+        """As `held`, for a restore under this key. A store that may only be read from is no reason not to restore."""
+        now = datetime.now(UTC)
+        with ExitStack() as kept:
+            try:
+                kept.enter_context(self.held(f"restore-{safe(key)}", "a restore reads it", now, RESTORE_LASTS))
+            except OpsbookError as error:
+                tell(f"it cannot be held, so that a prune may take it meanwhile: {error.message}\n")
+            yield
 
 
 def digest_of(manifest: Manifest) -> str:

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from opsbook.connectors.backups import postgres_inventory as inventory
 from opsbook.connectors.backups.manifest import DatabaseFacts, TableFacts
-from opsbook.connectors.backups.postgres_facts import APPLY, SETTINGS, checksum, quoted, row_sum_statement
+from opsbook.connectors.backups.postgres_facts import (
+    APPLY,
+    RECORDS_SINCE,
+    SETTINGS,
+    checksum,
+    quoted,
+    row_sum_statement,
+)
 from opsbook.connectors.backups.postgres_inventory import Table
 from opsbook.connectors.backups.scratch_programs import folders, major_of
 from opsbook.connectors.backups.sources import Child, SourceFailed, child
@@ -147,12 +154,18 @@ class Dump:
             try:
                 for statement in _joining(self.database.snapshot):
                     connection.execute(statement.encode())
-                text = row_sum_statement(stream.table.name, stream.table.columns, stream.where)
+                text = row_sum_statement(
+                    connection, stream.table.name, stream.table.columns, stream.where, as_text=self._as_text
+                )
                 row = connection.execute(text.encode()).fetchone()
             except psycopg.Error as error:
                 raise self.server.failed(error) from None
         assert row is not None
         return row[0], int(row[1])
+
+    @property
+    def _as_text(self) -> bool:
+        return self.database is not None and self.database.server_version < RECORDS_SINCE
 
     def facts(self, rows: Mapping[str, int], sums: Mapping[str, int] | None) -> DatabaseFacts | None:
         """The database with what its tables held. Without sums their checksums are empty."""
@@ -163,7 +176,7 @@ class Dump:
                 name=one.name,
                 columns=one.columns,
                 rows=rows.get(one.name, 0),
-                checksum="" if sums is None else checksum(sums.get(one.name, 0)),
+                checksum="" if sums is None else checksum(sums.get(one.name, 0), as_text=self._as_text),
                 bytes=one.size,
             )
             for one in self.tables

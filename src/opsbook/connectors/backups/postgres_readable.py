@@ -36,7 +36,7 @@ def readable(target: Target, jobs: int, stop: threading.Event) -> Readable:
             found.facts.append(told)
             found.rows += told.rows
     found.tables = len(found.facts)
-    look_by_amcheck(target, found, stop)
+    look_by_amcheck(target, found, stop, every_row=True)
     return found
 
 

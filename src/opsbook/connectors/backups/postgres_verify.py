@@ -217,7 +217,7 @@ def _rows(target: Target, table: TableFacts) -> tuple[list[str], int]:
 
     with target.session() as connection:
         try:
-            rows, checksum = row_sum(connection, table.name, table.columns)
+            rows, checksum = row_sum(connection, table.name, table.columns, like=table.checksum)
         except psycopg.Error as error:
             return [f"the table {table.name} cannot be read: {error.diag.message_primary or error}"], 0
     if rows != table.rows:
@@ -227,8 +227,10 @@ def _rows(target: Target, table: TableFacts) -> tuple[list[str], int]:
     return [], rows
 
 
-def look_by_amcheck(target: Target, found: Verified, stop: threading.Event) -> None:
-    """Look at every B-tree and heap, where the extension can be had; it is created and rolled back."""
+def look_by_amcheck(target: Target, found: Verified, stop: threading.Event, *, every_row: bool = False) -> None:
+    """Look at every B-tree and heap, where the extension can be had; it is created and rolled back. `every_row`: that
+    each has its entries too, which reads the heap for every index. Indexes that were just built of it need that not.
+    """
     import psycopg
 
     with target.session() as connection:
@@ -239,7 +241,7 @@ def look_by_amcheck(target: Target, found: Verified, stop: threading.Event) -> N
             found.remarks.append("amcheck is not installed: B-trees were not looked at")
             return
         calls = [
-            ("SELECT bt_index_check(%s::regclass, true)", str(name))
+            (f"SELECT bt_index_check(%s::regclass, {str(every_row).lower()})", str(name))
             for (name,) in connection.execute(AMCHECK_INDEXES.encode())
         ]
         calls += [

@@ -14,7 +14,7 @@ from typing import Any
 
 from opsbook.book.system import System
 from opsbook.connectors.backups.files_restore import restore_files
-from opsbook.connectors.backups.opened import opened_backup
+from opsbook.connectors.backups.opened import OpenedBackup, opened_backup
 from opsbook.connectors.backups.redis_restore import is_rdb_of, load, write_rdb
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections
@@ -51,21 +51,26 @@ def restore(system: System, effect: dict[str, Any], stop: threading.Event, tell:
         with opened_backup(system, effect["backup"], effect["stamp"], known) as backup:
             if effect["manifest"] and backup.digest != effect["manifest"]:
                 raise Refused(f"the manifest of {backup.manifest.folder} is not the one that was planned", "plan anew")
-            if backup.manifest.method == "rdb":
-                if to.exists() and not is_rdb_of(backup, to):
-                    raise ChangeFailed(f"{to} is there already", "name a file that is not there")
-                write_rdb(backup, to)
-                try:
-                    loaded = load(to, stop)
-                except OpsbookError:
-                    to.unlink(missing_ok=True)
-                    raise
-                tell(f"{to}: {loaded.total:,} keys\n")
-                return {"to": str(to), "keys": loaded.keys}
-            found = restore_files(backup, to, stop)
-            tell(f"{to}: {found.files:,} files, {found.bytes:,} bytes, as they were backed up\n")
-            return {"to": str(to), "files": found.files, "bytes": found.bytes}
+            with backup.held_if_possible(str(to), tell):
+                return _restored(backup, to, stop, tell)
     except (ChangeFailed, Refused):
         raise
     except OpsbookError as error:
         raise ChangeFailed(error.message, error.hint) from error
+
+
+def _restored(backup: OpenedBackup, to: Path, stop: threading.Event, tell: Tell) -> dict[str, Json]:
+    if backup.manifest.method == "rdb":
+        if to.exists() and not is_rdb_of(backup, to):
+            raise ChangeFailed(f"{to} is there already", "name a file that is not there")
+        write_rdb(backup, to)
+        try:
+            loaded = load(to, stop)
+        except OpsbookError:
+            to.unlink(missing_ok=True)
+            raise
+        tell(f"{to}: {loaded.total:,} keys\n")
+        return {"to": str(to), "keys": loaded.keys}
+    found = restore_files(backup, to, stop)
+    tell(f"{to}: {found.files:,} files, {found.bytes:,} bytes, as they were backed up\n")
+    return {"to": str(to), "files": found.files, "bytes": found.bytes}

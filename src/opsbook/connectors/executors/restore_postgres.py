@@ -75,7 +75,8 @@ def restore(
                 raise Refused(f"the manifest of {backup.manifest.folder} is not the one that was planned", "plan anew")
             if databases.comment_of(server, effect["database"]) == MADE + key:
                 return {"database": effect["database"], "already": True}
-            return Making(system, server, key, effect, stop, tell, backup).run()
+            with backup.held_if_possible(key, tell):
+                return Making(system, server, key, effect, stop, tell, backup).run()
     except (ChangeFailed, Refused):
         raise
     except OpsbookError as error:

@@ -192,7 +192,10 @@ def test_promtool_takes_the_scrape_configuration_and_no_secret_is_in_the_probes(
     books: dict[str, Path], tmp_path: Path
 ) -> None:
     scrape, modules = tmp_path / "scrape.yml", tmp_path / "blackbox.yml"
-    opsbook("generate", "blackbox", "--scrape-to", str(scrape), "--to", str(modules), book=books["hard"])
+    (token := tmp_path / "token").write_text("s3cret-word")
+    places = ["--scrape-to", str(scrape), "--to", str(modules), "--token-file", str(token)]
+    opsbook("generate", "blackbox", *places, book=books["hard"])
+    assert "s3cret-word" not in scrape.read_text()
     tool("promtool", "check", "config", str(scrape))
     made = yaml.safe_load(modules.read_text())["modules"]
     job = yaml.safe_load(scrape.read_text())["scrape_configs"][1]

@@ -101,12 +101,21 @@ def grafana(book: str | None, env: str | None, to: str, url: str, exporters: tup
 @command.command("blackbox")
 @options
 @click.option("--address", metavar="HOST:PORT", help="Where blackbox_exporter answers.")
+@click.option("--token-file", metavar="FILE", help="On Prometheus' host: a token of opsbook, to read its metrics.")
 @click.option("--scrape-to", metavar="FILE", help="Write the scrape configuration there instead of behind the modules.")
-def blackbox(book: str | None, env: str | None, to: str, url: str, address: str | None, scrape_to: str | None) -> int:
+def blackbox(
+    book: str | None,
+    env: str | None,
+    to: str,
+    url: str,
+    address: str | None,
+    token_file: str | None,
+    scrape_to: str | None,
+) -> int:
     """Modules for blackbox_exporter, and the scrape configuration for Prometheus: a target for each check."""
     from opsbook.watch.generate.blackbox import modules_text, scrape_text
 
-    system, places = read_system(book, env), _places(url, blackbox=address)
+    system, places = read_system(book, env), _places(url, blackbox=address, scrape_token_file=token_file)
     modules, scrape = modules_text(system, places), scrape_text(system, places)
     if scrape_to is None:
         return _write(to, modules + "---\n" + scrape)

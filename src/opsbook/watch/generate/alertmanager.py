@@ -16,7 +16,7 @@ from opsbook.book.people import Channel, Contact
 from opsbook.book.system import System
 from opsbook.checks.evaluate import State
 from opsbook.watch.generate.inhibition import inhibit_rules
-from opsbook.watch.generate.names import DOWN, INCIDENT_SEVERITY, where
+from opsbook.watch.generate.names import DOWN, INCIDENT_SEVERITY, STUCK, where
 from opsbook.watch.generate.options import Places
 from opsbook.watch.generate.promql import duration, quoted
 from opsbook.watch.generate.yaml_text import block
@@ -113,7 +113,7 @@ def _mail(address: str) -> dict[str, Any]:
 def _root(system: System, receivers: Receivers, notify: str) -> dict[str, Any]:
     """What is not of this book goes to nobody here, and to opsbook: its rules may be a team's own."""
     first = receivers.of(_at_once(system, None))
-    routes = [_route([f'alertname="{DOWN}"'], name, more=n < len(first) - 1) for n, name in enumerate(first)]
+    routes = [_route([f'alertname=~"{DOWN}|{STUCK}"'], name, more=n < len(first) - 1) for n, name in enumerate(first)]
     if notify != "channels":
         routes.append({**_route([], OPSBOOK, more=notify == "both"), "group_wait": "0s", "group_interval": "10s"})
     if notify != "opsbook":

@@ -12,6 +12,8 @@ STATE_METRIC = "opsbook_check_state"
 """Of opsbook's own `/metrics`: 0 ok, 1 warning, 2 critical, 3 unknown; labels check, component, system, environment."""
 VALUE_METRIC = "opsbook_check_value"
 """Of opsbook's own `/metrics`: the value in its canonical unit; the same labels. No series while there is none."""
+TIME_METRIC = "opsbook_check_timestamp_seconds"
+"""Of opsbook's own `/metrics`: when a check was made last; the same labels."""
 RECORDED_VALUE = "opsbook:check_value"
 """The value of a check as Prometheus itself sees it, recorded by the generated rules; the same labels and units."""
 RECORDED_BAD = "opsbook:slo_bad"
@@ -23,6 +25,7 @@ INCIDENT_SEVERITY = "incident_severity"
 """The label that names a severity of the book; `severity` is how bad the check is."""
 
 DOWN = "OpsbookDown"
+STUCK = "OpsbookStuck"
 UNKNOWN = "CheckUnknown"
 
 

@@ -15,10 +15,10 @@ from opsbook.book.system import System
 from opsbook.book.units import Dimension
 from opsbook.checks.evaluate import State
 from opsbook.watch.generate.arithmetic import Beyond
-from opsbook.watch.generate.names import DOWN, STATE_METRIC, UNKNOWN, alert_name, of_check
+from opsbook.watch.generate.names import DOWN, STATE_METRIC, STUCK, TIME_METRIC, UNKNOWN, alert_name, of_check
 from opsbook.watch.generate.options import Places
 from opsbook.watch.generate.promql import duration, selector
-from opsbook.watch.generate.rules import AlertRule, alert_of, group_of_opsbook, summary
+from opsbook.watch.generate.rules import AlertRule, alert_of, group_of_opsbook, stale_after, summary
 from opsbook.watch.generate.sight import Sight, Way, sights
 from opsbook.watch.generate.slos import FAST, budget, burn_alert, burns
 from opsbook.watch.generate.stimuli import USUAL, Line, Stimulus, fires, notation, stimuli
@@ -127,6 +127,9 @@ def _of_opsbook(system: System) -> Iterator[dict[str, Any]]:
     hold = int(rules[DOWN].hold.total_seconds())
     yield _test("opsbook: gone", [], DOWN, [(hold - STEP, []), (hold, [_alert(rules[DOWN])])])
     for check in system.checks[:1]:
+        old = ceil(stale_after(system) / STEP) * STEP
+        series = [_series(Line(selector(TIME_METRIC, of_check(system, check)), 0.0), STEP, old + STEP, 0)]
+        yield _test("opsbook: stuck", series, STUCK, [(old, []), (old + STEP, [_alert(rules[STUCK])])])
         hold = int(rules[UNKNOWN].hold.total_seconds())
         told = {"summary": f"{check.id} of {check.of} has had no value for a while"}
         alert = _alert(rules[UNKNOWN], told, check=check.id, component=check.of)

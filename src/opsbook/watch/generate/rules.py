@@ -15,19 +15,23 @@ from opsbook.watch.generate.names import (
     DOWN,
     RECORDED_VALUE,
     STATE_METRIC,
+    STUCK,
+    TIME_METRIC,
     UNKNOWN,
     alert_name,
     incident_severity,
     where,
 )
 from opsbook.watch.generate.options import Places
-from opsbook.watch.generate.promql import duration, selector
+from opsbook.watch.generate.promql import duration, number, selector
 from opsbook.watch.generate.sight import Sight, Unseen, Way, sights
 from opsbook.watch.generate.templates import TEMPLATES, literal
 from opsbook.watch.generate.yaml_text import block, scalar
 
 GONE_FOR = timedelta(minutes=5)
 """How long nothing may come of opsbook before that is an alert: some scrapes may fail."""
+STALE = timedelta(minutes=10)
+"""How old the newest result of all may be; three rhythms where checks come less often."""
 UNKNOWN_FOR = timedelta(minutes=10)
 """How long a check may be unknown: a component that restarts is unknown for a while."""
 BOOK = "book:"
@@ -133,6 +137,12 @@ def group_of_opsbook(system: System) -> Group:
                 GONE_FOR,
             ),
             AlertRule(
+                STUCK,
+                f"time() - max({selector(TIME_METRIC, here)}) > {number(stale_after(system))}",
+                {**here, "component": "opsbook", "severity": State.CRITICAL.value},
+                {"summary": f"The opsbook that watches {title} answers, and checks nothing"},
+            ),
+            AlertRule(
                 UNKNOWN,
                 f"max by (check, component) ({series}) == 3",
                 {**here, "severity": State.UNKNOWN.value},
@@ -141,6 +151,13 @@ def group_of_opsbook(system: System) -> Group:
             ),
         ],
     )
+
+
+def stale_after(system: System) -> float:
+    """Seconds after which the newest result is too old."""
+    usual = system.model.intervals.check
+    shortest = min((check.interval or usual for check in system.checks), default=usual)
+    return max(STALE, 3 * shortest).total_seconds()
 
 
 def written(check: Check) -> str:

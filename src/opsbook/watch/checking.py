@@ -23,6 +23,7 @@ from opsbook.observations.registry import observations
 from opsbook.store import history
 from opsbook.store.database import reading
 from opsbook.watch import rhythm
+from opsbook.watch.agenda import Agenda
 from opsbook.watch.contract import Signal, Watch, soonest
 from opsbook.watch.deciding import tell
 from opsbook.watch.registry import part
@@ -65,7 +66,17 @@ class Checking:
             for name, one in system.components.items()
         }
         self._lanes = rhythm.lanes(linked)
-        self._asked_at: dict[str, datetime] = {}
+        self._members: dict[str, list[str]] = {}
+        for name, lane in self._lanes.items():
+            self._members.setdefault(lane, []).append(name)
+        self._of: dict[str, list[str]] = {}
+        for check in system.checks:
+            self._of.setdefault(check.of, []).append(check.id)
+        self._vital = {id for id, check in self.checks.items() if observations()[check.observe].spec.vital}
+        self._agenda = Agenda()
+        self._waiting: dict[str, list[str]] = {}
+        """Lane → checks that are due and wait until it is free."""
+        self._seen_at: datetime | None = None
         self._running: dict[str, asyncio.Task[list[Result]]] = {}
         self._open = AsyncExitStack()
         self._connections: Connections | None = None
@@ -74,12 +85,14 @@ class Checking:
     async def tick(self, now: datetime) -> datetime:
         if self._connections is None:
             await self._begin(now)
+        if self._seen_at is not None and now < self._seen_at:
+            self._plan(now)
+        self._seen_at = now
         self._start(now)
         if self._running:
             await self._settle()
-        if self._running:
-            return self.watch.setting.clock.now()
-        return self.next_due(self.watch.setting.clock.now())
+        after = self.watch.setting.clock.now()
+        return after if self._running else self.next_due(after)
 
     async def close(self) -> None:
         """Give up what is being asked."""
@@ -92,16 +105,12 @@ class Checking:
 
     def next_due(self, now: datetime) -> datetime:
         """When the next check is due."""
-        moments = (
-            rhythm.next_slot(max(self._asked_at.get(id, now), now), self.interval(check), self._shifts[id])
-            for id, check in self.checks.items()
-        )
-        return soonest(moments, now + timedelta(minutes=1))
+        return soonest([self._agenda.next()], now + timedelta(minutes=1))
 
     def interval(self, check: Check) -> timedelta:
         """How often a check runs now. What tells whether a component is there keeps its rhythm."""
         own = check.interval or self.watch.system.model.intervals.check
-        return own if observations()[check.observe].spec.vital else own * self.slow.get(check.of, 1)
+        return own if check.id in self._vital else own * self.slow.get(check.of, 1)
 
     async def _begin(self, now: datetime) -> None:
         self._connections = await self._open.enter_async_context(self.watch.setting.connections(self.watch.system))
@@ -116,28 +125,34 @@ class Checking:
                 at = datetime.fromtimestamp(point.at, UTC)
                 check = self.checks[id]
                 spec = observations()[check.observe].spec
-                self._asked_at[id] = at
                 self.latest[id] = Result(check, spec, State(point.state), point.value, point.sentence, at)
 
-    def _start(self, now: datetime) -> None:
-        """Ask what is due, but for lanes that are still being asked."""
-        due: dict[str, list[Check]] = {}
+        self._plan(now)
+
+    def _plan(self, now: datetime) -> None:
+        """When each check is due, from when it ran last."""
         for id, check in self.checks.items():
-            lane = self._lanes.get(check.of, check.of)
-            if lane not in self._running and rhythm.is_due(
-                self._asked_at.get(id), now, self.interval(check), self._shifts[id]
-            ):
-                due.setdefault(lane, []).append(check)
-        for lane, checks in due.items():
-            for check in checks:
-                self._asked_at[check.id] = now
-            self._running[lane] = asyncio.create_task(self._ask(lane, checks))
+            last = self.latest[id].at if id in self.latest else None
+            due = rhythm.is_due(last, now, self.interval(check), self._shifts[id])
+            self._agenda.put(id, now if due else self._next_of(id, now))
+
+    def _next_of(self, id: str, now: datetime) -> datetime:
+        return rhythm.next_slot(now, self.interval(self.checks[id]), self._shifts[id])
+
+    def _start(self, now: datetime) -> None:
+        """Ask what is due; what belongs to a lane that is still being asked waits for that."""
+        for id in self._agenda.take(now):
+            self._waiting.setdefault(self._lanes[self.checks[id].of], []).append(id)
+        for lane in [lane for lane in self._waiting if lane not in self._running]:
+            ids = self._waiting.pop(lane)
+            for id in ids:
+                self._agenda.put(id, self._next_of(id, now))
+            self._running[lane] = asyncio.create_task(self._ask(lane, [self.checks[id] for id in ids]))
 
     async def _ask(self, lane: str, checks: Sequence[Check]) -> list[Result]:
         assert self._connections is not None
-        for name, other in self._lanes.items():
-            if other == lane:
-                self._connections.of(name).forget()
+        for name in self._members[lane]:
+            self._connections.of(name).forget()
         known = await self._known_baselines(checks)
         clock = self.watch.setting.clock
         done = await sweep(self.watch.system, checks, self._connections, clock, known)
@@ -159,10 +174,10 @@ class Checking:
             if result.state is State.OK or (before is not None and before.state is not State.OK):
                 continue
             around = {result.check.of, *result.check.depends_on, *system.upstream(result.check.of)}
-            for check in self.checks.values():
+            for check in map(self.checks.__getitem__, self._vital):
                 last = self.latest.get(check.id)
                 fresh = check.id in asked or (last is not None and last.at >= result.at)
-                if check.of in around and not fresh and observations()[check.observe].spec.vital:
+                if check.of in around and not fresh and check.id in self._vital:
                     wanted[check.id] = check
         return list(wanted.values())
 
@@ -190,7 +205,7 @@ class Checking:
         except BaseException:
             # Not stored: they are asked again as soon as that can be.
             for id in newest:
-                self._asked_at.pop(id, None)
+                self._agenda.put(id, self.watch.setting.clock.now())
             raise
         self.latest = folded
         self._adapt(newest.values())
@@ -203,8 +218,9 @@ class Checking:
         for component, is_late in late.items():
             if is_late:
                 self.slow[component] = min(SLOWEST, self.slow.get(component, 1) * 2)
-            else:
-                self.slow.pop(component, None)
+            elif self.slow.pop(component, None):
+                for id in self._of[component]:
+                    self._agenda.put(id, self._next_of(id, self.watch.setting.clock.now()))
 
     async def _known_baselines(self, checks: Sequence[Check]) -> dict[str, float]:
         if not any(_span(check) for check in checks):

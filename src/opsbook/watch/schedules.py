@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -91,9 +92,9 @@ class Schedules:
                     new += newly_due(item, last, busy.get(item.key, ""), now)
         if new:
             await self._write(lambda connection: store.add(connection, where, new))
-        for one in new:
-            if one.state in (store.MISSED, store.SKIPPED):
-                log.info("%s of %s was %s: %s", one.key, _shown(one.at), one.state, one.note)
+        missed = Counter(one.key for one in new if one.state == store.MISSED)
+        for key, times in missed.items():
+            log.info("%s was missed %d times: nothing was watching", key, times)
 
     async def _begin(self, due: Due, now: datetime) -> None:
         """Ask for its run, unless that was done already by a process that died."""

@@ -52,6 +52,8 @@ class House:
     parts: Sequence[Part] = ()
     """The parts of the watch that run beside it."""
     provider: Provider | None = None
+    closing: bool = False
+    """Whether the server ends: streams do then."""
     rates: Rates = field(init=False)
     _systems: dict[str, tuple[Stamp, System]] = field(default_factory=dict)
     _loading: threading.Lock = field(default_factory=threading.Lock)

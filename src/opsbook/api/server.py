@@ -70,7 +70,7 @@ async def serve_http(
                     ready(taken)
             await _either(serving, stop)
         finally:
-            server.should_exit = True
+            house.closing = server.should_exit = True
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
 

@@ -51,6 +51,8 @@ async def _watched(
     asked = clock.monotonic()
     try:
         async for one in events:
+            if visit.house.closing:
+                return
             if clock.monotonic() - asked > ASKED_AGAIN:
                 asked = clock.monotonic()
                 await asyncio.to_thread(_still, request, visit, scope)

@@ -55,7 +55,6 @@ INACTIVE = {
     "holidays": "business-hour clocks do not run yet",
     "maintenance.switch": "the switch of the proxy component in `maintenance.of` is used",
     "maintenance.target": "the file of the proxy component in `maintenance.of` is used",
-    "reports": "no reports are written yet",
     "deploys": "nothing is deployed yet",
     "scaling": "nothing is scaled yet",
     "checks.*.notify": "nobody is told yet",

@@ -11,6 +11,7 @@ import click
 from opsbook.cli.engine import opened, say
 from opsbook.cli.options import book_options, format_option
 from opsbook.cli.report_capacity import capacity
+from opsbook.cli.report_operations import commands
 
 if TYPE_CHECKING:
     from opsbook.recovery.report import Kept, Promised, Report
@@ -118,3 +119,5 @@ def _kept(one: Kept) -> dict[str, Any]:
 
 
 command.add_command(capacity)
+for one in commands():
+    command.add_command(one)

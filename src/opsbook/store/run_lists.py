@@ -67,6 +67,13 @@ def newest_of(
     return [RunRow(**row._mapping) for row in rows]
 
 
+def book_before(connection: Connection, system: str, environment: str, moment: float) -> str:
+    """The revision of the book that the last run before a moment used; empty where there was none."""
+    wanted = _here(system, environment) & (runs.c.requested_at < moment)
+    query = select(runs.c.book_revision).where(wanted).order_by(runs.c.requested_at.desc()).limit(1)
+    return str(connection.execute(query).scalar() or "")
+
+
 def approvers(connection: Connection, run_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Run → who said yes to it, and whose yes was not void."""
     wanted = approvals.c.run.in_(list(run_ids)) & (approvals.c.void == "")

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -108,7 +109,9 @@ class Cluster:
             finally:
                 await api.close()
 
-        return asyncio.run(run())
+        # In a thread: a test may have a loop of its own.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(lambda: asyncio.run(run())).result()
 
     def path(self, one: dict[str, Any], name: str = "") -> str:
         version, kind = one["apiVersion"], one["kind"]

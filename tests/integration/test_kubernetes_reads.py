@@ -142,7 +142,8 @@ async def test_looking_and_planning_write_nothing(connections: OpenConnections, 
     since = size_of_audit()
     runtime = connections.runtime
     facts = ("cluster.up", "cluster.nodes_away", "cluster.nodes_pressed", "cluster.nodes_closed",
-             "cluster.pods_failing", "cluster.autoscalers_at_most", "cluster.autoscalers_blind", "cluster.services_empty",
+             "cluster.pods_failing", "cluster.autoscalers_at_most", "cluster.autoscalers_blind",
+             "cluster.services_empty",
              "cluster.ingress_broken", "cluster.claims_unbound", "cluster.certificate_left", "cluster.pods_open",
              "cluster.access_beyond", "cluster.access_lacking", "cluster.volume_usage")  # fmt: skip
     for reading in await ask(connections, "cluster", *facts):

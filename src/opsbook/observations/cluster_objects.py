@@ -58,7 +58,11 @@ def _bounds(one: Autoscaler) -> dict[str, object]:
 )  # fmt: skip
 async def autoscalers_at_most(cluster: ClusterConnector) -> Fact:
     found = await _autoscalers(cluster)
-    full = [f"{one.name} has {one.current} of {one.most} ({', '.join(one.metrics)})" for one in found if one.at_most]
+    full = [
+        f"{one.name} wants {one.wanted} of at most {one.most} ({', '.join(one.metrics)})"
+        for one in found
+        if one.at_most
+    ]
     return Fact(float(len(full)), [_bounds(one) for one in found], "; ".join(full[:SHOWN]))
 
 

@@ -35,6 +35,7 @@ MANAGER = "opsbook"
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 LONGEST_MESSAGE = 1 << 20
 """Bytes of one message of a WebSocket. The server sends 32 KiB at most."""

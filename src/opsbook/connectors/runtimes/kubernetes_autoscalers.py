@@ -35,8 +35,8 @@ class Autoscaler:
 
     @property
     def at_most(self) -> bool:
-        """Whether it would want more than it may have."""
-        return self.current >= self.most and self.wanted >= self.most
+        """Whether it wants all that it may have: it could not want more."""
+        return self.wanted >= self.most
 
 
 async def autoscalers(runtime: Kubernetes) -> list[Autoscaler]:

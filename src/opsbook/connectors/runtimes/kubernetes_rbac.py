@@ -157,10 +157,11 @@ class Review:
 
 def review(granted: Iterable[Object], rights: Iterable[Right]) -> Review:
     """Compares the rules of a SelfSubjectRulesReview (`resourceRules`) with what is needed."""
-    wanted = [one for one in rights if not one.cluster]
+    every = list(rights)
+    wanted = [one for one in every if not one.cluster]
     rules = [rule for rule in granted if not set(rule.get("apiGroups") or [""]) <= OWN_RIGHTS]
     lacking = [one.words for one in wanted if not any(_grants(rule, one) for rule in rules)]
-    known = {(one.group, one.resource, one.verb) for one in wanted}
+    known = {(one.group, one.resource, one.verb) for one in every}
     beyond = {words for rule in rules for words in _beyond(rule, known)}
     return Review(tuple(sorted(beyond)), tuple(sorted(lacking)))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from opsbook.connectors.change import Change, Json
-from opsbook.connectors.runtimes.kubernetes_api import APPLY, MERGE, ApiFault, Object
+from opsbook.connectors.runtimes.kubernetes_api import APPLY, MERGE, STRATEGIC, ApiFault, Object
 from opsbook.connectors.runtimes.kubernetes_kinds import Kind
 from opsbook.connectors.runtimes.kubernetes_patches import before, holds, without_absent
 from opsbook.errors import Refused
@@ -15,6 +15,7 @@ from opsbook.errors import Refused
 if TYPE_CHECKING:
     from opsbook.connectors.runtimes.kubernetes import Kubernetes
 
+HOW = {"apply": APPLY, "merge": MERGE, "strategic": STRATEGIC}
 KIND = "kubernetes"
 """The kind of every change that Kubernetes is asked for."""
 CONFLICT = 409
@@ -76,9 +77,7 @@ async def send(runtime: Kubernetes, effect: Mapping[str, Any], now: Object, *, d
         named = {"apiVersion": version.removeprefix("/api/"), "kind": target.kind}
         metadata["name"] = target.name
         body = {**named, **without_absent(body)}
-    return await runtime.api.patch(
-        path, body, APPLY if applied else MERGE, dry=dry, manager=effect["manager"], force=force
-    )
+    return await runtime.api.patch(path, body, HOW[effect["how"]], dry=dry, manager=effect["manager"], force=force)
 
 
 async def verdict(runtime: Kubernetes, effect: Mapping[str, Any], now: Object) -> dict[str, Any]:
@@ -128,6 +127,9 @@ def patched(
     uid = now["metadata"]["uid"]
     back: Change | str = "nothing to undo: it is so already"
     if not holds(patch, now):
-        undo = {**effect, "verb": undo_verb or verb, "patch": before(patch, now)}
+        old = before(patch, now)
+        # What was not there is taken out by its name; an apply would only give it up.
+        way = "strategic" if how == "apply" and without_absent(old) != old else how
+        undo = {**effect, "verb": undo_verb or verb, "patch": old, "how": way}
         back = Change(KIND, undo, guard={"uid": uid, "holds": patch})
     return Change(KIND, effect, evidence, {"uid": uid, **(guard or {})}, back)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +16,7 @@ from opsbook.cli.options import book_options
 if TYPE_CHECKING:
     from opsbook.engine.service import Service
 
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 STORE_PATIENCE = 60.0
 """Seconds in which a store that is not there yet may come: after a restart of the machine it comes later."""
 
@@ -23,8 +25,20 @@ STORE_PATIENCE = 60.0
 @book_options
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address that HTTP is served on.")
 @click.option("--port", default=8340, show_default=True, type=click.IntRange(0, 65535), help="Its port; 0: any.")
+@click.option("--name", "names", multiple=True, help="Host name under which it is reached; may be repeated.")
+@click.option("--certificate", type=FILE, help="Certificate chain, PEM: serve HTTPS.")
+@click.option("--key", type=FILE, help="Its key, PEM.")
 @click.option("--no-http", is_flag=True, help="Watch, and serve nothing.")
-def command(book: str | None, env: str | None, host: str, port: int, no_http: bool) -> int:
+def command(
+    book: str | None,
+    env: str | None,
+    host: str,
+    port: int,
+    names: tuple[str, ...],
+    certificate: Path | None,
+    key: Path | None,
+    no_http: bool,
+) -> int:
     """Run checks at their intervals, tell people, start what is scheduled, and execute runs, until told to end.
 
     One process serves a store that is a file. Several may serve one PostgreSQL: one of them watches, and another takes
@@ -38,18 +52,19 @@ def command(book: str | None, env: str | None, host: str, port: int, no_http: bo
         logging.getLogger(name).setLevel(logging.WARNING)
     _await_store(book, env)
     with opened(book, env) as service:
-        _serve(service, host, port, http=not no_http)
+        doors = {"host": host, "port": port, "names": names, "certificate": certificate, "key": key}
+        _serve(service, None if no_http else doors)
     return 0
 
 
-def _serve(service: Service, host: str, port: int, *, http: bool) -> None:
+def _serve(service: Service, doors: dict[str, Any] | None) -> None:
     from opsbook.watch.contract import Watch
     from opsbook.watch.serving import serve, the_only_one
 
     async def run() -> None:
         setting, system = service.setting, service.system
         async with setting.connections(system) as connections:
-            await serve(Watch(setting, system, connections), host=host, port=port, http=http, tell=say)
+            await serve(Watch(setting, system, connections), doors, say)
 
     with the_only_one(service.setting):
         asyncio.run(run())

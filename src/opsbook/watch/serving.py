@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import Any
 
@@ -32,15 +32,18 @@ Doors = Callable[..., Coroutine[Any, Any, None]]
 
 
 async def serve(
-    watch: Watch, *, host: str, port: int, http: bool, tell: Callable[[str], None], stop: asyncio.Event | None = None
+    watch: Watch, doors: Mapping[str, Any] | None, tell: Callable[[str], None], stop: asyncio.Event | None = None
 ) -> None:
-    """Watch until SIGTERM or SIGINT, or until `stop` is set. Raises Refused where the network cannot be served."""
+    """Watch until SIGTERM or SIGINT, or until `stop` is set. `doors` says where HTTP is served; None: nowhere.
+
+    Raises UsageError where the network must not be served, OpsbookError where a port is taken.
+    """
     stop = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    doors = _doors() if http else None
-    if http and doors is None:
+    open_doors = _doors() if doors is not None else None
+    if doors is not None and open_doors is None:
         tell("no HTTP: it needs more packages → pip install 'opsbook[serve]'")
     setting = watch.setting
     async with AsyncExitStack() as stack:
@@ -50,8 +53,8 @@ async def serve(
         jobs = [asyncio.create_task(watching.run(stop))]
         if leadership:
             jobs.append(asyncio.create_task(leadership.keep(stop)))
-        if doors:
-            jobs.append(asyncio.create_task(doors(watch, watching.parts, host=host, port=port, stop=stop)))
+        if open_doors and doors is not None:
+            jobs.append(asyncio.create_task(open_doors(watch, watching.parts, **doors, stop=stop)))
         tell(f"watches {watch.system.model.system} {watch.system.name}: {len(watch.system.checks)} checks")
         ended = asyncio.create_task(stop.wait())
         try:

@@ -105,11 +105,6 @@ class Served:
         return self.process.wait(DEADLINE)
 
 
-def opsbook(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    env = {name: value for name, value in os.environ.items() if name != "OPSBOOK_STORE"}
-    return subprocess.run([str(OPSBOOK), *words], cwd=folder, env=env, capture_output=True, text=True, timeout=DEADLINE)
-
-
 def serve(folder: Path, issuer: str) -> Served:
     """Start it on a free port, and wait until it says which."""
     log = folder / "serve.log"
@@ -230,17 +225,6 @@ def test_people_of_the_identity_provider_come_in_with_what_it_signed(served: Ser
     for wrong in (signed(aud="x"), signed(exp=now - 60), signed(other), signed(iss="http://127.0.0.1:1"), "x.y.z"):
         assert served.client(wrong).get("/api/v1/me").status_code == 401
     assert served.client(signed(groups=[])).get("/api/v1/me").status_code == 403
-
-
-def test_it_does_not_open_the_network_to_nobody_and_says_when_a_port_is_taken(served: Served, tmp_path: Path) -> None:
-    (tmp_path / "book.yaml").write_text(
-        'opsbook: 1\nsystem: k\nenvironments: {p: {}}\ncomponents: {api: {kind: http, url: "http://127.0.0.1:1"}}\n'
-    )
-    refused = opsbook(tmp_path, "serve", "--host", "0.0.0.0", "--port", "0")
-    assert refused.returncode == 2 and "nobody has a token" in refused.stderr, refused.stderr
-    taken = opsbook(tmp_path, "serve", "--port", served.url.rpartition(":")[2])
-    assert taken.returncode == 3 and "Address already in use" in taken.stderr, taken.stderr
-    assert "Traceback" not in refused.stderr + taken.stderr
 
 
 def test_it_ends_when_it_is_told_to_with_streams_that_are_open(served: Served) -> None:

@@ -19,6 +19,8 @@ from opsbook.engine.access import Actor
 from opsbook.engine.service import Service
 from opsbook.errors import OpsbookError
 from opsbook.watch.contract import Part, Watch
+from opsbook.watch.public import Page
+from opsbook.watch.status_page import Known
 
 T = TypeVar("T")
 Stamp = tuple[int, ...]
@@ -54,6 +56,10 @@ class House:
     provider: Provider | None = None
     closing: bool = False
     """Whether the server ends: streams do then."""
+    public: tuple[float, Page] | None = None
+    """The public status page as it was gathered last, and when."""
+    known_days: Known = field(default_factory=dict)
+    """Its days that do not change any more."""
     rates: Rates = field(init=False)
     _systems: dict[str, tuple[Stamp, System]] = field(default_factory=dict)
     _loading: threading.Lock = field(default_factory=threading.Lock)

@@ -176,3 +176,20 @@ async def test_status_and_figures_are_told(doors: Doors) -> None:
     assert (await doors.bearing("").get("/metrics")).status_code == 401
     for path in ("slos", "capacity", "oncall", "drills", "objectives", "observations", "operations", "components"):
         assert (await vera.get(f"/api/v1/{path}")).status_code == 200, path
+
+
+async def test_the_status_page_is_public_where_the_book_has_one_and_gathered_once_a_minute(
+    open_doors: Callable[..., Doors],
+) -> None:
+    without = open_doors(WATCHED)
+    assert (await without.bearing("").get("/status")).status_code == 404
+    doors = open_doors(WATCHED + "status_page: {title: Kiln, components: {api: The shop}}\n")
+    nobody = doors.bearing("")
+    page = await nobody.get("/status")
+    assert page.status_code == 200 and "The shop" in page.text and "127.0.0.1" not in page.text
+    assert page.headers["Cache-Control"] == "public, max-age=60"
+    before = (await nobody.get("/status.json")).json()
+    doors.clock.move(30)
+    assert (await nobody.get("/status.json")).json() == before
+    doors.clock.move(31)
+    assert (await nobody.get("/status.json")).json() != before

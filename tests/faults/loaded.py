@@ -11,6 +11,7 @@ import opsbook.engine.watcher
 import tests.faults.operation_kills
 import tests.faults.renec_sweep
 import tests.faults.targets
+import tests.faults.worker_process
 from opsbook.catalogue import catalogue
 from opsbook.operations.registry import operations
 
@@ -21,6 +22,7 @@ LOADED = (
     tests.faults.operation_kills,
     tests.faults.renec_sweep,
     tests.faults.targets,
+    tests.faults.worker_process,
 )
 
 catalogue()

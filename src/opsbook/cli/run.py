@@ -129,7 +129,7 @@ def _print_end(setting: Setting, view: View, output: str) -> None:
         click.echo(json.dumps(view.as_json(), indent=2, ensure_ascii=False))
         return
     screen: Console = console()
-    screen.print(steps_table(view, executed=bool(executed_by(setting))))
+    screen.print(steps_table(view, executed=bool(executed_by(setting, view.run.id))))
     if view.run.message:
         screen.print(f"  {one_line(view.run.message)}", markup=False)
     if hint := next_step(view):

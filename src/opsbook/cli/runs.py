@@ -60,7 +60,7 @@ def show(run: str, book: str | None, output: str) -> int:
         if output == "json":
             click.echo(json.dumps(view.as_json(), indent=2, ensure_ascii=False))
         else:
-            print_run(view, executed=bool(executed_by(service.setting)))
+            print_run(view, executed=bool(executed_by(service.setting, view.run.id)))
     return 0
 
 

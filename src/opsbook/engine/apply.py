@@ -58,6 +58,11 @@ class Application:
                 return _judged(work, seconds)
             why = "it was cancelled" if cancelled.is_set() else f"it took longer than {seconds:g} s"
             return Applied(None, message=why)
+        except asyncio.CancelledError:
+            # This process stops executing: nothing of the change may be left running here.
+            work.cancel()
+            await asyncio.wait({work}, timeout=LETTING_GO_SECONDS)
+            raise
         finally:
             for task in (work, stop, notes):
                 task.cancel()

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,11 @@ PINNED = "3.4.0"
 APPLICATION_VERSION = "opsbook-1"
 """Raised only when the loop below changes its order of steps: runs of another version would not be taken up."""
 EXECUTOR = "owner"
-"""The same in every process: one at a time owns the store, and takes up what the one before left."""
+"""The same in every process: one at a time owns the store, and takes up what the one before left. Workers of a shared
+store have names of their own, and take up runs by their claims."""
+LAUNCHING = 0x6F70736C6C
+"""PostgreSQL's advisory lock around a launch: the first one makes the engine's tables."""
+LAUNCH_SECONDS = 120.0
 WAKE = "wake"
 MOST_CLEANED = 1_000
 """Ended workflows that are deleted at a start."""
@@ -46,9 +51,8 @@ class EngineFailed(OpsbookError):
 
 
 @DBOS.workflow(name="run_procedure", max_recovery_attempts=None)
-async def run_procedure(run: str) -> str:
-    """One run of a procedure, from wherever it is to its end."""
-    said: Told | None = None
+async def run_procedure(run: str, said: Told | None = None) -> str:
+    """One run of a procedure, from wherever it is to its end. `said`: what a worker that is gone had learnt last."""
     try:
         while True:
             said = await DBOS.run_step_async({"name": "advance"}, _advance_run, run, said)
@@ -98,22 +102,43 @@ class Durable:
             "notification_listener_polling_interval_sec": 0.25,
             "scheduler_polling_interval_sec": 3600.0,
         }
-        DBOS(config=config)
-        DBOS.launch()
+        with self._alone():
+            DBOS(config=config)
+            DBOS.launch()
         # What has ended is told by the product's own store; the engine would keep it for ever.
         over = DBOS.list_workflows(
             status=["SUCCESS", "ERROR", "CANCELLED"], limit=MOST_CLEANED, load_input=False, load_output=False
         )
         DBOS.delete_workflows([one.workflow_id for one in over])
-        pending = DBOS.list_workflows(status=["PENDING", "ENQUEUED"], load_input=False, load_output=False)
+        pending = DBOS.list_workflows(
+            status=["PENDING", "ENQUEUED"], executor_id=self.executor, load_input=False, load_output=False
+        )
         return [run_of(one.workflow_id) for one in pending]
 
     async def start(self, run: str) -> None:
         """Begin or go on with a run that no workflow carries."""
+        said = await self._inherited(run)
         with SetWorkflowID(f"{run}.{time.time_ns()}"):
             before = asyncio.all_tasks()
-            await DBOS.start_workflow_async(run_procedure, run)
+            # Without what nobody said, the recorded input stays what it was before runs could change hands.
+            await DBOS.start_workflow_async(run_procedure, *([run] if said is None else [run, said]))
             self._tasks |= asyncio.all_tasks() - before
+
+    async def _inherited(self, run: str) -> Told | None:
+        """What a worker that is gone had learnt last of a run, taken out of its hands. Nothing of an embedded store."""
+        if self.executor == EXECUTOR:
+            return None
+        left = await DBOS.list_workflows_async(
+            workflow_id_prefix=f"{run}.", status=["PENDING", "ENQUEUED"], load_input=False, load_output=False
+        )
+        said: Told | None = None
+        for one in sorted(left, key=lambda one: one.workflow_id):
+            steps = await DBOS.list_workflow_steps_async(one.workflow_id)
+            told = [step["output"] for step in steps if step["function_name"] == "advance" and step["output"]]
+            said = told[-1] if told else said
+        if left:
+            await DBOS.delete_workflows_async([one.workflow_id for one in left])
+        return said
 
     async def wake(self, run: str) -> None:
         """Make every workflow that carries the run look at it again."""
@@ -122,12 +147,31 @@ class Durable:
         ):
             await DBOS.send_async(one.workflow_id, "look", topic=WAKE)
 
-    async def close(self) -> None:
-        """Stop; what was running is taken up by the next owner."""
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other worker of this store launches meanwhile."""
+        if self._engine.dialect.name != "postgresql":
+            yield
+            return
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            # Tried again and again: the engine builds indexes concurrently, which wait for every statement that waits.
+            deadline = time.monotonic() + LAUNCH_SECONDS
+            while not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": LAUNCHING}).scalar():
+                if time.monotonic() > deadline:
+                    raise EngineFailed("another worker of this store does not finish its start", "look at its log")
+                time.sleep(0.1)
+            try:
+                yield
+            finally:
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LAUNCHING})
+
+    async def close(self, stopped: Callable[[], object] = lambda: None) -> None:
+        """Stop; what was running is taken up by the next owner. `stopped` is called when nothing of it runs here."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        stopped()
         DBOS.destroy()
         # The engine made its own threads this loop's default ones, and has ended them.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="opsbook"))

@@ -1,23 +1,31 @@
 """Being a process that executes runs, for as long as it lives: the worker, and a server that executes beside serving.
 
     async with executing(setting) as executor:
+        await executor.settled()   # raises what keeps it from executing
         ...                        # runs are taken up and seen through meanwhile
         await executor.drain()     # before an end that cuts nothing off
 
 Of an embedded store one process at a time executes: this one waits until the one before is gone, and takes over then.
+On a PostgreSQL store it is one of any number of workers; where it loses its lease it stops, and begins anew.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+from opsbook.engine.access import local_actor
+from opsbook.engine.membership import LEASE_SECONDS, Membership
 from opsbook.engine.owner_lock import OwnerLock
 from opsbook.engine.setting import Setting
-from opsbook.errors import OpsbookError, UsageError
+from opsbook.errors import OpsbookError
+from opsbook.store import workers
+from opsbook.store.database import reading
 
 if TYPE_CHECKING:
     from opsbook.engine.owner import Owner
@@ -30,12 +38,18 @@ PAUSE_AFTER_FAULT = 2.0
 """Seconds after which it begins anew where the store or the engine could not be used."""
 
 
+def itself() -> str:
+    """This process, for people."""
+    return f"{local_actor().name} on {socket.gethostname()}, pid {os.getpid()}"
+
+
 class Executor:
     """What a process that executes can be asked."""
 
-    def __init__(self, setting: Setting, tell: Callable[[str], None] = log.info) -> None:
-        self.setting, self.tell = setting, tell
+    def __init__(self, setting: Setting, tell: Callable[[str], None], lease: float) -> None:
+        self.setting, self.tell, self.lease = setting, tell, lease
         self._owner: Owner | None = None
+        self._error: OpsbookError | None = None
         self._settled = asyncio.Event()
         self._over = asyncio.Event()
 
@@ -50,8 +64,10 @@ class Executor:
         return self._owner is not None and self._owner.busy
 
     async def settled(self) -> bool:
-        """Wait until it executes, or knows that another process does; which of both."""
+        """Wait until it executes, or knows that another process does; which of both. Raises what keeps it from it."""
         await self._settled.wait()
+        if self._error is not None:
+            raise self._error
         return self.active
 
     async def drain(self) -> None:
@@ -61,43 +77,55 @@ class Executor:
             await self._owner.drain()
 
     async def stay(self) -> None:
-        """Execute until cancelled. What goes wrong is logged, and begun anew."""
+        """Execute until cancelled. What keeps it from beginning ends it; what goes wrong later is begun anew."""
         while not self._over.is_set():
             try:
-                await self._once()
+                await (self._own() if self.setting.embedded else self._work())
             except OpsbookError as error:
-                log.error("executes nothing: %s", error)
+                if not self._settled.is_set():
+                    self._error = error
+                    self._settled.set()
+                    return
+                log.error("executes nothing for the moment: %s", error)
                 await asyncio.sleep(PAUSE_AFTER_FAULT)
 
-    async def _once(self) -> None:
+    async def _own(self) -> None:
         lock = OwnerLock(self.setting.folder)
         if not lock.take():
             self._settled.set()
             await asyncio.sleep(AGAIN_SECONDS)
             return
+        try:
+            await self._execute(None)
+        finally:
+            lock.give_back()
+
+    async def _work(self) -> None:
+        with Membership(self.setting, itself(), self.lease) as membership:
+            await self._execute(membership)
+
+    async def _execute(self, membership: Membership | None) -> None:
         # Imported late: the durable engine costs more than following does.
         from opsbook.engine.owner import Owner
 
         try:
-            async with Owner(self.setting) as self._owner:
+            async with Owner(self.setting, membership=membership, tell=self.tell) as self._owner:
                 for run in self._owner.recovered:
                     self.tell(f"goes on with run {run}, which was interrupted")
                 self._settled.set()
-                await asyncio.Event().wait()
+                await (membership.lost if membership else asyncio.Event()).wait()
         finally:
             self._owner = None
-            lock.give_back()
 
 
 @asynccontextmanager
-async def executing(setting: Setting, tell: Callable[[str], None] = log.info) -> AsyncIterator[Executor]:
-    """Execute runs of the store meanwhile; `tell` gets a sentence on what was taken up. Raises UsageError."""
-    if not setting.embedded:
-        raise UsageError(
-            "runs are executed on an embedded store only, and this one is PostgreSQL",
-            "leave OPSBOOK_STORE out, or let it name a file",
-        )
-    executor = Executor(setting, tell)
+async def executing(
+    setting: Setting, tell: Callable[[str], None] = log.info, lease: float = LEASE_SECONDS
+) -> AsyncIterator[Executor]:
+    """Execute runs of the store meanwhile. `tell` gets a sentence on what was taken up; `lease`: for how many seconds a
+    worker of a shared store may be silent before others go on with its runs.
+    """
+    executor = Executor(setting, tell, lease)
     staying = asyncio.create_task(executor.stay())
     try:
         yield executor
@@ -107,7 +135,12 @@ async def executing(setting: Setting, tell: Callable[[str], None] = log.info) ->
             await staying
 
 
-def executed_by(setting: Setting) -> str:
-    """Who executes runs of the store now, for people; empty where nobody does."""
-    lock = OwnerLock(setting.folder)
-    return "" if lock.free() else lock.holder()
+def executed_by(setting: Setting, run: str = "") -> str:
+    """Who executes a run now, or runs of the system at all, for people; empty where nobody does."""
+    if setting.embedded:
+        lock = OwnerLock(setting.folder)
+        return "" if lock.free() else lock.holder()
+    with reading(setting.store) as connection:
+        if run:
+            return workers.claimed(connection).get(run, "")
+        return "; ".join(workers.alive(connection, setting.system_name))

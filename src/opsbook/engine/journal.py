@@ -31,6 +31,8 @@ class Journal:
     def __init__(self, setting: Setting, run: runs.RunRow, executor: str) -> None:
         self.setting, self.run, self.executor = setting, run, executor
         self.fence = 0
+        self.claim: Write | None = None
+        """Raises ClaimLost where another worker has taken the run over."""
         self._writes: list[Write] = []
         self._acts: list[audit.Act] = []
         self._begun: set[str] = set()
@@ -119,6 +121,8 @@ class Journal:
         self._writes.append(lambda connection: connection.execute(statement, values))
 
     def _hold(self, connection: Connection) -> None:
+        if self.claim is not None:
+            self.claim(connection)
         if not locks.holds(connection, self.run.id, self.fence):
             raise LockLost(
                 f"run {self.run.id} no longer holds its locks (token {self.fence})", "`opsbook runs` shows who does"

@@ -1,14 +1,14 @@
-"""The process that executes: it holds the store's owner lock, takes up interrupted runs, and starts submitted ones.
+"""The process that executes: it takes up interrupted runs, and starts submitted ones.
 
-Other processes submit a run as a row of the store and follow it there. Whoever finds no owner alive becomes it.
+Of an embedded store it holds the owner lock and executes everything. Of a shared one it is one of several workers, and
+executes the runs that it has claimed. Other processes submit a run as a row of the store and follow it there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
@@ -17,11 +17,12 @@ from typing import Any, Self
 from sqlalchemy import Row
 
 from opsbook.engine import execution as executions
-from opsbook.engine.access import local_actor
 from opsbook.engine.apply import told_of
 from opsbook.engine.durable import Durable, Told, sqlite_address
 from opsbook.engine.execution import Execution, Gone
+from opsbook.engine.executor import itself
 from opsbook.engine.interpreter import Interpreter
+from opsbook.engine.membership import ClaimLost, Membership
 from opsbook.engine.setting import Setting
 from opsbook.engine.states import ENDED, RunState
 from opsbook.errors import OpsbookError
@@ -33,20 +34,34 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
 """How often the owner looks for submissions, wake-ups and cancellations."""
+MOST_AT_ONCE = 10
+"""Runs that one of several workers has in the middle of something; those that wait do not count."""
+CLAIMS_A_LOOK = 2
+"""Of one worker: what comes at once is shared with the others."""
 PAUSE_AFTER_FAULT = 2.0
 """Seconds after which a store that could not be written is tried again."""
 
 
 class Owner:
-    """Executes runs until it is closed. Use as `async with`, by the one that holds the owner lock."""
+    """Executes runs until it is closed. Use as `async with`, by the one that holds the owner lock, or a worker."""
 
-    def __init__(self, setting: Setting, address: str = "") -> None:
-        self.setting = setting
+    def __init__(
+        self,
+        setting: Setting,
+        address: str = "",
+        membership: Membership | None = None,
+        tell: Callable[[str], None] = log.info,
+    ) -> None:
+        self.setting, self.membership, self.tell = setting, membership, tell
         self.recovered: list[str] = []
         """Runs that an earlier process left in the middle."""
         self.closing = False
-        self._executor = f"{local_actor().name} on {socket.gethostname()}, pid {os.getpid()}"
-        self._durable = Durable(address or sqlite_address(setting.folder), self.advance, self._drop)
+        self._executor = itself()
+        if membership is None:
+            self._durable = Durable(address or sqlite_address(setting.folder), self.advance, self._drop)
+        else:
+            address = setting.store.url.render_as_string(hide_password=False)
+            self._durable = Durable(address, self.advance, self._drop, membership.id)
         self._carried: set[str] = set()
         self._executions: dict[str, Execution] = {}
         self._told: dict[str, int] = {}
@@ -73,7 +88,7 @@ class Owner:
             self._housekeeping.cancel()
             with suppress(asyncio.CancelledError):
                 await self._housekeeping
-        await self._durable.close()
+        await self._durable.close(self.membership.stopped.set if self.membership else lambda: None)
         for execution in self._executions.values():
             await execution.let_go()
 
@@ -113,13 +128,22 @@ class Owner:
                 said = await self._try(run, previous)
             finally:
                 self._moving -= 1
+        if said["next"] == "wait" and self.membership is not None:
+            # Whoever is there takes it up when somebody has done something for it.
+            said = {**said, "next": "end"}
         if said["next"] != "go":
             self._active.discard(run)
             self._executions.pop(run, None)
             await self._sign()
         if said["next"] == "end":
-            self._carried.discard(run)
+            await self._let_go(run)
         return said
+
+    async def _let_go(self, run: str) -> None:
+        if self.membership is not None:
+            with suppress(StoreFailed):
+                await asyncio.to_thread(self.membership.give_back, run)
+        self._carried.discard(run)
 
     async def _try(self, run: str, previous: Told | None) -> Told | None:
         """Advance a run; None where it has to be tried again."""
@@ -128,6 +152,11 @@ class Owner:
         except Gone as error:
             log.error("%s", error)
             return {"next": "end", "state": "gone"}
+        except ClaimLost as error:
+            log.error("%s", error)
+            if lost := self._executions.pop(run, None):
+                await lost.let_go()
+            return {"next": "end", "state": "elsewhere"}
         except OpsbookError as error:
             # A full disk, a book that cannot be read: the run stays as it is until that is mended. What it learnt is
             # kept in memory, and handed in again.
@@ -162,7 +191,9 @@ class Owner:
             found = await executions.load(self.setting, run, self._executor)
             if found.run.cancel:
                 found.cancelled.set()
-            if not found.run.executor:
+            if self.membership is not None:
+                found.journal.claim = self.membership.holding(run)
+            if found.run.executor != self._executor:
                 found.set_run(executor=self._executor)
             self._executions[run] = found
         return self._executions[run]
@@ -177,11 +208,35 @@ class Owner:
         """Start what was submitted, wake what waits and was told something, cancel what should be."""
         while True:
             try:
-                for row in runs.unfinished(self.setting.store, ENDED):
+                for row in await self._mine():
                     await self._look_at(row)
             except StoreFailed as error:
                 log.error("%s", error)
             await asyncio.sleep(POLL_SECONDS)
+
+    async def _mine(self) -> list[Row[Any]]:
+        """The unfinished runs that this process executes: all, or those that it has claimed or claims now."""
+        if self.membership is None:
+            return runs.unfinished(self.setting.store, ENDED)
+        rows = await asyncio.to_thread(runs.unfinished, self.setting.store, ENDED)
+        open_ones = [row for row in rows if row.id not in self._carried and self._wants(row)]
+        fresh: set[str] = set()
+        if open_ones and not self.closing:
+            taken = await asyncio.to_thread(self.membership.others)
+            for row in [row for row in open_ones if row.id not in taken][:CLAIMS_A_LOOK]:
+                if len(self._active) - sum(map(self._queued, self._active)) + len(fresh) >= MOST_AT_ONCE:
+                    break
+                if await asyncio.to_thread(self.membership.claim, row.id):
+                    fresh.add(row.id)
+                    if row.executor and not RunState(row.state).parked:
+                        self.tell(f"goes on with run {row.id}, which was interrupted")
+        return [row for row in rows if row.id in self._carried or row.id in fresh]
+
+    def _wants(self, row: Row[Any]) -> bool:
+        """Whether there is something to do for a run of the own system; one that waits for somebody needs nobody."""
+        assert self.membership is not None
+        mine = row.id == self.membership.only if self.membership.only else row.system == self.setting.system_name
+        return mine and (not RunState(row.state).parked or row.heard < row.woken)
 
     async def _look_at(self, row: Row[Any]) -> None:
         run, execution = row.id, self._executions.get(row.id)

@@ -15,11 +15,11 @@ from opsbook.book.words import nearest
 from opsbook.engine import digest, gate, locks, obstacles
 from opsbook.engine.access import Actor, asker_of, local_actor
 from opsbook.engine.compile import PACKAGED, compile_all, load_procedures
+from opsbook.engine.executor import executed_by
 from opsbook.engine.identity import new_run_id
 from opsbook.engine.journal import as_text
 from opsbook.engine.mistakes import InvalidProcedure, Mistakes
 from opsbook.engine.open_windows import windows_open
-from opsbook.engine.owner_lock import OwnerLock
 from opsbook.engine.parameters import parse_parameters
 from opsbook.engine.plan import Planner
 from opsbook.engine.policy import Circumstances, Missing, missing, refusal, rule_of
@@ -135,8 +135,7 @@ class Service:
             raise self._taken(holders)
 
     def _taken(self, holders: Sequence[locks.Holder]) -> Refused:
-        executed = not self.setting.embedded or not OwnerLock(self.setting.folder).free()
-        return Refused(*obstacles.told(holders, executed=executed))
+        return Refused(*obstacles.told(holders, executed=bool(executed_by(self.setting))))
 
     async def rerun(self, view: View, from_step: str, wish: Wish) -> runs.RunRow:
         """A new run of the same procedure, as it was compiled then, that leaves out the steps before `from_step`."""

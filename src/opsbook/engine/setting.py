@@ -42,6 +42,10 @@ class Setting:
     folder: Path
     """Where the store lies: the owner's lock and the durable engine's own file are beside it."""
     clock: Clock = field(default_factory=SystemClock)
+    system_name: str = ""
+    """The system whose book this process was given."""
+    book: Path | None = None
+    """That book. Workers of a shared store execute runs of its system by it: their own copy may lie elsewhere."""
     packaged: Callable[[System], Mapping[str, str]] = lambda _: {}
     """The texts of the procedures that come with opsbook for a system, by name; handed down by a higher room."""
     backup_ages: BackupAges | None = None
@@ -83,7 +87,8 @@ class Setting:
 
     def system(self, book: str, environment: str) -> System:
         """The system of a run, as its book says now."""
-        return in_environment(load_book(Path(book), catalogue()), environment)
+        own = None if self.embedded else self.book
+        return in_environment(load_book(own or Path(book), catalogue()), environment)
 
     def backups(self, system: System, rule: RiskPolicy) -> Mapping[str, timedelta] | None:
         """The ages of backups, where a rule asks for them. Blocking. What cannot be seen is not relied on."""
@@ -120,7 +125,10 @@ def open_setting(
     given = None if key is None else lambda: system.resolve(key)
     head = HeadFile(beside.with_name(beside.name + ".key"), _head_path(system, beside), given)
     export = None if written.export_to is None else Export(lambda: _export_path(system))
-    return Setting(store, head, folder, packaged=packaged, backup_ages=backup_ages, export=export)
+    return Setting(
+        store, head, folder, packaged=packaged, backup_ages=backup_ages, export=export,
+        system_name=system.model.system, book=system.book.path.absolute(),
+    )  # fmt: skip
 
 
 def _head_path(system: System, beside: Path) -> Path:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opsbook.engine import locks
+from opsbook.engine.executor import executed_by, itself
 from opsbook.engine.gate import lock_paths
+from opsbook.engine.membership import Membership
 from opsbook.engine.obstacles import for_somebody
 from opsbook.engine.owner_lock import OwnerLock
 from opsbook.engine.setting import Setting
 from opsbook.engine.states import RunState
 from opsbook.engine.views import View, view_of
-from opsbook.errors import UsageError
 from opsbook.store.database import reading
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.1
 """How often somebody who follows a run looks at the store."""
+WORKER_SECONDS = 1.0
+"""How often they look whether a worker lives."""
 
 
 @dataclass
@@ -39,11 +43,9 @@ class Watcher:
 
     async def see_through(self, run: str) -> View:
         """The run when it has ended, or waits for somebody and `wait` is not set, or the person left."""
-        if not self.setting.embedded:
-            raise UsageError(
-                "runs are executed on an embedded store only, and this one is PostgreSQL",
-                "leave OPSBOOK_STORE out, or let it name a file",
-            )
+        return await (self._see_embedded(run) if self.setting.embedded else self._see_shared(run))
+
+    async def _see_embedded(self, run: str) -> View:
         lock = OwnerLock(self.setting.folder)
         told = False
         while True:
@@ -55,7 +57,8 @@ class Watcher:
                     async with Owner(self.setting) as owner:
                         for other in owner.recovered:
                             self.tell(f"goes on with run {other}, which was interrupted")
-                        return await self._carry_out(run, owner)
+                        if (view := await self._carry_out(run, owner, lambda: False)) is not None:
+                            return view
                 finally:
                     lock.give_back()
             if not told:
@@ -66,9 +69,43 @@ class Watcher:
                 return view
             self.tell("the process that executed is gone; this one takes over")
 
-    async def _carry_out(self, run: str, owner: Owner) -> View:
-        view = await self._follow(run, lambda: False)
-        assert view is not None
+    async def _see_shared(self, run: str) -> View:
+        """Followed where a worker lives; where none does, this process executes the one run itself."""
+        told = False
+        while True:
+            if who := executed_by(self.setting):
+                if not told:
+                    told = True
+                    self.tell(f"executed by a worker ({who}); this one follows")
+                view = await self._follow(run, self._no_worker())
+            else:
+                if told:
+                    self.tell("no worker is left; this one executes the run")
+                from opsbook.engine.owner import Owner
+
+                with Membership(self.setting, itself(), only=run) as membership:
+                    async with Owner(self.setting, membership=membership, tell=self.tell) as owner:
+                        view = await self._carry_out(run, owner, membership.lost.is_set)
+            if view is not None:
+                return view
+
+    def _no_worker(self) -> Callable[[], bool]:
+        """Whether no worker lives, asked once a second."""
+        asked = time.monotonic()
+
+        def gone() -> bool:
+            nonlocal asked
+            if time.monotonic() - asked < WORKER_SECONDS:
+                return False
+            asked = time.monotonic()
+            return not executed_by(self.setting)
+
+        return gone
+
+    async def _carry_out(self, run: str, owner: Owner, gone: Callable[[], bool]) -> View | None:
+        view = await self._follow(run, gone)
+        if view is None:
+            return None
         if self.interrupted is not None and self.interrupted.is_set():
             await owner.drain()
             return view_of(self.setting.store, run)

@@ -21,6 +21,8 @@ from opsbook.store.shared_files import make_file, make_folder
 HEAD = "0006"
 """The newest migration. Compared before Alembic is even imported, which costs more than most commands."""
 
+MIGRATING = 0x6F70736C6D
+"""PostgreSQL's advisory lock around migrations; SQLite has one writer anyway."""
 BUSY_SECONDS = 10
 
 
@@ -134,5 +136,8 @@ def _migrate(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", "opsbook.store:migrations")
     with writing(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            # Workers that start together: one makes the tables, and the others find them made.
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATING})
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

@@ -178,8 +178,8 @@ def alike(connection: Connection, likeness: str, ended: Iterable[str]) -> RunRow
 
 
 def unfinished(engine: Engine, ended: Iterable[str]) -> list[Row[Any]]:
-    """Id, state, woken, heard, cancel and executor of every run that has not ended, oldest first."""
-    columns = (runs.c.id, runs.c.state, runs.c.woken, runs.c.heard, runs.c.cancel, runs.c.executor)
+    """Id, system, state, woken, heard, cancel and executor of every run that has not ended, oldest first."""
+    columns = (runs.c.id, runs.c.system, runs.c.state, runs.c.woken, runs.c.heard, runs.c.cancel, runs.c.executor)
     query = select(*columns).where(runs.c.state.not_in([str(state) for state in ended])).order_by(runs.c.requested_at)
     with reading(engine) as connection:
         return list(connection.execute(query))

@@ -25,6 +25,7 @@ from tests.faults.recovery_sweep import Swept, recovery_sweep
 from tests.faults.renec_sweep import renec_sweep
 from tests.faults.sites import Site
 from tests.faults.undo_kills import UNDOING, UndoBench
+from tests.faults.watch_kills import watch_sweep
 
 Tell = Callable[[str], None]
 
@@ -92,6 +93,7 @@ SWEEPS: dict[str, Callable[[str, Tell], Count | Swept]] = {
     "recovery": recovery_sweep,
     "failover": failover_sweep,
     "pgbackrest": pgbackrest_sweep,
+    "watch": watch_sweep,
 }
 
 

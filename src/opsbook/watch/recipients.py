@@ -61,11 +61,11 @@ def further(
     book: BookModel, target: str, path: Sequence[Rung], tried: Collection[str], moment: datetime
 ) -> Iterator[tuple[str, Address]]:
     """Whom a page is sent to that could not be delivered, best first: the same person by another way, the next levels
-    of the path, every other channel of the book."""
+    of the path, every other channel of the book, and the levels that were told before."""
     level = next((place for place, rung in enumerate(path) if rung.notify == target), -1)
-    onward = [rung.notify for rung in (*path[level + 1 :], *path[: level + 1])]
+    after, before = ([rung.notify for rung in some] for some in (path[level + 1 :], path[: level + 1]))
     seen = set(tried)
-    for name in (target, *onward, *book.channels):
+    for name in (target, *after, *book.channels, *before):
         for address in addresses(book, name, moment):
             if address.name not in seen:
                 seen.add(address.name)

@@ -206,7 +206,7 @@ def _recovery(facts: Facts) -> Iterator[Section]:
         blocks.append(table("Backups", "backup | of | last good one | in this time", rows))
     promised: list[Row] = [
         (line(one.name), _mark(str(one.standing)), line(_time(facts, one.last.at) if one.last else "never"),
-         line("; ".join(each.why for each in one.promises if each.standing != "proven")))
+         line("; ".join(dict.fromkeys(each.why for each in one.promises if each.standing != "proven"))))
         for one in facts.now.promises
     ]  # fmt: skip
     if promised:

@@ -25,6 +25,7 @@ from opsbook.book.system import System, in_environment
 from opsbook.catalogue import catalogue
 from opsbook.checks.evaluate import State
 from opsbook.cli.main import cli
+from opsbook.connectors.prometheus import AlertmanagerConnector
 from opsbook.connectors.registry import open_connections
 from opsbook.engine.setting import open_setting
 from opsbook.store import silences
@@ -306,6 +307,13 @@ def _silences(manager: int) -> list[dict[str, Any]] | None:
     return [one for one in found if one["status"]["state"] == "active"]
 
 
+async def held(system: System) -> set[str]:
+    async with open_connections(system) as connections:
+        alertmanager = connections.of("alerts")
+        assert isinstance(alertmanager, AlertmanagerConnector)
+        return {one["fingerprint"] for one in await alertmanager.held()}
+
+
 def test_a_fault_fires_by_the_generated_rule_and_arrives_as_a_signal_of_its_check(
     monitored: tuple[System, int], sink: tuple[Sink, int]
 ) -> None:
@@ -323,6 +331,7 @@ def test_a_fault_fires_by_the_generated_rule_and_arrives_as_a_signal_of_its_chec
     assert fired.title == "Things that are broken"
     assert fired.sentence == "Things that are broken (prom): 3 is critical (> 0)"
     assert found.tokens[-1] == "/api/v1/alertmanager Bearer s3cret-word"
+    assert fired.fingerprint.removeprefix("alertmanager:") in asyncio.run(held(system))
     found.metrics = "broken_things 0\n"
     resolved = until(lambda: heard(State.OK), 60, "its end arrives")
     assert resolved.fingerprint == fired.fingerprint

@@ -8,9 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from opsbook.book.system import System
-from opsbook.engine import acts
+from opsbook.engine import acts, executor
 from opsbook.engine.access import Actor
-from opsbook.engine.owner_lock import OwnerLock
 from opsbook.engine.setting import Setting
 from opsbook.engine.states import RunState
 from opsbook.engine.views import View, view_of
@@ -45,47 +44,14 @@ class Stopped(OpsbookError):
 @asynccontextmanager
 async def executing(setting: Setting, tell: Callable[[str], None]) -> AsyncIterator[bool]:
     """Runs are executed: by this process (True), or by the one that does already; where that ends, by this one."""
-    lock = OwnerLock(setting.folder)
-    own = lock.take()
-    if not own:
-        tell(f"another process executes ({lock.holder()}); this one follows")
-    ready, over = asyncio.Event(), asyncio.Event()
-    task = asyncio.create_task(_execute(setting, lock, tell, ready, over))
-    waiter = asyncio.create_task(ready.wait())
-    try:
-        if own:
-            await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            yield own
-    finally:
-        over.set()
-        waiter.cancel()
-        await task
-
-
-async def _execute(
-    setting: Setting, lock: OwnerLock, tell: Callable[[str], None], ready: asyncio.Event, over: asyncio.Event
-) -> None:
-    """Execute as soon as no other process does, until it is over."""
-    while not lock.take():
+    async with executor.executing(setting, tell) as here:
+        own = await here.settled()
+        if not own:
+            tell(f"another process executes ({executor.executed_by(setting)}); this one follows")
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
-                await over.wait()
-        except TimeoutError:
-            continue
-        return
-    # Imported late: the durable engine costs more than following does.
-    from opsbook.engine.owner import Owner
-
-    try:
-        async with Owner(setting) as owner:
-            for run in owner.recovered:
-                tell(f"goes on with run {run}, which was interrupted")
-            ready.set()
-            await over.wait()
-            await owner.drain()
-    finally:
-        lock.give_back()
+            yield own
+        finally:
+            await here.drain()
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from stack import credentials, monitoring
@@ -59,6 +60,8 @@ def addresses(instance: Instance) -> dict[str, str]:
         "UI_URL": f"{secure}/ui",
         "UI_DIRECT_URL": at["ui"],
         "REGISTRY_URL": at["registry"],
+        "API_BLUE_URL": at["api"],
+        "API_GREEN_URL": f"http://127.0.0.1:{instance.port('api-green')}",
         "NGINX_STATUS_URL": f"{at['http']}/nginx_status",
         **{f"{n.upper()}_URL": f"http://127.0.0.1:{instance.port(n)}" for n in installed},
     }
@@ -105,6 +108,8 @@ def operators(instance: Instance) -> dict[str, object]:
         "CURRENT_RELEASE": instance.current,
         "APP_ENV_FILE": instance.root / "app.env",
         "MAINTENANCE_FILE": nginx / "maintenance.conf",
+        "API_UPSTREAM_FILE": nginx / "upstream-api.conf",
+        "PYTHON": sys.executable,
         "NGINX_CONFIG": nginx / "nginx.conf",
         "NGINX_PID_FILE": instance.folder("pids") / "nginx.pid",
         "TLS_DIR": instance.folder("tls"),

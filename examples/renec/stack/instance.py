@@ -21,6 +21,7 @@ LONGEST_SOCKET_FOLDER = 75  # a socket path may have 107 bytes; supervisor and P
 PORTS = {
     "api": 0,
     "ui": 1,
+    "api-green": 2,
     "http": 80,
     "registry": 90,
     "redis": 379,

@@ -20,16 +20,19 @@ def user_line() -> str:
 
 
 def configure(instance: Instance) -> None:
-    """Write the configuration; `maintenance.conf` and `upstreams.conf` only once, since operations rewrite them."""
+    """Write the configuration; what operations rewrite only once: `maintenance.conf`, `upstream-api.conf`."""
     folder = instance.folder("etc") / "nginx"
     folder.mkdir(exist_ok=True)
     (instance.folder("data") / "nginx").mkdir(exist_ok=True)
     (instance.root / "acme" / ".well-known" / "acme-challenge").mkdir(parents=True, exist_ok=True)
-    maintenance, upstreams = folder / "maintenance.conf", folder / "upstreams.conf"
+    maintenance, api = folder / "maintenance.conf", folder / "upstream-api.conf"
     if not maintenance.exists():
         write(maintenance, "")
-    if not upstreams.exists():
-        write(upstreams, render("upstreams.conf", api=instance.port("api"), ui=instance.port("ui")))
+    for side, port in (("blue", "api"), ("green", "api-green")):
+        write(folder / f"{api.name}.{side}", render(api.name, api=instance.port(port)))
+    if not api.exists():
+        write(api, render(api.name, api=instance.port("api")))
+    write(folder / "upstreams.conf", render("upstreams.conf", ui=instance.port("ui")))
     text = render(
         "nginx.conf", user=user_line(), root=instance.root, http=instance.port("http"), https=instance.port("https")
     )

@@ -52,6 +52,7 @@ def programs(instance: Instance) -> list[Program]:
         Program("postgres-replica", argv["postgres-replica"], **SERVER),
         Program("pgbouncer", argv["pgbouncer"], **SERVER),
         Program("api", argv["api"], 6, 3, instance.port("api"), from_release=True, stop_seconds=12),
+        Program("api-green", argv["api"], 6, 0, instance.port("api-green"), from_release=True, stop_seconds=12),
         Program("celery-worker", argv["celery-worker"], 6, 3, from_release=True, stop_seconds=30, options=WHOLE_GROUP),
         Program("celery-beat", argv["celery-beat"], from_release=True),
         Program("ui", argv["ui"], 4, 2, instance.port("ui"), from_release=True),

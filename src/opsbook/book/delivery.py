@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from opsbook.book.catalogue import Strict
-from opsbook.book.values import Duration, Name, Ratio
+from opsbook.book.references import Reference
+from opsbook.book.values import Duration, Name, Ratio, VariableName
 
 CPU = r"^\d+(\.\d+)?m?$"
 MEMORY = r"^\d+(\.\d+)?([KMGT]i?B?|B)?$"
@@ -29,7 +30,14 @@ class Deploy(Strict):
     image: str = Field("", description="image or package without its version", examples=["registry.example.org/api"])
     blue: str = Field("", description="workload of the blue side, for blue-green")
     green: str = Field("", description="workload of the green side, for blue-green")
-    switch: str = Field("", description="what sends traffic to a side: a service of the runtime, or a proxy's file")
+    blue_url: Reference | None = Field(None, description="where the blue side itself is asked, past the proxy")
+    green_url: Reference | None = Field(None, description="where the green side itself is asked")
+    switch: str = Field(
+        "",
+        description="file by which the proxy sends traffic to a side; SWITCH.blue and SWITCH.green lie beside",
+        examples=["/etc/nginx/upstream-api.conf"],
+    )
+    proxy: Name | None = Field(None, description="the proxy that includes it and is told to read it again")
     wave: int = Field(0, ge=0, description="components of a lower wave are deployed first")
 
 
@@ -55,11 +63,15 @@ class Migrations(Strict):
     """What changes the schema of the database with a version."""
 
     of: Name = Field("database", description="the database component")
-    tool: Literal["alembic", "django", "flyway", "command"] = Field("alembic", description="what applies them")
-    config: str = Field("", description="its configuration file")
-    folder: str = Field("", description="where it is run, from the book's folder")
-    command: tuple[str, ...] = Field((), description="argv of the tool, where it is not on PATH or is `command`")
-    on: Name | None = Field(None, description="the component in whose workload it runs; opsbook's host where left out")
+    tool: Literal["alembic"] = Field("alembic", description="what applies them")
+    config: str = Field("", description="its configuration file, from `folder`")
+    folder: str = Field(
+        "",
+        description="where it is run, from the book's folder; {version} is filled in",
+        examples=["releases/{version}"],
+    )
+    command: tuple[str, ...] = Field((), description="argv of the tool, where it is not on PATH")
+    env: tuple[VariableName, ...] = Field((), description="variables of the environment's env file that it is given")
     backup_before: bool = Field(True, description="a safety backup is taken before")
 
 

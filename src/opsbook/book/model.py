@@ -55,11 +55,12 @@ INACTIVE = {
     "holidays": "business-hour clocks do not run yet",
     "maintenance.switch": "the switch of the proxy component in `maintenance.of` is used",
     "maintenance.target": "the file of the proxy component in `maintenance.of` is used",
-    "deploys": "nothing is deployed yet",
+    "deploys.changelog": "deploys are told by `opsbook runs` and by reports",
+    "deploys.checklist": "write the acts of persons as gates",
+    "deploys.keep_revisions": "the runtime keeps what it keeps",
     "scaling": "nothing is scaled yet",
     "checks.*.notify": "nobody is told yet",
     "checks.*.severity": "incidents are not worked yet",
-    "environments.*.after": "nothing is deployed yet",
 }
 """Key path → why it does nothing yet. `*` is any name or place in a list."""
 

@@ -73,8 +73,8 @@ REFER_TO = {
     "deploys.checks.*": "check or group",
     "deploys.components.*.smoke_tests.*": "smoke test",
     "deploys.components.*.checks.*": "check or group",
+    "deploys.components.*.proxy": "component",
     "deploys.migrations.of": "component",
-    "deploys.migrations.on": "component",
     "deploys.checklist": "checklist",
     "smoke_tests.*.of": "component",
 }

@@ -22,6 +22,7 @@ from opsbook.operations.registry import operation
 
 TAKEN = ("dump", "schema", "tables", "globals", "files", "rdb", "store")
 """Methods that opsbook takes itself."""
+STAYS = "nothing to undo: a backup that was taken stays; prune removes it in its time"
 
 
 class OfBackup(OperationParameters):
@@ -80,7 +81,7 @@ class _Take:
             "checksums": parameters.checksums,
         }
         effect |= {name: list(said) for name in ("tables", "paths", "exclude") if (said := getattr(backup, name))}
-        yield Change("backup", effect, inverse="a backup that was taken stays; prune removes it in its time")
+        yield Change("backup", effect, inverse=STAYS)
         if backup.copy_to is not None:
             copy = {"act": "copy", "backup": backup.id, "from": str(backup.to), "to": str(backup.copy_to)}
             yield Change("backup", copy, inverse="what was copied stays")

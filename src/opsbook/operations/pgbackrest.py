@@ -131,7 +131,7 @@ async def take(facts: Facts, backup: Backup) -> Change:
     # What is due is told, and chosen again by nobody: a run that waits for hours takes what was planned.
     return Change(
         "pgbackrest", {**_effect("backup", stanza), "type": kind}, {k: v for k, v in evidence.items() if v},
-        inverse="a backup that was taken stays; pgBackRest expires it in its time",
+        inverse="nothing to undo: a backup that was taken stays; pgBackRest expires it in its time",
     )  # fmt: skip
 
 

@@ -13,8 +13,8 @@ from opsbook.book.values import VariableName
 from opsbook.connectors.change import Change
 from opsbook.connectors.http import HttpSettings
 from opsbook.connectors.runtimes.contract import Unsupported, Verb
-from opsbook.connectors.workload import WorkloadComponent
-from opsbook.errors import Absent
+from opsbook.connectors.sides import serving_workload
+from opsbook.connectors.workload import workload_of
 from opsbook.operations.contract import MAY_HOLD_SECRETS, Facts, OperationParameters, Repeatable, Verdict
 from opsbook.operations.registry import operation
 
@@ -26,11 +26,7 @@ class Workload(OperationParameters):
 
 async def change_of(facts: Facts, component: str, verb: Verb, arguments: dict[str, Any]) -> Change:
     """The runtime's change. Raises Absent for a component without workload, Unsupported where the runtime cannot."""
-    settings = facts.system.components[component]
-    # A component that is nothing but a workload has its own name in the runtime.
-    workload = settings.workload or (component if isinstance(settings, WorkloadComponent) else "")
-    if not workload:
-        raise Absent(f"{component} has no workload in the runtime", f"set `workload` of {component} in book.yaml")
+    workload = serving_workload(facts.system, component) or workload_of(facts.system, component)
     if verb.value not in facts.runtime.capabilities:
         raise Unsupported(f"this runtime cannot {verb.value} a workload", "`opsbook doctor` lists what it can")
     return await facts.runtime.change(workload, verb, arguments)
@@ -94,6 +90,7 @@ class _Restart(_Verb):
 
 class Scale(Workload):
     replicas: int = Field(ge=1, description="how many instances are to run; to none, use workload.stop")
+    autoscaler: bool = Field(False, description="bring its autoscaler to exactly this number, where one holds it")
 
 
 @operation(
@@ -104,7 +101,8 @@ class _Scale(_Verb):
     verb = Verb.SCALE
 
     def arguments(self, parameters: Scale) -> dict[str, Any]:
-        return {"replicas": parameters.replicas, "wait": parameters.wait}
+        arguments = {"replicas": parameters.replicas, "wait": parameters.wait}
+        return {**arguments, "autoscaler": True} if parameters.autoscaler else arguments
 
 
 class Deploy(Workload):

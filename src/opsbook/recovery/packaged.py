@@ -1,4 +1,4 @@
-"""The procedures that come with opsbook: one for each backup, restore, drill, certificate and rotation of a book.
+"""The procedures that come with opsbook: for each backup, restore, drill, certificate, rotation, deploy of a book.
 
 They are written out from templates (`procedures/*.md`, with `@name@` where a name of the book goes) for the very
 components of the book, so that their locks and risks are known before anything runs. A book overrides one by a file of
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from opsbook.book.system import System
 from opsbook.recovery import backups, continuous, drills, failover, rebuilds, restores, retention
 from opsbook.recovery.templates import filled
-from opsbook.upkeep import certificates, maintenance, rotations
+from opsbook.upkeep import certificates, deploys, maintenance, rotations
 
 Family = Callable[[System], Iterator[tuple[str, str]]]
 """Yields name and Markdown of each procedure of its kind that a book has use for."""
@@ -26,6 +26,7 @@ FAMILIES: tuple[Family, ...] = (
     retention.families,
     certificates.families,
     rotations.families,
+    deploys.families,
     maintenance.families,
 )
 

@@ -1,0 +1,53 @@
+"""`opsbook deploy`: bring a component to a version, proven and watched, and back at once where it is worse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from opsbook.cli.engine import opened
+from opsbook.cli.packaged_run import How, run_options, run_packaged
+
+if TYPE_CHECKING:
+    from opsbook.engine.service import Service
+
+
+@click.command("deploy")
+@click.argument("component")
+@click.argument("version")
+@click.option(
+    "--strategy",
+    type=click.Choice(["rolling", "blue-green", "hotfix"]),
+    default=None,
+    help="How versions change over (default: what the book says).",
+)
+@run_options
+def command(component: str, version: str, strategy: str | None, book: str | None, env: str | None, **how: Any) -> int:
+    """Bring COMPONENT to VERSION: gates, backup, schema, the version, smoke tests, and a watch against before.
+
+    Where a proof fails everything goes back by itself, the application first, then the schema. Exit codes: 0 it serves,
+    1 it failed (and went back), 2 wrong usage, 3 could not run, 4 waits or was refused, 5 ambiguous.
+    """
+    from opsbook.upkeep.deploys import must_have_been_seen, procedure_of
+
+    with opened(book, env) as service:
+        name = procedure_of(service.system, component, strategy or "")
+        _must_be_deployed(service, component, name)
+        must_have_been_seen(service.setting.store, service.system, component, version)
+        return run_packaged(service, name, {"version": version}, How(**how))[0]
+
+
+def _must_be_deployed(service: Service, component: str, name: str) -> None:
+    """Raises UsageError with the nearest name."""
+    from opsbook.book.words import nearest
+    from opsbook.errors import UsageError
+
+    known = {one.removeprefix("rollback-") for one in service.setting.packaged(service.system) if "rollback-" in one}
+    if component not in known:
+        raise UsageError(f"there is no component {component!r} that is deployed", nearest(component, known))
+    if name not in service.setting.packaged(service.system):
+        raise UsageError(
+            f"{component} cannot be deployed {name.removeprefix(f'deploy-{component}-')}",
+            f"give it two sides in `deploys.components.{component}`: blue, green, switch, proxy",
+        )

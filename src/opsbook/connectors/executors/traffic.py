@@ -1,0 +1,151 @@
+"""Changes of the kinds `traffic` and `side`: blue and green.
+
+effect of `traffic`: `component`, `to` ("blue" or "green"). guard: `active`, the side that had traffic when it was
+planned. The proxy's file is written, its configuration checked, read again, and the service asked until it answers well
+several times in a row; where any of that fails the file is put back.
+
+effect of `side`: `component`, `side`, `within` (seconds), `tests` (ids of smoke tests): the side itself is asked, past
+the proxy, until it is healthy, and then by the smoke tests.
+
+result of `traffic`: `active`; of `side`: `tests`, each with its seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+
+from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
+from opsbook.connectors.contract import Connections, Connector
+from opsbook.connectors.executors.file import replace_file
+from opsbook.connectors.http import HttpConnector
+from opsbook.connectors.nginx_reload import check_configuration, reload
+from opsbook.connectors.registry import executor
+from opsbook.connectors.runtimes.contract import Runtime
+from opsbook.connectors.sides import Side, Sides, sides_of
+from opsbook.connectors.smoke_tests import smoke_tested, tests_of
+from opsbook.errors import OpsbookError, Refused
+
+SERVED_SECONDS = 15.0
+LOOK_SECONDS = 0.2
+IN_A_ROW = 5
+
+
+@executor("traffic")
+class Traffic:
+    """Sends traffic to a side."""
+
+    def __init__(self, connections: Connections) -> None:
+        self.connections, self.system = connections, connections.system
+
+    async def apply(self, key: str, change: Change, cursor: Json, out: Sink) -> Done:
+        """Raises Refused where another side is active than was planned for, ChangeFailed where it does not serve."""
+        effect = change.effect
+        sides = sides_of(self.system, effect["component"])
+        to: Side = effect["to"]
+        before = await asyncio.to_thread(sides.active)
+        expected = (change.guard or {}).get("active", before)
+        if before not in (expected, to):
+            raise Refused(f"{effect['component']} is served by its {before} side by now", "plan anew")
+        try:
+            await self._send(sides, to)
+            await self._served(effect["component"])
+        except OpsbookError:
+            if before != to:
+                with suppress(OpsbookError):
+                    await self._send(sides, before)
+            raise
+        await out.write(f"{effect['component']} is served by its {to} side ({sides.workload(to)})\n")
+        return Done({"active": to})
+
+    async def end(self, key: str, change: Change) -> bool:
+        """Nothing of it outlives this process."""
+        return True
+
+    async def _send(self, sides: Sides, side: Side) -> None:
+        try:
+            content = await asyncio.to_thread(sides.file(side).read_bytes)
+            await asyncio.to_thread(replace_file, sides.switch, content, 0o644)
+        except OSError as error:
+            raise ChangeFailed(f"{error.filename}: {error.strerror}", "check its folder and permissions") from error
+        await check_configuration(self.system, sides.reload)
+        await reload(self.system, sides.reload)
+
+    async def _served(self, component: str) -> None:
+        connector = self.connections.of(component)
+        assert isinstance(connector, HttpConnector), "planned for what speaks HTTP"
+        said = await _healthy(connector, SERVED_SECONDS)
+        if said:
+            raise ChangeFailed(f"{component} does not answer well after the switch: {said}", "it was switched back")
+
+
+@executor("side")
+class SideCheck:
+    """Asks one side, past the proxy."""
+
+    def __init__(self, connections: Connections) -> None:
+        self.connections, self.system = connections, connections.system
+
+    async def apply(self, key: str, change: Change, cursor: Json, out: Sink) -> Done:
+        """Raises ChangeFailed where the side is not healthy, or a smoke test is answered wrongly."""
+        effect = change.effect
+        past = PastTheProxy(self.connections, effect["component"], effect["side"])
+        try:
+            connector = past.of(effect["component"])
+            assert isinstance(connector, HttpConnector)
+            if said := await _healthy(connector, effect["within"]):
+                raise ChangeFailed(f"the {effect['side']} side is not healthy: {said}", "see its logs")
+            wanted = tests_of(self.system.model.smoke_tests, [effect["component"]], effect["tests"])
+            found = await smoke_tested(past, wanted) if effect["tests"] else []
+        finally:
+            await past.close()
+        for one in found:
+            await out.write(f"{one.message}\n")
+        if wrong := next((one for one in found if not one.good), None):
+            raise ChangeFailed(wrong.message, f"see the logs of the {effect['side']} side")
+        return Done({"tests": {one.id: one.seconds for one in found}})
+
+    async def end(self, key: str, change: Change) -> bool:
+        """Nothing of it outlives this process."""
+        return True
+
+
+class PastTheProxy:
+    """Connections in which one component is one of its sides."""
+
+    def __init__(self, connections: Connections, component: str, side: Side) -> None:
+        self.connections, self.system, self.component = connections, connections.system, component
+        self.signer, self.store = connections.signer, connections.store
+        url = sides_of(self.system, component).url(side)
+        assert url is not None, "planned for a side with an address"
+        settings = self.system.components[component].model_copy(update={"url": url, "address": ""})
+        self._side = HttpConnector(component, settings, self.system, connections)
+
+    def of(self, component: str) -> Connector:
+        return self._side if component == self.component else self.connections.of(component)
+
+    @property
+    def runtime(self) -> Runtime:
+        return self.connections.runtime
+
+    def forget(self) -> None:
+        self._side.forget()
+
+    async def close(self) -> None:
+        await self._side.close()
+
+
+async def _healthy(connector: HttpConnector, within: float) -> str:
+    """Empty when it has answered well several times in a row; else what it said last."""
+    deadline, good, said = time.monotonic() + within, 0, "it was not asked"
+    while time.monotonic() < deadline:
+        try:
+            answer = await connector.client.get(connector.component.health)
+            good, said = (good + 1, "") if 200 <= answer.status < 300 else (0, answer.words)
+        except OpsbookError as error:
+            good, said = 0, error.message
+        if good >= IN_A_ROW:
+            return ""
+        await asyncio.sleep(LOOK_SECONDS)
+    return said or "its good answers did not last"

@@ -1,0 +1,275 @@
+"""The deploys of a book as procedures: for each component with a workload, a way forth and a way back.
+
+A deploy is made of steps that each know their way back, in this order: what must be true, how it is now, a backup, the
+schema, the version, its proofs. Where a proof fails, everything goes back in reverse by itself: first the application,
+then the schema, which its plan has shown to be possible or not before anything began.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from sqlalchemy import Engine
+
+from opsbook.book.delivery import Deploy, Deploys, Gate
+from opsbook.book.system import System
+from opsbook.book.units import write_duration
+from opsbook.connectors.http import HttpSettings
+from opsbook.connectors.sides import has_sides
+from opsbook.engine.states import RunState
+from opsbook.errors import Refused
+from opsbook.store import runs
+from opsbook.upkeep.templates import filled
+
+VERSION = '{type: text, pattern: "[A-Za-z0-9][A-Za-z0-9._+-]*", doc: "the version, as the runtime names it"}'
+BEFORE = VERSION.replace('pattern: "', 'default: "", pattern: "|').replace(
+    "as the", "the one before where left out; as the"
+)
+SPARE = timedelta(minutes=5)
+SEEN_WITHIN = 1000
+"""Runs of the earlier environment among which a deploy is looked for."""
+
+
+@dataclass
+class _Text:
+    """Numbered steps, as Markdown."""
+
+    steps: list[str] = field(default_factory=list)
+
+    def act(self, text: str) -> None:
+        self.steps.append(f"{len(self.steps) + 1}. - [ ] {text}")
+
+    def step(self, said: str, kind: str, attributes: str, *body: str) -> None:
+        lines = "\n".join(f"   {line}" for line in (f"```{kind} {attributes}".rstrip(), *body, "```"))
+        self.steps.append(f"{len(self.steps) + 1}. {said}\n\n{lines}")
+
+    def __str__(self) -> str:
+        return "\n".join(self.steps)
+
+
+def families(system: System) -> Iterator[tuple[str, str]]:
+    """Name and Markdown of `deploy-…` and `rollback-…` of each component that has versions."""
+    for name, component in system.components.items():
+        if not component.workload or not (name in system.model.deploys.components or _is_application(component.kind)):
+            continue
+        settings = settings_of(system.model.deploys, name)
+        text = {"component": name, "watch": _span(settings.watch or timedelta(0))}
+        if has_sides(system, name):
+            yield f"deploy-{name}-blue-green", filled("deploy", **text, steps=str(_sides(system, name, settings)),
+                                                      version=VERSION, how=BLUE_GREEN)  # fmt: skip
+        yield f"deploy-{name}-rolling", filled("deploy", **text, steps=str(_rolling(system, name, settings)),
+                                               version=VERSION, how=ROLLING)  # fmt: skip
+        yield f"deploy-{name}-hotfix", filled("deploy", **text, steps=str(_hotfix(system, name, settings)),
+                                              version=VERSION, how=HOTFIX)  # fmt: skip
+        back = {"component": name, "risk": "disruptive", "version": BEFORE, "what": "The schema stays as it is."}
+        yield f"rollback-{name}", filled("rollback", **back, steps=str(_back(system, name, settings)))
+        if system.model.deploys.migrations is not None:
+            back |= {"risk": "destructive", "version": VERSION, "what": WITH_SCHEMA}
+            steps = str(_back(system, name, settings, schema=True))
+            yield f"rollback-{name}-with-schema", filled("rollback", **back, steps=steps)
+
+
+ROLLING = "One instance after the other is brought to the version, so that nobody meets a closed door."
+BLUE_GREEN = (
+    "The side without traffic is brought to the version and proven; then traffic is switched, watched, and the old "
+    "side stopped."
+)
+WITH_SCHEMA = (
+    "The schema goes back too, by the downgrades of the newer version: what they drop is lost. It is refused where one "
+    "of them cannot be reversed."
+)
+HOTFIX = "For a fault that hurts now: no backup, no long watch; the schema stays as it is."
+
+
+def settings_of(deploys: Deploys, component: str) -> Deploy:
+    """What holds for a component: its own settings, and those of all where it has none."""
+    own = deploys.components.get(component, Deploy())
+    shared = {name: getattr(deploys, name) for name in Deploy.model_fields}
+    said = {name: value for name, value in own if value not in (None, "", 0)}
+    return Deploy.model_construct(**{**shared, **said})
+
+
+def must_have_been_seen(store: Engine, system: System, component: str, version: str) -> None:
+    """Where the environment comes `after` another one, a deploy of this version must have ended well there.
+
+    Raises Refused.
+    """
+    earlier = system.environment.after
+    if earlier is None:
+        return
+    for run in runs.newest(store, environment=earlier, limit=SEEN_WITHIN):
+        of_it = run.procedure.startswith(f"deploy-{component}-") and run.system == system.model.system
+        if of_it and run.state == RunState.DONE and json.loads(run.parameters).get("version") == version:
+            return
+    raise Refused(
+        f"{component} {version} was not deployed in {earlier} yet, which {system.name} comes after",
+        f"opsbook deploy {component} {version} --env {earlier}",
+    )
+
+
+def procedure_of(system: System, component: str, strategy: str = "") -> str:
+    """The procedure of a strategy; of the book's where none is named."""
+    wanted = strategy or settings_of(system.model.deploys, component).strategy or "rolling"
+    return f"deploy-{component}-{'rolling' if wanted == 'recreate' else wanted}"
+
+
+def _rolling(system: System, component: str, settings: Deploy) -> _Text:
+    text = _begun(system, component, settings)
+    wait = settings.wait or timedelta(minutes=10)
+    text.step("Bring it to the version.", "op", f"id=deploy timeout={_span(wait * 4)} on_failure=undo",
+              _brought("deploy", component, wait))  # fmt: skip
+    _proven(text, system, component, settings)
+    return text
+
+
+def _sides(system: System, component: str, settings: Deploy) -> _Text:
+    text = _begun(system, component, settings)
+    wait = settings.wait or timedelta(minutes=10)
+    drain = settings.drain or timedelta(seconds=30)
+    text.step("Bring the side without traffic to the version, and prove it.", "op",
+              f"id=bring-up timeout={_span(wait * 4)} on_failure=undo",
+              f'side.bring_up: {{of: {component}, version: "{{{{ version }}}}", wait: {_span(wait)}}}')  # fmt: skip
+    text.step("Send the traffic there.", "op", "id=switch timeout=5m save=switched on_failure=undo",
+              f"traffic.switch: {{of: {component}}}")  # fmt: skip
+    _proven(text, system, component, settings)
+    text.step("Stop the old side.", "op", f"id=retire timeout={_span(drain + SPARE)}",
+              f"side.retire: {{of: {component}, drain: {_span(drain)}, " 'keep: "{{ switched.active }}"}')  # fmt: skip
+    return text
+
+
+def _hotfix(system: System, component: str, settings: Deploy) -> _Text:
+    text = _Text()
+    wait = settings.wait or timedelta(minutes=10)
+    text.step("Bring it to the version.", "op", f"id=deploy timeout={_span(wait * 4)} on_failure=undo",
+              _brought("deploy", component, wait))  # fmt: skip
+    if _speaks(system, component):
+        text.step("It answers.", "op", "id=answers timeout=5m on_failure=undo",
+                  f"service.compare: {{of: {component}, for: 10s, errors: {_errors(settings) or 0.05}}}")  # fmt: skip
+    return text
+
+
+def _back(system: System, component: str, settings: Deploy, *, schema: bool = False) -> _Text:
+    text, wait = _Text(), settings.wait or timedelta(minutes=10)
+    text.step("The application first: that is what people notice, and the older code runs on the newer schema.", "op",
+              f"id=rollback timeout={_span(wait * 4)} save=rolled",
+              _brought("rollback", component, wait))  # fmt: skip
+    migrations = system.model.deploys.migrations
+    if schema and migrations is not None:
+        text.step("Then the schema.", "op", "id=schema timeout=1h retry=2",
+                  f'migrations.back_to: {{of: {migrations.of}, version: "{{{{ version }}}}"}}')  # fmt: skip
+    if _speaks(system, component):
+        text.step("It answers.", "op", "id=answers timeout=5m",
+                  f"service.compare: {{of: {component}, for: 10s, errors: 0.05}}")  # fmt: skip
+    return text
+
+
+def _brought(verb: str, component: str, wait: timedelta) -> str:
+    return f'workload.{verb}: {{of: {component}, version: "{{{{ version }}}}", wait: {wait.total_seconds():g}}}'
+
+
+def _begun(system: System, component: str, settings: Deploy) -> _Text:
+    """What must be true, how it is now, a backup, the schema."""
+    text, deploys = _Text(), system.model.deploys
+    for gate in deploys.gates:
+        _gate(text, gate)
+    if checks := _checks(system, component, settings):
+        text.step("It is well: a deploy on top of a fault hides both.", "check", "id=well retry=2", *_list(checks))
+    if _speaks(system, component):
+        text.step("How it answers now, to hold the version against.", "op", "id=before timeout=5m save=before",
+                  f"service.measure: {{of: {component}, for: 10s{_path(system, component, settings)}}}")  # fmt: skip
+    migrations = deploys.migrations
+    if migrations is None:
+        return text
+    backup = next((one.id for one in system.model.backups if one.of == migrations.of and one.method == "dump"
+                   and one.to and system.holds(one.environments)), "")  # fmt: skip
+    if migrations.backup_before and backup:
+        text.step("A backup, before the schema changes.", "op", "id=backup timeout=12h",
+                  f"backup.take: {{of: {migrations.of}, backup: {backup}}}")  # fmt: skip
+    text.step("Bring the schema to what the version wants.", "op", "id=schema timeout=1h retry=2 on_failure=undo",
+              f'migrations.upgrade: {{of: {migrations.of}, version: "{{{{ version }}}}"}}')  # fmt: skip
+    return text
+
+
+def _proven(text: _Text, system: System, component: str, settings: Deploy) -> None:
+    """Smoke tests, the watch, the checks: whatever fails takes everything back."""
+    if any(one.of == component for one in system.model.smoke_tests):
+        tests = f", tests: [{', '.join(settings.smoke_tests)}]" if settings.smoke_tests else ""
+        text.step("The smoke tests.", "op", "id=smoke timeout=10m on_failure=undo",
+                  f"smoke.test: {{of: {component}{tests}}}")  # fmt: skip
+    watch = settings.watch or timedelta(0)
+    if _speaks(system, component) and watch:
+        limits = "".join(
+            f", {name}: {value}"
+            for name, value in (
+                ("errors", _errors(settings)),
+                ("latency", _span(settings.latency) if settings.latency else ""),
+            )
+            if value != ""
+        )
+        undo = "undo" if settings.rollback is not False else "stop"
+        before = 'before_errors: "{{ before.errors }}", before_p95: "{{ before.p95 }}"'
+        asked = f"of: {component}, for: {_span(watch)}{_path(system, component, settings)}"
+        text.step("Watch it, against before: worse goes back at once.", "op",
+                  f"id=watch timeout={_span(watch + SPARE)} on_failure={undo}",
+                  f"service.compare: {{{asked}, {before}{limits}}}")  # fmt: skip
+    if checks := _checks(system, component, settings):
+        text.step("The checks say so too.", "check", "id=as-before retry=3 on_failure=undo", *_list(checks))
+
+
+def _gate(text: _Text, gate: Gate) -> None:
+    if gate.kind == "command":
+        words = " ".join(_word(word) for word in gate.command)
+        text.step(f"Gate {gate.id}.", "sh", f"id=gate-{gate.id} risk=read timeout=1h", words)
+    elif gate.kind == "url":
+        url = gate.url.replace("{version}", "{{ version }}")
+        text.step(f"Gate {gate.id}.", "http", f'id=gate-{gate.id} expect="200 <= status < 300"', f"GET {url}")
+    elif gate.kind == "person":
+        text.act(gate.text)
+
+
+def _word(word: str) -> str:
+    """A word of a gate's command, the version a single shell word in it."""
+    parts = [shlex.quote(part) if part else "" for part in word.split("{version}")]
+    return "{{ version }}".join(parts)
+
+
+def _checks(system: System, component: str, settings: Deploy) -> list[str]:
+    """The checks that a deploy is held against: those that the book names, else all of the component's own."""
+    if settings.checks is not None:
+        return list(settings.checks)
+    return [one.id for one in system.checks if one.of == component]
+
+
+def _list(names: Sequence[str]) -> list[str]:
+    return [f"- {name}" for name in names]
+
+
+def _path(system: System, component: str, settings: Deploy) -> str:
+    """What is asked: the path of the first smoke test that reads something; a health page says little of the work."""
+    found, wanted = system.components[component], settings.smoke_tests or ()
+    health = found.health if isinstance(found, HttpSettings) else ""
+    for one in system.model.smoke_tests:
+        reads = one.of == component and one.method == "GET" and not one.headers and one.path != health
+        if reads and (not wanted or one.id in wanted):
+            return f', path: "{one.path}"'
+    return ""
+
+
+def _speaks(system: System, component: str) -> bool:
+    return isinstance(system.components[component], HttpSettings)
+
+
+def _is_application(kind: str) -> bool:
+    return kind in ("http", "celery", "workload", "celery-beat")
+
+
+def _errors(settings: Deploy) -> str:
+    return "" if settings.errors is None else f"{float(settings.errors):g}"
+
+
+def _span(span: timedelta | None) -> str:
+    return write_duration(span.total_seconds()).replace(" ", "") if span else "0s"

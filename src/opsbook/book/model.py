@@ -46,21 +46,12 @@ VERSION = 1
 INACTIVE = {
     "retention.*.where": "rows are purged by age alone; a rule with `where` has no procedure",
     "retention.*.archive_to": "nothing is copied before; a rule with `archive_to` has no procedure",
-    "channels": "messages are not sent yet",
-    "contacts": "nobody is told yet",
-    "oncall": "on-call rotations are not followed yet",
-    "escalation": "nobody is paged yet",
-    "severities": "incidents are not worked yet",
-    "incidents": "incidents are not worked yet",
-    "holidays": "business-hour clocks do not run yet",
     "maintenance.switch": "the switch of the proxy component in `maintenance.of` is used",
     "maintenance.target": "the file of the proxy component in `maintenance.of` is used",
     "deploys.changelog": "deploys are told by `opsbook runs` and by reports",
     "deploys.checklist": "write the acts of persons as gates",
     "deploys.keep_revisions": "the runtime keeps what it keeps",
     "scaling": "nothing is scaled yet",
-    "checks.*.notify": "nobody is told yet",
-    "checks.*.severity": "incidents are not worked yet",
 }
 """Key path → why it does nothing yet. `*` is any name or place in a list."""
 

@@ -13,6 +13,7 @@ from opsbook.book.inactive import inactive_keys
 from opsbook.book.load import InvalidBook, shown
 from opsbook.book.positions import dotted
 from opsbook.book.references import VARIABLE, MissingSecret, Reference, references
+from opsbook.book.rotations import gaps_told, on_call
 from opsbook.book.semantics import dependencies
 from opsbook.book.system import System
 from opsbook.checks.diagnosis import Diagnosis, Health
@@ -32,6 +33,10 @@ TOOLS = {
 }
 """Method of a backup, or tool of migrations → programs that it calls."""
 
+MOST_GAPS = 5
+MAIL = ("mailto", "mailtos", "smtp", "smtps")
+MAIL_NAMES = ("mail", "email", "smtp")
+
 SKEW_SECONDS = 300
 """A book from the future by more than this was not written on this clock."""
 
@@ -49,6 +54,8 @@ def examine_book(system: System, now: datetime) -> list[Diagnosis]:
         _clock(system, now),
         *_procedures(system),
         *_unwatched(system),
+        *_nobody_on_call(system, now),
+        *_unreached(system, now),
         *_inactive(system),
     ]
 
@@ -184,6 +191,32 @@ def _unwatched(system: System) -> Iterator[Diagnosis]:
         hint = "add checks; `opsbook observations --kind KIND` lists what can be observed"
         names = ", ".join(f"{name} (others need it)" if name in needed else name for name in bare)
         yield Diagnosis("book", "unwatched components", Health.NOTE, f"no check looks at {names}", hint)
+
+
+def _nobody_on_call(system: System, now: datetime) -> Iterator[Diagnosis]:
+    """Times in which a rotation has nobody, and nobody stands in."""
+    for name in system.model.oncall:
+        for gap in gaps_told(system.model, name, now)[:MOST_GAPS]:
+            line = system.problem(("oncall", name), "").place.line
+            message = f"nobody is on call {gap} (line {line})"
+            yield Diagnosis("on call", name, Health.NOTE, message, "add `backup`, or members and hours that cover it")
+
+
+def _unreached(system: System, now: datetime) -> Iterator[Diagnosis]:
+    """Levels of an escalation path that come to nobody, because no address is known of them."""
+    book = system.model
+    levels = [*book.escalation, *(level for one in book.severities.values() for level in one.escalation)]
+    mail = any(one.url.text.partition(":")[0] in MAIL or name in MAIL_NAMES for name, one in book.channels.items())
+    for name in dict.fromkeys(level.notify for level in levels):
+        who = on_call(book, name, now).who if name in book.oncall else name
+        contact = book.contacts.get(who)
+        if contact is None or contact.notify is not None or (contact.email and mail):
+            continue
+        lack = "the book has no mail channel" if contact.email else "it has no `notify` and no `email`"
+        hint = "add a channel such as mail: smtp://…" if contact.email else f"give contacts.{who} an address"
+        yield Diagnosis("on call", name, Health.NOTE, f"{who} cannot be paged: {lack}", hint)
+    if levels and not book.channels and not any(one.notify for one in book.contacts.values()):
+        yield Diagnosis("on call", "escalation", Health.NOTE, "the book has no channel at all", "add `channels`")
 
 
 def _inactive(system: System) -> Iterator[Diagnosis]:

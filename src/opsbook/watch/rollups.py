@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
 
+from opsbook.store import alerts, due
 from opsbook.store import rollups as store
 from opsbook.store.database import reading
 from opsbook.watch.contract import Watch
@@ -72,7 +73,10 @@ class Rollups:
 
         def forget(connection: Connection) -> None:
             store.drop_results(connection, where, (now - intervals.keep_raw).timestamp())
-            store.drop_rollups(connection, where, (now - intervals.keep_rollups).timestamp())
+            long_ago = (now - intervals.keep_rollups).timestamp()
+            store.drop_rollups(connection, where, long_ago)
+            alerts.forget(connection, where, long_ago)
+            due.forget(connection, where, long_ago)
 
         await self.watch.setting.in_writer(lambda: self.watch.setting.write([forget]))
 

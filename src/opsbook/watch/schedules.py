@@ -37,7 +37,6 @@ TRIED_FOR = timedelta(hours=1)
 AGAIN = timedelta(minutes=1)
 LOOK = timedelta(seconds=10)
 """How often a run that was begun is looked at."""
-KEPT = timedelta(days=400)
 
 
 def run_id(where: dict[str, str], due: Due, extra: str = "") -> str:

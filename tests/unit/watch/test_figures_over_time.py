@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
-from tests.unit.watch.watched import START, HandClock, a_watch
+from tests.unit.watch.watched import START, HandClock, a_signal, a_watch
 
 from opsbook.checks.evaluate import State
 from opsbook.store import history
@@ -15,6 +15,8 @@ from opsbook.store import rollups as store_of_rollups
 from opsbook.store.database import reading, writing
 from opsbook.store.history import Point
 from opsbook.store.rollups import FIVE_MINUTES, HOUR, Rollup
+from opsbook.store.watch_tables import alerts
+from opsbook.watch.alerts import take_in
 from opsbook.watch.capacity import outlooks
 from opsbook.watch.contract import Watch
 from opsbook.watch.rollups import Rollups, stretches
@@ -73,8 +75,14 @@ async def test_what_was_kept_for_long_enough_goes(watch: Watch) -> None:
     with reading(watch.setting.store) as connection:
         assert store_of_rollups.oldest_result(connection, watch.where) is None
     assert len(figures(watch, "up", FIVE_MINUTES)) == 2
+    with writing(watch.setting.store) as connection:
+        for state, at in (("critical", START), ("ok", START + timedelta(minutes=1))):
+            signal = a_signal(state, at, "am:1", source="alertmanager")
+            take_in(connection, watch.system, [signal], at, lambda *_: None)
     await Rollups(watch).tick(clock.move(days=400))
     assert figures(watch, "up", FIVE_MINUTES) == []
+    with reading(watch.setting.store) as connection:
+        assert list(connection.execute(alerts.select())) == []
 
 
 def test_a_time_is_cut_into_parts_without_gaps() -> None:

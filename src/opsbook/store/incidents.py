@@ -157,6 +157,19 @@ def concerned(
     return sorted(found.values(), key=lambda one: (one.opened_at, one.id))
 
 
+def unwritten(
+    connection: Connection, where: Mapping[str, str], severities: Sequence[str], since: float, until: float
+) -> list[Incident]:
+    """Those of these severities that were resolved between two moments and have no post-mortem."""
+    if not severities:
+        return []
+    query = _here(select(incidents), where).where(
+        incidents.c.severity.in_(severities), incidents.c.state == "resolved", incidents.c.postmortem == "",
+        incidents.c.kind != "practice", incidents.c.resolved_at > since, incidents.c.resolved_at <= until,
+    )  # fmt: skip
+    return _incidents(connection, query)
+
+
 def ids_like(connection: Connection, beginning: str) -> set[str]:
     """The ids that begin so."""
     query = select(incidents.c.id).where(incidents.c.id.startswith(beginning, autoescape=True))

@@ -31,6 +31,8 @@ REST = timedelta(seconds=10)
 """How long it rests where nothing is due: another process may have opened one."""
 REMINDERS = timedelta(days=1)
 """How often somebody is reminded of a post-mortem or an action that is late."""
+REMINDED = timedelta(days=30)
+"""After so long nobody is reminded of a post-mortem any more."""
 
 
 @part
@@ -169,7 +171,7 @@ class _Round:
         self.following.append(due + grade.update_every * (number + 1))
 
     def remind(self) -> None:
-        """Actions of post-mortems that are late, once a day."""
+        """Actions and post-mortems that are late, once a day."""
         day = int(self.now.timestamp() // REMINDERS.total_seconds())
         late = (
             select(actions.c.id, actions.c.incident, actions.c.text, actions.c.owner)
@@ -187,6 +189,18 @@ class _Round:
             if row.owner in known:
                 subject = f"action {row.id} of {row.incident} is late: {row.text}"
                 self.told.append(Message(f"action|{row.id}|{day}", "reminder", (row.owner,), subject, "info"))
+        for one in store.unwritten(self.connection, where_of(self.system), *self._reviewed()):
+            text = f"its post-mortem is late: opsbook incident postmortem {one.id}"
+            key, targets = f"postmortem|{one.id}|{day}", responsible(self.connection, self.system, one)
+            subject, facts = f"{one.title}: {text}", facts_of(one)
+            self.told.append(Message(key, "reminder", targets, subject, "info", text, one.id, one.severity, facts))
+
+    def _reviewed(self) -> tuple[list[str], float, float]:
+        """The severities that need a post-mortem, and the moments between which one must have been over."""
+        book, now = self.system.model, self.now.timestamp()
+        within = book.incidents.postmortem_within.total_seconds()
+        grades = [name for name, grade in book.severities.items() if grade.postmortem]
+        return grades, now - within - REMINDED.total_seconds(), now - within
 
     def close(self) -> None:
         known = self._known(one.key or "" for one, _, _ in self.keyed)
@@ -232,4 +246,5 @@ def _any(connection: Connection, system: System) -> bool:
         incidents.c.state.not_in(store.OVER),
     )
     late = select(func.count()).select_from(actions).where(actions.c.done_at.is_(None))
-    return bool(connection.execute(going).scalar() or connection.execute(late).scalar())
+    reviewed = any(grade.postmortem for grade in system.model.severities.values())
+    return bool(reviewed or connection.execute(going).scalar() or connection.execute(late).scalar())

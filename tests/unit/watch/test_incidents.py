@@ -205,6 +205,19 @@ def test_an_update_is_asked_for_at_its_rhythm_until_somebody_writes_one(desk: De
     assert len(desk.lines("reminder")) == 1
 
 
+def test_a_post_mortem_that_is_late_is_asked_for_once_a_day(tmp_path: Path, store: Engine) -> None:
+    desk = Desk(tmp_path, store, severities={"P1": {"postmortem": True}}, incidents={"postmortem_within": "2d"})
+    desk.bad()
+    desk.act(acts.resolve, "mended")
+    desk.later(days=1)
+    assert desk.told("reminder") == []
+    desk.later(days=1, hours=1)
+    desk.later(hours=1)
+    assert desk.told("reminder") == ["contact:ana/notify"]
+    desk.later(days=1)
+    assert len(desk.told("reminder")) == 2
+
+
 def test_the_check_and_the_severity_may_name_more_who_are_told_at_once(tmp_path: Path, store: Engine) -> None:
     severities = {"P1": {"notify": ["mail"]}}
     desk = Desk(

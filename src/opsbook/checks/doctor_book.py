@@ -149,7 +149,7 @@ def _tools(system: System) -> Iterator[Diagnosis]:
         for program in TOOLS.get(backup.method, ()) if system.holds(backup.environments) else ():
             needed.setdefault(program, f"the backup {backup.id}")
     if migrations := system.model.deploys.migrations:
-        for program in TOOLS.get(migrations.tool, ()) if not (migrations.command or migrations.on) else ():
+        for program in TOOLS.get(migrations.tool, ()) if not migrations.command else ():
             needed.setdefault(program, "migrations")
     for program, by in sorted(needed.items()):
         if path := shutil.which(program):

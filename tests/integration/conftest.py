@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 COMMAND = Path(__file__).parents[2] / "examples" / "renec" / "renec"
-OFFSETS = (0, 1, 80, 90, 379, 432, 433, 443, 632, 900, 903)
+OFFSETS = (0, 1, 2, 10, 25, 80, 90, 379, 432, 433, 443, 632, 900, 903)
 UP_SECONDS, COMMAND_SECONDS = 100, 90
 NEEDED = ("nginx", "pgbouncer", "redis-server")
 

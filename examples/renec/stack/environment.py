@@ -114,6 +114,10 @@ def operators(instance: Instance) -> dict[str, object]:
         "NGINX_PID_FILE": instance.folder("pids") / "nginx.pid",
         "TLS_DIR": instance.folder("tls"),
         "ACME_WEBROOT": instance.root / "acme",
+        # whom opsbook tells; all of it arrives in data/messages.jsonl
+        "PAGER_URL": f"http://127.0.0.1:{instance.port('webhook')}/pager",
+        "CHAT_URL": f"http://127.0.0.1:{instance.port('webhook')}/chat",
+        "MAIL_URL": f"smtp://127.0.0.1:{instance.port('smtp')}?from=opsbook@localhost&to=ops@localhost",
         "REDIS_PASSWORD": credentials.password(instance, "redis"),
     }
 

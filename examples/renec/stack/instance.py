@@ -22,6 +22,8 @@ PORTS = {
     "api": 0,
     "ui": 1,
     "api-green": 2,
+    "webhook": 10,
+    "smtp": 25,
     "http": 80,
     "registry": 90,
     "redis": 379,

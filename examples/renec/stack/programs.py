@@ -57,6 +57,7 @@ def programs(instance: Instance) -> list[Program]:
         Program("celery-beat", argv["celery-beat"], from_release=True),
         Program("ui", argv["ui"], 4, 2, instance.port("ui"), from_release=True),
         Program("visitors", argv["visitors"], from_release=True),
+        Program("post-office", argv["post-office"], options={"directory": str(EXAMPLE)}),
         Program("nginx", argv["nginx"], stop_signal="QUIT", options={"directory": str(EXAMPLE)}),
         *(Program(name, monitoring_argv(instance, name, path)) for name, path in monitoring.programs().items()),
     ]
@@ -71,6 +72,7 @@ def commands(instance: Instance) -> dict[str, list[str]]:
     worker = ["worker", "-P", "threads", "-c", "1", "-E", "--without-gossip", "--without-mingle"]
     schedule = str(instance.folder("data") / "celerybeat-schedule")
     registry = [str(instance.port("registry")), str(instance.folder("switches"))]
+    post = [str(instance.port("webhook")), str(instance.port("smtp")), str(instance.folder("data") / "messages.jsonl")]
     nginx = [binaries.required("nginx"), "-c", str(etc / "nginx" / "nginx.conf"), "-e", "stderr"]
     return {
         "postgres": database(instance, PRIMARY, "postgres"),
@@ -81,6 +83,7 @@ def commands(instance: Instance) -> dict[str, list[str]]:
         "api": [*launch, "src.serve", "api"],
         "ui": [*launch, "src.serve", "ui"],
         "visitors": [*launch, "src.visitors"],
+        "post-office": [python, "-m", "stack.post_office", *post],
         "celery-worker": [*celery, *worker, "-n", "celery-worker_%(process_num)02d@renec"],
         "celery-beat": [*celery, "beat", "-s", schedule, "--pidfile="],
         "nginx": [python, "-m", "stack.start_nginx", str(instance.folder("pids") / "nginx.pid"), *nginx],

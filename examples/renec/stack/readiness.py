@@ -75,6 +75,7 @@ def conditions(instance: Instance, program: Program) -> Callable[[], bool]:
         "ui": lambda: answers(f"http://127.0.0.1:{instance.port('ui')}/health"),
         "celery-worker": lambda: workers_ready(instance, program),
         "celery-beat": lambda: True,  # it listens nowhere: that it runs has to do
+        "post-office": lambda: answers(f"http://127.0.0.1:{instance.port('webhook')}/"),
         "nginx": through_nginx,
         "prometheus": lambda: answers(f"http://127.0.0.1:{instance.port('prometheus')}/-/ready"),
         "alertmanager": lambda: answers(f"http://127.0.0.1:{instance.port('alertmanager')}/-/ready"),
@@ -100,7 +101,10 @@ def busy_ports(instance: Instance) -> list[tuple[str, int]]:
     ports = {p.name: p.socket for p in programs(instance) if p.socket}
     names = {
         **ports,
-        **{n: instance.port(n) for n in ("http", "https", "registry", "postgres", "replica", "pgbouncer", "redis")},
+        **{
+            n: instance.port(n)
+            for n in ("http", "https", "registry", "postgres", "replica", "pgbouncer", "redis", "webhook", "smtp")
+        },
     }
     return [(name, port) for name, port in names.items() if port and listens(port)]
 

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-from opsbook.manual.document import read_document
-from opsbook.manual.lint import Severity, lint_document
-
 FAULTY = [
     ("OB512", "```bash\ngit clone https://github.com/YOUR_ORG/shop.git\n```"),
     ("OB512", "```bash\ngit clone https://github.com/your-username/shop.git\n```"),
@@ -289,18 +284,3 @@ QUIET = [
     "```bash\nkubectl config use-context prod\n```\n",
     "RPO: 5 minutes\n\nWAL archiving is continuous (wal-g).\n\n- Daily full backup at 02:00\n",
 ]
-
-
-def loud(text: str) -> list[str]:
-    findings = lint_document(read_document(text, "m.md"))
-    return [finding.rule for finding in findings if finding.severity is not Severity.HINT]
-
-
-@pytest.mark.parametrize(("rule", "text"), FAULTY)
-def test_it_finds_the_variant(rule: str, text: str) -> None:
-    assert rule in loud(text)
-
-
-@pytest.mark.parametrize("text", QUIET)
-def test_it_leaves_what_is_in_order(text: str) -> None:
-    assert loud(text) == []

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-from opsbook.manual.document import read_document
-from opsbook.manual.lint import Severity, lint_document
-
 
 def block(tag: str, text: str) -> str:
     return f"```{tag}\n{text}\n```\n\n"
@@ -93,14 +88,3 @@ QUIET = [
     UNITS + sh("sudo systemctl restart shop-celerybeat nginx"),
     sh("helm upgrade --install shop ./chart --atomic"),
 ]
-
-
-@pytest.mark.parametrize(("rule", "text"), FAULTY, ids=[f"{n}-{r}" for n, (r, _) in enumerate(FAULTY)])
-def test_it_finds(rule: str, text: str) -> None:
-    assert rule in {finding.rule for finding in lint_document(read_document(text, "manual.md"))}
-
-
-@pytest.mark.parametrize("text", QUIET)
-def test_it_is_silent(text: str) -> None:
-    findings = lint_document(read_document(text, "manual.md"))
-    assert [f"{f.rule} {f.message}" for f in findings if f.severity is not Severity.HINT] == []

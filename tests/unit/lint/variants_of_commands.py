@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-from opsbook.manual.document import read_document
-from opsbook.manual.lint import Severity, lint_document
-
 FAULTY = [
     ("OB131", "```bash\ncat backup.sql | docker compose exec db psql -U shop -d shop\n```"),
     ("OB131", "```bash\ndocker compose exec db psql -U shop -d shop < backup.sql\n```"),
@@ -187,18 +182,3 @@ QUIET = [
     "```bash\nmysql -u root -p shop\n```\n",
     "```bash\ndocker stats --no-stream\n```\n",
 ]
-
-
-def loud(text: str) -> list[str]:
-    findings = lint_document(read_document(text, "m.md"))
-    return [finding.rule for finding in findings if finding.severity is not Severity.HINT]
-
-
-@pytest.mark.parametrize(("rule", "text"), FAULTY)
-def test_it_finds_the_variant(rule: str, text: str) -> None:
-    assert rule in loud(text)
-
-
-@pytest.mark.parametrize("text", QUIET)
-def test_it_leaves_what_is_in_order(text: str) -> None:
-    assert loud(text) == []

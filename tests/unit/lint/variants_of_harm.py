@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-from opsbook.manual.document import read_document
-from opsbook.manual.lint import Severity, lint_document
-
 FAULTY = [
     ("OB634", "```bash\ndocker run -d --name api -p 127.0.0.1:8000:8000 shop-api:latest\n```"),
     (
@@ -200,18 +195,3 @@ QUIET = [
     "```bash\nsudo apt update && sudo apt upgrade -y\n```\n",
     "```bash\nuntil curl -sf http://localhost:8000/health; do sleep 1; done\n```\n",
 ]
-
-
-def loud(text: str) -> list[str]:
-    findings = lint_document(read_document(text, "m.md"))
-    return [finding.rule for finding in findings if finding.severity is not Severity.HINT]
-
-
-@pytest.mark.parametrize(("rule", "text"), FAULTY)
-def test_it_finds_the_variant(rule: str, text: str) -> None:
-    assert rule in loud(text)
-
-
-@pytest.mark.parametrize("text", QUIET)
-def test_it_leaves_what_is_in_order(text: str) -> None:
-    assert loud(text) == []

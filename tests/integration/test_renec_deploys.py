@@ -1,0 +1,130 @@
+"""Deploys of the example under load: no request is lost, what is bad goes back by itself, the schema with it."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.integration.conftest import Renec
+from tests.integration.renec import api, rows
+from tests.integration.renec_book import Book, beside, state_of
+
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec-runbooks"), pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def book(renec: Renec, tmp_path_factory: pytest.TempPathFactory) -> Book:
+    ops = beside(renec, tmp_path_factory.mktemp("deploys"))
+    text = (ops / "book.yaml").read_text()
+    # The figures of a test: it looks for seconds, where people look for minutes.
+    text = re.sub(r"^  watch: 1m$", "  watch: 4s", text, flags=re.MULTILINE)
+    (ops / "book.yaml").write_text(re.sub(r"^  wait: 1m$", "  wait: 20s", text, flags=re.MULTILINE))
+    return Book(ops, renec)
+
+
+@contextmanager
+def asked(renec: Renec) -> Iterator[Counter[str]]:
+    """Requests all the time, each over a connection of its own; what became of them is counted."""
+    found: Counter[str] = Counter()
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.wait(0.02):
+            try:
+                with api(renec) as client:
+                    found[str(client.get("/api/v1/standards").status_code)] += 1
+            except httpx.HTTPError as error:
+                found[type(error).__name__] += 1
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for one in threads:
+        one.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        for one in threads:
+            one.join()
+
+
+def side(renec: Renec) -> str:
+    folder = renec.run_dir / "etc" / "nginx"
+    now = (folder / "upstream-api.conf").read_text()
+    return next(one for one in ("blue", "green") if (folder / f"upstream-api.conf.{one}").read_text() == now)
+
+
+def version(renec: Renec) -> str:
+    with api(renec) as client:
+        return str(client.get("/version").json()["version"])
+
+
+def revision(renec: Renec) -> str:
+    return str(rows(renec.env["DATABASE_SUPERUSER_URL"], "SELECT version_num FROM alembic_version")[0][0])
+
+
+def deploy(book: Book, *words: str) -> dict[str, Any]:
+    return book.told(book.opsbook("deploy", *words, "--yes", "--format", "json"))
+
+
+def test_a_version_is_switched_to_a_bad_one_goes_back_and_the_schema_goes_with_it(book: Book, renec: Renec) -> None:
+    renec.must("release", "3.0.0", "--migration")
+    renec.must("release", "3.1.0", "--migration", "--fault", "crash")
+    renec.must("release", "3.2.0", "--migration", "--fault", "errors")
+    first, schema = version(renec), revision(renec)
+    with asked(renec) as requests:
+        view = deploy(book, "api", "3.0.0")
+        assert view["state"] == "done", view["message"]
+    assert set(requests) == {"200"}, requests
+    assert (side(renec), version(renec), revision(renec)) == ("green", "3.0.0", "0004")
+
+    with asked(renec) as requests:
+        view = deploy(book, "api", "3.1.0")
+    assert view["state"] == "undone", view["message"]
+    assert state_of(view, "bring-up") != "done"
+    assert set(requests) == {"200"}, "one that never becomes ready meets no user"
+    view = deploy(book, "api", "3.2.0")
+    assert view["state"] == "undone", view["message"]
+    assert (side(renec), version(renec), revision(renec)) == ("green", "3.0.0", "0004")
+
+    refused = book.opsbook("deploy", "api", first, "--yes")
+    assert refused.returncode == 4
+    assert f"which the migrations of {first} do not know" in refused.stderr
+    back = book.opsbook("rollback", "api", "--to-version", first, "--schema", "--yes", "--format", "json")
+    assert book.told(back)["state"] == "done", back.stderr
+    assert (version(renec), revision(renec)) == (first, schema)
+    deploy(book, "api", first)
+    assert (side(renec), version(renec), revision(renec)) == ("blue", first, schema)
+
+
+def test_a_migration_that_waits_for_a_lock_gives_up_and_nobody_queues_behind_it(book: Book, renec: Renec) -> None:
+    renec.must("release", "3.3.0", "--migration")
+    schema = revision(renec)
+    with psycopg.connect(renec.env["DATABASE_SUPERUSER_URL"]) as holder:
+        holder.execute("LOCK TABLE harvest_runs IN ACCESS SHARE MODE")
+        view = deploy(book, "api", "3.3.0")
+    assert view["state"] in ("failed", "undone")
+    assert "lock timeout" in view["message"]
+    assert (side(renec), revision(renec)) == ("blue", schema)
+
+
+def test_a_password_is_rotated_under_load_and_the_old_one_is_dead(book: Book, renec: Renec) -> None:
+    secret = renec.run_dir / "secrets" / "api_user"
+    old = secret.read_text().strip()
+    with asked(renec) as requests:
+        view = book.run("rotate-database-password")
+    assert view["state"] == "done", view["message"]
+    assert set(requests) == {"200"}, requests
+    assert secret.read_text().strip() != old
+    url = re.sub(r"//[^@]*@", f"//api_user:{old}@", renec.env["DATABASE_URL"])
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(url, connect_timeout=5)
+    assert old not in Path(book.ops / ".opsbook" / "store.db").read_bytes().decode(errors="replace")

@@ -21,7 +21,7 @@ from tests.faults.fence_kills import FenceBench
 from tests.faults.kills import Count
 from tests.faults.operations_redis import CelerySite
 from tests.faults.pgbackrest_sweep import pgbackrest_sweep
-from tests.faults.recovery_sweep import Swept, recovery_sweep
+from tests.faults.recovery_sweep import Swept, losses_sweep, recovery_sweep
 from tests.faults.renec_sweep import renec_sweep
 from tests.faults.sites import Site
 from tests.faults.undo_kills import UNDOING, UndoBench
@@ -91,6 +91,7 @@ SWEEPS: dict[str, Callable[[str, Tell], Count | Swept]] = {
     "undo": undoing,
     "runbooks": renec_sweep,
     "recovery": recovery_sweep,
+    "losses": losses_sweep,
     "failover": failover_sweep,
     "pgbackrest": pgbackrest_sweep,
     "watch": watch_sweep,

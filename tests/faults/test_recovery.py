@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 from collections.abc import Iterator
 
 import pytest
 
+from tests.faults import recovery_losses
 from tests.faults.recovery_corruption import corrupt
 from tests.faults.recovery_kills import Kill, all_kills, sweep
+from tests.faults.recovery_losses import Bench, Loss
+from tests.integration.buckets import new_bucket
 from tests.integration.restoring import Shop, in_small_parts, prepared
 from tests.integration.servers import new_postgres, own_folder
 
@@ -41,3 +45,21 @@ def test_a_killed_restore_leaves_the_old_or_the_new_database(shop: Shop) -> None
     print(f"kills with seed {SEED}: {told}")
     assert told.wrong == []
     assert told.kills == len(kills)
+
+
+@pytest.mark.timeout(300)
+def test_whatever_a_backup_loses_on_its_way_nothing_half_is_listed_and_the_next_succeeds() -> None:
+    share = random.Random(SEED).random()
+    with (
+        new_postgres() as server, own_folder("losses") as folder, pytest.MonkeyPatch.context() as patch,
+        new_bucket() as bucket,
+    ):  # fmt: skip
+        in_small_parts(patch)
+        bench = Bench(prepared(server, folder), bucket)
+        losses = [
+            Loss("backup", "full", share, bucket=False), Loss("prune", "killed", share / 3, bucket=True),
+            Loss("backup", "expired", share / 4, bucket=True),
+        ]  # fmt: skip
+        told = recovery_losses.sweep(bench, losses)
+    print(f"losses with seed {SEED}: {told}")
+    assert told.wrong == []

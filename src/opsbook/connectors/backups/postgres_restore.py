@@ -176,7 +176,12 @@ class Restoring:
                 self.look()
                 file.write(data)
 
-            self.contents.read(part, sink)
+            try:
+                self.contents.read(part, sink)
+            except OSError as error:
+                raise ChangeFailed(
+                    f"{path.parent}: {error.strerror or error}", "make room, or set TMPDIR to a folder with more"
+                ) from error
 
     def _pg_restore(self, archive: Path, section: str, *options: str, jobs: int = 1) -> None:
         """One section of an archive; all of it where the section is empty."""

@@ -1,13 +1,15 @@
-"""Alerts that Alertmanager forgot: it tells when one is over, unless it lost it, as when it starts without its data.
+"""Alerts that Alertmanager forgot: it tells when one is over, but not while the alert is silenced or inhibited there,
+and not when it lost it.
 
-What a look saw there, and later looks for a while did not, is over. Only memory knows what was seen: a process that is
-started anew ends nothing that it did not see itself, and Alertmanager repeats what still fires.
+What a look saw there, and later looks for a while did not, is over. Only memory knows what was seen, so that alerts of
+an Alertmanager that is not in the book are let be. Of what an earlier process saw, that is over which nobody told again
+for longer than any Alertmanager waits.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -24,6 +26,8 @@ LOOK = timedelta(minutes=1)
 IDLE = timedelta(hours=1)
 FORGOTTEN_FOR = timedelta(minutes=5)
 """Prometheus tells again what fires every minute: after this nobody tells it any more."""
+NOT_REPEATED_FOR = timedelta(hours=25)
+"""Alertmanager repeats what fires, at the latest after a day where people set it up."""
 PREFIX = "alertmanager:"
 
 
@@ -34,12 +38,13 @@ class Forgotten:
     seen: set[str] = field(default_factory=set)
     missing: dict[str, datetime] = field(default_factory=dict)
 
-    def look(self, going: Collection[str], held: Collection[str], now: datetime) -> list[str]:
-        """Which of the alerts that go on here are over. Pure but for what it remembers."""
+    def look(self, going: Mapping[str, datetime], held: Collection[str], now: datetime) -> list[str]:
+        """Which of the alerts that go on here, each with when it was told last, are over."""
         self.seen = {one for one in going if one in held or one in self.seen}
         gone = [one for one in self.seen if one not in held]
         self.missing = {one: min(self.missing.get(one, now), now) for one in gone}
-        return sorted(one for one, since in self.missing.items() if now - since >= FORGOTTEN_FOR)
+        old = {one for one, told in going.items() if one not in held and now - told >= NOT_REPEATED_FOR}
+        return sorted(old | {one for one, since in self.missing.items() if now - since >= FORGOTTEN_FOR})
 
 
 @part
@@ -63,7 +68,8 @@ class AlertmanagerAlerts:
             assert isinstance(connector, AlertmanagerConnector)
             held |= {PREFIX + str(one.get("fingerprint", "")) for one in await connector.held()}
         going = {one.fingerprint: one for one in await asyncio.to_thread(self._going)}
-        over = self.forgotten.look(going, held, now)
+        told = {name: one.seen_at for name, one in going.items()}
+        over = self.forgotten.look(told, held, now)
         await tell(self.watch, [_over(going[one], now) for one in over])
         return now + LOOK
 

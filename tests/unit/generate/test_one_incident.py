@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -17,7 +17,7 @@ from opsbook.watch.contract import Signal
 from opsbook.watch.generate.options import Places
 from opsbook.watch.generate.rules import AlertRule, rule_groups
 from opsbook.watch.incidents import respond
-from opsbook.watch.remote_alerts import FORGOTTEN_FOR, Forgotten
+from opsbook.watch.remote_alerts import FORGOTTEN_FOR, NOT_REPEATED_FOR, Forgotten
 
 CHECK = {
     "id": "connections",
@@ -54,19 +54,27 @@ def test_opsbooks_own_alert_and_those_of_the_generated_rules_are_one_incident(st
         assert incident.component == "database"
 
 
+def told(*names: str) -> dict[str, datetime]:
+    return dict.fromkeys(names, START)
+
+
 def test_what_was_held_and_is_no_longer_is_over_after_a_while() -> None:
     known = Forgotten()
-    assert known.look({"a", "b"}, {"a"}, START) == []
-    assert known.look({"a", "b"}, set(), START + timedelta(minutes=1)) == [], "it may be starting"
-    assert known.look({"a", "b"}, set(), START + timedelta(minutes=1) + FORGOTTEN_FOR) == ["a"], (
-        "b was never seen there"
-    )
+    assert known.look(told("a", "b"), {"a"}, START) == []
+    assert known.look(told("a", "b"), set(), START + timedelta(minutes=1)) == [], "it may be starting"
+    later = START + timedelta(minutes=1) + FORGOTTEN_FOR
+    assert known.look(told("a", "b"), set(), later) == ["a"], "b was never seen there"
 
 
 def test_what_comes_back_or_ended_here_is_not_ended_again() -> None:
     known = Forgotten()
-    known.look({"a"}, {"a"}, START)
-    known.look({"a"}, set(), START + timedelta(minutes=1))
-    known.look({"a"}, {"a"}, START + timedelta(minutes=2))
-    assert known.look({"a"}, set(), START + FORGOTTEN_FOR) == []
-    assert known.look(set(), set(), START + timedelta(hours=1)) == []
+    known.look(told("a"), {"a"}, START)
+    known.look(told("a"), set(), START + timedelta(minutes=1))
+    known.look(told("a"), {"a"}, START + timedelta(minutes=2))
+    assert known.look(told("a"), set(), START + FORGOTTEN_FOR) == []
+    assert known.look({}, set(), START + timedelta(hours=1)) == []
+
+
+def test_what_nobody_repeats_is_over_though_this_process_never_saw_it() -> None:
+    assert Forgotten().look(told("a"), set(), START + NOT_REPEATED_FOR) == ["a"]
+    assert Forgotten().look(told("a"), {"a"}, START + NOT_REPEATED_FOR) == []

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection
 
 from opsbook.book.system import System
+from opsbook.errors import OpsbookError
 from opsbook.store import windows as store
 from opsbook.watch.silences import here
 from opsbook.watch.window_acts import planned, when_told, written
@@ -56,9 +57,14 @@ def coming(connection: Connection, system: System, now: datetime, ahead: timedel
 
 
 def as_ical(system: System, found: Sequence[Coming], now: datetime) -> bytes:
-    """A calendar that a calendar program can subscribe to: the same window has the same UID whenever it is written."""
-    from icalendar import Calendar, Event
+    """A calendar that a calendar program can subscribe to: the same window has the same UID whenever it is written.
 
+    Raises OpsbookError where the package for it is not installed.
+    """
+    try:
+        from icalendar import Calendar, Event
+    except ImportError:
+        raise OpsbookError("a calendar needs icalendar", "pip install 'opsbook[serve]'") from None
     calendar = Calendar()
     calendar.add("prodid", "-//opsbook//maintenance windows//EN")
     calendar.add("version", "2.0")

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from opsbook.connectors.backups.opened import opened_backup
+from opsbook.connectors.backups.pruning import FIRST, delete
 from opsbook.connectors.change import Change, ChangeFailed
+from opsbook.connectors.objectstore.contract import ObjectFailed
+from opsbook.connectors.objectstore.folder import FolderStore
 from opsbook.errors import Refused
 from tests.integration.executing import Output
 from tests.integration.restoring import Shop, in_small_parts, prepared
@@ -157,6 +162,41 @@ async def test_damage_is_named_and_nothing_is_left(shop: Shop) -> None:
     finally:
         target.write_bytes(whole)
     assert shop.databases() == before
+
+
+async def test_the_good_tables_of_a_damaged_backup_can_be_rescued(shop: Shop) -> None:
+    parts = {part.key.rpartition("/")[2]: part.table for part in shop.newest().manifest.parts}
+    target = next(path for path in shop.objects() if parts.get(path.name) == "public.orders")
+    whole = target.read_bytes()
+    try:
+        target.write_bytes(whole[:20] + bytes([whole[20] ^ 1]) + whole[21:])
+        with pytest.raises(ChangeFailed, match=target.name):
+            await shop.do("postgres.restore", backup="nightly", to="rescued")
+        told = await shop.do("postgres.restore", backup="nightly", to="rescued", tables="customers,events_old")
+    finally:
+        target.write_bytes(whole)
+    assert told["tables"] == 2
+    query = "SELECT count(*), sum(id) FROM customers"
+    assert shop.rows(query, "rescued") == shop.rows(query)
+    shop.server.sql("DROP DATABASE rescued", database="postgres")
+
+
+def test_what_a_restore_reads_is_held_and_a_store_that_cannot_be_written_to_is_told(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, told = datetime.now(UTC), list[str]()
+    with opened_backup(shop.system, "nightly") as backup, backup.held_if_possible("run1/restore/0", told.append):
+        why = delete(shop.system, backup.backup, FIRST, backup.manifest.stamp, "", now, shop.signer.public)
+        assert why == "held: restore-run1-restore-0 (a restore reads it)"
+    assert shop.newest().held(now) == ()
+    assert told == []
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ObjectFailed("read-only", "")
+
+    monkeypatch.setattr(FolderStore, "put", refuse)
+    with opened_backup(shop.system, "nightly") as backup, backup.held_if_possible("run1/restore/0", told.append):
+        assert told == ["it cannot be held, so that a prune may take it meanwhile: read-only\n"]
 
 
 async def test_a_restore_that_is_cut_off_leaves_no_database(shop: Shop) -> None:

@@ -92,7 +92,8 @@ class House:
             )
         with self._loading:
             before, known = self._systems.get(name, ((), self.watch.system))
-            stamp = _stamp(known.book.path, known.folder / known.model.environments[name].env_file)
+            written = known.model.environments[name].env_file
+            stamp = _stamp(known.book.path, *([known.folder / written] if written else []))
             if stamp != before:
                 known = in_environment(load_book(known.book.path, catalogue()), name)
                 self._systems[name] = (stamp, known)

@@ -13,7 +13,6 @@ from opsbook.store import history
 from opsbook.store.database import reading
 
 AT_ONCE = 500
-REMEMBERED = 2 * 86_400.0
 
 
 async def states(visit: Visit, after: int | None) -> AsyncIterator[ServerSentEvent]:
@@ -36,7 +35,7 @@ async def states(visit: Visit, after: int | None) -> AsyncIterator[ServerSentEve
 def _newest(visit: Visit) -> tuple[int, list[history.Point]]:
     with reading(visit.setting.store) as connection:
         last = history.last_id(connection, *visit.here)
-        found = history.latest(connection, *visit.here, visit.setting.now() - REMEMBERED)
+        found = history.newest_of(connection, *visit.here, [check.id for check in visit.known.checks])
     return last, list(found.values())
 
 

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select, text
 
 from opsbook.store.database import reading, writing
 from opsbook.store.tables import check_results
 
 IDS_A_STATEMENT = 500
 """SQLite takes only so many parameters."""
+
+
+NEWEST_OF = {
+    dialect: text(f"""
+    SELECT r.check_id, r.at, r.state, r.value, r.sentence FROM {wanted}
+    JOIN check_results AS r ON r.id = (
+        SELECT id FROM check_results
+        WHERE system = :system AND environment = :environment AND check_id = wanted.value ORDER BY at DESC LIMIT 1)
+    """)  # noqa: S608 (both are written here)
+    for dialect, wanted in (
+        ("sqlite", "json_each(:ids) AS wanted"),
+        ("postgresql", "jsonb_array_elements_text(CAST(:ids AS jsonb)) AS wanted(value)"),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -130,3 +145,10 @@ def after(connection: Connection, system: str, environment: str, id: int, limit:
 def newest_at(connection: Connection, system: str, environment: str) -> float | None:
     """When the newest result of all checks was measured, UTC seconds since 1970; None where there is none."""
     return connection.execute(select(func.max(check_results.c.at)).where(_here(system, environment))).scalar()
+
+
+def newest_of(connection: Connection, system: str, environment: str, check_ids: Sequence[str]) -> dict[str, Point]:
+    """The newest result of each of these checks that has one: a look at the index for each, however many are stored."""
+    statement = NEWEST_OF[connection.dialect.name]
+    given = {"system": system, "environment": environment, "ids": json.dumps(list(check_ids))}
+    return {row.check_id: Point(*row) for row in connection.execute(statement, given)}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import ColumnElement, Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, literal, or_, select
 
 from opsbook.store.runs import RunRow
 from opsbook.store.tables import approvals, runs
+
+LARGE = frozenset({"compiled", "plan", "parameters"})
+"""Columns that a list of runs does not show."""
 
 
 def going(connection: Connection, system: str, environment: str, ended: Iterable[str]) -> list[RunRow]:
@@ -32,7 +35,9 @@ def page(
     before: tuple[float, str] | None = None,
     limit: int = 50,
 ) -> list[RunRow]:
-    """The newest runs, newest first; `before` is when the last one of the page before was asked for, and its id."""
+    """The newest runs, newest first, without their `LARGE` columns, which are empty; `before` is when the last one of
+    the page before was asked for, and its id.
+    """
     wanted = _here(system, environment)
     if procedure:
         wanted &= runs.c.procedure == procedure
@@ -41,7 +46,8 @@ def page(
     if before is not None:
         moment, run = before
         wanted &= (runs.c.requested_at < moment) | ((runs.c.requested_at == moment) & (runs.c.id < run))
-    rows = select(runs).where(wanted).order_by(runs.c.requested_at.desc(), runs.c.id.desc()).limit(limit)
+    columns = [literal("").label(one.name) if one.name in LARGE else one for one in runs.columns]
+    rows = select(*columns).where(wanted).order_by(runs.c.requested_at.desc(), runs.c.id.desc()).limit(limit)
     return [RunRow(**row._mapping) for row in connection.execute(rows)]
 
 

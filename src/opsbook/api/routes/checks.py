@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import Header, Query, Request
@@ -24,7 +24,6 @@ from opsbook.store.database import reading
 
 router = subject("checks")
 Viewer = Annotated[Visit, needs("viewer", "checks")]
-REMEMBERED = 2 * 86_400.0
 STATE = {
     "id": "replication-lag", "component": "database", "observe": "postgres.replication_lag", "state": "warning",
     "value": 2.1, "sentence": "replication lag is 2.1 s (warning above 1 s)", "at": 1795286400.0,
@@ -38,7 +37,7 @@ def checks(
 ) -> Response:
     """The newest result of every check of the environment; `state` null where it was never asked."""
     system = visit.system
-    known = latest(visit)
+    known = latest(visit, [check.id for check in system.checks if component in ("", check.of)])
     told = [as_json(check, known.get(check.id)) for check in system.checks if component in ("", check.of)]
     chosen = [one for one in told if state in ("", one["state"])]
     return answer({"system": visit.house.name, "environment": visit.environment, "results": chosen})
@@ -63,7 +62,7 @@ def check(visit: Viewer, id: InPath) -> Response:
     system = visit.system
     one = named(system, id)
     written = one.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return answer({**as_json(one, latest(visit).get(id)), "written": written})
+    return answer({**as_json(one, latest(visit, [id]).get(id)), "written": written})
 
 
 @router.get("/checks/{id}/history", responses=shown({"items": [{"at": 1795286400.0, "state": "ok", "value": 0.2}]}))
@@ -100,10 +99,10 @@ def named(system: System, id: str) -> Check:
     raise NotFound(f"there is no check named {id!r}", nearest(id, [one.id for one in system.checks]))
 
 
-def latest(visit: Visit) -> Mapping[str, points.Point]:
-    """The newest stored result of each check. Blocking."""
+def latest(visit: Visit, ids: Sequence[str]) -> Mapping[str, points.Point]:
+    """The newest stored result of each of these checks. Blocking."""
     with reading(visit.setting.store) as connection:
-        return points.latest(connection, *visit.here, visit.setting.now() - REMEMBERED)
+        return points.newest_of(connection, *visit.here, ids)
 
 
 def as_json(check: Check, point: points.Point | None) -> dict[str, Any]:

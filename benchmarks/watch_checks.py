@@ -50,7 +50,7 @@ def started(command: list[str], folder: Path, port: int = 0) -> Iterator[psutil.
         yield psutil.Process(process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(120)
 
 
 def nginx(folder: Path) -> list[str]:
@@ -111,8 +111,21 @@ def spent(processes: list[psutil.Process]) -> float:
 
 
 def results(folder: Path) -> int:
-    with sqlite3.connect(folder / ".opsbook" / "store.db", timeout=30) as store:
-        return int(store.execute("SELECT count(*) FROM check_results").fetchone()[0])
+    """How many are stored; none where there is no store yet."""
+    try:
+        with sqlite3.connect(f"file:{folder}/.opsbook/store.db?mode=ro", uri=True, timeout=30) as store:
+            return int(store.execute("SELECT count(*) FROM check_results").fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0
+
+
+def begun(folder: Path) -> None:
+    """Wait for the first result: a large book takes a while to read."""
+    deadline = time.monotonic() + 240
+    while not results(folder):
+        if time.monotonic() > deadline:
+            sys.exit("nothing was checked within four minutes")
+        time.sleep(0.5)
 
 
 def measure(count: int) -> None:
@@ -125,10 +138,11 @@ def measure(count: int) -> None:
             started([str(OPSBOOK), "serve", "--no-http", "--book", str(book(folder, count))], folder)
         )
         others = peers(stack, folder, count)
-        time.sleep(WARM + count / 300)
-        before, begun, others_before, made = spent([serving]), time.monotonic(), spent(others), results(folder)
+        begun(folder)
+        time.sleep(WARM)
+        before, start, others_before, made = spent([serving]), time.monotonic(), spent(others), results(folder)
         time.sleep(MEASURED)
-        took = time.monotonic() - begun
+        took = time.monotonic() - start
         ours, theirs, made = spent([serving]) - before, spent(others) - others_before, results(folder) - made
         memory = serving.memory_info().rss / 1e6
     print(f"{count} checks every {INTERVAL} s: {made / took:,.1f} results a second, {memory:,.0f} MB")
@@ -151,10 +165,11 @@ def idle() -> None:
         text = (book(folder, 28) / "book.yaml").read_text().replace(f"{INTERVAL}s", "1h")
         (folder / "book.yaml").write_text(text)
         serving = stack.enter_context(started([str(OPSBOOK), "serve", "--no-http", "--book", str(folder)], folder))
-        time.sleep(12)
-        before, begun = spent([serving]), time.monotonic()
+        begun(folder)
+        time.sleep(10)
+        before, start = spent([serving]), time.monotonic()
         time.sleep(MEASURED)
-        share = 100 * (spent([serving]) - before) / (time.monotonic() - begun)
+        share = 100 * (spent([serving]) - before) / (time.monotonic() - start)
         tell(Figure("idle: processor", share, "% of a core"))
         tell(Figure("idle: memory", serving.memory_info().rss / 1e6, "MB"))
 

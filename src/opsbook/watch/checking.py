@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -32,6 +34,10 @@ PATIENCE = 1.0
 """Seconds that a tick waits for what it has asked before it looks what else is due."""
 GATHER = 0.05
 """Seconds in which further answers are awaited once there is one: they are stored in one transaction."""
+MOST_AT_ONCE = 100
+"""Lanes that are asked side by side: after a start all checks of a large book are due together."""
+STILL_NEW = timedelta(seconds=5)
+"""How long the answer to a question that was asked out of turn serves others that would ask it too."""
 SLOWEST = 8
 """A component whose reads time out is asked this many times less often at most."""
 REMEMBERED = timedelta(days=2)
@@ -73,6 +79,11 @@ class Checking:
         for check in system.checks:
             self._of.setdefault(check.of, []).append(check.id)
         self._vital = {id for id, check in self.checks.items() if observations()[check.observe].spec.vital}
+        self._vitals_of: dict[str, list[Check]] = {}
+        for check in system.checks:
+            if check.id in self._vital:
+                self._vitals_of.setdefault(check.of, []).append(check)
+        self._asked_now: dict[str, tuple[datetime, asyncio.Task[Result]]] = {}
         self._agenda = Agenda()
         self._waiting: dict[str, list[str]] = {}
         """Lane → checks that are due and wait until it is free."""
@@ -96,10 +107,12 @@ class Checking:
 
     async def close(self) -> None:
         """Give up what is being asked."""
-        for task in self._running.values():
+        tasks: list[asyncio.Task[Any]] = [*self._running.values(), *(task for _, task in self._asked_now.values())]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._running.clear()
+        self._asked_now.clear()
         await self._open.aclose()
         self._connections = None
 
@@ -143,7 +156,8 @@ class Checking:
         """Ask what is due; what belongs to a lane that is still being asked waits for that."""
         for id in self._agenda.take(now):
             self._waiting.setdefault(self._lanes[self.checks[id].of], []).append(id)
-        for lane in [lane for lane in self._waiting if lane not in self._running]:
+        free = (lane for lane in self._waiting if lane not in self._running)
+        for lane in list(islice(free, max(MOST_AT_ONCE - len(self._running), 0))):
             ids = self._waiting.pop(lane)
             for id in ids:
                 self._agenda.put(id, self._next_of(id, now))
@@ -157,27 +171,37 @@ class Checking:
         clock = self.watch.setting.clock
         done = await sweep(self.watch.system, checks, self._connections, clock, known)
         results = list(done.results)
-        if suspects := self._suspects(results):
-            # Asked over connections of their own, at once: a cause that is found first is told instead of what
-            # follows from it.
-            async with self.watch.setting.connections(self.watch.system) as fresh:
-                found = await sweep(self.watch.system, suspects, fresh, clock)
-            results += found.results
-        return results
+        # A cause that is found first is told instead of what follows from it.
+        suspects = [asyncio.shield(self._now(check)) for check in self._suspects(results)]
+        return [*results, *await asyncio.gather(*suspects)]
+
+    def _now(self, check: Check) -> asyncio.Task[Result]:
+        """Ask a check at once; many that turn bad together ask it once."""
+        now = self.watch.setting.clock.now()
+        asked_at, task = self._asked_now.get(check.id, (now, None))
+        if task is None or not timedelta(0) <= now - asked_at < STILL_NEW:
+            task = asyncio.create_task(self._ask_alone(check))
+            self._asked_now[check.id] = now, task
+        return task
+
+    async def _ask_alone(self, check: Check) -> Result:
+        """Over connections of its own: those of its lane may be in use."""
+        async with self.watch.setting.connections(self.watch.system) as fresh:
+            found = await sweep(self.watch.system, [check], fresh, self.watch.setting.clock)
+        return found.results[0]
 
     def _suspects(self, results: Iterable[Result]) -> list[Check]:
         """The checks that could explain what has just turned bad, and were not asked since."""
         asked = {result.check.id for result in results}
-        system, wanted = self.watch.system, dict[str, Check]()
+        wanted: dict[str, Check] = {}
         for result in results:
             before = self.latest.get(result.check.id)
             if result.state is State.OK or (before is not None and before.state is not State.OK):
                 continue
-            around = {result.check.of, *result.check.depends_on, *system.upstream(result.check.of)}
-            for check in map(self.checks.__getitem__, self._vital):
+            around = {result.check.of, *result.check.depends_on, *self.watch.system.upstream(result.check.of)}
+            for check in (one for name in around for one in self._vitals_of.get(name, ())):
                 last = self.latest.get(check.id)
-                fresh = check.id in asked or (last is not None and last.at >= result.at)
-                if check.of in around and not fresh and check.id in self._vital:
+                if check.id not in asked and (last is None or last.at < result.at):
                     wanted[check.id] = check
         return list(wanted.values())
 
@@ -192,7 +216,10 @@ class Checking:
             await self._keep(results)
 
     async def _keep(self, results: Sequence[Result]) -> None:
-        newest = {one.check.id: one for one in results}
+        # What several asked for at once comes once with each of them.
+        newest = {
+            one.check.id: one for one in results if (last := self.latest.get(one.check.id)) is None or last.at != one.at
+        }
         together = fold(list((self.latest | newest).values()), self.watch.system.upstream)
         folded = {one.check.id: one for one in together}
         system = self.watch.system

@@ -76,7 +76,8 @@ class Kubernetes:
             self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
             self._loop = None
-        self._look: tuple[float, asyncio.Future[Look]] | None = None
+        self._look: asyncio.Future[Look] | None = None
+        self._looked = 0.0
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -85,11 +86,18 @@ class Kubernetes:
 
     async def look(self) -> Look:
         """The namespace as it is now, shared by what asks within half a second."""
-        clock = asyncio.get_running_loop().time
-        if self._look is None or clock() - self._look[0] > FRESH_SECONDS or self._look[1].cancelled():
-            self._look = (clock(), asyncio.ensure_future(self.namespace.look()))
-            self._look[1].add_done_callback(lambda done: None if done.cancelled() else done.exception())
-        return await asyncio.shield(self._look[1])
+        clock, look = asyncio.get_running_loop().time, self._look
+        if look is None or look.cancelled() or (look.done() and clock() - self._looked > FRESH_SECONDS):
+            look = self._look = asyncio.ensure_future(self.namespace.look())
+
+            def over(done: asyncio.Future[Look]) -> None:
+                # From its end: in a large namespace a look takes longer than it is fresh.
+                self._looked = clock()
+                if not done.cancelled():
+                    done.exception()
+
+            look.add_done_callback(over)
+        return await asyncio.shield(look)
 
     def forget(self) -> None:
         """Before a look that must see what was just changed."""
@@ -262,7 +270,7 @@ class Kubernetes:
 
     async def close(self) -> None:
         if self._look is not None:
-            self._look[1].cancel()
+            self._look.cancel()
         await self._forwards.close()
         await self.api.close()
 

@@ -28,7 +28,7 @@ Object = dict[str, Any]
 """An object of the API, as its JSON is."""
 Query = Mapping[str, str | int | list[str]]
 
-PAGE = 250
+PAGE = 500
 """Objects in one answer, so that the memory that a list takes does not grow with the namespace."""
 MANAGER = "opsbook"
 """The field manager under which our changes stand in `managedFields`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from opsbook.connectors.runtimes.kubernetes_api import METADATA_ONLY, ApiFault, 
 from opsbook.connectors.runtimes.kubernetes_kinds import CRON_JOB, JOB, KINDS, REPLICA_SET, Kind
 from opsbook.connectors.runtimes.kubernetes_pods import Pod, read_pod
 from opsbook.errors import Absent, Refused
+
+FORBIDDEN = 403
 
 
 @dataclass
@@ -73,14 +76,18 @@ class Namespace:
         self.api, self.name = api, name
         self._groups: Mapping[str, frozenset[str]] | None = None
         self._served: dict[str, frozenset[str]] = {}
+        self._asking = asyncio.Lock()
 
     async def served(self, group: str, versions: tuple[str, ...], plural: str) -> str:
         """`/apis/GROUP/VERSION` in the newest of these versions that the server has. Raises NotThere."""
         if group == "":
             return "/api/v1"
-        if self._groups is None:
-            found = await self.api.get("/apis")
-            self._groups = {one["name"]: frozenset(v["version"] for v in one["versions"]) for one in found["groups"]}
+        async with self._asking:
+            if self._groups is None:
+                found = await self.api.get("/apis")
+                self._groups = {
+                    one["name"]: frozenset(v["version"] for v in one["versions"]) for one in found["groups"]
+                }
         for version in versions:
             if version not in self._groups.get(group, ()):
                 continue
@@ -110,24 +117,28 @@ class Namespace:
             f"/api/v1/namespaces/{self.name}/{plural}" + (f"/{name}" if name else "") + (f"/{below}" if below else "")
         )
 
-    async def look(self, *, pods: bool = True) -> Look:
-        """Everything at once. What may not be listed is noted, not raised."""
+    async def look(self) -> Look:
+        """Everything at once, each kind on a connection of its own. What may not be listed is noted, not raised."""
         look = Look()
-        for kind in KINDS.values():
-            try:
-                async for one in self._workloads(kind):
-                    look.workloads[kind.name, one["metadata"]["name"]] = one
-            except NotThere:
-                continue
-            except ApiFault as error:
-                if error.code != 403:
-                    raise
-                look.forbidden.append(error.message.removeprefix("Kubernetes: "))
-        if pods:
-            async for one in self.api.pages(self.core("pods")):
-                pod = read_pod(one)
-                look.pods[pod.owner].append(pod)
+        await self.api.open()
+        await asyncio.gather(self._pods(look), *(self._kind(look, kind) for kind in KINDS.values()))
         return look
+
+    async def _pods(self, look: Look) -> None:
+        async for one in self.api.pages(self.core("pods")):
+            pod = read_pod(one)
+            look.pods[pod.owner].append(pod)
+
+    async def _kind(self, look: Look, kind: Kind) -> None:
+        try:
+            async for one in self._workloads(kind):
+                look.workloads[kind.name, one["metadata"]["name"]] = one
+        except NotThere:
+            return
+        except ApiFault as error:
+            if error.code != FORBIDDEN:
+                raise
+            look.forbidden.append(error.message.removeprefix("Kubernetes: "))
 
     async def _workloads(self, kind: Kind) -> AsyncIterator[Object]:
         """Those of a kind that nothing else of a kind owns, but for the jobs of cron jobs."""

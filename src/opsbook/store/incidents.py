@@ -7,12 +7,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, or_, select, update
 
 from opsbook.store.history import IDS_A_STATEMENT, batched
 from opsbook.store.watch_tables import actions, alerts, evidence, incident_events, incidents
 
 OVER = ("resolved", "merged")
+LONGEST_LOOK = 600.0
+"""Seconds after which an incident is looked at again in any case."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Incident:
     reopened: int = 0
     rounds: int = 0
     round_at: float | None = None
+    look_at: float | None = None
 
     @property
     def over(self) -> bool:
@@ -107,7 +110,35 @@ def change(connection: Connection, incident: str, *, only_in: Iterable[str] = ()
     statement = update(incidents).where(incidents.c.id == incident)
     if states := list(only_in):
         statement = statement.where(incidents.c.state.in_(states))
-    return connection.execute(statement.values(values)).rowcount > 0
+    # What changes is looked at anew.
+    return connection.execute(statement.values({"look_at": None, **values})).rowcount > 0
+
+
+def to_look_at(connection: Connection, where: Mapping[str, str], now: float) -> list[Incident]:
+    """Those that are not over and at which it is time to look, oldest first.
+
+    Also those whose moment is further away than it ever is set: the clock was set back since.
+    """
+    look = incidents.c.look_at
+    due = look.is_(None) | (look <= now) | (look > now + LONGEST_LOOK)
+    query = _here(select(incidents), where).where(incidents.c.state.not_in(OVER), due)
+    return _incidents(connection, query.order_by(incidents.c.opened_at, incidents.c.id))
+
+
+def look_again(connection: Connection, moments: Sequence[tuple[Incident, float]]) -> None:
+    """Say when it is time to look at incidents again; not of those that somebody has changed since they were read."""
+    if moments:
+        same = (incidents.c.id == bindparam("which")) & (func.coalesce(incidents.c.look_at, 0) == bindparam("before"))
+        later = update(incidents).where(same).values(look_at=bindparam("moment"))
+        rows = [{"which": one.id, "before": one.look_at or 0.0, "moment": at} for one, at in moments]
+        connection.execute(later, rows)
+
+
+def next_look(connection: Connection, where: Mapping[str, str]) -> float | None:
+    """When it is time to look at the next one; None where none goes on, 0 where one has just changed."""
+    query = _here(select(func.min(func.coalesce(incidents.c.look_at, 0))), where)
+    found = connection.execute(query.where(incidents.c.state.not_in(OVER))).scalar()
+    return None if found is None else float(found)
 
 
 def of_id(connection: Connection, incident: str) -> Incident | None:

@@ -93,10 +93,13 @@ incidents = Table(
     _number("reopened"),
     _number("rounds"),
     _later("round_at"),
+    _later("look_at"),
     Index("incidents_by_time", "system", "environment", "opened_at"),
+    Index("incidents_by_look", "system", "environment", "look_at"),
 )
 """`path` is the escalation path as it was when it opened, as JSON; `rounds` counts how often it began anew (reopened,
-more severe), `round_at` is when it last did; `updated_at` the last status update."""
+more severe), `round_at` is when it last did; `updated_at` the last status update; `look_at` when the watch must look at
+it again, null for at once."""
 
 incident_events = Table(
     "incident_events",

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from opsbook.book.system import System
 from opsbook.book.units import show_duration
@@ -29,6 +29,8 @@ from opsbook.watch.waking import wake
 
 REST = timedelta(seconds=10)
 """How long it rests where nothing is due: another process may have opened one."""
+LATE = 2 * store.LONGEST_LOOK
+"""Seconds: what is to be looked at later than this was put down before the clock was set back."""
 REMINDERS = timedelta(days=1)
 """How often somebody is reminded of a post-mortem or an action that is late."""
 REMINDED = timedelta(days=30)
@@ -43,39 +45,50 @@ class Pursuit:
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
+        self._reminded: date | None = None
 
     async def tick(self, now: datetime) -> datetime:
         """Do what is due, and say when to come again."""
         setting, system = self.watch.setting, self.watch.system
-        following: list[datetime | None] = []
 
-        def look() -> bool:
+        def look() -> float | None:
             with reading(setting.store) as connection:
-                return _any(connection, system)
+                return store.next_look(connection, self.watch.where)
+
+        following: list[datetime | None] = []
 
         def write(connection: Connection) -> None:
             following.append(pursue(connection, system, now))
 
-        if not await setting.in_writer(look):
-            return now + REST
-        await setting.in_writer(lambda: setting.write([write]))
-        return max(now + timedelta(seconds=1), min(soonest(following, now + REST), now + REST))
+        first = await setting.in_writer(look)
+        if self._reminded != now.date() or (first is not None and not now.timestamp() < first < now.timestamp() + LATE):
+            await setting.in_writer(lambda: setting.write([write]))
+            self._reminded = now.date()
+        elif first is not None:
+            following.append(moment(first))
+        return max(now + timedelta(seconds=0.2), min(soonest(following, now + REST), now + REST))
 
 
 def pursue(connection: Connection, system: System, now: datetime) -> datetime | None:
-    """One round over all incidents that are not over; when the next thing is due."""
-    going = store.open_ones(connection, where_of(system))
+    """One round over the incidents at which it is time to look; when the next thing is due."""
+    going = store.to_look_at(connection, where_of(system), now.timestamp())
     ids = [one.id for one in going]
     told = messages.told_by_incident(connection, ids, "page") if ids else {}
     for id, keys in (messages.told_by_incident(connection, ids, "practice") if ids else {}).items():
         told.setdefault(id, set()).update(keys)
     bad = store.still_bad(connection, ids) if ids else set()
     round_ = _Round(connection, system, now)
+    looks: list[tuple[Incident, float]] = []
+    latest = now + timedelta(seconds=store.LONGEST_LOOK)
     for one in going:
+        round_.following.clear()
         round_.follow(one, told.get(one.id, set()), one.id in bad)
+        looks.append((one, min([*round_.following, latest]).timestamp()))
     round_.remind()
     round_.close()
-    return min(round_.following, default=None)
+    store.look_again(connection, looks)
+    following = store.next_look(connection, where_of(system))
+    return None if following is None else moment(following)
 
 
 @dataclass
@@ -235,16 +248,3 @@ def resolved_messages(connection: Connection, one: Incident, why: str, now: date
         )
         for target in told
     ]  # fmt: skip
-
-
-def _any(connection: Connection, system: System) -> bool:
-    """Whether there is anything to follow."""
-    where = where_of(system)
-    going = select(func.count()).where(
-        incidents.c.system == where["system"],
-        incidents.c.environment == where["environment"],
-        incidents.c.state.not_in(store.OVER),
-    )
-    late = select(func.count()).select_from(actions).where(actions.c.done_at.is_(None))
-    reviewed = any(grade.postmortem for grade in system.model.severities.values())
-    return bool(reviewed or connection.execute(going).scalar() or connection.execute(late).scalar())

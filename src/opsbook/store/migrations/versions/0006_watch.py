@@ -114,10 +114,12 @@ def _incidents() -> None:
         number("reopened", default="0"),
         number("rounds", default="0"),
         moment("round_at", nullable=True),
+        moment("look_at", nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("open_key"),
     )
     op.create_index("incidents_by_time", "incidents", ["system", "environment", "opened_at"], unique=False)
+    op.create_index("incidents_by_look", "incidents", ["system", "environment", "look_at"], unique=False)
     op.create_table(
         "incident_events",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),

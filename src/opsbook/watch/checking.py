@@ -34,7 +34,7 @@ PATIENCE = 1.0
 """Seconds that a tick waits for what it has asked before it looks what else is due."""
 GATHER = 0.05
 """Seconds in which further answers are awaited once there is one: they are stored in one transaction."""
-MOST_AT_ONCE = 100
+MOST_AT_ONCE = 200
 """Lanes that are asked side by side: after a start all checks of a large book are due together."""
 STILL_NEW = timedelta(seconds=5)
 """How long the answer to a question that was asked out of turn serves others that would ask it too."""

@@ -184,3 +184,28 @@ async def test_set_back_by_an_hour_it_goes_on_at_once(world: World) -> None:
     await world.pass_time(part, 70, 10)
     assert stored(world.watch)["api-up"] > before["api-up"]
     assert part.next_due(world.watch.setting.clock.now()) <= world.watch.setting.clock.now() + timedelta(minutes=1)
+
+
+async def test_many_that_turn_bad_together_ask_their_cause_once(
+    store: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    components = {
+        f"api{n}": {"kind": "http", "url": "http://127.0.0.1:1", "depends_on": ["database"]} for n in range(40)
+    }
+    checks = [
+        {"id": "db-up", "observe": "postgres.up", "of": "database", "interval": "1h"},
+        *({"id": f"up{n}", "observe": "http.up", "of": f"api{n}"} for n in range(40)),
+    ]
+    known = {"database": {"kind": "postgres", "dsn": "postgresql://localhost/none"}, **components}
+    watch = a_watch(tmp_path, store, HandClock(), components=known, checks=checks)
+    world, part = World(watch, monkeypatch), Checking(watch)
+    await world.pass_time(part, 65, 5)
+    before = len(world.asked)
+    world.states = dict.fromkeys((check["id"] for check in checks), State.CRITICAL)
+    await world.pass_time(part, 65, 5)
+    asked = [ids for ids in world.asked[before:] if ids == ["db-up"]]
+    assert 1 <= len(asked) <= 14
+    found = open_alerts(watch)
+    assert found.pop("check:db-up") == ("firing", "")
+    assert set(found.values()) == {("pending", "check:db-up")}
+    assert stored(watch)["db-up"] == len(asked) + 1

@@ -56,7 +56,10 @@ def test_a_database_fails_over_in_order_and_after_a_loss_and_comes_back_as_a_sta
         assert promoted["lost_bytes"] > 0
         _serves(pair, pair.one.port)
         assert pair.one.sql("SELECT count(*) FROM jobs WHERE state LIKE 'lost%'") == [(0,)]
-        pair.done("rebuild-database")
+        # What cannot be rewound is copied anew.
+        (pair.two.data / "global" / "pg_control").unlink()
+        rebuilt = _result(pair.done("rebuild-database"), "rebuild")
+        assert str(rebuilt["how"]).startswith("copied anew, since it could not be rewound")
         until(lambda: pair.one.replayed(pair.two), 30, "it streams")
         assert pair.two.sql("SELECT count(*) FROM jobs WHERE state LIKE 'lost%'") == [(0,)]
         assert not list(pair.two.data.parent.glob("data.*")), "a rebuild left something behind"

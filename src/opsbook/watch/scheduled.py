@@ -84,6 +84,16 @@ def prune_of(system: System, backup: str) -> Item | None:
     return None
 
 
+def on_demand(system: System, key: str) -> Item | None:
+    """What has no rhythm of its own: a deletion follows its backup, a renewal the certificate's end."""
+    kind, _, name = key.partition("/")
+    if kind == "prune":
+        return prune_of(system, name)
+    if kind == "certificate" and any(one.id == name for one in system.model.certificates):
+        return Item(kind, name, f"renew-{name}", "", _zone(system))
+    return None
+
+
 def newly_due(item: Item, last: Due, busy: str, now: datetime) -> list[Due]:
     """What is due since the last time, oldest first: the newest to be begun once, those before it missed.
 

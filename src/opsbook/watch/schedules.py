@@ -28,7 +28,7 @@ from opsbook.watch import calendars
 from opsbook.watch.contract import Signal, Watch, soonest
 from opsbook.watch.deciding import tell
 from opsbook.watch.registry import part
-from opsbook.watch.scheduled import Item, items, newly_due, prune_of
+from opsbook.watch.scheduled import Item, items, newly_due, on_demand, prune_of
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Schedules:
 
     async def _begin(self, due: Due, now: datetime) -> None:
         """Ask for its run, unless that was done already by a process that died."""
-        item = self.items.get(due.key) or self._prune(due.key)
+        item = self.items.get(due.key) or on_demand(self.watch.system, due.key)
         if item is None:
             await self._end(due, store.FAILED, "it is no longer in the book", now)
             return
@@ -121,10 +121,6 @@ class Schedules:
         else:
             log.info("%s: run %s", due.key, row.id)
             await self._started(due, row.id, now)
-
-    def _prune(self, key: str) -> Item | None:
-        kind, _, name = key.partition("/")
-        return prune_of(self.watch.system, name) if kind == "prune" else None
 
     def _free_id(self, due: Due, item: Item) -> str | runs.RunRow:
         """The id that its run gets, or the run where it has begun."""
@@ -211,8 +207,11 @@ class Schedules:
             )
 
     def _all(self) -> Sequence[Item]:
-        prunes = [prune_of(self.watch.system, item.id) for item in self.items.values() if item.kind == "backup"]
-        return [*self.items.values(), *(one for one in prunes if one is not None)]
+        system = self.watch.system
+        keys = [f"prune/{item.id}" for item in self.items.values() if item.kind == "backup"]
+        keys += [f"certificate/{one.id}" for one in system.model.certificates if one.method == "acme"]
+        more = [on_demand(system, key) for key in keys]
+        return [*self.items.values(), *(one for one in more if one is not None)]
 
     def _standing(self, connection: Connection, due: Due) -> tuple[State, str]:
         at = _shown(due.at)

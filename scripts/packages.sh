@@ -23,6 +23,7 @@ need prometheus prometheus
 need prometheus-alertmanager prometheus-alertmanager
 need pgbackrest pgbackrest
 need pebble pebble
+need curl curl
 
 [ -n "$missing" ] || exit 0
 

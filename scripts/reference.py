@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from opsbook.api.app import description
+from opsbook.api.reference import reference as api_reference
 from opsbook.book.observed import observation_reference
 from opsbook.book.reference import book_reference
 from opsbook.book.schema import book_schema
@@ -77,6 +79,7 @@ def _cell(text: str) -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
+    "api.md": lambda: api_reference(description()),
     "book.md": lambda: book_reference(book_schema(catalogue())),
     "cli.md": command_line,
     "observations.md": lambda: observation_reference(list(catalogue().observations.values())),

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 
 from opsbook import __version__
 from opsbook.api import routes
-from opsbook.api.doors import door_of
+from opsbook.api.doors import Door, door_of
 from opsbook.api.guard import Guard
 from opsbook.api.house import House
 from opsbook.api.problems import tell_problems
@@ -41,6 +41,20 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 
 def make_app(house: House) -> FastAPI:
     """The app that serves a house. Raises ValueError for a route that nobody has given a door."""
+    app = _routed()
+    app.state.house = house
+    tell_problems(app)
+    app.add_middleware(Guard, house=house)
+    app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def description() -> dict[str, Any]:
+    """OpenAPI of all routes, without serving any."""
+    return openapi(_routed())
+
+
+def _routed() -> FastAPI:
     app = FastAPI(
         title="opsbook",
         version=__version__,
@@ -52,15 +66,11 @@ def make_app(house: House) -> FastAPI:
         # A slash more is another address: a redirect would send a change twice, or lose its body.
         redirect_slashes=False,
     )
-    app.state.house = house
     for router in routers():
         for route in router.routes:
             assert isinstance(route, APIRoute)
             check_door(route)
             app.router.routes.append(route)
-    tell_problems(app)
-    app.add_middleware(Guard, house=house)
-    app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
     return app
 
 
@@ -93,13 +103,19 @@ def openapi(app: FastAPI) -> dict[str, Any]:
             tags=app.openapi_tags,
         )
         made["components"].setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
-        for path in made["paths"].values():
-            for operation in path.values():
-                operation["responses"].pop("422", None) if _plain(operation) else None
+        for route in app.routes:
+            assert isinstance(route, APIRoute)
+            for method in route.methods or ():
+                _finish(made["paths"][route.path][method.lower()], door_of(route))
         app.openapi_schema = made
     return app.openapi_schema
 
 
-def _plain(operation: dict[str, Any]) -> bool:
-    """Whether a request of it cannot be of a wrong form."""
-    return not operation.get("parameters") and "requestBody" not in operation
+def _finish(operation: dict[str, Any], door: Door | None) -> None:
+    """Say who may ask, and leave out what cannot be answered."""
+    assert door is not None
+    if not operation.get("parameters") and "requestBody" not in operation:
+        operation["responses"].pop("422", None)
+    operation["x-role"] = door.role or ("signed" if door.scope == "link" else "public")
+    if door.role:
+        operation["x-scope"] = door.scope

@@ -61,6 +61,12 @@ class Ticked(Asked):
     note: Text = ""
 
 
+class Broken(Asked):
+    """Why the glass is broken."""
+
+    reason: Text = Field(min_length=1, examples=["payment fraud, nobody reachable"], description="it is recorded")
+
+
 class Repeated(Asked):
     """How a run is repeated."""
 
@@ -109,7 +115,7 @@ async def tick(visit: Responder, run: InPath, asked: Ticked) -> Response:
 
 
 @router.post("/runs/{run}/break-glass", responses=shown(EXAMPLE))
-async def break_glass(visit: Responder, run: InPath, asked: Reasoned) -> Response:
+async def break_glass(visit: Responder, run: InPath, asked: Broken) -> Response:
     """Let a run that waits pass approvals and windows, where policy lets you; the reason is recorded."""
     return await _act(
         visit, run, lambda view: acts.break_glass(visit.setting, _system(visit, view), view, visit.actor, asked.reason)

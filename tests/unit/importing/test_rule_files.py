@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from opsbook.book.checks import Check
 from opsbook.book.load import load_book
 from opsbook.book.system import in_environment
 from opsbook.catalogue import catalogue
+from opsbook.cli.main import cli
 from opsbook.manual.extract.rule_files import is_rule_file
 from opsbook.manual.importing.rule_checks import RuleChecks, checks_of_rules
 from opsbook.watch.generate.options import Places
@@ -118,3 +120,17 @@ def test_rules_of_opsbook_without_their_checks_are_not_read_as_checks_of_opsbook
     found = checks_of_rules([("r.yml", bare)], catalogue(), "p")
     assert found.checks == []
     assert "without the check it is of" in found.decide[0].text
+
+
+def test_a_rule_file_beside_a_manual_goes_into_its_book_and_alone_it_makes_none(tmp_path: Path) -> None:
+    (tmp_path / "shop.md").write_text("# Shop operations\n\n## Components\n\n- **API**: FastAPI, deployment `api`\n")
+    (tmp_path / "rules.yml").write_text(
+        "groups:\n- name: g\n  rules:\n  - {alert: Long, expr: sum(queue) > 5, for: 5m}\n"
+    )
+    names, out = [str(tmp_path / "shop.md"), str(tmp_path / "rules.yml")], str(tmp_path / "ops")
+    assert CliRunner().invoke(cli, ["import", *names, "--out", out], catch_exceptions=False).exit_code == 0
+    system = in_environment(load_book(tmp_path / "ops" / "book.yaml", catalogue()), "production")
+    (check,) = [one for one in system.checks if one.id == "long"]
+    assert (check.of, str(check.critical), check.for_.total_seconds()) == ("prometheus", "> 5", 300)
+    refused = CliRunner().invoke(cli, ["import", names[1], "--out", out])
+    assert "rule files alone make no book" in str(refused.exception)

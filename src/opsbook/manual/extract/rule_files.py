@@ -11,7 +11,7 @@ from typing import Any
 from opsbook.manual.extract.yaml_nodes import Entry, entries
 
 _GROUPS = re.compile(r"^[ \t]*[\"']?groups[\"']?[ \t]*:", re.M)
-_RULES = re.compile(r"^[ \t-]*[\"']?(?:alert|record)[\"']?[ \t]*:", re.M)
+_RULES = re.compile(r"(?:^|[{,\s-])[\"']?(?:alert|record)[\"']?[ \t]*:", re.M)
 _OF_BOOK = re.compile(r"^[ \t]*# book: (?P<check>\{.*\})[ \t]*$")
 LARGEST = 4 * 2**20
 """Characters of a rule file; those of large teams have some hundred thousand."""

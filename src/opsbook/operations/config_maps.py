@@ -29,7 +29,7 @@ class SetValue(OperationParameters):
 class _Set(Repeatable):
     async def plan(self, parameters: SetValue, facts: Facts) -> AsyncIterator[Change]:
         runtime = kubernetes_of(facts.runtime)
-        target = Target("", ("v1",), "configmaps", "ConfigMap", parameters.name)
+        target = Target.of("ConfigMap", parameters.name)
         try:
             now = await target.read_now(runtime)
         except NotThere as error:

@@ -29,7 +29,7 @@ class Drain(Node):
 
 
 def _target(name: str) -> Target:
-    return Target("", ("v1",), "nodes", "Node", name, namespaced=False)
+    return Target.of("Node", name)
 
 
 async def _node(runtime: Kubernetes, name: str) -> Object:

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from opsbook.connectors.change import Change
 from opsbook.connectors.runtimes.kubernetes_api import ApiFault, Object
-from opsbook.connectors.runtimes.kubernetes_targets import KIND, Target, patched, verdict
+from opsbook.connectors.runtimes.kubernetes_targets import KIND, OTHERS, Target, patched, verdict
 
 if TYPE_CHECKING:
     from opsbook.connectors.runtimes.kubernetes import Kubernetes
 
-GROUP, VERSIONS, PLURAL = "autoscaling", ("v2", "v2beta2", "v1"), "horizontalpodautoscalers"
 KIND_NAME = "HorizontalPodAutoscaler"
 
 
@@ -41,7 +40,8 @@ class Autoscaler:
 
 async def autoscalers(runtime: Kubernetes) -> list[Autoscaler]:
     """All of the namespace. Raises ApiFault where they may not be read."""
-    path = await runtime.namespace.path(GROUP, VERSIONS, PLURAL)
+    group, versions, plural, _ = OTHERS[KIND_NAME]
+    path = await runtime.namespace.path(group, versions, plural)
     return [_read(one) async for one in runtime.api.pages(path)]
 
 
@@ -59,7 +59,7 @@ async def bounded(
     runtime: Kubernetes, one: Autoscaler, least: int, most: int, workload: str = "", wait: float = 120
 ) -> Change:
     """The change that sets what it holds its workload between. Raises Refused where the server would not take it."""
-    target = Target(GROUP, VERSIONS, PLURAL, KIND_NAME, one.name)
+    target = Target.of(KIND_NAME, one.name)
     evidence = {"autoscaler": one.name, "workload": one.workload, "least": one.least, "most": one.most,
                 "pods": one.current}  # fmt: skip
     more: dict[str, Any] = {"wait": wait}

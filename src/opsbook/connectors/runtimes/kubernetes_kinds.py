@@ -132,5 +132,5 @@ def progress_of(kind: str, one: Object) -> Progress:
             condition["type"] == "ReplicaFailure" and condition["status"] == "True"
         ):
             stuck = condition.get("message", "")
-    words = f"{ready} of {wanted} ready" + (f", {new} of them new" if new != ready else "")
+    words = f"{ready} of {wanted} ready" + (f", {new} new" if new != ready else "")
     return Progress(over, (int(seen), there, new, ready), words, stuck if seen else "")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from opsbook.connectors.change import Change, Json
 from opsbook.connectors.runtimes.kubernetes_api import APPLY, MERGE, STRATEGIC, ApiFault, Object
-from opsbook.connectors.runtimes.kubernetes_kinds import Kind
+from opsbook.connectors.runtimes.kubernetes_kinds import KINDS, Kind
 from opsbook.connectors.runtimes.kubernetes_patches import before, holds, without_absent
 from opsbook.errors import Refused
 
@@ -19,6 +19,12 @@ HOW = {"apply": APPLY, "merge": MERGE, "strategic": STRATEGIC}
 KIND = "kubernetes"
 """The kind of every change that Kubernetes is asked for."""
 CONFLICT = 409
+OTHERS: dict[str, tuple[str, tuple[str, ...], str, bool]] = {
+    "HorizontalPodAutoscaler": ("autoscaling", ("v2", "v2beta2", "v1"), "horizontalpodautoscalers", True),
+    "ConfigMap": ("", ("v1",), "configmaps", True),
+    "Node": ("", ("v1",), "nodes", False),
+}
+"""Kinds besides workloads: group, versions from the newest, plural, and whether they are of a namespace."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +44,21 @@ class Target:
         return cls(kind.group, kind.versions, kind.plural, kind.name, name)
 
     @classmethod
-    def read(cls, effect: Mapping[str, Any]) -> Target:
+    def read(cls, said: Mapping[str, str]) -> Target:
         """From an effect."""
-        return cls(effect["group"], tuple(effect["versions"]), effect["plural"], effect["kind"], effect["name"],
-                   effect["namespaced"])  # fmt: skip
+        return cls.of(said["kind"], said["name"])
 
-    def said(self) -> dict[str, Any]:
-        """For an effect."""
-        return {"group": self.group, "versions": list(self.versions), "plural": self.plural, "kind": self.kind,
-                "name": self.name, "namespaced": self.namespaced}  # fmt: skip
+    @classmethod
+    def of(cls, kind: str, name: str) -> Target:
+        """An object of a kind that opsbook changes."""
+        if kind in KINDS:
+            return cls.workload(KINDS[kind], name)
+        group, versions, plural, namespaced = OTHERS[kind]
+        return cls(group, versions, plural, kind, name, namespaced)
+
+    def said(self) -> dict[str, str]:
+        """For an effect: what people need to know it."""
+        return {"kind": self.kind, "name": self.name}
 
     @property
     def words(self) -> str:

@@ -13,6 +13,7 @@ from opsbook.store.history import IDS_A_STATEMENT, batched
 from opsbook.store.watch_tables import actions, alerts, evidence, incident_events, incidents
 
 OVER = ("resolved", "merged")
+MOST_NEAR = 100
 LONGEST_LOOK = 600.0
 """Seconds after which an incident is looked at again in any case."""
 
@@ -177,11 +178,22 @@ def newest(
 
 
 def concerned(
-    connection: Connection, where: Mapping[str, str], keys: Collection[str], ids: Collection[str], since: float
+    connection: Connection,
+    where: Mapping[str, str],
+    keys: Collection[str],
+    ids: Collection[str],
+    components: Collection[str],
+    since: float,
 ) -> list[Incident]:
-    """Those that are not over and have one of these group keys or ids, or were opened since a moment; oldest first."""
+    """Those that are not over and have one of these group keys or ids, or were opened since a moment and are of one of
+    these components; oldest first."""
     query = _here(select(incidents), where).where(incidents.c.state.not_in(OVER))
-    found = {one.id: one for one in _incidents(connection, query.where(incidents.c.opened_at >= since))}
+    found: dict[str, Incident] = {}
+    for some in batched(sorted({*components} - {""}), IDS_A_STATEMENT):
+        young = query.where(
+            incidents.c.opened_at >= since, incidents.c.component.in_(some), incidents.c.component != ""
+        )
+        found |= {one.id: one for one in _incidents(connection, young.order_by(incidents.c.opened_at).limit(MOST_NEAR))}
     for column, wanted in ((incidents.c.group_key, keys), (incidents.c.id, ids)):
         for some in batched(sorted(wanted), IDS_A_STATEMENT):
             found |= {one.id: one for one in _incidents(connection, query.where(column.in_(some)))}

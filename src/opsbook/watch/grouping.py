@@ -68,37 +68,58 @@ def key_of(book: BookModel, alert: Alert) -> str:
     return f"component:{alert.component}"
 
 
+class Going:
+    """The incidents that are open, found by id, by group key and by component."""
+
+    def __init__(self, found: Iterable[Incident] = ()) -> None:
+        self.by_id: dict[str, Incident] = {}
+        self._keys: dict[str, str] = {}
+        self._components: dict[str, str] = {}
+        for one in found:
+            self.put(one)
+
+    def put(self, one: Incident) -> None:
+        """One that is new, or as it is now."""
+        self.by_id[one.id] = one
+        self._keys.setdefault(one.group_key, one.id)
+        if one.component and one.kind == "fault":
+            self._components.setdefault(one.component, one.id)
+
+    def of_key(self, key: str) -> Incident | None:
+        """The one of a group key."""
+        return self.by_id.get(self._keys.get(key, ""))
+
+    def of_components(self, components: Iterable[str], since: float) -> Incident | None:
+        """The first of one of these components that was opened since a moment."""
+        found = (self.by_id[self._components[name]] for name in components if name in self._components)
+        return next((one for one in found if one.opened_at >= since), None)
+
+
 def home(
-    system: System, alert: Alert, open_ones: Iterable[Incident], causes: Mapping[str, str], now: datetime
+    system: System, alert: Alert, going: Going, causes: Mapping[str, str], near: Sequence[str], now: datetime
 ) -> Incident | None:
     """The open incident that an alert joins; None where it needs one of its own.
 
-    `causes` tells the incident of each fingerprint that explains something.
+    `causes` tells the incident of each fingerprint that explains something, `near` the components that the alert's own
+    needs or is needed by.
     """
-    going = list(open_ones)
     explained = causes.get(alert.cause) if alert.cause else None
-    if found := next((one for one in going if one.id == explained), None):
+    if explained in going.by_id:
+        return going.by_id[str(explained)]
+    if found := going.of_key(key_of(system.model, alert)):
         return found
-    key = key_of(system.model, alert)
-    if found := next((one for one in going if one.group_key == key), None):
-        return found
-    if system.model.incidents.group_by != "cause" or not alert.component:
-        return None
-    recent = [one for one in going if now.timestamp() - one.opened_at <= TOGETHER.total_seconds()]
-    return next((one for one in recent if related(system, alert.component, one)), None)
+    return going.of_components(near, now.timestamp() - TOGETHER.total_seconds())
 
 
-def related(system: System, component: str, incident: Incident) -> bool:
-    """Whether one of two components needs the other, or they are the same."""
-    other = incident.component
-    if not other or incident.kind != "fault":
-        return False
-    if other == component:
-        return True
+def near(system: System, component: str) -> tuple[str, ...]:
+    """A component, those that it needs, and those that need it; none where alerts are not grouped by their cause."""
+    if system.model.incidents.group_by != "cause" or not component:
+        return ()
     known = system.components
-    return (component in known and other in system.upstream(component)) or (
-        other in known and component in system.upstream(other)
-    )
+    if component not in known:
+        return (component,)
+    needing = [name for name in known if component in system.upstream(name)]
+    return (component, *system.upstream(component), *needing)
 
 
 def worst(book: BookModel, severities: Sequence[str]) -> str:

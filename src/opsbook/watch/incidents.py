@@ -53,7 +53,8 @@ class _Desk:
     system: System
     now: datetime
     actor: Actor = field(default_factory=lambda: watch_actor("alerts"))
-    going: dict[str, Incident] = field(default_factory=dict)
+    open: grouping.Going = field(default_factory=grouping.Going)
+    near: dict[str, tuple[str, ...]] = field(default_factory=dict)
     before: dict[str, Incident] = field(default_factory=dict)
     causes: dict[str, str] = field(default_factory=dict)
     old: dict[str, Incident] = field(default_factory=dict)
@@ -69,6 +70,10 @@ class _Desk:
     def at(self) -> float:
         return self.now.timestamp()
 
+    @property
+    def going(self) -> dict[str, Incident]:
+        return self.open.by_id
+
     def read(self, turns: Sequence[Turn]) -> None:
         """Only what these turns can concern."""
         book, where = self.system.model, where_of(self.system)
@@ -77,8 +82,11 @@ class _Desk:
         causes = {turn.alert.cause for turn in turns if turn.alert.cause}
         self.causes = store.incident_of(self.connection, where, causes) if causes else {}
         since = self.at - grouping.TOGETHER.total_seconds()
-        found = store.concerned(self.connection, where, keys, ids | set(self.causes.values()), since)
-        self.going = {one.id: one for one in found}
+        components = {turn.alert.component for turn in turns}
+        self.near = {name: grouping.near(self.system, name) for name in components}
+        close = {other for some in self.near.values() for other in some}
+        found = store.concerned(self.connection, where, keys, ids | set(self.causes.values()), close, since)
+        self.open = grouping.Going(found)
         self.before = dict(self.going)
         reopened_since = self.at - book.incidents.reopen_within.total_seconds()
         self.old = store.last_resolved(self.connection, where, keys, reopened_since)
@@ -95,7 +103,8 @@ class _Desk:
             self._noted(mine, turn)
 
     def _fires(self, alert: Alert, mine: Incident | None, turn: Turn) -> None:
-        one = mine or grouping.home(self.system, alert, self.going.values(), self.causes, self.now)
+        near = self.near.get(alert.component, ())
+        one = mine or grouping.home(self.system, alert, self.open, self.causes, near, self.now)
         severity = grouping.severity_of(self.system.model, alert)
         if one is None:
             old = self.old.pop(grouping.key_of(self.system.model, alert), None)
@@ -136,7 +145,7 @@ class _Desk:
             opened_at=self.at,
             round_at=self.at,
         )
-        self.going[one.id] = one
+        self.open.put(one)
         self.causes[alert.fingerprint] = one.id
         self._line(one, "opened", alert)
         self._act(one, "incident opened", {"alert": alert.id, "severity": severity})
@@ -157,7 +166,8 @@ class _Desk:
             rounds=old.rounds + 1,
             round_at=self.at,
         )
-        self.going[one.id], self.before[one.id] = one, old
+        self.open.put(one)
+        self.before[one.id] = old
         self._line(one, "reopened", alert)
         self._act(one, "incident reopened", {"alert": alert.id})
         return one

@@ -134,7 +134,8 @@ def _bad(page: Page, loud: Sequence[Bad], found: Status) -> None:
         ]
         if words := "; ".join(fact for fact in facts if fact):
             page.below(words)
-        page.below(f"→ {one.suggestion}", "cyan")
+        if one.suggestion:
+            page.below(f"→ {one.suggestion}", "cyan")
     page.more(len(roots) - MOST)
 
 

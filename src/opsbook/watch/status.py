@@ -89,12 +89,19 @@ class Bad:
     flapping: bool = False
     watched: bool = True
 
+    checklist: str = ""
+    """The list that is late, where that is what is bad."""
+
     @property
     def suggestion(self) -> str:
-        """The command that helps most now."""
+        """The command that helps most now; empty where none is known."""
         if self.procedure:
             return f"opsbook run {self.procedure}"
-        return f"opsbook incident show {self.incident}" if self.incident else f"opsbook check --only {self.check}"
+        if self.checklist:
+            return f"opsbook checklist show {self.checklist}"
+        if self.incident:
+            return f"opsbook incident show {self.incident}"
+        return f"opsbook check --only {self.check}" if self.check else ""
 
 
 @dataclass(frozen=True)
@@ -254,10 +261,12 @@ def _bad(
 
 def _of_alert(one: Alert, titles: dict[str, str], known: dict[str, Incident]) -> Bad:
     incident = known.get(one.incident)
+    kind, _, name = one.fingerprint.partition(":")
+    checklist = name if kind == "checklist" else ""
     return Bad(
         one.title, one.check, one.component, one.state, one.since, one.sentence, one.shown,
         titles.get(one.cause, one.cause), one.severity, incident.acknowledged_by if incident else "", one.incident,
-        one.procedure, one.silenced_by, one.flapping,
+        one.procedure, one.silenced_by, one.flapping, checklist=checklist,
     )  # fmt: skip
 
 

@@ -1,0 +1,116 @@
+"""The screen of the night: what it says, in which order, and that it fits."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from sqlalchemy import Engine
+from tests.unit.watch.planned_work import ANN, NOW, move, watch_of, write
+
+from opsbook.checks.evaluate import State
+from opsbook.cli.status_view import print_status
+from opsbook.cli.times import ago
+from opsbook.store import history
+from opsbook.watch.alerts import take_in
+from opsbook.watch.contract import Signal, Watch
+from opsbook.watch.incident_acts import acknowledge, find
+from opsbook.watch.incidents import respond
+from opsbook.watch.silences import Wanted, make
+from opsbook.watch.status import as_json, status
+
+KEYS: dict[str, Any] = {
+    "severities": {"P1": {"means": "down", "respond": "15m", "resolve": "2h"}},
+    "incidents": {"severity": {"critical": "P1"}},
+    "contacts": {"ann": {"name": "Ann", "phone": "+49 30 1234"}},
+    "oncall": {"primary": {"members": ["ann"], "start": "2026-11-02T09:00:00"}},
+    "windows": [{"id": "weekly", "title": "Weekly upkeep", "rrule": "FREQ=WEEKLY;BYDAY=SU;BYHOUR=2", "lasts": "2h"}],
+}
+
+
+def down(watch: Watch, *causes: str) -> None:
+    """The database is down, and what it explains."""
+    base = Signal("check:db-up", "check", NOW, State.CRITICAL, "Database", "refused\x1b[2J", "down", "db-up", "db")
+    signals = [replace(base, procedure="restart")]
+    signals += [
+        Signal(
+            f"check:{name}", "check", NOW, State.CRITICAL, name, "503", check=name, component="api", cause="check:db-up"
+        )
+        for name in causes
+    ]
+    write(watch, lambda connection: take_in(connection, watch.system, signals, NOW, respond))
+
+
+def shown(watch: Watch, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False, emoji=False)
+    print_status(console, status(watch.setting, watch.system), {})
+    return str(console.file.getvalue())  # type: ignore[attr-defined]
+
+
+def fresh(watch: Watch) -> None:
+    point = history.Point("db-up", watch.setting.now(), "critical", 0.0, "refused")
+    write(watch, lambda connection: history.add(connection, "shop", "test", [point]))
+
+
+def test_it_says_where_nobody_watches_and_what_was_stored_last(tmp_path: Path, store: Engine) -> None:
+    watch = watch_of(tmp_path, store, **KEYS)
+    fresh(watch)
+    move(watch, timedelta(hours=3))
+    found = status(watch.setting, watch.system)
+    assert (found.watched.lives, [one.watched for one in found.bad], found.exit_code) == (False, [False], 1)
+    assert "NOT WATCHED: no `opsbook serve` runs here; newest result 3 h old" in shown(watch)
+
+
+def test_one_cause_is_one_line_with_the_command_that_helps(tmp_path: Path, store: Engine) -> None:
+    watch = watch_of(tmp_path, store, **KEYS)
+    down(watch, "api-up")
+    move(watch, timedelta(minutes=5))
+    text = shown(watch)
+    assert "explains 1 more: api-up" in text
+    assert "→ opsbook run restart" in text
+    assert "nobody has it" in text
+    assert "\x1b" not in text
+    assert "Ann, +49 30 1234" in text
+    assert text.index("Database") < text.index("INCIDENTS") < text.index("Weekly upkeep") < text.index("PEOPLE")
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_it_fits_a_narrow_terminal(tmp_path: Path, store: Engine, width: int) -> None:
+    watch = watch_of(tmp_path, store, **KEYS)
+    down(watch, *(f"check-with-a-rather-long-name-{n}" for n in range(5)))
+    assert [line for line in shown(watch, width).splitlines() if len(line) > width] == []
+
+
+def test_somebody_who_has_it_quiets_the_exit_code_only_with_what_fires(tmp_path: Path, store: Engine) -> None:
+    watch = watch_of(tmp_path, store, **KEYS)
+    assert status(watch.setting, watch.system).exit_code == 0
+    down(watch)
+    write(watch, lambda connection: acknowledge(connection, watch.system, find(connection, watch.system, ""), ANN, NOW))
+    found = status(watch.setting, watch.system)
+    assert (found.bad[0].who, found.exit_code) == ("ann", 1)
+    wanted = Wanted(("db-up",), (), "we know", NOW + timedelta(hours=1))
+    write(watch, lambda connection: make(connection, watch.system, ANN, wanted, NOW))
+    silenced = status(watch.setting, watch.system)
+    assert (bool(silenced.bad[0].silence), silenced.exit_code) == (True, 0)
+    assert as_json(silenced)["bad"][0]["suggestion"] == "opsbook run restart"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (3_600, "1 h"),
+        (11_100, "3 h 5 min"),
+        (90_000, "1 d 1 h"),
+        (864_000, "10 d"),
+    ],
+)
+def test_lengths_are_short(seconds: float, told: str) -> None:
+    assert ago(seconds) == told

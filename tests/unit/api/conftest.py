@@ -107,7 +107,9 @@ def open_doors(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) 
     settings: list[Setting] = []
     monkeypatch.delenv("OPSBOOK_STORE", raising=False)
 
-    def made(book: str = BOOK, limits: Limits | None = None, **house: Any) -> Doors:
+    def made(book: str = BOOK, limits: Limits | None = None, store: str = "", **house: Any) -> Doors:
+        if store:
+            monkeypatch.setenv("OPSBOOK_STORE", store)
         (tmp_path / "book.yaml").write_text(book)
         (tmp_path / "env").write_text("".join(f"{name}={value}\n" for name, value in PLANTED.items()))
         (tmp_path / "procedures").mkdir(exist_ok=True)

@@ -29,6 +29,7 @@ from opsbook.store.database import reading
 from opsbook.store.silences import EVERYTHING, Silence
 from opsbook.watch.acting import act, must_be
 from opsbook.watch.contract import Watch, soonest
+from opsbook.watch.outbox import Message, enqueue
 from opsbook.watch.registry import part
 
 LONGEST = timedelta(days=30)
@@ -199,9 +200,10 @@ def of_runs(connection: Connection, system: System, now: datetime) -> None:
             if mine and mine[-1].ended_at is not None:
                 continue  # somebody wants to hear
             begun = datetime.fromtimestamp(mine[-1].start, UTC) if mine else now
-            until = begun + longest
-            while until <= now:
-                until += longest  # it keeps its silence as long as it goes on
+            rounds = (now - begun) // longest  # it keeps its silence as long as it goes on, and somebody is asked
+            until = begun + longest * (rounds + 1)
+            if rounds and system.model.maintenance.notify:
+                enqueue(connection, system, _goes_on(system, run, begun, rounds), now)
             reason = f"run {run.id} ({run.procedure}) has the system in maintenance"
             cover(connection, system, actor, origin, (), reason, (begun, until), now)
         elif mine:
@@ -212,6 +214,16 @@ def of_runs(connection: Connection, system: System, now: datetime) -> None:
         kind, _, run_id = one.origin.partition(":")
         if kind == "run" and ((row := runs.run_of(connection, run_id)) is None or row.state in ENDED):
             _end(connection, system, actor, one, now, "its run has ended")
+
+
+def _goes_on(system: System, run: runs.RunRow, begun: datetime, rounds: int) -> Message:
+    title, since = system.model.title or system.model.system, begun.astimezone(ZoneInfo(str(system.model.timezone)))
+    body = (
+        f"Run {run.id} ({run.procedure}) has it in maintenance since {since:%Y-%m-%d %H:%M}, and alerts are silent.\n"
+    )
+    body += f"See: opsbook runs show {run.id}. End: opsbook runs cancel {run.id}."
+    subject, key = f"{title}: does the maintenance go on?", f"maintenance/{run.id}/{rounds}"
+    return Message(key, "notice", system.model.maintenance.notify, subject, "warning", body)
 
 
 def in_maintenance(compiled: str, steps: Sequence[runs.StepRow]) -> bool | None:

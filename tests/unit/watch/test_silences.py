@@ -10,11 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
-from tests.unit.watch.planned_work import ANN, NOW, acts, move, read, watch_of, write
+from tests.unit.watch.planned_work import ANN, NOW, acts, move, read, told, watch_of, write
 
+from opsbook.engine.compile import compile_procedure
+from opsbook.engine.journal import as_text
+from opsbook.engine.record import as_json
 from opsbook.errors import Refused, UsageError
 from opsbook.store import silences as store
 from opsbook.store.silences import EVERYTHING, Covering, Silence
+from opsbook.store.tables import runs, steps
 from opsbook.watch.silences import Silences, Wanted, finish, here, make
 
 HOUR = timedelta(hours=1)
@@ -120,3 +124,52 @@ async def test_the_books_silences_come_change_and_go_with_the_book(tmp_path: Pat
     assert going() == []
     await Silences(watch_of(tmp_path, store)).tick(NOW)
     assert going() == []
+
+
+CLOSED = """---
+title: Closed for work
+risk: disruptive
+---
+1. Close.
+   ```op id=enter
+   maintenance.enter: {of: front, message: Back soon}
+   ```
+2. Open.
+   ```op id=leave
+   maintenance.leave: {of: front}
+   ```
+"""
+FRONT = {
+    "api": {"kind": "http", "url": "http://127.0.0.1:1"}, "db": {"kind": "http", "url": "http://127.0.0.1:2"},
+    "front": {"kind": "proxy", "url": "http://127.0.0.1:3", "maintenance": {"include": "/i", "pid_file": "/p"}},
+}  # fmt: skip
+
+
+async def test_a_run_that_closed_the_system_silences_everything_until_it_has_left_or_ended(
+    tmp_path: Path, store: Engine
+) -> None:
+    watch = watch_of(tmp_path, store, components=FRONT, maintenance={"of": "front", "longest": "1h", "notify": ["ops"]})
+    compiled = compile_procedure(CLOSED, "closed.md", watch.system, watch.system.book.catalogue)
+    blank = {column.name: "" for column in runs.c if not column.nullable and not column.server_default}
+    run = blank | {
+        "id": "r1", "system": "shop", "environment": "test", "procedure": "closed", "state": "running",
+        "requested_at": NOW.timestamp(), "compiled": as_text(as_json(compiled)),
+    }  # fmt: skip
+    write(watch, lambda connection: connection.execute(runs.insert().values(run)))
+
+    async def silent(at: datetime) -> bool:
+        await Silences(watch).tick(move(watch, at))
+        return bool(read(watch, lambda connection: store_covering(connection, here(watch.system), at.timestamp())))
+
+    def did(step: str) -> None:
+        row = {"run": "r1", "step": step, "position": 0, "state": "done"}
+        write(watch, lambda connection: connection.execute(steps.insert().values(row)))
+
+    assert not await silent(NOW)
+    did("enter")
+    assert [await silent(NOW + hours * HOUR) for hours in (0.5, 1.2, 2.6)] == [True] * 3
+    assert told(watch) == ["[maintenance] shop: does the maintenance go on?"] * 2
+    did("leave")
+    assert not await silent(NOW + 3 * HOUR)
+    write(watch, lambda connection: connection.execute(runs.update().values(state="failed")))
+    assert not await silent(NOW + 4 * HOUR)

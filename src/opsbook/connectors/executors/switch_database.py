@@ -65,7 +65,9 @@ class SwitchDatabase:
                 continue
             refused = await self._console(settings, f'PAUSE "{live}"')
             told[name] = f"not paused ({refused}); it connects again by itself" if refused else "paused and resumed"
-            if not refused:
+            if refused:
+                await self._console(settings, f'RESUME "{live}"')  # a PAUSE that took too long may still come
+            else:
                 paused.append(settings)
         try:
             yield told
@@ -79,7 +81,7 @@ class SwitchDatabase:
         import psycopg
 
         try:
-            target, _ = await target_at(self.connections, settings.dsn, "pool")
+            target, _ = await target_at(self.connections, settings.admin or settings.dsn, "pool")
             given: Any = {**target.parameters, "dbname": "pgbouncer", "connect_timeout": "5"}
             async with asyncio.timeout(PAUSE_SECONDS):
                 connection = await psycopg.AsyncConnection.connect(**given, autocommit=True)

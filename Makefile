@@ -37,6 +37,7 @@ test-unit: $(VENV)/installed
 ## make faults     kill the engine at every place, and count what became of it
 faults: packages $(VENV)/installed
 	$(PYTHON) -m tests.faults.sweep
+	OPSBOOK_FUZZ=60 $(PYTHON) -m pytest -s tests/integration/test_api_fuzz.py
 
 ## make lint       style, types and the import contract
 lint: $(VENV)/installed

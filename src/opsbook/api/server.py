@@ -100,7 +100,9 @@ async def _either(serving: asyncio.Task[None], stop: asyncio.Event | None) -> No
 
 
 def _config(house: House, certificate: Path | None, key: Path | None) -> uvicorn.Config:
-    return uvicorn.Config(
+    if key is not None and certificate is None:
+        raise UsageError("a key without its certificate serves nothing", "give --certificate too")
+    config = uvicorn.Config(
         make_app(house),
         lifespan="off",
         log_config=None,
@@ -115,6 +117,13 @@ def _config(house: House, certificate: Path | None, key: Path | None) -> uvicorn
         ssl_certfile=certificate,
         ssl_keyfile=key,
     )
+    try:
+        config.load()
+    except OSError as error:
+        raise UsageError(
+            f"{certificate} cannot serve HTTPS: {error.strerror or error}", "give a PEM chain and the key that fits"
+        ) from error
+    return config
 
 
 def _bound(host: str, port: int) -> socket.socket:

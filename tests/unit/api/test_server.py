@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -64,6 +65,27 @@ async def test_a_port_that_is_taken_is_said(doors: Doors) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OpsbookError, match=f"127.0.0.1:{port}: Address already in use"):
             await serve_http(doors.house.watch, port=port)
+
+
+async def test_a_certificate_that_cannot_serve_is_said(doors: Doors, tmp_path: Path) -> None:
+    broken = tmp_path / "chain.pem"
+    broken.write_text("no certificate")
+    with pytest.raises(UsageError, match="cannot serve HTTPS"):
+        await serve_http(doors.house.watch, port=0, certificate=broken, key=broken)
+    with pytest.raises(UsageError, match="without its certificate"):
+        await serve_http(doors.house.watch, port=0, key=broken)
+
+
+async def test_behind_a_proxy_it_answers_under_the_name_that_it_was_given(doors: Doors) -> None:
+    stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(
+        serve_http(doors.house.watch, port=0, names=("Ops.example",), stop=stop, ready=ready.set_result)
+    )
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{await ready}") as client:
+        for name, code in (("ops.example", 200), ("OPS.EXAMPLE:443", 200), ("127.0.0.1", 200), ("other.example", 421)):
+            assert (await client.get("/healthz", headers={"Host": name})).status_code == code, name
+    stop.set()
+    await serving
 
 
 def visiting(doors: Doors, token: str) -> tuple[Request, Visit]:

@@ -193,3 +193,21 @@ async def test_the_status_page_is_public_where_the_book_has_one_and_gathered_onc
     assert (await nobody.get("/status.json")).json() == before
     doors.clock.move(31)
     assert (await nobody.get("/status.json")).json() != before
+
+
+async def test_reports_are_told_in_each_form_and_that_of_the_audit_chain_takes_its_scope(doors: Doors) -> None:
+    vera = doors.client("vera", "viewer")
+    for kind in ("handover", "daily", "weekly", "monthly", "audit"):
+        assert (await vera.get(f"/api/v1/reports/{kind}")).json()["kind"] == kind
+    page = await vera.get("/api/v1/reports/handover", params={"format": "html"})
+    assert page.headers["Content-Type"].startswith("text/html") and "<script" not in page.text
+    now = doors.setting.now()
+    assert (
+        await vera.get("/api/v1/reports/daily", params={"since": now - 3600, "format": "markdown"})
+    ).status_code == 200
+    for since in (now + 1, now - 400 * 86_400, 4e9):
+        assert (await vera.get("/api/v1/reports/daily", params={"since": since})).status_code == 400
+    for bounds in ({"scopes": ("status",)}, {"environments": ("production",)}):
+        bound = doors.client("vera", "viewer", **bounds)
+        assert (await bound.get("/api/v1/reports/daily")).status_code == 200
+        assert (await bound.get("/api/v1/reports/audit")).status_code == 403

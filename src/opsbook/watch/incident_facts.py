@@ -112,3 +112,10 @@ def sentence_of(alert: Alert) -> str:
 
 def _moment(at: float | None) -> datetime | None:
     return None if at is None else datetime.fromtimestamp(at, UTC)
+
+
+def told_of(alert: Alert) -> str:
+    """What is wrong, in a line: the state is named once."""
+    sentence = sentence_of(alert)
+    middle = "" if str(alert.state) in sentence else f" is {alert.state}"
+    return f"{title_of(alert)}{middle}: {sentence}"

@@ -23,7 +23,17 @@ from opsbook.store.incidents import Event, Incident
 from opsbook.watch import escalation, grouping
 from opsbook.watch.acting import act
 from opsbook.watch.contract import Alert, Became, Turn
-from opsbook.watch.incident_facts import OPSBOOK, facts_of, new_id, paged, pages, sentence_of, title_of, where_of
+from opsbook.watch.incident_facts import (
+    OPSBOOK,
+    facts_of,
+    new_id,
+    paged,
+    pages,
+    sentence_of,
+    title_of,
+    told_of,
+    where_of,
+)
 from opsbook.watch.outbox import Message, enqueue_all
 from opsbook.watch.suspects import suspects
 from opsbook.watch.waking import wake
@@ -228,7 +238,7 @@ class _Desk:
         told = {"opened": "", "reopened": "again: ", "alert": "also ", "worse": "worse: ", "better": "better: "}
         after = {"well": " is well", "silenced": " is silenced"}
         what = title_of(alert)
-        text = told.get(kind, "") + what + after.get(kind, f" is {alert.state}: {sentence_of(alert)}")
+        text = told.get(kind, "") + (what + after[kind] if kind in after else told_of(alert))
         detail = json.dumps({"alert": alert.id, "check": alert.check, "component": alert.component})
         key = f"{kind}|{one.id}|{one.rounds}|{alert.id}|{alert.state}|{self.at:.3f}"
         self.events.append(Event(one.id, self.at, OPSBOOK, kind, text, detail, key))

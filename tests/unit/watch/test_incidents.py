@@ -55,7 +55,7 @@ def test_opsbooks_check_and_alertmanager_make_one_incident_of_one_fault(desk: De
     desk.hears(("check:api-up", "critical"), component="api")
     desk.hears(("am:77", "critical"), source="alertmanager", component="api")
     assert len(desk.incidents) == 1
-    assert desk.lines("alert") == ["also database is critical: critical"]
+    assert desk.lines("alert") == ["also database: critical"]
 
 
 def test_a_rule_that_names_the_check_joins_it_however_late(desk: Desk) -> None:

@@ -7,7 +7,6 @@ answer, in the same server with the same settings. The limits on requests are li
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import shutil
@@ -22,7 +21,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from figures import Figure, tell
+from figures import Figure, cost_of, tell
 
 CHECKS, RUNS = 100, 50
 SECONDS, CONNECTIONS = 5, 8
@@ -42,11 +41,12 @@ UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 
 @dataclass(frozen=True)
 class Measured:
-    """Milliseconds, and requests a second."""
+    """Milliseconds, requests a second, and milliseconds of the server's CPU a request."""
 
     p50: float
     p99: float
     rate: float
+    cpu: float
 
 
 def prepare(folder: Path) -> str:
@@ -131,11 +131,17 @@ def server(*words: str, ready: str, token: str = "") -> Iterator[subprocess.Pope
         process.wait(30)
 
 
-def wrk(url: str, token: str = "") -> Measured:
-    """Median, 99th percentile and rate of one address."""
+def wrk(url: str, server: subprocess.Popen[bytes], token: str = "") -> Measured:
+    """Median, 99th percentile, rate and cost of one address."""
     header = ["-H", f"Authorization: Bearer {token}"] if token else []
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", *header, url]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    said = ""
+
+    def ask() -> None:
+        nonlocal said
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    spent = cost_of(ask, server.pid).cpu
     if "Non-2xx" in said:
         sys.exit(f"{url} answers otherwise: {said}")
 
@@ -145,16 +151,18 @@ def wrk(url: str, token: str = "") -> Measured:
         return float(found[1]) * UNITS[found[2]]
 
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
-    assert rate, said
-    return Measured(at("50"), at("99"), float(rate[1]))
+    count = re.search(r"(\d+) requests in", said)
+    assert rate and count, said
+    return Measured(at("50"), at("99"), float(rate[1]), spent * 1000 / int(count[1]))
 
 
 def show(what: str, one: Measured, peer: Measured) -> None:
-    """Three rows of the table."""
+    """Four rows of the table."""
     name = "bare FastAPI route, same bytes"
     tell(Figure(f"{what}, p50", one.p50, "ms", name, peer.p50))
     tell(Figure(f"{what}, p99", one.p99, "ms", name, peer.p99))
     tell(Figure(f"{what}, requests", one.rate, "a second", name, peer.rate))
+    tell(Figure(f"{what}, CPU of one", one.cpu, "ms", name, peer.cpu))
 
 
 def main() -> None:
@@ -167,23 +175,25 @@ def main() -> None:
         base = f"http://127.0.0.1:{OURS}"
         subjects = {"checks, 100 of them": "/api/v1/checks", "a page of 50 runs": "/api/v1/runs?limit=50"}
         for name, path in subjects.items():
-            with server("ours", place, "idle", ready=f"{base}/healthz"):
-                got = subprocess.run(
-                    ["curl", "-sf", "-H", f"Authorization: Bearer {token}", f"{base}{path}"],
-                    capture_output=True, check=True,
-                ).stdout  # fmt: skip
-                json.loads(got)
-                (folder / "same.json").write_bytes(got)
-                with server("bare", place, ready=f"http://127.0.0.1:{BARE}/same"):
-                    wrk(f"{base}{path}", token)
-                    one, peer = wrk(f"{base}{path}", token), wrk(f"http://127.0.0.1:{BARE}/same")
+            url, same = f"{base}{path}", f"http://127.0.0.1:{BARE}/same"
+            with server("ours", place, "idle", ready=f"{base}/healthz") as idle:
+                (folder / "same.json").write_bytes(answered(url, token))
+                with server("bare", place, ready=same) as bare_one:
+                    wrk(url, idle, token)
+                    one, peer = wrk(url, idle, token), wrk(same, bare_one)
                     show(f"API: {name}, idle", one, peer)
             with (
-                server("bare", place, ready=f"http://127.0.0.1:{BARE}/same"),
-                server("ours", place, "watching", ready=f"{base}/healthz"),
+                server("bare", place, ready=same),
+                server("ours", place, "watching", ready=f"{base}/healthz") as busy,
             ):
-                wrk(f"{base}{path}", token)
-                show(f"API: {name}, {CHECKS} checks a second", wrk(f"{base}{path}", token), peer)
+                wrk(url, busy, token)
+                show(f"API: {name}, {CHECKS} checks a second", wrk(url, busy, token), peer)
+
+
+def answered(url: str, token: str) -> bytes:
+    """What an address answers."""
+    command = ["curl", "-sf", "-H", f"Authorization: Bearer {token}", url]
+    return subprocess.run(command, capture_output=True, check=True).stdout
 
 
 if __name__ == "__main__":

@@ -102,6 +102,8 @@ async def test_it_says_in_one_sentence_why_a_pod_is_not_ready(connections: OpenC
                     break
                 assert "s3cret" not in str(instances)
                 await asyncio.sleep(0.3)
+    before = [line.text async for line in runtime.logs("crash", LogQuery(previous=True))]
+    assert before == ["no configuration"], "of the run before"
     crashed = [event async for event in runtime.events("crash") if event.kind == CRASHED]
     assert crashed and crashed[-1].at is not None
     (failing, missing) = await ask(connections, "cluster", "cluster.pods_failing", "cluster.services_empty")

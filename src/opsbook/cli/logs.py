@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--follow", "-f", is_flag=True, help="Go on with new lines until interrupted.")
 @click.option("--since", metavar="TIME", help="Only lines since then: a time ago, as in 15m, or a moment.")
 @click.option("--contains", metavar="TEXT", default="", help="Only lines with this text.")
+@click.option("--previous", is_flag=True, help="Of the run of each container before this one (Kubernetes).")
 @click.option("--errors", is_flag=True, help="Count the lines that tell an error, by its type.")
 @click.option("--to", "target", type=click.Path(dir_okay=False, writable=True), help="Write the lines into this file.")
 @format_option("text", "json")
@@ -35,6 +36,7 @@ def command(
     follow: bool,
     since: str | None,
     contains: str,
+    previous: bool,
     errors: bool,
     target: str | None,
     output: str,
@@ -49,7 +51,7 @@ def command(
     system = read_system(book, env)
     workload = workload_of(system, component)
     lines = tail if tail is not None else None if since or errors or target else 100
-    query = LogQuery(lines, _moment(since), follow, contains)
+    query = LogQuery(lines, _moment(since), follow, contains, previous)
     if errors:
         return asyncio.run(_count(system, component, workload, query, output))
     return asyncio.run(_show(system, workload, query, target, output))

@@ -68,6 +68,13 @@ def test_it_says_why_a_pod_is_not_ready(given: dict[str, Any], state: str, reaso
     assert found.ready is (state == "Running")
 
 
+def test_what_else_is_known_completes_the_sentence() -> None:
+    away, unready = read_pod(pod(RUNNING)), read_pod(pod({**RUNNING, "ready": False}))
+    assert away.instance("its node n1 is not ready: silent").reason == "its node n1 is not ready: silent"
+    assert unready.instance("it says 503").reason == "web runs and does not say that it is ready; it says 503"
+    assert read_pod(pod(RUNNING, ready=True)).instance().reason == ""
+
+
 def test_the_owner_of_a_bare_replica_set_is_itself() -> None:
     one = pod(RUNNING)
     one["metadata"]["labels"] = {}

@@ -17,6 +17,8 @@ NO_IMAGE = frozenset(
 )
 NOT_MADE = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 LONGEST_WORDS = 300
+AWAY = "its node may be away: its containers were ready"
+"""What the pod alone tells; its node may tell more."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class Pod:
 
     def instance(self, more: str = "") -> Instance:
         """As the runtime's contract has it; `more` is what only logs and events know."""
-        reason = self.reason + (f"; {more}" if more and self.reason else more)
+        said = "" if more and self.reason == AWAY else self.reason
+        reason = said + (f"; {more}" if more and said else more)
         return Instance(self.name, self.ready, self.state, self.started, None, reason)
 
 
@@ -148,7 +151,7 @@ def _not_ready(conditions: dict[str, Object], containers: list[Object]) -> str:
     unready = [one["name"] for one in containers if not one.get("ready") and "running" in (one.get("state") or {})]
     if unready:
         return f"{', '.join(unready)} runs and does not say that it is ready"
-    return f"it waits for {', '.join(gates)}" if gates else "its node may be away: its containers were ready"
+    return f"it waits for {', '.join(gates)}" if gates else AWAY
 
 
 def _of_container(pod: Object, one: Object) -> tuple[str, str, str] | None:

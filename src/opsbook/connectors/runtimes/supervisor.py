@@ -219,6 +219,8 @@ class Supervisor:
 
     async def logs(self, workload: str, query: LogQuery) -> AsyncIterator[LogLine]:
         """Lines of standard output and error of all its processes, by time."""
+        if query.previous:
+            raise Unsupported("supervisor keeps no log of its own for the run before", "look above in the log")
         found = await self.processes(workload)
         now = datetime.now(UTC)
         if not self.local:

@@ -15,7 +15,7 @@ from tests.integration.conftest import COMMAND, Renec
 from tests.integration.renec import rows
 
 OPSBOOK = Path(sys.executable).with_name("opsbook")
-RUN_SECONDS = 180
+RUN_SECONDS = 300
 
 
 @dataclass(frozen=True)

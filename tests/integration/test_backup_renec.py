@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,27 @@ def test_what_is_no_backup_is_said_with_the_nearest_word(renec: Renec, ops: Path
     absent = book.opsbook("backups", "show", "nightly", "1999")
     assert absent.returncode == 2
     assert "opsbook backups list" in absent.stderr
+
+
+def test_the_system_is_made_anew_beside_the_first_measured_and_removed(renec: Renec, ops: Path) -> None:
+    book = Book(ops, renec)
+    assert book.opsbook("backup", "nightly", "artifacts", "--yes").returncode == 0
+    done = book.opsbook("drill", "system", "--yes", "--format", "json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = json.loads(done.stdout)
+    assert (row["kind"], row["good"], row["objective"], row["kept"]) == ("rebuild", True, "system", True)
+    assert {"fresh system", "stopped", "data", "verified", "files", "started", "smoke"} <= set(row["phases"])
+    assert 0 < row["restored_seconds"] < row["rto_seconds"]
+    assert not Path(renec.env["DRILL_RUN"]).exists(), "the fresh system is removed"
+    found = {one["objective"]: one for one in json.loads(book.opsbook("objectives", "--format", "json").stdout)}
+    assert found["system"]["standing"] == "proven"
+    assert found["system"]["recoverable"]["from"] == "standby of database", "nothing is newer than what streams"
+
+
+def test_the_daily_export_of_the_example_is_one_zip(renec: Renec, ops: Path) -> None:
+    view = Book(ops, renec).done("export-daily")
+    assert view["state"] == "done"
+    (bundle,) = Path(renec.env["BACKUP_DIR"], "exports").rglob("daily-*.zip")
+    with zipfile.ZipFile(bundle) as archive:
+        standards = json.loads(archive.read("standards.json"))
+        assert len(archive.read("standards.csv").splitlines()) == len(standards) + 1 > 100

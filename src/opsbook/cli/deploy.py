@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opsbook.cli.engine import opened
-from opsbook.cli.packaged_run import How, run_options, run_packaged
+from opsbook.cli.packaged_run import How, run_and_tell, run_options
 
 if TYPE_CHECKING:
     from opsbook.engine.service import Service
@@ -35,7 +35,7 @@ def command(component: str, version: str, strategy: str | None, book: str | None
         name = procedure_of(service.system, component, strategy or "")
         _must_be_deployed(service, component, name)
         must_have_been_seen(service.setting.store, service.system, component, version)
-        return run_packaged(service, name, {"version": version}, How(**how))[0]
+        return run_and_tell(service, name, {"version": version}, How(**how))
 
 
 def _must_be_deployed(service: Service, component: str, name: str) -> None:

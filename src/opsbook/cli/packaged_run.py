@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -70,3 +71,13 @@ def run_packaged(service: Service, name: str, values: Mapping[str, Any], how: Ho
         else:
             say(f"run {same.id} of {name} has not ended ({same.state}): goes on with it")
         return see_through(service.setting, same.id, "text", wait=how.wait), same.id
+
+
+def run_and_tell(service: Service, name: str, values: Mapping[str, Any], how: How) -> int:
+    """`run_packaged`, with the run as JSON where that is wanted; its exit code."""
+    from opsbook.engine.views import view_of
+
+    code, run = run_packaged(service, name, values, how)
+    if run and how.output == "json":
+        click.echo(json.dumps(view_of(service.setting.store, run).as_json(), indent=2, ensure_ascii=False))
+    return code

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opsbook.cli.engine import opened
-from opsbook.cli.packaged_run import How, run_options, run_packaged
+from opsbook.cli.packaged_run import How, run_and_tell, run_options
 
 if TYPE_CHECKING:
     from opsbook.engine.service import Service
@@ -48,7 +48,7 @@ def command(
             raise UsageError(
                 "the book does not say how the schema changes", "set `deploys.migrations`, or omit --schema"
             )
-        return run_packaged(service, name, {"version": to_version} if to_version else {}, How(**how))[0]
+        return run_and_tell(service, name, {"version": to_version} if to_version else {}, How(**how))
 
 
 async def _version(service: Service, component: str, number: int | None) -> str:

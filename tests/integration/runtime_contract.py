@@ -9,6 +9,9 @@ from typing import Any
 
 from opsbook.book.system import System
 from tests.integration.cluster import BEAT, GIVEN, NOT_GIVEN, container, deployment, new_namespace, python
+from tests.integration.podman import lacking as lacking_podman
+from tests.integration.podman import new_podman
+from tests.integration.podman import python as python_service
 from tests.integration.supervisord import new_supervisord
 
 COMPONENTS: dict[str, dict[str, Any]] = {
@@ -50,8 +53,20 @@ def on_kubernetes() -> Iterator[Subject]:
         yield Subject(cluster.system(COMPONENTS), "1", "2")
 
 
+@contextmanager
+def on_compose() -> Iterator[Subject]:
+    """A compose project on a podman of its own."""
+    check = {"test": ["CMD", "true"], "interval": "1s"}
+    with new_podman("1", "2") as engine:
+        worker = python_service(BEAT, environment={"QUEUE": "harvest"}, mem_limit="64m", cpus=0.5, healthcheck=check)
+        crasher = {**python_service(""), "command": ["sh", "-c", "echo no configuration; exit 3"]}
+        engine.write({"worker": worker, "crasher": crasher})
+        yield Subject(engine.system(COMPONENTS), "1", "2")
+
+
 SUBJECTS: dict[str, tuple[Callable[[], AbstractContextManager[Subject]], str]] = {
     "supervisor": (on_supervisor, ""),
+    "compose": (on_compose, lacking_podman()),
     "kubernetes": (on_kubernetes, "" if GIVEN else NOT_GIVEN),
 }
 """Runtime → what makes one, and why it cannot be had here."""

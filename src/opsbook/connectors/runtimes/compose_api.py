@@ -1,0 +1,133 @@
+"""The Docker API of docker or podman: the PyPI client `docker`, whose blocking calls run in a few threads at most."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from opsbook.connectors.blocking import on_thread
+from opsbook.connectors.contract import ReadFailed
+from opsbook.errors import Unreachable, UsageError
+
+CALLS = 8
+"""Calls at a time: as many threads at most."""
+CALL_SECONDS = 20.0
+PODMAN_PATH = "/v4.0.0/libpod"
+
+
+class ApiFault(ReadFailed):
+    """The engine answered that it will not."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"the container engine: {message}")
+        self.code = code
+
+
+class NotThere(ApiFault):
+    """What is named is not there."""
+
+
+def address(written: str) -> str:
+    """Where the engine listens: as the book says, as DOCKER_HOST says, or the first usual socket that is there."""
+    if written or os.environ.get("DOCKER_HOST"):
+        return written or os.environ["DOCKER_HOST"]
+    own = os.environ.get("XDG_RUNTIME_DIR", "")
+    places = ["/var/run/docker.sock", "/run/podman/podman.sock"]
+    places += [f"{own}/docker.sock", f"{own}/podman/podman.sock"] if own else []
+    for place in places:
+        if Path(place).exists():
+            return f"unix://{place}"
+    raise Unreachable(
+        "no container engine is found on this host", "set `runtime.host`, or start docker or podman.socket"
+    )
+
+
+class ComposeApi:
+    """One client, opened at the first call."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._client: Any = None
+        self._slots = asyncio.Semaphore(CALLS)
+        self._podman: bool | None = None
+
+    async def call(self, method: str, *arguments: Any, deadline: float = CALL_SECONDS, **keywords: Any) -> Any:
+        """What a method of docker.APIClient answers. Raises NotThere, ApiFault, Unreachable."""
+        async with self._slots:
+            try:
+                async with asyncio.timeout(deadline):
+                    return await on_thread(object(), self._call, method, arguments, keywords)
+            except TimeoutError as error:
+                raise Unreachable(
+                    f"the container engine did not answer within {deadline:g} s", "is it busy? ask again"
+                ) from error
+
+    def _call(self, method: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        with told():
+            return getattr(self.client, method)(*arguments, **keywords)
+
+    async def get(self, path: str, **params: Any) -> str:
+        """The text of a page that the client has no method for."""
+        async with self._slots:
+            return await on_thread(object(), self._get, path, params)
+
+    def _get(self, path: str, params: dict[str, Any]) -> str:
+        with told():
+            answer = self.client.get(self.client.base_url + path, params=params, timeout=CALL_SECONDS)
+            if answer.status_code >= 400:
+                raise ApiFault(answer.status_code, answer.text.strip()[:300])
+            return str(answer.text)
+
+    @property
+    def client(self) -> Any:
+        """The client itself, for streams. Only from a thread: opening it asks the engine for its version."""
+        if self._client is None:
+            self._client = self.another()
+        return self._client
+
+    def another(self) -> Any:
+        """A client of one's own, for a stream that another thread may close."""
+        try:
+            import docker
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                "the Python package docker is not installed here", "pip install 'opsbook[compose]'"
+            ) from error
+        where = address(self._host)
+        tls = docker.utils.kwargs_from_env().get("tls") if not self._host else None
+        with told(where):
+            return docker.APIClient(base_url=where, version="auto", timeout=int(CALL_SECONDS), tls=tls or False)
+
+    async def podman(self) -> bool:
+        """Whether podman answers: its health checks may have to be asked for."""
+        if self._podman is None:
+            said = await self.call("version")
+            self._podman = any("podman" in str(one.get("Name", "")).lower() for one in said.get("Components") or ())
+        return self._podman
+
+    async def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+
+
+@contextmanager
+def told(where: str = "") -> Iterator[None]:
+    """Errors of the client as ours."""
+    import docker.errors
+    import requests
+
+    try:
+        yield
+    except docker.errors.NotFound as error:
+        raise NotThere(404, str(error.explanation or error)) from error
+    except docker.errors.APIError as error:
+        raise ApiFault(error.status_code or 500, str(error.explanation or error)) from error
+    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+        raise Unreachable(
+            f"the container engine{' at ' + where if where else ''} cannot be reached: {error}",
+            "is docker or podman's service running, and may this user use its socket?",
+        ) from error

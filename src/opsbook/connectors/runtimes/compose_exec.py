@@ -1,0 +1,142 @@
+"""A command in a container: its argv as it is, never through a shell; marked with its key so that it can be ended."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from opsbook.connectors.change import ChangeFailed, Done, Sink
+from opsbook.connectors.runtimes.compose_api import ApiFault, told
+from opsbook.connectors.runtimes.compose_containers import Container
+from opsbook.connectors.runtimes.kubernetes_exec import END_SECONDS, ENDING, KEPT, KEY, NO_PROGRAM
+from opsbook.errors import OpsbookError, Unreachable
+
+if TYPE_CHECKING:
+    from opsbook.connectors.runtimes.compose import Compose
+    from opsbook.connectors.runtimes.compose_api import ComposeApi
+
+WAITING = 64
+"""Pieces of output that wait for their reader; then the command waits."""
+NOT_STARTED = frozenset({126, 127})
+
+
+class CommandFailed(ChangeFailed):
+    """The command ran to its end and said that it failed."""
+
+
+class CommandLost(OpsbookError):
+    """The command was cut off: what it had done by then is not known."""
+
+    exit_code = 1
+
+
+async def run(compose: Compose, key: str, effect: Mapping[str, Any], variables: Mapping[str, str], out: Sink) -> Done:
+    """Run it to its end in one ready container: `exit`, `container`, and the end of what it printed as `stdout`.
+
+    Raises ChangeFailed where it did not start, CommandFailed where it ended badly, CommandLost where it was cut off.
+    """
+    ready = [one for one in await compose.containers(effect["workload"]) if one.ready]
+    if not ready:
+        raise ChangeFailed(
+            f"no container of {effect['workload']} is ready, so that nothing can be run in one", "start it"
+        )
+    one, program = ready[0], effect["argv"][0]
+    try:
+        async with asyncio.timeout(effect["timeout"]):
+            code, said = await _run(compose.api, one, effect["argv"], {**variables, KEY: key}, out)
+    except TimeoutError as error:
+        await end(compose, key, effect)
+        raise CommandLost(
+            f"{program} did not end within {effect['timeout']:g} s and was ended", "look what it did until then"
+        ) from error
+    except asyncio.CancelledError:
+        await end(compose, key, effect)
+        raise
+    if code is None:
+        raise CommandLost(f"the command in {one.name} was cut off", "look whether it has done its work")
+    if code in NOT_STARTED and "OCI runtime" in said and any(words in said.lower() for words in NO_PROGRAM):
+        raise ChangeFailed(f"{program} could not be started in {one.name}", "is it in the image of the workload?")
+    if code > 128:
+        raise CommandLost(f"the command in {one.name} was ended by signal {code - 128}", "its output says more")
+    if code:
+        last = next((f": {line.strip()[:300]}" for line in reversed(said.splitlines()) if line.strip()), "")
+        raise CommandFailed(f"the command in {one.name} ended with {code}{last}", "its output says more")
+    return Done({"exit": 0, "container": one.name, "stdout": said})
+
+
+async def _run(
+    api: ComposeApi, one: Container, argv: Sequence[str], variables: Mapping[str, str], out: Sink | None
+) -> tuple[int | None, str]:
+    """Exit code, and the end of what it printed."""
+    made = await api.call("exec_create", one.id, list(argv), environment=dict(variables))
+    try:
+        said = await _printed(api, made["Id"], out)
+    except ApiFault as error:
+        if any(words in error.message.lower() for words in NO_PROGRAM):
+            return 127, f"OCI runtime: {error.message}"
+        raise
+    return (await api.call("exec_inspect", made["Id"])).get("ExitCode"), said
+
+
+async def _printed(api: ComposeApi, name: str, out: Sink | None) -> str:
+    """What a command prints, handed on as it comes, read by a thread that ends with the command."""
+    loop = asyncio.get_running_loop()
+    pieces: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(WAITING)
+
+    left = threading.Event()
+
+    def hand(piece: bytes | Exception | None) -> None:
+        if left.is_set():
+            raise RuntimeError("nobody waits any more")
+        asyncio.run_coroutine_threadsafe(pieces.put(piece), loop).result()
+
+    def read() -> None:
+        client = None
+        try:
+            client = api.another()
+            # Without a time-out: the command may be silent as long as its own allows.
+            client.timeout = None
+            with told():
+                for piece in client.exec_start(name, stream=True):
+                    hand(piece)
+            hand(None)
+        except OpsbookError as error:
+            hand(error)
+        except (RuntimeError, asyncio.CancelledError):
+            return  # nobody waits any more
+        finally:
+            if client is not None:
+                client.close()
+
+    threading.Thread(target=read, daemon=True).start()
+    said = ""
+    try:
+        while (piece := await pieces.get()) is not None:
+            if isinstance(piece, Exception):
+                raise piece
+            text = piece.decode("utf-8", errors="replace")
+            said = (said + text)[-KEPT:]
+            if out is not None:
+                await out.write(text)
+    finally:
+        left.set()
+        while not pieces.empty():
+            pieces.get_nowait()  # whoever waits to hand one on may go
+    return said
+
+
+async def end(compose: Compose, key: str, effect: Mapping[str, Any]) -> bool:
+    """End everything that carries the key, in every container. True when nothing of it runs any more."""
+    done = True
+    for one in await compose.containers(effect["workload"]):
+        if not one.state.get("Running"):
+            continue
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                code, _ = await _run(compose.api, one, ["sh", "-c", ENDING, "sh", f"{KEY}={key}"], {}, None)
+        except (ApiFault, Unreachable, TimeoutError):
+            code = None
+        done = done and code == 0
+    return done

@@ -1,0 +1,113 @@
+"""Which versions of a service were deployed: a record beside the compose file, since an engine keeps none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from opsbook.connectors.change import ChangeFailed
+from opsbook.connectors.runtimes.contract import Revision
+
+
+def repository(image: str) -> str:
+    """An image without its tag or digest."""
+    bare = image.partition("@")[0]
+    head, slash, last = bare.rpartition("/")
+    return head + slash + last.partition(":")[0]
+
+
+def version_of(image: str, declared: str) -> str:
+    """An image as a version: its tag or digest; whole where it is of another repository than the file's."""
+    own = repository(declared)
+    if repository(image) != own:
+        return image
+    rest = image[len(own) :]
+    return rest[1:] if rest else "latest"
+
+
+def image_of(version: str, declared: str) -> str:
+    """The image of a version, which is a tag, a digest (`sha256:…`) or a whole image."""
+    if version.startswith("sha256:"):
+        return f"{repository(declared)}@{version}"
+    if "/" in version or ":" in version or "@" in version:
+        return version
+    return f"{repository(declared)}:{version}"
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """One deploy. `declared` is the image of the compose file then: a file that was changed since wins."""
+
+    image: str
+    declared: str
+    at: datetime | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """The lines of one project."""
+
+    path: Path
+
+    def deployed(self, service: str) -> list[Deployed]:
+        """Its deploys, oldest first."""
+        try:
+            lines = self.path.read_text(encoding="utf-8").splitlines()
+        except OSError:
+            return []
+        found = []
+        for line in lines:
+            try:
+                entry = json.loads(line)
+                if entry["service"] == service:
+                    at = datetime.fromisoformat(entry["at"]) if entry.get("at") else None
+                    found.append(Deployed(str(entry["image"]), str(entry["declared"]), at))
+            except (ValueError, KeyError, TypeError):
+                continue  # a line that was cut by a full disk tells nothing
+        return found
+
+    def wanted(self, service: str, declared: str) -> str:
+        """The image that a new container is to have: the one deployed last, unless the file was changed since."""
+        last = next(reversed(self.deployed(service)), None)
+        return last.image if last is not None and last.declared == declared else declared
+
+    def previous(self, service: str, now: str) -> str:
+        """The image that was deployed before the one that runs; empty where there is none."""
+        others = [one.image for one in self.deployed(service) if one.image != now]
+        return others[-1] if others else ""
+
+    def revisions(self, service: str, declared: str, now: str) -> list[Revision]:
+        """Every image that was deployed, by its last deploy; the one that runs as current."""
+        last: dict[str, datetime | None] = {} if self.deployed(service) else {now: None}
+        for one in self.deployed(service):
+            last.pop(one.image, None)
+            last[one.image] = one.at
+        if now and now not in last:
+            last[now] = None
+        return [Revision(number, version_of(image, declared), at, image == now)
+                for number, (image, at) in enumerate(last.items(), 1)]  # fmt: skip
+
+    def begin(self, service: str, declared: str, now: str) -> None:
+        """Write down what runs before the first deploy. Raises ChangeFailed where nothing can be written."""
+        self._append([] if not now or self.deployed(service) else [_line(service, now, declared, None)])
+
+    def note(self, service: str, declared: str, image: str) -> None:
+        """Write a deploy down; once, however often it is applied. Raises ChangeFailed."""
+        last = next(reversed(self.deployed(service)), None)
+        if last is None or (last.image, last.declared) != (image, declared):
+            self._append([_line(service, image, declared, datetime.now(UTC).isoformat())])
+
+    def _append(self, lines: list[dict[str, str | None]]) -> None:
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(line) + "\n" for line in lines)
+        except OSError as error:
+            raise ChangeFailed(
+                f"{self.path}: {error.strerror}", "the versions of services are kept there; this user must write it"
+            ) from error
+
+
+def _line(service: str, image: str, declared: str, at: str | None) -> dict[str, str | None]:
+    return {"service": service, "image": image, "declared": declared, "at": at}

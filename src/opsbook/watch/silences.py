@@ -202,7 +202,7 @@ def of_runs(connection: Connection, system: System, now: datetime) -> None:
             begun = datetime.fromtimestamp(mine[-1].start, UTC) if mine else now
             rounds = (now - begun) // longest  # it keeps its silence as long as it goes on, and somebody is asked
             until = begun + longest * (rounds + 1)
-            if rounds and system.model.maintenance.notify:
+            if rounds:
                 enqueue(connection, system, _goes_on(system, run, begun, rounds), now)
             reason = f"run {run.id} ({run.procedure}) has the system in maintenance"
             cover(connection, system, actor, origin, (), reason, (begun, until), now)
@@ -223,7 +223,12 @@ def _goes_on(system: System, run: runs.RunRow, begun: datetime, rounds: int) -> 
     )
     body += f"See: opsbook runs show {run.id}. End: opsbook runs cancel {run.id}."
     subject, key = f"{title}: does the maintenance go on?", f"maintenance/{run.id}/{rounds}"
-    return Message(key, "notice", system.model.maintenance.notify, subject, "warning", body)
+    return Message(key, "notice", system.model.maintenance.notify or first_called(system), subject, "warning", body)
+
+
+def first_called(system: System) -> tuple[str, ...]:
+    """Who is asked about planned work where the book names nobody for it: the first that a fault would call."""
+    return tuple(level.notify for level in system.model.escalation[:1])
 
 
 def in_maintenance(compiled: str, steps: Sequence[runs.StepRow]) -> bool | None:

@@ -164,13 +164,15 @@ def remind(connection: Connection, system: System, row: Came, why: str, now: dat
             f"Goes on: opsbook window extend {row.window}. Over: opsbook window close {row.window}.",
         ]
         body = "\n".join(line for line in lines if line)
-        _tell(connection, system, row, f"reminded/{now.timestamp():.0f}", f"{row.title}: does it go on?", body, now)
+        what, subject = f"reminded/{now.timestamp():.0f}", f"{row.title}: does it go on?"
+        _tell(connection, system, row, what, subject, body, now, silences.first_called(system))
 
 
 def trouble(connection: Connection, system: System, row: Came, key: str, why: str, now: datetime) -> None:
     """Something of it did not happen: it is noted, and told once."""
     store.change(connection, here(system), row, note=why)
-    _tell(connection, system, row, key, f"{row.title}: {why}", "Its further procedures wait. opsbook window list", now)
+    body = "Its further procedures wait. opsbook window list"
+    _tell(connection, system, row, key, f"{row.title}: {why}", body, now, silences.first_called(system))
 
 
 def the_open(connection: Connection, system: System, name: str) -> Came:
@@ -231,9 +233,11 @@ def _affected(row: Came) -> str:
     return f"Affected: {', '.join(row.components) or 'the whole system'}."
 
 
-def _tell(connection: Connection, system: System, row: Came, what: str, subject: str, body: str, now: datetime) -> None:
-    to = targets(system, written(system, row.window))
-    if to:
+def _tell(
+    connection: Connection, system: System, row: Came, what: str, subject: str, body: str, now: datetime,
+    otherwise: tuple[str, ...] = (),
+) -> None:  # fmt: skip
+    if to := targets(system, written(system, row.window)) or otherwise:
         key = f"window/{system.model.system}/{system.name}/{row.window}/{row.start:.0f}/{what}"
         title = system.model.title or system.model.system
         told = Message(key, "notice", to, f"{title}: {subject}", "warning", body, detail={"window": row.window})

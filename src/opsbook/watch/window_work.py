@@ -7,6 +7,7 @@ read from the runs themselves, so that a watch that died in between submits noth
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -48,13 +49,13 @@ async def advance(watch: Watch, row: Came, now: datetime) -> Progress:
     """Submit what comes next, and say how far it is."""
     window = written(watch.system, row.window)
     names = window.procedures if window else ()
-    last = ""
+    last, over = "", now.timestamp() >= row.until
     for number, name in enumerate(names, start=1):
-        found = await step(watch, row, name, f"{number}/{len(names)}")
+        # What has begun is gone on with; beyond its end nothing of a window begins any more.
+        found = await step(watch, row, name, f"{number}/{len(names)}", too_late=over and number == 1)
         if isinstance(found, Progress):
             return found
         last = found.id
-    over = now.timestamp() >= row.until
     if lacking := _unticked(watch, row):
         if not over:
             return Progress(runs=last, waits=lacking)
@@ -63,13 +64,17 @@ async def advance(watch: Watch, row: Came, now: datetime) -> Progress:
     return await _let_in(watch, row, last, now)
 
 
-async def step(watch: Watch, row: Came, name: str, place: str) -> RunRow | Progress:
-    """One procedure of a window: its run where that is done, else what is so. Submitted where it was not."""
+async def step(watch: Watch, row: Came, name: str, place: str, *, too_late: bool = False) -> RunRow | Progress:
+    """One procedure of a window: its run where that is done, else what is so. Submitted where it was not and it is not
+    too late for that."""
     start = datetime.fromtimestamp(row.start, UTC)
     reason = f"window {row.window} {start:%Y-%m-%dT%H:%MZ} {place}"
     with reading(watch.setting.store) as connection:
         where = here(watch.system)
         mine = run_lists.asked_by(connection, where["system"], where["environment"], name, f", {reason},")
+    if not mine and too_late:
+        why = f" ({row.note})" if row.note else ""
+        return Progress(trouble=f"{name} did not begin before its window was over{why}", key="late", given_up=True)
     if not mine:
         return await _submit(watch, name, reason)
     return _of_run(name, mine[-1])
@@ -94,7 +99,8 @@ async def _submit(watch: Watch, name: str, reason: str) -> Progress:
     service = watch.service(reason)
     try:
         plan = await service.plan(service.procedure(name))
-        run = await watch.setting.in_writer(lambda: service.submit(plan, Wish()))
+        # Not in the thread that writes: policy may look for backups in a bucket, and others write meanwhile.
+        run = await asyncio.to_thread(service.submit, plan, Wish())
     except (Refused, UsageError) as error:
         return Progress(trouble=f"{name} may not run: {error.message}", key=f"refused/{name}", given_up=True)
     except OpsbookError as error:

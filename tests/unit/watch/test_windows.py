@@ -18,7 +18,7 @@ from opsbook.engine.windows import occurrences, open_windows
 from opsbook.errors import Refused, UsageError
 from opsbook.store import silences
 from opsbook.store import windows as rows
-from opsbook.watch import checklists
+from opsbook.watch import checklists, window_work
 from opsbook.watch.contract import Watch
 from opsbook.watch.silences import here
 from opsbook.watch.window_acts import Wanted, extend, finish, open_now
@@ -197,3 +197,29 @@ async def test_a_system_that_is_still_in_maintenance_is_heard_again_after_the_wi
     assert [one for one in told(watch) if "does it go on?" in one] == [
         "[maintenance] shop: Weekly upkeep: does it go on?"
     ] * 2
+
+
+async def test_work_that_could_not_begin_in_its_window_does_not_begin_after_it(
+    tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "procedures").mkdir()
+    (tmp_path / "procedures" / "work.md").write_text("---\ntitle: Work\nrisk: safe\n---\n1. - [ ] It is done.\n")
+    planned = {"id": "weekly", "title": "Upkeep", "procedures": ["work"], **SUNDAYS}
+    path = [{"level": "L1", "notify": "ops"}]
+    watch = watch_of(tmp_path, store, SUNDAY - MINUTE, windows=[planned], escalation=path)
+    asked: list[datetime] = []
+
+    async def unreachable(_: Watch, name: str, __: str) -> window_work.Progress:
+        asked.append(watch.setting.clock.now())
+        return window_work.Progress(trouble=f"{name} could not be planned: no answer", key=f"planned/{name}")
+
+    monkeypatch.setattr(window_work, "_submit", unreachable)
+    for to in (SUNDAY, SUNDAY + HOUR, SUNDAY + 2 * HOUR, SUNDAY + 8 * HOUR):
+        await Windows(watch).tick(move(watch, to))
+    assert asked == [SUNDAY, SUNDAY + HOUR]
+    (row,) = read(watch, lambda c: rows.came(c, here(watch.system), since=0.0))
+    assert row.state == "closed" and row.note == (
+        "work did not begin before its window was over (work could not be planned: no answer)"
+    )
+    # The book names nobody for windows: the first that a fault would call is asked.
+    assert "[maintenance] shop: Upkeep: work could not be planned: no answer" in told(watch)

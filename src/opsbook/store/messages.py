@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, text, update
 
 from opsbook.store.history import IDS_A_STATEMENT, batched
-from opsbook.store.watch_tables import messages
+from opsbook.store.incidents import OVER
+from opsbook.store.watch_tables import incidents, messages
 
 ADD = text("""
     INSERT INTO messages (key, system, environment, incident, target, channel, kind, urgency, subject, body, detail,
@@ -122,6 +123,13 @@ def release(connection: Connection, where: Mapping[str, str], but: str) -> int:
     return connection.execute(freed).rowcount
 
 
+def forget(connection: Connection, where: Mapping[str, str], before: float) -> int:
+    """Drop what was told or given up long ago, but for that of incidents which go on: it says whom they have paged."""
+    going = select(incidents.c.id).where(incidents.c.state.not_in(OVER))
+    old = messages.c.state.in_(("delivered", "failed", "dropped")) & (messages.c.made_at < before)
+    return connection.execute(delete(messages).where(_here(where), old, messages.c.incident.not_in(going))).rowcount
+
+
 def drop(connection: Connection, incident: str, kinds: Collection[str], reason: str) -> int:
     """Messages of an incident that wait and need not be told any more."""
     wanted = (messages.c.incident == incident) & messages.c.kind.in_(kinds) & (messages.c.state == "waiting")
@@ -152,10 +160,13 @@ def of_incident(connection: Connection, incident: str, limit: int = 500) -> list
     return [MessageRow(**row._mapping) for row in connection.execute(query)]
 
 
-def chain_of(connection: Connection, key: str) -> list[MessageRow]:
-    """A message and all that was tried in its place: those whose key begins with its own."""
+def chain_of(connection: Connection, key: str, incident: str) -> list[MessageRow]:
+    """A message and all that was tried in its place: those of its incident whose key begins with its own."""
     first = key.partition("|instead|")[0]
     same = or_(messages.c.key == first, messages.c.key.startswith(first + "|instead|", autoescape=True))
+    if incident:
+        # By its index: in a storm the beginning of a key would be looked for in thousands of rows, thousands of times.
+        same = and_(messages.c.incident == incident, same)
     return [MessageRow(**row._mapping) for row in connection.execute(select(messages).where(same))]
 
 
@@ -167,6 +178,8 @@ def crowds(connection: Connection, where: Mapping[str, str], now: float, lately:
         .group_by(messages.c.channel)
     )
     waiting = {row[0]: Crowd(row[1], row[2]) for row in connection.execute(query)}
+    if not waiting:
+        return {}
     sent = (
         select(messages.c.channel, func.count(func.distinct(messages.c.receipt)), func.max(messages.c.delivered_at))
         .where(_here(where), messages.c.state == "delivered", messages.c.delivered_at > now - lately)

@@ -30,6 +30,7 @@ from opsbook.store import alerts as store
 from opsbook.store.silences import covering_many
 from opsbook.watch.alert_rows import as_row, from_row
 from opsbook.watch.contract import Alert, Became, Phase, Respond, Signal, Turn
+from opsbook.watch.subjects import Subjects
 
 FLAP_WINDOW = timedelta(minutes=30)
 """Half an hour of to and fro is one story for the one who is paged."""
@@ -224,28 +225,28 @@ def take_in(
 
 
 def reconsider(connection: Connection, system: System, now: datetime, respond: Respond) -> list[Turn]:
-    """Where silences began or ended, and where a check is no longer in the book: what becomes of the open alerts."""
+    """What becomes of the open alerts where silences began or ended, and where what they are about is gone."""
     desk = _Desk(connection, _where(system), now)
     desk.read_open()
     silent = covering_many(connection, desk.where, now.timestamp())
-    checks = {check.id for check in system.checks}
+    subjects = Subjects(system, now)
     for alert in [one for one in desk.now.values() if one is not None]:
-        gone = alert.source == "check" and alert.check not in checks
+        gone = subjects.over(alert)
         covered = silent.of(alert.check, alert.component)
         desk.settle(
             alert.fingerprint,
             lambda known, gone=gone, covered=covered: (  # type: ignore[misc]
-                _withdrawn(known, now) if gone else listen_again(known, covered, now)
+                _withdrawn(known, gone, now) if gone else listen_again(known, covered, now)
             ),
         )
     return desk.close(system, respond)
 
 
-def _withdrawn(alert: Alert, now: datetime) -> Decided:
-    """The check was taken out of the book: nobody will ever say that it is well."""
+def _withdrawn(alert: Alert, why: str, now: datetime) -> Decided:
+    """What it is about is not there any more: nobody will ever say that it is well."""
     if alert.phase is Phase.PENDING:
         return None, None
-    over = replace(alert, phase=Phase.RESOLVED, resolved_at=now, sentence="its check is no longer in the book")
+    over = replace(alert, phase=Phase.RESOLVED, resolved_at=now, sentence=why)
     return over, Turn(over, Became.RESOLVED, now)
 
 

@@ -75,7 +75,7 @@ def another_way(connection: Connection, system: System, row: MessageRow, now: da
     """The same page to the next address that was not tried yet; None where there is none."""
     one = incidents.of_id(connection, row.incident) if row.incident else None
     path = escalation.from_text(one.path) if one else ()
-    tried = {tried.channel for tried in messages.chain_of(connection, row.key)}
+    tried = {tried.channel for tried in messages.chain_of(connection, row.key, row.incident)}
     for target, address in further(system.model, row.target, path, tried, now):
         first = row.key.partition("|instead|")[0]
         told = Message(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
 
-from opsbook.store import alerts, due
+from opsbook.store import alerts, due, messages
 from opsbook.store import rollups as store
 from opsbook.store.database import reading
 from opsbook.watch.contract import Watch
@@ -77,6 +77,7 @@ class Rollups:
             store.drop_rollups(connection, where, long_ago)
             alerts.forget(connection, where, long_ago)
             due.forget(connection, where, long_ago)
+            messages.forget(connection, where, long_ago)
 
         await self.watch.setting.in_writer(lambda: self.watch.setting.write([forget]))
 

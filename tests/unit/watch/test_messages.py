@@ -15,10 +15,12 @@ from opsbook.connectors.http_client import Answer
 from opsbook.store import messages
 from opsbook.store.messages import Crowd, MessageRow
 from opsbook.watch import fallback
+from opsbook.watch.alerts import reconsider
 from opsbook.watch.channels import web
 from opsbook.watch.channels.contract import NotDelivered, Sending, sender
 from opsbook.watch.channels.mail import mail, server_of
 from opsbook.watch.delivery import BURST, HOLD, LINES, digest, held
+from opsbook.watch.incidents import respond
 from opsbook.watch.outbox import Message, enqueue
 from opsbook.watch.recipients import Route, addresses, further, person, route, secrets_of_route
 from opsbook.watch.wording import rendered
@@ -225,3 +227,33 @@ def test_the_same_message_twice_has_the_same_id_so_that_a_mailbox_shows_one() ->
 def test_what_of_an_address_is_secret_is_known() -> None:
     found = secrets_of_route(to("https://user:pa55word@hooks.example.org/services/T0000/B0000/abcdefghij?key=zzzz9"))
     assert {"pa55word", "abcdefghij", "key=zzzz9"} <= set(found)
+
+
+def test_nobody_on_call_is_over_as_soon_as_somebody_is(tmp_path: Path, store: Engine) -> None:
+    duty = {"members": ["ana"], "start": "2026-01-05T00:00:00", "hours": {"days": ["MO"]}}
+    desk = Desk(tmp_path, store, oncall={"first": duty})
+    missing = "channel:nobody:first"
+    desk.hears((missing, "critical"), ("channel:channel:sold", "critical"), ("beat:sold", "critical"), source="opsbook")
+    desk.hears(("beat:sold", "critical"), source="beat")
+
+    def going() -> set[str]:
+        desk.write(lambda connection: reconsider(connection, desk.system, desk.now, respond))
+        found = desk.read(lambda connection: fallback.alerts.open_ones(connection, desk.watch.where))
+        return {row["fingerprint"] for row in found}
+
+    assert going() == {missing}, "what is no longer in the book would be bad for ever"
+    desk.clock.move(hours=8)
+    assert going() == set()
+
+
+def test_old_messages_are_forgotten_but_not_whom_an_open_incident_has_paged(desk: Desk) -> None:
+    tell(desk, "chat")
+    desk.bad()
+    desk.write(lambda c: c.execute(messages.messages.update().values(state="delivered")))
+    before = desk.now.timestamp() + 1
+    desk.write(lambda c: messages.forget(c, desk.watch.where, before))
+    assert {row.incident for row in rows(desk)} == {desk.one.id}
+    desk.well()
+    desk.later(minutes=10)
+    desk.write(lambda c: messages.forget(c, desk.watch.where, before))
+    assert [row.kind for row in rows(desk)] == ["resolved"]

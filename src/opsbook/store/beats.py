@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from opsbook.store.watch_tables import beats
 
 KEPT = 500
 """Beats of a job that are kept."""
+LOGS_KEPT = 50
+"""Beats of a job whose logs are kept: a job that says much, often, must not fill the store."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ def add(connection: Connection, where: Mapping[str, str], beat: Beat) -> Beat:
     row = {**vars(beat), "number": number}
     connection.execute(insert(beats).values({**where, **row}))
     connection.execute(delete(beats).where(_of(where, beat.job), beats.c.number <= number - KEPT))
+    old = (beats.c.number <= number - LOGS_KEPT) & (beats.c.log != "")
+    connection.execute(update(beats).where(_of(where, beat.job), old).values(log=""))
     return Beat(**row)
 
 

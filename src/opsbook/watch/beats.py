@@ -7,6 +7,8 @@ take it.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -36,6 +38,14 @@ RHYTHM = timedelta(seconds=30)
 FAILS = 3
 """Beats that must fail in a row before somebody is told: one that is lost is not the end of the watch."""
 ANSWER_SECONDS = 10.0
+VITAL = ("checks", "incidents", "messages")
+"""Parts of the watch without which nobody is told of a fault: while one of them is broken, no beat goes out."""
+FAILS_OF_A_PART = 5
+"""Ticks that fail in a row: about a minute."""
+STUCK = timedelta(minutes=5)
+"""A part is called every half minute at least; one that was not for so long hangs in what it did last."""
+
+log = logging.getLogger(__name__)
 
 
 def record_beat(
@@ -80,13 +90,17 @@ class Beats:
         jobs = reporting_jobs(self.watch)
         if not jobs:
             return now + timedelta(hours=1)
-        found = await self._judged(jobs, now)
+        found, unknown = await asyncio.to_thread(self._judged, jobs, now)
+        if unknown:
+            note = [lambda connection: due.add(connection, self.watch.where, unknown)]
+            await self.watch.setting.in_writer(lambda: self.watch.setting.write(note))
         new = [one for one in found if self._told.get(one.fingerprint) != (one.state, one.sentence)]
         await tell(self.watch, new)
         self._told |= {one.fingerprint: (one.state, one.sentence) for one in new}
         return now + RHYTHM
 
-    async def _judged(self, jobs: Sequence[Job], now: datetime) -> list[Signal]:
+    def _judged(self, jobs: Sequence[Job], now: datetime) -> tuple[list[Signal], list[due.Due]]:
+        """What is to be said of each, and which of them are seen for the first time. Blocking."""
         where, zone = self.watch.where, str(self.watch.system.model.timezone)
         unknown: list[due.Due] = []
         found = []
@@ -99,10 +113,7 @@ class Beats:
                 since = datetime.fromtimestamp(first.at, UTC)
                 state, sentence = judge(job, store.latest(connection, where, job.id, 50), since, zone, now)
                 found.append(signal_of(job, state, sentence, now))
-        if unknown:
-            note = [lambda connection: due.add(connection, where, unknown)]
-            await self.watch.setting.in_writer(lambda: self.watch.setting.write(note))
-        return found
+        return found, unknown
 
 
 def signal_of(job: Job, state: State, sentence: str, now: datetime) -> Signal:
@@ -138,12 +149,25 @@ class DeadMan:
         if self._next is not None and now < self._next <= now + book.every:
             return self._next  # woken before its time
         self._next = now + book.every
+        if broken := self._broken(now):
+            log.error("no beat goes out: %s", broken)
+            return self._next
         problem = await self._ping()
         self._failed = self._failed + 1 if problem else 0
         if self._failed >= FAILS or (not problem and not self._said_well):
             await tell(self.watch, [self._signal(problem, now)])
             self._said_well = not problem
         return soonest([self._next], now + book.every)
+
+    def _broken(self, now: datetime) -> str:
+        """What of the watch does not do its work, so that it is not alive for whoever waits for pages; else empty."""
+        for name in VITAL:
+            standing = self.watch.standings.get(name)
+            if standing is not None and standing.failed >= FAILS_OF_A_PART:
+                return f"{name} failed {standing.failed} times: {standing.error}"
+            if standing is not None and standing.ticked_at is not None and now - standing.ticked_at > STUCK:
+                return f"{name} has been stuck since {standing.ticked_at:%H:%M:%S} UTC"
+        return ""
 
     async def _ping(self) -> str:
         """Send one beat; why it did not arrive, or empty. The address is a secret, and in no sentence."""

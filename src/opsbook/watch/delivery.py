@@ -12,8 +12,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,6 +28,7 @@ from opsbook.store.messages import Crowd, MessageRow
 from opsbook.watch import fallback
 from opsbook.watch.channels.contract import NotDelivered, Sending, sender
 from opsbook.watch.contract import Watch
+from opsbook.watch.leadership import this_process
 from opsbook.watch.links import link_key, make
 from opsbook.watch.recipients import route, secrets_of_route, settings_of
 from opsbook.watch.registry import part
@@ -72,7 +71,7 @@ class Delivery:
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
-        self.who = f"{socket.gethostname()}, pid {os.getpid()}"
+        self.who = this_process()
         self._going: dict[str, asyncio.Task[None]] = {}
         self._taken_over = False
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import socket
 from contextlib import suppress
 
@@ -27,13 +28,18 @@ RENEW = 4.0
 """Seconds between two renewals: three of them may fail."""
 
 
+def this_process() -> str:
+    """A name that no other process has: in containers that share a host's name each may be its pid 1."""
+    return f"{socket.gethostname()}, pid {os.getpid()}, {secrets.token_hex(4)}"
+
+
 class Leadership:
     """Keeps the lease of a watch while it can."""
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
         self.name = "watch/{system}/{environment}".format(**watch.where)
-        self.holder = f"{socket.gethostname()}, pid {os.getpid()}"
+        self.holder = this_process()
         self._until = float("-inf")
 
     def leads(self) -> bool:

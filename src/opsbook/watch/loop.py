@@ -80,6 +80,11 @@ class Loop:
         standing.ticks, standing.ticked_at = standing.ticks + 1, now
         try:
             due = await part.tick(now)
+        except asyncio.CancelledError:
+            # Told to end it does; what only a thing that it waited for met is no end of the watch.
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise
+            return self._failed(standing, "something that it waited for was cancelled")
         except OpsbookError as error:
             return self._failed(standing, error.message)
         except Exception as error:  # the edge: a fault in one part must not end the watch

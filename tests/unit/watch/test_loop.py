@@ -129,3 +129,20 @@ def test_a_lease_counts_its_holders(store: Engine) -> None:
         leases.give_back(connection, "x", "a")
         assert leases.held(connection, "x", 16) == found
         assert leases.held(connection, "x", 30) is None
+
+
+async def test_a_wait_that_was_cancelled_within_a_part_does_not_end_the_watch(watch: Watch) -> None:
+    class Waits(Counting):
+        async def tick(self, now: datetime) -> datetime:
+            task = asyncio.create_task(asyncio.sleep(60))
+            task.cancel()
+            await task
+            return now
+
+    part = Waits("waits")
+    assert await Loop(watch, [part]).tick(part) == AGAIN[0]
+    assert watch.standings["waits"].failed == 1
+
+
+def test_two_processes_that_share_host_and_pid_are_not_taken_for_one(watch: Watch) -> None:
+    assert Leadership(watch).holder != Leadership(watch).holder

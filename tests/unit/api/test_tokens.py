@@ -88,6 +88,13 @@ async def test_it_ends_when_it_is_revoked_and_when_it_expires(doors: Doors) -> N
     assert "expired" in (await second.get("/api/v1/me")).json()["detail"]
 
 
+async def test_one_of_an_environment_ends_no_token_of_somebody_else(doors: Doors) -> None:
+    id = TEXT.fullmatch(doors.token("ann", "operator"))["id"]  # type: ignore[index]
+    bound = doors.client("cleo", "admin", environments=("production",))
+    assert (await bound.delete(f"/api/v1/tokens/{id}")).status_code == 403
+    assert (await doors.client("cleo", "admin").delete(f"/api/v1/tokens/{id}")).status_code == 200
+
+
 async def test_it_opens_only_its_subjects_systems_and_environments(doors: Doors) -> None:
     only_checks = doors.client("ann", "viewer", scopes=("checks",))
     assert (await only_checks.get("/api/v1/checks")).status_code == 200

@@ -13,7 +13,7 @@ from opsbook.api.answers import answer
 from opsbook.api.doors import Visit, needs, public, shown, subject
 from opsbook.api.house import House
 from opsbook.api.parameters import InPath
-from opsbook.api.problems import NotFound
+from opsbook.api.problems import Denied, NotFound
 from opsbook.engine.access import ROLES
 from opsbook.errors import UsageError
 from opsbook.store.database import reading
@@ -58,9 +58,11 @@ async def revoke(visit: Annotated[Visit, needs("responder", "tokens")], id: InPa
 
     def end() -> dict[str, Any]:
         try:
-            making.find(visit.setting, id)
+            meant = making.find(visit.setting, id)
         except UsageError as error:
             raise NotFound(error.message, error.hint) from error
+        if visit.caller.bound and meant.owner != visit.actor.name:
+            raise Denied("tokens are of all environments, and yours is not", "make one without --system and --for-env")
         row = making.revoke(visit.setting, visit.house.last_system().model.access, visit.actor, id)
         return making.told(making.find(visit.setting, row.id), visit.setting.now())
 

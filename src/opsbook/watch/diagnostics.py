@@ -228,10 +228,10 @@ class Diagnostics:
                 return ""
             async with asyncio.timeout(SECONDS * 4):
                 plan = await service.plan(procedure)
-            if (pending := service.pending(plan)) is not None:
+            if (pending := await asyncio.to_thread(service.pending, plan)) is not None:
                 return f"run {pending.id} of {name} is under way already"
             # The policy has said yes in advance; whatever else it asks for is asked for all the same.
-            row = await self.watch.setting.in_writer(lambda: service.submit(plan, Wish(confirmed=True)))
+            row = await asyncio.to_thread(service.submit, plan, Wish(confirmed=True))
         except OpsbookError as error:
             return f"{name} was not run: {error.message}"
         except TimeoutError:

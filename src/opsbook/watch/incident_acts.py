@@ -42,7 +42,10 @@ def find(connection: Connection, system: System, text: str) -> Incident:
         if len(going) == 1:
             return going[0]
         raise UsageError(f"{len(going) or 'no'} incidents are open; which one?", "`opsbook incident list` shows them")
-    found = [one for one in store.named(connection, text) if one.environment == system.name]
+    here = where_of(system)
+    found = [
+        one for one in store.named(connection, text) if {"system": one.system, "environment": one.environment} == here
+    ]
     if len(found) == 1:
         return found[0]
     if not found:

@@ -178,13 +178,12 @@ def hosts_of(system: System) -> set[str]:
 def statements_of(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, tuple[Statement, ...]]]:
     """Incident → its public title, and what was said, the newest first. Those without a statement are left out."""
     found: dict[str, tuple[str, tuple[Statement, ...]]] = {}
-    for incident in ids:
+    for incident in sorted(store.events_of(connection, ids, KIND)):
         events = [one for one in store.timeline(connection, incident) if one.kind == KIND]
-        if events:
-            told = [(one, _detail(one)) for one in reversed(events)]
-            title = next((str(detail["title"]) for _, detail in told if detail.get("title")), "A problem")
-            said = tuple(Statement(_moment(one.at), _stage(detail.get("stage")), one.text) for one, detail in told)
-            found[incident] = (title, said)
+        told = [(one, _detail(one)) for one in reversed(events)]
+        title = next((str(detail["title"]) for _, detail in told if detail.get("title")), "A problem")
+        said = tuple(Statement(_moment(one.at), _stage(detail.get("stage")), one.text) for one, detail in told)
+        found[incident] = (title, said)
     return found
 
 

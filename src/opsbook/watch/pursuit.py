@@ -5,9 +5,10 @@ twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 
 from sqlalchemy import Connection, select
 
@@ -23,7 +24,7 @@ from opsbook.watch.acting import act
 from opsbook.watch.clocks import Clock, clocks, moment, update_due
 from opsbook.watch.contract import Watch, soonest
 from opsbook.watch.incident_facts import facts_of, paged, pages, responsible, where_of
-from opsbook.watch.outbox import Message, enqueue_all
+from opsbook.watch.outbox import Message, Urgency, enqueue_all
 from opsbook.watch.registry import part
 from opsbook.watch.waking import wake
 
@@ -100,7 +101,7 @@ class _Round:
     events: list[Event] = field(default_factory=list)
     acts: list[audit.Act] = field(default_factory=list)
     following: list[datetime] = field(default_factory=list)
-    keyed: list[tuple[Event, Message | None, audit.Act | None]] = field(default_factory=list)
+    keyed: list[tuple[Event, Callable[[], Message], audit.Act | None]] = field(default_factory=list)
 
     def follow(self, one: Incident, told: set[str], bad: bool) -> None:
         if one.well_since is not None and not bad:
@@ -152,16 +153,18 @@ class _Round:
             over = f"{clock.name}: the promised {show_duration(clock.promised.total_seconds())} are over"
             told = over if what == "missed" else f"{clock.told}: it runs out"
             event = Event(one.id, self.now.timestamp(), "opsbook", "clock", told, key=key)
-            message = Message(
-                key, "reminder", responsible(self.connection, self.system, one),
-                f"{one.title}: {told}", "page" if urgency == "page" else "warning", told, one.id,
-                one.severity, facts_of(one),
-            )  # fmt: skip
+            grave: Urgency = "page" if urgency == "page" else "warning"
+            message = partial(self._reminder, one, key, f"{one.title}: {told}", told, grave)
             record = None
             if what == "missed":
                 detail = {"incident": one.id, "clock": clock.name}
                 record = act(self.system, watch_actor("clocks"), self.now, "promise missed", detail)
             self.keyed.append((event, message, record))
+
+    def _reminder(self, one: Incident, key: str, subject: str, text: str, urgency: Urgency) -> Message:
+        """Made only where it was not told yet: to whom it goes is asked of the store."""
+        to = responsible(self.connection, self.system, one)
+        return Message(key, "reminder", to, subject, urgency, text, one.id, one.severity, facts_of(one))
 
     def _update(self, one: Incident) -> None:
         due = update_due(self.system.model, one)
@@ -176,10 +179,7 @@ class _Round:
         key = f"update|{one.id}|{one.rounds}|{due.timestamp():.0f}|{number}"
         text = f"a status update is due: opsbook incident update {one.id} TEXT"
         event = Event(one.id, self.now.timestamp(), "opsbook", "reminder", text, key=key)
-        message = Message(
-            key, "reminder", responsible(self.connection, self.system, one), f"{one.title}: update due",
-            "warning", text, one.id, one.severity, facts_of(one),
-        )  # fmt: skip
+        message = partial(self._reminder, one, key, f"{one.title}: update due", text, "warning")
         self.keyed.append((event, message, None))
         self.following.append(due + grade.update_every * (number + 1))
 
@@ -221,7 +221,7 @@ class _Round:
             if event.key in known:
                 continue
             self.events.append(event)
-            self.told += [message] if message else []
+            self.told.append(message())
             self.acts += [record] if record else []
         told = enqueue_all(self.connection, self.system, self.told, self.now)
         store.tell(self.connection, self.events)

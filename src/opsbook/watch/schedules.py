@@ -6,6 +6,7 @@ once. What was missed while nothing watched is noted, and only the newest of it 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections import Counter
@@ -111,7 +112,8 @@ class Schedules:
         service = self.watch.service(f"schedule {due.key}")
         try:
             plan = await service.plan(service.procedure(item.procedure))
-            row = service.submit(plan, Wish(run=wanted))
+            # Policy may look for backups in a bucket: neither the loop nor who writes waits for that.
+            row = await asyncio.to_thread(service.submit, plan, Wish(run=wanted))
         except (Refused, UsageError) as error:
             await self._end(due, store.REFUSED, _sentence(error), now)
         except OpsbookError as error:

@@ -1,0 +1,177 @@
+"""What is only so with compose: containers made of the file, one at a time, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from opsbook.connectors.runtimes.contract import Status, Unsupported
+from opsbook.errors import Absent, OpsbookError, Refused, Unreachable
+from tests.integration.hands import Hands, hands_of
+from tests.integration.podman import Podman, lacking, new_podman, python
+from tests.integration.servers import free_port
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.xdist_group("podman"),
+    pytest.mark.skipif(bool(lacking()), reason=lacking()),
+]
+
+BY_VERSION = """\
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+print("serving", os.environ["APP_VERSION"], flush=True)
+if os.environ["APP_VERSION"] == "broken":
+    raise SystemExit("no such table: orders")
+while True:
+    time.sleep(0.2)
+"""
+CHECK = {"test": ["CMD", "true"], "interval": "1s"}
+COMPONENTS = {name: {"kind": "workload"} for name in ("web", "fixed", "sick", "strange", "needy")}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Podman]:
+    with new_podman("1", "2", "broken") as one:
+        port = free_port()
+        one.write(
+            {
+                "web": python(
+                    BY_VERSION, healthcheck=CHECK, scale=2, environment=["PASSWORD=${SHOP_PASSWORD:-hunter2}"]
+                ),
+                "fixed": python(BY_VERSION, ports=[f"127.0.0.1:{port}:8000"]),
+                "sick": python(
+                    BY_VERSION, healthcheck={"test": "echo no disk; exit 1", "interval": "1s", "retries": 1}
+                ),
+                "strange": python(BY_VERSION, devices=["/dev/null:/dev/null"]),
+                "needy": python(BY_VERSION, depends_on=["web"], network_mode="none"),
+            }
+        )
+        yield one
+
+
+@pytest.fixture
+async def hands(engine: Podman) -> AsyncIterator[Hands]:
+    async with hands_of(engine.system(COMPONENTS)) as one:
+        yield one
+
+
+async def status(hands: Hands, workload: str) -> Status:
+    return await hands.connections.runtime.status(workload)
+
+
+async def test_a_new_one_is_ready_before_an_old_one_goes(hands: Hands) -> None:
+    await hands.do("workload.start", of="web")
+    fewest = 9
+    (deploy,) = await hands.plan("workload.deploy", of="web", version="2")
+    assert "hunter2" not in json.dumps([deploy.effect, deploy.evidence, deploy.guard])
+    rolling = asyncio.ensure_future(hands.apply(deploy))
+    while not rolling.done():
+        fewest = min(fewest, (await status(hands, "web")).workload.ready)
+        await asyncio.sleep(0.1)
+    await rolling
+    assert fewest >= 2
+    now = await status(hands, "web")
+    assert (now.version, now.workload.ready, len(now.instances)) == ("2", 2, 2)
+
+    with pytest.raises(OpsbookError, match="no such table: orders"):
+        await hands.do("workload.deploy", of="web", version="broken")
+    assert [one.name for one in (await status(hands, "web")).instances] == [one.name for one in now.instances]
+    assert [one.version for one in await hands.connections.runtime.revisions("web") if one.current] == ["2"]
+    with pytest.raises(Absent, match="no image localhost/base:never"):
+        await hands.plan("workload.deploy", of="web", version="never")
+
+    await hands.do("workload.scale", of="web", replicas=3)
+    assert (await status(hands, "web")).version == "2", "a new container has the version that was deployed"
+
+
+async def test_what_publishes_a_fixed_port_is_replaced_and_put_back(hands: Hands) -> None:
+    await hands.do("workload.start", of="fixed")
+    with pytest.raises(Unsupported, match="publishes the port"):
+        await hands.plan("workload.scale", of="fixed", replicas=2)
+    (deploy,) = await hands.plan("workload.deploy", of="fixed", version="2")
+    assert "the old one stops before" in deploy.evidence["gap"]
+    await hands.apply(deploy)
+    first = await status(hands, "fixed")
+    assert (first.version, [one.name for one in first.instances]) == ("2", ["shop-fixed-1"])
+    with pytest.raises(OpsbookError, match="no such table"):
+        await hands.do("workload.deploy", of="fixed", version="broken")
+    now = await status(hands, "fixed")
+    assert (now.version, now.workload.ready, [one.name for one in now.instances]) == ("2", 1, ["shop-fixed-1"])
+    await hands.undo(deploy)
+    assert (await status(hands, "fixed")).version == "1"
+
+
+async def test_it_goes_on_where_a_replacement_was_cut_off(hands: Hands, engine: Podman) -> None:
+    await hands.do("workload.start", of="fixed")
+    await hands.do("workload.deploy", of="fixed", version="1")
+    (deploy,) = await hands.plan("workload.deploy", of="fixed", version="2")
+    client = engine.client()
+    client.rename("shop-fixed-1", "shop-fixed-1-before")
+    client.stop("shop-fixed-1-before", timeout=2)
+    client.close()
+    await hands.apply(deploy)
+    now = await status(hands, "fixed")
+    assert (now.version, now.workload.ready, [one.name for one in now.instances]) == ("2", 1, ["shop-fixed-1"])
+
+
+async def test_a_failing_health_check_is_told_with_its_words(hands: Hands) -> None:
+    with pytest.raises(OpsbookError, match="its health check fails: no disk"):
+        await hands.do("workload.start", of="sick", wait=6)
+    (sick,) = (await status(hands, "sick")).instances
+    assert (sick.state, sick.ready, sick.reason) == ("unhealthy", False, "its health check fails: no disk")
+    await hands.do("workload.stop", of="sick")
+
+
+async def test_what_it_does_not_understand_is_refused_by_name(hands: Hands, engine: Podman) -> None:
+    with pytest.raises(Unsupported, match="does not understand its `devices`"):
+        await hands.plan("workload.start", of="strange")
+    names = [one.name for one in await hands.connections.runtime.list()]
+    assert names.index("web") < names.index("needy")
+
+    (start,) = await hands.plan("workload.start", of="needy")
+    written = engine.file.read_text()
+    changed: dict[str, Any] = yaml.safe_load(written)
+    changed["services"]["needy"]["mem_limit"] = "32m"
+    engine.file.write_text(yaml.safe_dump(changed))
+    try:
+        with pytest.raises(Refused, match="changed in the compose file"):
+            await hands.apply(start)
+    finally:
+        engine.file.write_text(written)
+
+
+async def test_it_isolates_a_workload_and_connects_it_again(hands: Hands) -> None:
+    await hands.do("workload.start", of="web")
+    runtime = hands.connections.runtime
+
+    async def networks() -> list[list[str]]:
+        return [list(one.networks) for one in await runtime.containers("web") if one.active]  # type: ignore[attr-defined]
+
+    (isolate,) = await hands.plan("workload.isolate", of="web", network="default")
+    await hands.apply(isolate)
+    assert not any(await networks())
+    assert (await status(hands, "web")).workload.ready >= 2, "they go on running"
+    await hands.apply(isolate)
+    with pytest.raises(Refused, match="in no network"):
+        await hands.plan("workload.isolate", of="web")
+    await hands.undo(isolate)
+    assert all(one == ["shop_default"] for one in await networks())
+    await hands.do("workload.isolate", of="web")
+    await hands.do("workload.reconnect", of="web")
+    assert all(one == ["shop_default"] for one in await networks())
+    with pytest.raises(Absent, match="not in a network 'backend'"):
+        await hands.plan("workload.isolate", of="web", network="backend")
+
+
+async def test_an_engine_that_is_away_is_told_with_a_next_step(engine: Podman) -> None:
+    away = engine.system(COMPONENTS, host=f"unix://{engine.folder}/nobody.sock")
+    async with hands_of(away) as hands:
+        with pytest.raises(Unreachable, match="cannot be reached") as told:
+            await status(hands, "web")
+    assert "may this user use its socket" in told.value.hint

@@ -94,7 +94,7 @@ class OpenConnections:
             if make is None:
                 raise Unreachable(
                     f"the environment {self.system.name!r} has no runtime that opsbook can ask",
-                    f"set `runtime` of {self.system.name} in book.yaml (supervisor)",
+                    f"set `runtime` of {self.system.name} in book.yaml: supervisor, compose or kubernetes",
                 )
             self._runtime = make(self.system)
         return self._runtime

@@ -44,6 +44,29 @@ async def test_a_full_pool_shows_who_waits(postgres_server: Postgres, tmp_path: 
     assert unknown.message == "pool has no database 'no_such', but app, pgbouncer"
 
 
+async def test_the_pools_and_the_replicas_are_added_up_against_the_server(
+    postgres_server: Postgres, tmp_path: Path
+) -> None:
+    with new_pgbouncer(postgres_server, mode="session", pool_size=7) as bouncer:
+        components = {
+            "database": {"kind": "postgres", "dsn": postgres_server.monitor},
+            "pool": {"kind": "pgbouncer", "dsn": bouncer.url("pgbouncer")},
+            "worker": {"kind": "workload", "replicas": 3},
+        }
+        said = {"pools": {"worker": 4}, "pgbouncer": "pool", "databases": ["app"], "other": 2}
+        async with open_connections(make_system(tmp_path, components)) as connections:
+            name = "postgres.connections_planned"
+            plan, nobody, strange = await ask(
+                connections, "database", (name, said), name, (name, {"pgbouncer": "worker"})
+            )
+    most = int(postgres_server.sql("SHOW max_connections")[0][0])
+    assert (plan.detail["planned"], plan.detail["max_connections"]) == (12 + 7 + 2, most)
+    assert plan.value == 21 / (most - plan.detail["reserved"])
+    assert "worker 12 (3 × 4); pool/app 7 (1 × 7); others 2" in plan.message
+    assert nobody.failure is Failure.ABSENT
+    assert strange.message == "worker is no pgbouncer, but workload"
+
+
 async def test_one_that_is_away_or_silent_is_no_value(tmp_path: Path) -> None:
     with silent_server() as port:
         silent = f"postgresql://u:s3cret-word@127.0.0.1:{port}/pgbouncer"

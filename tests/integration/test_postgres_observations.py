@@ -38,6 +38,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "postgres.setting": {"name": "wal_level"},
     "postgres.freshness": {"table": "jobs", "column": "created_at"},
     "postgres.rows": {"table": "jobs"},
+    "postgres.connections_planned": {"other": 10},
     "postgres.value": {"sql": "SELECT count(*) FROM jobs"},
     "postgres.ratio": {"sql": "SELECT 0.5"},
     "postgres.size": {"sql": "SELECT 512"},

@@ -111,7 +111,9 @@ class Level(Strict):
     level: str = Field(min_length=1, description="its name", examples=["L1", "L2", "management"])
     notify: Name = Field(description="a channel, an on-call rotation, or a contact")
     within: Duration = Field(timedelta(0), description="how long after the start it is told, while nobody acknowledged")
-    repeat: Duration | None = Field(None, gt=timedelta(0), description="told again at this rhythm")
+    repeat: Duration | None = Field(
+        None, gt=timedelta(0), description="told again at this rhythm; the last level every 30m where no level says one"
+    )
 
 
 class Severity(Strict):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from opsbook.book.people import Level
@@ -40,9 +40,16 @@ class Page:
         return f"{self.rung}/{self.number}"
 
 
+LAST_REPEATS = timedelta(minutes=30)
+"""How often the last level is called again where a book says of no level that it is."""
+
+
 def path_of(levels: Iterable[Level]) -> tuple[Rung, ...]:
-    """The path that a book writes."""
-    return tuple(Rung(one.level, one.notify, one.within, one.repeat) for one in levels)
+    """The path that a book writes. It never ends in silence: where no level is repeated the last one is."""
+    path = tuple(Rung(one.level, one.notify, one.within, one.repeat) for one in levels)
+    if path and not any(one.repeat for one in path):
+        path = (*path[:-1], replace(path[-1], repeat=LAST_REPEATS))
+    return path
 
 
 def as_text(path: Sequence[Rung]) -> str:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsbook.watch.escalation import Rung, as_text, due, from_text
+from opsbook.book.people import Level
+from opsbook.watch.escalation import LAST_REPEATS, Rung, as_text, due, from_text, path_of
 
 T0 = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)
 MINUTES = st.integers(0, 600).map(lambda n: timedelta(minutes=n))
@@ -75,3 +76,11 @@ def test_nothing_is_due_before_the_time_that_was_said(path: list[Rung], first: t
     pages, following = due(path, T0, None, set(), now)
     if following is not None and now + more < following:
         assert due(path, T0, None, {page.key for page in pages}, now + more)[0] == []
+
+
+def test_a_path_of_which_nothing_is_repeated_does_not_end_in_silence() -> None:
+    first, last = Level(level="L1", notify="ops"), Level(level="L2", notify="boss", within=timedelta(minutes=5))
+    assert [rung.repeat for rung in path_of([first, last])] == [None, LAST_REPEATS]
+    again = first.model_copy(update={"repeat": timedelta(minutes=10)})
+    assert [rung.repeat for rung in path_of([again, last])] == [timedelta(minutes=10), None]
+    assert path_of([]) == ()

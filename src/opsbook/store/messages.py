@@ -23,6 +23,8 @@ ADD = text("""
 
 AT_ONCE = 5_000
 """Messages that one sender takes at a time."""
+LONGEST_WAIT = 1_860.0
+"""Seconds for which a page waits at most until it is tried again."""
 
 
 @dataclass(frozen=True)
@@ -200,8 +202,10 @@ def next_due(connection: Connection, where: Mapping[str, str]) -> float | None:
 
 
 def _free(now: float) -> ColumnElement[bool]:
+    # No page waits longer than that: the clock was set back.
+    page = (messages.c.urgency == "page") & (messages.c.due_at > now + LONGEST_WAIT)
     return or_(
-        and_(messages.c.state == "waiting", messages.c.due_at <= now),
+        and_(messages.c.state == "waiting", or_(messages.c.due_at <= now, page)),
         and_(messages.c.state == "sending", messages.c.claimed_until <= now),
     )
 

@@ -114,6 +114,10 @@ class _Round:
             return
         if one.well_since is not None:
             store.change(self.connection, one.id, well_since=None)
+        if one.round_at is not None and one.round_at > self.now.timestamp():
+            # The clock was set back: the next level must not wait until it is again as late as it was.
+            one = replace(one, round_at=self.now.timestamp())
+            store.change(self.connection, one.id, round_at=one.round_at)
         made, following = pages(self.system, one, told, self.now, self._why(one) if told else "")
         self.told += made
         self.events += [replace(paged(one, message), at=self.now.timestamp()) for message in made]

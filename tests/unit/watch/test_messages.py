@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import smtplib
+import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -17,8 +21,9 @@ from opsbook.store.messages import Crowd, MessageRow
 from opsbook.watch import fallback
 from opsbook.watch.alerts import reconsider
 from opsbook.watch.channels import web
+from opsbook.watch.channels.by_apprise import _Said
 from opsbook.watch.channels.contract import NotDelivered, Sending, sender
-from opsbook.watch.channels.mail import mail, server_of
+from opsbook.watch.channels.mail import _converse, mail, server_of
 from opsbook.watch.delivery import BURST, HOLD, LINES, digest, held
 from opsbook.watch.incidents import respond
 from opsbook.watch.outbox import Message, enqueue
@@ -257,3 +262,60 @@ def test_old_messages_are_forgotten_but_not_whom_an_open_incident_has_paged(desk
     desk.later(minutes=10)
     desk.write(lambda c: messages.forget(c, desk.watch.where, before))
     assert [row.kind for row in rows(desk)] == ["resolved"]
+
+
+class MailServer:
+    """As `smtplib.SMTP`: refuses some, and keeps what it took."""
+
+    def __init__(self, *refused: str) -> None:
+        self.refused, self.taken = refused, 0
+
+    def ehlo(self) -> None: ...
+
+    def has_extn(self, _: str) -> bool:
+        return False
+
+    def mail(self, _: str) -> tuple[int, bytes]:
+        return 250, b"ok"
+
+    def rcpt(self, who: str) -> tuple[int, bytes]:
+        return (550, b"mailbox full") if who in self.refused else (250, b"ok")
+
+    def data(self, _: bytes) -> tuple[int, bytes]:
+        self.taken += 1
+        return 250, b"queued"
+
+
+def test_one_mailbox_that_is_full_does_not_keep_the_others_from_being_told(desk: Desk) -> None:
+    server = server_of(Route("smtp://127.0.0.1:1?to=ana@x,bob@x", Channel.model_validate({"url": "smtp://x"})))
+    message = mail(server, Sending("k", "page", "page", "s", "b"))
+    some, all_of_them = MailServer("bob@x"), MailServer("ana@x", "bob@x")
+    context = ssl.create_default_context()
+    assert _converse(some, server, message, context) == "250 queued (1 of 2 refused)"  # type: ignore[arg-type]
+    with pytest.raises(smtplib.SMTPResponseException):
+        _converse(all_of_them, server, message, context)  # type: ignore[arg-type]
+    assert all_of_them.taken == 0
+
+
+def test_what_one_channel_complains_of_is_not_told_of_another() -> None:
+    said, logger = _Said(), logging.getLogger("apprise")
+    logger.addHandler(said)
+    try:
+        other = Thread(target=lambda: logger.warning("their secret"))
+        other.start()
+        other.join()
+        assert said.last == ""
+        logger.warning("mine")
+        assert said.last == "mine"
+    finally:
+        logger.removeHandler(said)
+
+
+def test_a_clock_that_was_set_back_keeps_no_page_and_no_level_waiting(desk: Desk) -> None:
+    desk.bad()
+    desk.clock.move(hours=-3)
+    waiting = desk.read(lambda c: messages.crowds(c, desk.watch.where, desk.now.timestamp(), 60.0))
+    assert list(waiting) == ["contact:ana/notify"]
+    desk.later(seconds=1)
+    desk.later(minutes=5)
+    assert desk.told() == ["contact:ana/notify", "contact:boss/email"]

@@ -5,10 +5,10 @@ Apprise answers only whether it went well; what went wrong it logs, and that is 
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import threading
 
-from opsbook.watch.channels.contract import LAST, NotDelivered, Sending, form
+from opsbook.watch.channels.contract import LAST, NotDelivered, Sending, form, in_thread
 from opsbook.watch.recipients import Route
 
 KIND = {"page": "failure", "warning": "warning", "info": "info", "resolved": "success"}
@@ -22,7 +22,7 @@ def takes(route: Route) -> bool:
 @form(takes, order=LAST)
 async def send(route: Route, sending: Sending) -> str:
     """Send it by Apprise. Raises NotDelivered."""
-    return await asyncio.to_thread(_send, route, sending)
+    return await in_thread(_send, route, sending)
 
 
 def _send(route: Route, sending: Sending) -> str:
@@ -54,11 +54,12 @@ def _send(route: Route, sending: Sending) -> str:
 
 
 class _Said(logging.Handler):
-    """Keeps the last complaint."""
+    """Keeps the last complaint of this thread: what is sent beside it may name another channel's address."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.last = ""
+        self.last, self._thread = "", threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.last = record.getMessage()[:300]
+        if record.thread == self._thread:
+            self.last = record.getMessage()[:300]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from opsbook.connectors.registry import import_modules
 from opsbook.errors import OpsbookError, UsageError
@@ -38,6 +40,15 @@ class NotDelivered(OpsbookError):
     def __init__(self, message: str, hint: str = "", *, permanent: bool = False) -> None:
         super().__init__(message, hint)
         self.permanent = permanent
+
+
+T = TypeVar("T")
+_waiting = ThreadPoolExecutor(max_workers=32, thread_name_prefix="channel")
+
+
+async def in_thread(call: Callable[..., T], *given: object) -> T:
+    """Call what waits for a server, in threads of its own: one that hangs must keep nothing else from going on."""
+    return await asyncio.get_running_loop().run_in_executor(_waiting, call, *given)
 
 
 Send = Callable[[Route, Sending], Awaitable[str]]

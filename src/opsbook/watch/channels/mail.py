@@ -9,7 +9,6 @@ what the server answered. Message-ID is made of the message's key: the same mess
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import smtplib
 import socket
@@ -21,7 +20,7 @@ from email.utils import formatdate
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from opsbook.connectors.trust import client_context
-from opsbook.watch.channels.contract import NotDelivered, Sending, form, scheme
+from opsbook.watch.channels.contract import NotDelivered, Sending, form, in_thread, scheme
 from opsbook.watch.recipients import Route
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -58,7 +57,7 @@ async def send(route: Route, sending: Sending) -> str:
     server = server_of(route)
     message = mail(server, sending)
     timeout = route.settings.timeout.total_seconds()
-    return await asyncio.to_thread(_send, server, message, timeout)
+    return await in_thread(_send, server, message, timeout)
 
 
 def server_of(route: Route) -> Server:
@@ -131,11 +130,14 @@ def _converse(smtp: smtplib.SMTP, server: Server, message: EmailMessage, context
     if server.user:
         smtp.login(server.user, server.password)
     _accepted(*smtp.mail(server.sender))
-    for one in server.to:
-        _accepted(*smtp.rcpt(one))
+    answers = [smtp.rcpt(one) for one in server.to]
+    refused = [answer for answer in answers if answer[0] >= 400]
+    if len(refused) == len(server.to):
+        _accepted(*refused[-1])
+    # One mailbox that is full must not keep the others from being told.
     code, said = smtp.data(message.as_bytes())
     _accepted(code, said)
-    return f"{code} {_text(said)}"
+    return f"{code} {_text(said)}" + (f" ({len(refused)} of {len(server.to)} refused)" if refused else "")
 
 
 def _accepted(code: int, said: bytes) -> None:

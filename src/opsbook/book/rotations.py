@@ -60,17 +60,21 @@ def stretches(book: BookModel, rotation: str, start: datetime, end: datetime) ->
 
 
 def gaps(book: BookModel, rotation: str, start: datetime | None = None) -> list[Stretch]:
-    """When nobody answers: in one round of all members from `start`, or from the rotation's own."""
+    """When nobody answers: until the end of one round of all members, from `start` or from the rotation's own."""
     one = book.oncall[rotation]
-    begins = max(start, _aware(one.start, zone_of(book, one))) if start else _aware(one.start, zone_of(book, one))
+    first = as_aware(one.start, zone_of(book, one))
+    begins = start or first
     # A week more than one round: hours may be of other days than turns.
     length = min(one.turn * len(one.members) + timedelta(days=7), LONGEST_LOOK)
-    return [found for found in stretches(book, rotation, begins, begins + length) if not found.duty.who]
+    end = max(begins, min(first, begins + LONGEST_LOOK)) + length
+    return [found for found in stretches(book, rotation, begins, end) if not found.duty.who]
 
 
 def told_gap(gap: Stretch, zone: ZoneInfo) -> str:
-    """A gap as people say it: `Sat 02:00–09:00`, `Fri 17:00–Mon 09:00`."""
+    """A gap as people say it: `Sat 02:00–09:00`, `Fri 17:00–Mon 09:00`; with dates where it is a week or longer."""
     start, end = gap.start.astimezone(zone), gap.end.astimezone(zone)
+    if end - start >= timedelta(days=7):
+        return f"{start:%Y-%m-%d %H:%M}–{end:%Y-%m-%d %H:%M}"
     same = start.date() == end.date() or (end - start < timedelta(days=1) and f"{end:%H:%M}" == "00:00")
     return f"{start:%a %H:%M}–{end:%H:%M}" if same else f"{start:%a %H:%M}–{end:%a %H:%M}"
 
@@ -97,7 +101,7 @@ def _duty(
     rotation = known[name]
     zone = ZoneInfo(zones[name])
     for shift in reversed(rotation.overrides):
-        if _aware(shift.start, zone) <= moment < _aware(shift.end, zone):
+        if as_aware(shift.start, zone) <= moment < as_aware(shift.end, zone):
             return Duty(name, shift.who, "override")
     if _runs(rotation, zones[name], holidays).open(moment) and (member := member_at(rotation, zone, moment)):
         return Duty(name, member)
@@ -146,7 +150,7 @@ def _edges(book: BookModel, name: str, start: datetime, end: datetime, seen: tup
         yield edge
         number += 1
     for shift in rotation.overrides:
-        yield from (_aware(shift.start, zone), _aware(shift.end, zone))
+        yield from (as_aware(shift.start, zone), as_aware(shift.end, zone))
     for opens, closes in _runs(rotation, str(zone), _holidays(book)).spans(start):
         yield from (opens, closes)
         if closes >= end:
@@ -163,7 +167,8 @@ def _holidays(book: BookModel) -> frozenset[date]:
     return frozenset(one.day for one in book.holidays)
 
 
-def _aware(moment: datetime, zone: ZoneInfo) -> datetime:
+def as_aware(moment: datetime, zone: ZoneInfo) -> datetime:
+    """A moment of the book; a naive one is meant in the zone of its rotation."""
     return moment if moment.tzinfo else moment.replace(tzinfo=zone)
 
 

@@ -13,7 +13,7 @@ from opsbook.book.inactive import inactive_keys
 from opsbook.book.load import InvalidBook, shown
 from opsbook.book.positions import dotted
 from opsbook.book.references import VARIABLE, MissingSecret, Reference, references
-from opsbook.book.rotations import gaps_told, on_call
+from opsbook.book.rotations import as_aware, gaps_told, zone_of
 from opsbook.book.semantics import dependencies
 from opsbook.book.system import System
 from opsbook.checks.diagnosis import Diagnosis, Health
@@ -208,15 +208,25 @@ def _unreached(system: System, now: datetime) -> Iterator[Diagnosis]:
     levels = [*book.escalation, *(level for one in book.severities.values() for level in one.escalation)]
     mail = any(one.url.text.partition(":")[0] in MAIL or name in MAIL_NAMES for name, one in book.channels.items())
     for name in dict.fromkeys(level.notify for level in levels):
-        who = on_call(book, name, now).who if name in book.oncall else name
-        contact = book.contacts.get(who)
-        if contact is None or contact.notify is not None or (contact.email and mail):
-            continue
-        lack = "the book has no mail channel" if contact.email else "it has no `notify` and no `email`"
-        hint = "add a channel such as mail: smtp://…" if contact.email else f"give contacts.{who} an address"
-        yield Diagnosis("on call", name, Health.NOTE, f"{who} cannot be paged: {lack}", hint)
+        for who in _people(system, name, now):
+            contact = book.contacts.get(who)
+            if contact is None or contact.notify is not None or (contact.email and mail):
+                continue
+            lack = "the book has no mail channel" if contact.email else "it has no `notify` and no `email`"
+            hint = "add a channel such as mail: smtp://…" if contact.email else f"give contacts.{who} an address"
+            yield Diagnosis("on call", name, Health.NOTE, f"{who} cannot be paged: {lack}", hint)
     if levels and not book.channels and not any(one.notify for one in book.contacts.values()):
         yield Diagnosis("on call", "escalation", Health.NOTE, "the book has no channel at all", "add `channels`")
+
+
+def _people(system: System, name: str, now: datetime) -> Iterator[str]:
+    """Who a level may come to, now or at a later turn, each once; what is no rotation is itself."""
+    rotation = system.model.oncall.get(name)
+    if rotation is None:
+        yield name
+        return
+    later = [shift.who for shift in rotation.overrides if as_aware(shift.end, zone_of(system.model, rotation)) > now]
+    yield from dict.fromkeys(who for who in (*rotation.members, *later, rotation.backup) if who)
 
 
 def _inactive(system: System) -> Iterator[Diagnosis]:

@@ -18,7 +18,7 @@ from tests.integration.conftest import Renec
 from tests.integration.renec import api, rows
 from tests.integration.renec_book import Book, beside, state_of
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec-runbooks"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec-deploys"), pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def book(renec: Renec, tmp_path_factory: pytest.TempPathFactory) -> Book:
     text = (ops / "book.yaml").read_text()
     # The figures of a test: it looks for seconds, where people look for minutes.
     text = re.sub(r"^  watch: 1m$", "  watch: 4s", text, flags=re.MULTILINE)
-    (ops / "book.yaml").write_text(re.sub(r"^  wait: 1m$", "  wait: 20s", text, flags=re.MULTILINE))
+    (ops / "book.yaml").write_text(re.sub(r"^  wait: 1m$", "  wait: 8s", text, flags=re.MULTILINE))
     return Book(ops, renec)
 
 
@@ -102,7 +102,8 @@ def test_a_version_is_switched_to_a_bad_one_goes_back_and_the_schema_goes_with_i
     back = book.opsbook("rollback", "api", "--to-version", first, "--schema", "--yes", "--format", "json")
     assert book.told(back)["state"] == "done", back.stderr
     assert (version(renec), revision(renec)) == (first, schema)
-    deploy(book, "api", first)
+    view = deploy(book, "api", first)
+    assert view["state"] == "done", view["message"]
     assert (side(renec), version(renec), revision(renec)) == ("blue", first, schema)
 
 

@@ -30,6 +30,8 @@ BEFORE = VERSION.replace('pattern: "', 'default: "", pattern: "|').replace(
     "as the", "the one before where left out; as the"
 )
 SPARE = timedelta(minutes=5)
+BEFORE_LASTS = timedelta(seconds=10)
+"""How long it is measured before a deploy, where it is not watched for less."""
 SEEN_WITHIN = 1000
 """Runs of the earlier environment among which a deploy is looked for."""
 
@@ -178,9 +180,11 @@ def _begun(system: System, component: str, settings: Deploy) -> _Text:
         _gate(text, gate)
     if checks := _checks(system, component, settings):
         text.step("It is well: a deploy on top of a fault hides both.", "check", "id=well retry=2", *_list(checks))
+    before = min(BEFORE_LASTS, settings.watch or BEFORE_LASTS)
     if _speaks(system, component):
+        asked = f"of: {component}, for: {_span(before)}{_path(system, component, settings)}"
         text.step("How it answers now, to hold the version against.", "op", "id=before timeout=5m save=before",
-                  f"service.measure: {{of: {component}, for: 10s{_path(system, component, settings)}}}")  # fmt: skip
+                  f"service.measure: {{{asked}}}")  # fmt: skip
     migrations = deploys.migrations
     if migrations is None:
         return text

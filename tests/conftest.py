@@ -27,6 +27,7 @@ OPTIONAL = (
     "kubectl",
     "docker",
     "podman",
+    "netavark",
     "helm",
     "terraform",
     "ansible",
@@ -39,6 +40,9 @@ _skipped: list[tuple[str, str]] = []
 CLOSED = "closed to others"
 """Said where another user of the machine cannot run this Python, as below /root."""
 
+ROOTLESS = "podman needs root"
+"""Said where the tests run as another user: networks of containers are root's."""
+
 BROUGHT_ALONG = {"no disposable kubernetes is given": "OPSBOOK_TEST_KUBERNETES"}
 """How the reason of a skip begins that needs a system which only a user can give → the variable that gives it."""
 
@@ -50,6 +54,8 @@ def excused(reason: str) -> bool:
         if reason.startswith(words):
             return os.environ.get(variable) != "1"
     words = set(re.findall(r"[\w-]+", reason.lower()))
+    if reason.startswith(ROOTLESS):
+        return os.geteuid() != 0
     if CLOSED in reason:
         return any(not folder.stat().st_mode & 0o001 for folder in Path(sys.executable).resolve().parents)
     return any(name in words and shutil.which(name) is None for name in OPTIONAL)

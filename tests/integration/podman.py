@@ -26,8 +26,8 @@ def lacking() -> str:
     if shutil.which("podman") is None:
         return "podman is not installed"
     if os.geteuid() != 0:
-        return "podman of another user than root is not tried"
-    return "" if NETAVARK.exists() else "podman has no netavark"
+        return "podman needs root"
+    return "" if NETAVARK.exists() else "netavark is not installed"
 
 
 class Podman:

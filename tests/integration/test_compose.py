@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -31,8 +35,46 @@ if os.environ["APP_VERSION"] == "broken":
 while True:
     time.sleep(0.2)
 """
+SERVE = """\
+import http.server, os, signal, sys, threading
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = os.environ["APP_VERSION"].encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+server = http.server.ThreadingHTTPServer(("", 8000), Answer)
+server.daemon_threads = False
+signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+server.serve_forever()
+server.server_close()
+"""
+PROXY = """\
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.log;
+events {{}}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  resolver {dns} valid=1s ipv6=off;
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{
+      set $service api;
+      proxy_pass http://$service:8000;
+      proxy_connect_timeout 1s;
+    }}
+  }}
+}}
+"""
 CHECK = {"test": ["CMD", "true"], "interval": "1s"}
-COMPONENTS = {name: {"kind": "workload"} for name in ("web", "fixed", "sick", "strange", "needy")}
+CONNECT = """python3 -S -c 'import socket; socket.create_connection(("127.0.0.1", 8000))' """
+COMPONENTS = {name: {"kind": "workload"} for name in ("web", "api", "fixed", "sick", "strange", "needy")}
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +85,11 @@ def engine() -> Iterator[Podman]:
             {
                 "web": python(
                     BY_VERSION, healthcheck=CHECK, scale=2, environment=["PASSWORD=${SHOP_PASSWORD:-hunter2}"]
+                ),
+                "api": python(
+                    SERVE,
+                    healthcheck={"test": CONNECT, "interval": "1s"},
+                    deploy={"replicas": 2, "update_config": {"delay": "2500ms"}},
                 ),
                 "fixed": python(BY_VERSION, ports=[f"127.0.0.1:{port}:8000"]),
                 "sick": python(
@@ -88,6 +135,61 @@ async def test_a_new_one_is_ready_before_an_old_one_goes(hands: Hands) -> None:
 
     await hands.do("workload.scale", of="web", replicas=3)
     assert (await status(hands, "web")).version == "2", "a new container has the version that was deployed"
+
+
+@pytest.fixture
+def proxy(engine: Podman, tmp_path: Path) -> Iterator[Callable[[str], int]]:
+    """Starts nginx before the service `api`, told by the names of the network who serves."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(dns: str) -> int:
+        port = free_port()
+        (tmp_path / "nginx.conf").write_text(PROXY.format(folder=tmp_path, port=port, dns=dns))
+        argv = [shutil.which("nginx") or "/usr/sbin/nginx", "-c", str(tmp_path / "nginx.conf")]
+        processes.append(subprocess.Popen(argv, stderr=subprocess.DEVNULL))
+        return port
+
+    yield start
+    for one in processes:
+        one.terminate()
+        one.wait(10)
+
+
+async def test_no_request_is_lost_behind_a_proxy(hands: Hands, proxy: Callable[[str], int]) -> None:
+    await hands.do("workload.start", of="api", wait=20)
+    (one, *_) = await hands.connections.runtime.containers("api")  # type: ignore[attr-defined]
+    url = f"http://127.0.0.1:{proxy(one.networks['shop_default']['Gateway'])}/"
+    said: list[str] = []
+    done = asyncio.Event()
+
+    async def asking(client: httpx.AsyncClient) -> None:
+        while not done.is_set():
+            try:
+                answer = await client.get(url)
+                said.append(answer.text if answer.status_code == 200 else f"status {answer.status_code}")
+            except httpx.HTTPError as error:
+                said.append(type(error).__name__)
+            await asyncio.sleep(0.02)
+
+    async with httpx.AsyncClient(timeout=10) as client:
+        async with asyncio.timeout(30):
+            while not await served(client, url):  # noqa: ASYNC110  asking is all that can be done
+                await asyncio.sleep(0.1)
+        asking_all = [asyncio.ensure_future(asking(client)) for _ in range(4)]
+        await hands.do("workload.deploy", of="api", version="2", wait=20)
+        await hands.do("workload.rollback", of="api", wait=20)
+        done.set()
+        await asyncio.gather(*asking_all)
+    assert {"1", "2"} <= set(said)
+    assert len(said) > 100
+    assert [one for one in said if one not in ("1", "2")] == [], f"of {len(said)}"
+
+
+async def served(client: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await client.get(url)).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 async def test_what_publishes_a_fixed_port_is_replaced_and_put_back(hands: Hands) -> None:

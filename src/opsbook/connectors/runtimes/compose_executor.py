@@ -6,6 +6,7 @@ each container. RESTART keeps those that are done in its cursor. EXEC is not ide
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -160,6 +161,7 @@ class ComposeExecutor:
         else:
             for one in fresh:
                 await maker.ready(one)
+        await asyncio.sleep(self._compose.service(effect["workload"]).delay)
         await maker.remove(stale[0])
 
     async def _replace(self, maker: Maker, image: str, found: list[Container], old: Container) -> None:

@@ -54,6 +54,12 @@ class Service:
         """Seconds between SIGTERM and SIGKILL."""
         return seconds(self.settings.get("stop_grace_period", "10s"))
 
+    @property
+    def delay(self) -> float:
+        """Seconds that a new container is ready before an old one goes: proxies learn of it meanwhile."""
+        update = (self.settings.get("deploy") or {}).get("update_config") or {}
+        return seconds(update.get("delay", 0))
+
 
 @dataclass(frozen=True)
 class ComposeFile:

@@ -116,8 +116,8 @@ class Amounts(Strict):
 class Scaling(Strict):
     """How large a component should be."""
 
-    min: int | None = Field(None, ge=0, description="fewest instances")
-    max: int | None = Field(None, ge=1, description="most instances")
+    min: int | None = Field(None, ge=0, description="fewest instances; `workload.scale` refuses fewer")
+    max: int | None = Field(None, ge=1, description="most instances; `workload.scale` refuses more")
     cpu: Ratio | None = Field(None, description="processor use that an autoscaler aims at")
     memory: Ratio | None = Field(None, description="memory use that an autoscaler aims at")
     requests: Amounts = Field(Amounts(), description="what an instance is guaranteed")

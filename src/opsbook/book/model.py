@@ -51,7 +51,9 @@ INACTIVE = {
     "deploys.changelog": "deploys are told by `opsbook runs` and by reports",
     "deploys.checklist": "write the acts of persons as gates",
     "deploys.keep_revisions": "the runtime keeps what it keeps",
-    "scaling": "nothing is scaled yet",
+    "scaling.*.cpu": "it says that an autoscaler holds the component; the aim stays as the cluster has it",
+    "scaling.*.memory": "it says that an autoscaler holds the component; the aim stays as the cluster has it",
+    "scaling.*.step": "instances are added as `workload.scale` or the autoscaler says",
 }
 """Key path → why it does nothing yet. `*` is any name or place in a list."""
 
@@ -100,7 +102,9 @@ class BookModel(Strict):
     reports: tuple[Report, ...] = Field((), description="summaries written on schedule")
     deploys: Deploys = Field(Deploys(), description="how components are deployed")
     smoke_tests: tuple[SmokeTest, ...] = Field((), description="requests that prove that a component serves")
-    scaling: dict[Name, Scaling] = Field({}, description="how large components should be")
+    scaling: dict[Name, Scaling] = Field(
+        {}, description="how large components should be; `apply-scaling-NAME` brings a cluster to it"
+    )
     policies: dict[Name, Policy] = Field({}, description="what a risk needs, besides the built-in `open` and `strict`")
     access: Access = Field(Access(), description="who may act")
     audit: AuditPolicy = Field(AuditPolicy(), description="how the audit chain is kept")

@@ -15,6 +15,7 @@ from opsbook.connectors.http import HttpSettings
 from opsbook.connectors.runtimes.contract import Unsupported, Verb
 from opsbook.connectors.sides import serving_workload
 from opsbook.connectors.workload import workload_of
+from opsbook.errors import Refused
 from opsbook.operations.contract import MAY_HOLD_SECRETS, Facts, OperationParameters, Repeatable, Verdict
 from opsbook.operations.registry import operation
 
@@ -95,7 +96,8 @@ class Scale(Workload):
 
 @operation(
     "workload.scale", Risk.SAFE, of="workload", idempotent=True, parameters=Scale,
-    doc="Brings a workload to a number of instances, at least one. Undo goes back to the number from before.",
+    doc="Brings a workload to a number of instances, at least one and within `scaling` of the book. Undo goes back to"
+    " the number from before.",
 )  # fmt: skip
 class _Scale(_Verb):
     verb = Verb.SCALE
@@ -103,6 +105,24 @@ class _Scale(_Verb):
     def arguments(self, parameters: Scale) -> dict[str, Any]:
         arguments = {"replicas": parameters.replicas, "wait": parameters.wait}
         return {**arguments, "autoscaler": True} if parameters.autoscaler else arguments
+
+    async def plan(self, parameters: Scale, facts: Facts) -> AsyncIterator[Change]:
+        _refuse_outside(facts, parameters)
+        async for change in super().plan(parameters, facts):
+            yield change
+
+
+def _refuse_outside(facts: Facts, parameters: Scale) -> None:
+    """Raises Refused for a number outside `scaling` of the book."""
+    scaling = facts.system.model.scaling.get(parameters.of)
+    if scaling is None:
+        return
+    least, most, wanted = scaling.min, scaling.max, parameters.replicas
+    beyond = f"at least {least}" if least is not None and wanted < least else ""
+    beyond = f"at most {most}" if most is not None and wanted > most else beyond
+    if beyond:
+        reason = f"{wanted} instances of {parameters.of} are outside `scaling` of the book: {beyond}"
+        raise Refused(reason, f"choose another number, or change `scaling.{parameters.of}` in book.yaml")
 
 
 class Deploy(Workload):

@@ -72,17 +72,21 @@ def _workload(facts: Facts, component: str) -> str:
 
 
 async def _one_more(facts: Facts, component: str) -> Json:
-    """One instance more than are wanted now; as many as now where the runtime has no room for more."""
+    """One instance more than are wanted now, within `scaling`; as many as now where the runtime has no room for it."""
     workload = _workload(facts, component)
     if not workload:
         return None
     status = await facts.runtime.status(workload)
     now = status.workload.wanted if status.workload.wanted is not None else status.workload.ready
+    wanted = now + 1
+    scaling = facts.system.model.scaling.get(component)
+    if scaling is not None:
+        wanted = max(1, min(max(wanted, scaling.min or 1), scaling.max or wanted))
     try:
-        await facts.runtime.change(workload, Verb.SCALE, {"replicas": now + 1})
+        await facts.runtime.change(workload, Verb.SCALE, {"replicas": wanted})
     except OpsbookError:
         return max(1, now)
-    return now + 1
+    return wanted
 
 
 async def _other_version(facts: Facts, component: str) -> Json:

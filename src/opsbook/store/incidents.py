@@ -7,7 +7,21 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from opsbook.store.history import IDS_A_STATEMENT, batched
 from opsbook.store.watch_tables import actions, alerts, evidence, incident_events, incidents
@@ -198,6 +212,20 @@ def concerned(
         for some in batched(sorted(wanted), IDS_A_STATEMENT):
             found |= {one.id: one for one in _incidents(connection, query.where(column.in_(some)))}
     return sorted(found.values(), key=lambda one: (one.opened_at, one.id))
+
+
+def without_line(
+    connection: Connection, where: Mapping[str, str], kind: str, since: float, limit: int
+) -> list[Incident]:
+    """Those that go on, began or were reopened since a moment, are not for practice and have no line of this kind in
+    this round: none of the key `KIND|ID|ROUND`. The oldest first."""
+    key = literal(f"{kind}|") + incidents.c.id + "|" + cast(incidents.c.rounds, Text)
+    begun = func.coalesce(incidents.c.round_at, incidents.c.opened_at) > since
+    query = _here(select(incidents), where).where(
+        incidents.c.state.not_in(OVER), incidents.c.kind != "practice", begun,
+        ~exists().where(incident_events.c.key == key),
+    )  # fmt: skip
+    return _incidents(connection, query.order_by(incidents.c.opened_at, incidents.c.id).limit(limit))
 
 
 def unwritten(

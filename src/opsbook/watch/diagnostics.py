@@ -51,6 +51,8 @@ AT_ONCE = 10
 YOUNG = timedelta(hours=1)
 """An incident that is older when it is first seen is not looked at any more: the moment is gone."""
 REST = timedelta(seconds=10)
+DIAGNOSED = "diagnosed"
+"""Kind of the line that says that it was done, one for each round."""
 
 LOOK_AT: Mapping[str, tuple[str, ...]] = {
     "postgres": (
@@ -90,21 +92,16 @@ class Diagnostics:
 
     async def tick(self, now: datetime) -> datetime:
         """Gather for incidents that nothing was gathered for yet."""
-        setting = self.watch.setting
-        waiting = await setting.in_writer(lambda: self._waiting(now))
+        waiting = await asyncio.to_thread(self._waiting, now)
         for one in waiting[:AT_ONCE]:
             await self.gather(one, now)
         return now if len(waiting) > AT_ONCE else now + REST
 
     def _waiting(self, now: datetime) -> list[Incident]:
+        """Some of those that nothing was gathered for yet, and one more than a tick takes."""
+        since = (now - YOUNG).timestamp()
         with reading(self.watch.setting.store) as connection:
-            going = [
-                one
-                for one in store.open_ones(connection, self.watch.where)
-                if one.kind != "practice" and now.timestamp() - (one.round_at or one.opened_at) < YOUNG.total_seconds()
-            ]
-            known = store.known_keys(connection, [_key(one) for one in going])
-        return [one for one in going if _key(one) not in known]
+            return store.without_line(connection, self.watch.where, DIAGNOSED, since, AT_ONCE + 1)
 
     async def gather(self, one: Incident, now: datetime) -> None:
         """Gather for one incident, and keep it."""
@@ -116,7 +113,7 @@ class Diagnostics:
         told = await self._procedures(one)
         bad = sum(bool(row.error) for row in rows)
         text = f"gathered {len(rows) - bad} things" + (f"; {bad} could not be had" if bad else "")
-        events = [Event(one.id, now.timestamp(), "opsbook", "diagnosed", text, key=_key(one))]
+        events = [Event(one.id, now.timestamp(), "opsbook", DIAGNOSED, text, key=_key(one))]
         events += [Event(one.id, now.timestamp(), "opsbook", "run", line) for line in told]
 
         def write(connection: Connection) -> None:
@@ -269,4 +266,4 @@ def _since(one: Incident) -> datetime:
 
 
 def _key(one: Incident) -> str:
-    return f"diagnosed|{one.id}|{one.rounds}"
+    return f"{DIAGNOSED}|{one.id}|{one.rounds}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from opsbook.store.alerts import count_by_phase
 from opsbook.store.database import reading
-from opsbook.store.silences import not_over
+from opsbook.store.silences import Silence, not_over
 from opsbook.watch.alerts import reconsider
 from opsbook.watch.contract import Turn, Watch
 from opsbook.watch.deciding import respond_with
@@ -28,10 +29,9 @@ class Listening:
         self.watch = watch
 
     async def tick(self, now: datetime) -> datetime:
-        with reading(self.watch.setting.store) as connection:
-            if not count_by_phase(connection, self.watch.where):
-                return now + RHYTHM
-            silences = not_over(connection, self.watch.where, now.timestamp())
+        silences = await asyncio.to_thread(self._look, now)
+        if silences is None:
+            return now + RHYTHM
         turned: list[Turn] = []
 
         def decide(connection: Connection) -> None:
@@ -43,3 +43,10 @@ class Listening:
         edges = [at - now.timestamp() for one in silences for at in (one.start, one.end)]
         nearest = min((left for left in edges if left > 0), default=RHYTHM.total_seconds())
         return now + min(timedelta(seconds=nearest), RHYTHM)
+
+    def _look(self, now: datetime) -> list[Silence] | None:
+        """The silences of now and later; None where no alert is open."""
+        with reading(self.watch.setting.store) as connection:
+            if not count_by_phase(connection, self.watch.where):
+                return None
+            return not_over(connection, self.watch.where, now.timestamp())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -48,15 +49,19 @@ class Rollups:
 
     async def _roll_up(self, now: datetime) -> None:
         end = _floor((now - LATE).timestamp(), store.FIVE_MINUTES)
-        with reading(self.watch.setting.store) as connection:
-            done = store.rolled_until(connection, self.watch.where, store.FIVE_MINUTES)
-            first = store.oldest_result(connection, self.watch.where)
+        done, first = await asyncio.to_thread(self._reach)
         if first is None:
             return
         # The last one is made again: what was stored late is in it then.
         start = max(_floor(first, store.FIVE_MINUTES), (done or 0.0) - store.FIVE_MINUTES)
         for begin, until in stretches(start, end, AT_ONCE):
             await self._write(begin, until)
+
+    def _reach(self) -> tuple[float | None, float | None]:
+        """Until when it is rolled up, and from when there are results."""
+        with reading(self.watch.setting.store) as connection:
+            done = store.rolled_until(connection, self.watch.where, store.FIVE_MINUTES)
+            return done, store.oldest_result(connection, self.watch.where)
 
     async def _write(self, begin: float, until: float) -> None:
         where = self.watch.where

@@ -66,8 +66,7 @@ class Schedules:
     async def tick(self, now: datetime) -> datetime:
         await self._follow(now)
         await self._note(now)
-        with reading(self.watch.setting.store) as connection:
-            open_ones = store.going(connection, self.watch.where)
+        open_ones = await asyncio.to_thread(self._going)
         for one in open_ones:
             if one.state == store.DUE:
                 await self._begin(one, now)
@@ -75,11 +74,22 @@ class Schedules:
         upcoming = (calendars.first_after(item.cron, item.zone, now) for item in self.items.values())
         return min(soonest(upcoming, now + AGAIN), now + (LOOK if open_ones else AGAIN))
 
+    def _going(self) -> list[Due]:
+        with reading(self.watch.setting.store) as connection:
+            return store.going(connection, self.watch.where)
+
     async def _write(self, *writes: object) -> None:
         await self.watch.setting.in_writer(lambda: self.watch.setting.write(writes))  # type: ignore[arg-type]
 
     async def _note(self, now: datetime) -> None:
         """Make rows of what is due since the last time, all in one transaction."""
+        if new := await asyncio.to_thread(self._newly_due, now):
+            await self._write(lambda connection: store.add(connection, self.watch.where, new))
+        missed = Counter(one.key for one in new if one.state == store.MISSED)
+        for key, times in missed.items():
+            log.info("%s was missed %d times: nothing was watching", key, times)
+
+    def _newly_due(self, now: datetime) -> list[Due]:
         where = self.watch.where
         new: list[Due] = []
         with reading(self.watch.setting.store) as connection:
@@ -90,11 +100,7 @@ class Schedules:
                     new.append(Due(item.key, now.timestamp(), store.KNOWN, note="first seen"))
                 else:
                     new += newly_due(item, last, busy.get(item.key, ""), now)
-        if new:
-            await self._write(lambda connection: store.add(connection, where, new))
-        missed = Counter(one.key for one in new if one.state == store.MISSED)
-        for key, times in missed.items():
-            log.info("%s was missed %d times: nothing was watching", key, times)
+        return new
 
     async def _begin(self, due: Due, now: datetime) -> None:
         """Ask for its run, unless that was done already by a process that died."""
@@ -105,7 +111,7 @@ class Schedules:
         tried_at, _ = self._tried.get((due.key, due.at), (None, ""))
         if tried_at is not None and timedelta(0) <= now - tried_at < AGAIN:
             return
-        wanted = self._free_id(due, item)
+        wanted = await asyncio.to_thread(self._free_id, due, item)
         if isinstance(wanted, runs.RunRow):
             await self._started(due, wanted.id, now)
             return
@@ -148,9 +154,7 @@ class Schedules:
     async def _follow(self, now: datetime) -> None:
         """See which runs have ended; a backup that was taken is followed by the deletion of what it replaces."""
         where = self.watch.where
-        with reading(self.watch.setting.store) as connection:
-            pairs = [(one, runs.run_of(connection, one.run)) for one in store.going(connection, where) if one.run]
-        for due, run in pairs:
+        for due, run in await asyncio.to_thread(self._begun):
             if run is None:
                 await self._end(due, store.FAILED, f"run {due.run} is gone", now)
             elif (state := RunState(run.state)).ended:
@@ -176,14 +180,22 @@ class Schedules:
 
                 await self._write(write)
 
+    def _begun(self) -> list[tuple[Due, runs.RunRow | None]]:
+        with reading(self.watch.setting.store) as connection:
+            going = store.going(connection, self.watch.where)
+            return [(one, runs.run_of(connection, one.run)) for one in going if one.run]
+
     async def _tell(self, now: datetime) -> None:
         """Say how each schedule stands, where that is something new."""
-        with reading(self.watch.setting.store) as connection:
-            found = list(self._standings(connection))
+        found = await asyncio.to_thread(self._all_standings)
         new = [one for one in found if self._told.get(one.fingerprint) != (one.state, one.sentence)]
         # Said again the next time where it could not be stored.
         await tell(self.watch, [replace(one, at=now) for one in new])
         self._told |= {one.fingerprint: (one.state, one.sentence) for one in new}
+
+    def _all_standings(self) -> list[Signal]:
+        with reading(self.watch.setting.store) as connection:
+            return list(self._standings(connection))
 
     def _standings(self, connection: Connection) -> Iterator[Signal]:
         where = self.watch.where

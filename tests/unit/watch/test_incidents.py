@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
-from tests.unit.watch.on_call import Desk
+from tests.unit.watch.on_call import WHERE, Desk
 
 from opsbook.store import audit, incidents
 from opsbook.store.silences import Silence, add
@@ -239,3 +239,17 @@ def test_a_figure_that_is_no_work_for_people_is_told_to_those_who_asked_for_it(t
 
     rows = desk.read(lambda connection: connection.execute(messages.select()).all())
     assert [(row.channel, row.urgency, row.kind) for row in rows] == [("channel:chat", "warning", "alert")]
+
+
+def test_what_was_not_looked_at_in_this_round_is_found_by_its_line(desk: Desk) -> None:
+    def waiting(since: float = 0.0, limit: int = 9) -> list[str]:
+        return [one.id for one in desk.read(lambda c: incidents.without_line(c, WHERE, "diagnosed", since, limit))]
+
+    desk.bad()
+    one = desk.one
+    assert waiting() == [one.id] and waiting(desk.now.timestamp()) == [] and waiting(limit=0) == []
+    line = incidents.Event(one.id, desk.now.timestamp(), "opsbook", "diagnosed", "done", key=f"diagnosed|{one.id}|0")
+    desk.write(lambda c: incidents.tell(c, [line]))
+    assert waiting() == []
+    desk.write(lambda c: incidents.change(c, one.id, rounds=1))
+    assert waiting() == [one.id]

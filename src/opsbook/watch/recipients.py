@@ -20,6 +20,8 @@ from opsbook.watch.escalation import Rung
 
 MAIL = ("mailto", "mailtos", "smtp", "smtps")
 """Schemes of channels through which mail can be sent to a contact, too."""
+HOSTED = (*MAIL, "http", "https", "json", "jsons")
+"""Schemes in which the host is a host; in others of Apprise it may be a token, as in `slack://`."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def secrets_of_route(found: Route) -> list[str]:
     parts = urlsplit(found.url)
     words = [found.url, parts.password or "", parts.query, parts.username or ""]
     words += [part for part in parts.path.split("/") if len(part) >= 8]
+    words += [] if parts.scheme in HOSTED else [parts.netloc.rpartition("@")[2]]
     return [word for word in (*words, *(quote(word) for word in words)) if len(word) >= 4]
 
 

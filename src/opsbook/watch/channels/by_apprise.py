@@ -13,6 +13,11 @@ from opsbook.watch.recipients import Route
 
 KIND = {"page": "failure", "warning": "warning", "info": "info", "resolved": "success"}
 
+LOGGER = logging.getLogger("apprise")
+# What Apprise logs quotes addresses with their tokens: it goes into no log, and only masked into an error.
+LOGGER.propagate = False
+LOGGER.addHandler(logging.NullHandler())
+
 
 def takes(route: Route) -> bool:
     """Everything that looks like an address."""
@@ -39,21 +44,20 @@ def _send(route: Route, sending: Sending) -> str:
     service.socket_connect_timeout = service.socket_read_timeout = route.settings.timeout.total_seconds()
     form = "markdown" if route.settings.format == "markdown" else "text"
     kind = KIND["resolved" if sending.kind == "resolved" else sending.urgency]
-    said = _Said()
-    logger = logging.getLogger("apprise")
-    logger.addHandler(said)
+    said = Said()
+    LOGGER.addHandler(said)
     try:
         good = service.notify(body=sending.text, title=sending.subject, notify_type=kind, body_format=form)
     except TypeError as error:  # what Apprise raises for input that a service cannot take
         raise NotDelivered(f"Apprise: {error}", permanent=True) from error
     finally:
-        logger.removeHandler(said)
+        LOGGER.removeHandler(said)
     if not good:
         raise NotDelivered(f"Apprise: {said.last or 'it did not go out'}")
     return f"accepted by {service.service_name or type(service).__name__}"
 
 
-class _Said(logging.Handler):
+class Said(logging.Handler):
     """Keeps the last complaint of this thread: what is sent beside it may name another channel's address."""
 
     def __init__(self) -> None:

@@ -91,15 +91,12 @@ class ComposeApi:
 
     def another(self) -> Any:
         """A client of one's own, for a stream that another thread may close."""
-        try:
-            import docker
-        except ModuleNotFoundError as error:
-            raise UsageError(
-                "the Python package docker is not installed here", "pip install 'opsbook[compose]'"
-            ) from error
         where = address(self._host)
-        tls = docker.utils.kwargs_from_env().get("tls") if not self._host else None
         with told(where):
+            import docker
+
+            # As the docker command has it: DOCKER_TLS_VERIFY and DOCKER_CERT_PATH say with which keys.
+            tls = docker.utils.kwargs_from_env().get("tls") if where.startswith("tcp") else None
             return docker.APIClient(base_url=where, version="auto", timeout=int(CALL_SECONDS), tls=tls or False)
 
     async def podman(self) -> bool:
@@ -117,9 +114,11 @@ class ComposeApi:
 @contextmanager
 def told(where: str = "") -> Iterator[None]:
     """Errors of the client as ours."""
-    import docker.errors
-    import requests
-
+    try:
+        import docker.errors
+        import requests
+    except ModuleNotFoundError as error:
+        raise UsageError("the Python package docker is not installed here", "pip install 'opsbook[compose]'") from error
     try:
         yield
     except docker.errors.NotFound as error:

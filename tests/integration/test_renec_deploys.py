@@ -14,7 +14,12 @@ import httpx
 import psycopg
 import pytest
 
+from opsbook.book.load import load_book
+from opsbook.book.system import in_environment
+from opsbook.catalogue import catalogue
+from opsbook.connectors.change import ChangeFailed
 from tests.integration.conftest import Renec
+from tests.integration.hands import hands_of
 from tests.integration.renec import api, rows
 from tests.integration.renec_book import Book, beside, state_of
 
@@ -107,15 +112,21 @@ def test_a_version_is_switched_to_a_bad_one_goes_back_and_the_schema_goes_with_i
     assert (side(renec), version(renec), revision(renec)) == ("blue", first, schema)
 
 
-def test_a_migration_that_waits_for_a_lock_gives_up_and_nobody_queues_behind_it(book: Book, renec: Renec) -> None:
+async def test_a_migration_that_waits_for_a_lock_gives_up_and_nobody_queues_behind_it(book: Book, renec: Renec) -> None:
     renec.must("release", "3.3.0", "--migration")
     schema = revision(renec)
-    with psycopg.connect(renec.env["DATABASE_SUPERUSER_URL"]) as holder:
-        holder.execute("LOCK TABLE harvest_runs IN ACCESS SHARE MODE")
-        view = deploy(book, "api", "3.3.0")
-    assert view["state"] in ("failed", "undone")
-    assert "lock timeout" in view["message"]
-    assert (side(renec), revision(renec)) == ("blue", schema)
+    async with hands_of(in_environment(load_book(book.ops / "book.yaml", catalogue()), "rehearsal")) as hands:
+        change = await hands.only("migrations.upgrade", of="database", version="3.3.0", lock_timeout="1s")
+        assert change.evidence["way back"] == "by its downgrades"
+        with psycopg.connect(renec.env["DATABASE_SUPERUSER_URL"]) as holder:
+            holder.execute("LOCK TABLE harvest_runs IN ACCESS SHARE MODE")
+            with pytest.raises(ChangeFailed, match="lock timeout"):
+                await hands.apply(change)
+        assert revision(renec) == schema
+        await hands.apply(change)
+        assert revision(renec) == "0004"
+        await hands.undo(change)
+    assert revision(renec) == schema
 
 
 def test_a_password_is_rotated_under_load_and_the_old_one_is_dead(book: Book, renec: Renec) -> None:

@@ -11,13 +11,37 @@ result: `revision`, where the schema is now.
 
 from __future__ import annotations
 
+import re
+
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections
-from opsbook.connectors.executors.argv import ArgvExecutor
+from opsbook.connectors.executors.argv import ArgvExecutor, CommandFailed
 from opsbook.connectors.migrations.alembic import alembic_of
 from opsbook.connectors.process_tree import end_tree
 from opsbook.connectors.registry import executor
 from opsbook.errors import Refused
+
+KEPT = 16 * 1024
+"""Characters of the end of its output in which the reason is looked for."""
+_REASON = re.compile(
+    r"^(?:[\w.]*(?:Error|Exception|LockNotAvailable|errors\.\w+): |\(?[\w.]+\.errors\.\w+\)? |FAILED: |ERROR: +)(.+)"
+)
+
+
+class Heard:
+    """Passes output on, and remembers its end."""
+
+    def __init__(self, out: Sink) -> None:
+        self.out, self.text = out, ""
+
+    async def write(self, text: str) -> None:
+        self.text = (self.text + text)[-KEPT:]
+        await self.out.write(text)
+
+    def reason(self) -> str:
+        """The line in which the tool, or the server through it, says why; empty where there is none."""
+        found = [_REASON.match(line.strip()) for line in self.text.splitlines()]
+        return next((one[1].strip() for one in reversed(found) if one), "")
 
 
 @executor("migrate")
@@ -37,7 +61,8 @@ class Migrate:
         known = [guard.get("revision", now), *guard.get("between", ())]
         if now not in known:
             raise Refused(f"the schema is at {now}, not at {known[0]}, since this was planned", "plan anew")
-        await ArgvExecutor(self.connections).apply(
+        heard = Heard(out)
+        command = ArgvExecutor(self.connections).apply(
             key,
             Change(
                 "argv",
@@ -51,8 +76,14 @@ class Migrate:
                 },
             ),
             None,
-            out,
+            heard,
         )
+        try:
+            await command
+        except CommandFailed as error:
+            raise ChangeFailed(
+                f"{effect['verb']} to {effect['to']}: {heard.reason() or error.message}", error.hint
+            ) from error
         after = await tool.current()
         if after != effect["to"]:
             raise ChangeFailed(f"the schema is at {after}, not at {effect['to']}", "look at what the tool said")

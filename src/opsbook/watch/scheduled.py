@@ -10,6 +10,7 @@ from itertools import pairwise
 from opsbook.book.recovery import Backup, Generations
 from opsbook.book.system import System
 from opsbook.recovery.drills import drilled_by
+from opsbook.recovery.retention import retention_name
 from opsbook.store.due import DUE, MISSED, SKIPPED, Due
 from opsbook.watch import calendars
 
@@ -69,7 +70,7 @@ def _promised_drills(system: System) -> Iterator[Item]:
 def _housekeeping(system: System) -> Iterator[Item]:
     for retention in system.model.retention:
         if retention.schedule:
-            name = retention.id or retention.table or retention.path
+            name = retention_name(retention)
             yield Item("retention", name, f"retention-{name}", str(retention.schedule), _zone(system), retention.of)
     for export in system.model.exports:
         if export.schedule:

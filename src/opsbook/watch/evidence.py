@@ -125,13 +125,15 @@ def _packed(incident: str, parts: Sequence[tuple[str, bytes]], at: float) -> byt
 
 def _write(path: Path, data: bytes) -> None:
     """Whole or not at all, readable by this user only, and never over another."""
-    aside = path.with_name(path.name + ".part")
-    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o400), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.link(aside, path)
-    aside.unlink()
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _json(value: Any) -> bytes:

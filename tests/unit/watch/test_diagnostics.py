@@ -1,0 +1,150 @@
+"""What is gathered when an incident opens, and what opsbook then does by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, select
+from tests.unit.watch.on_call import ANA, Desk
+
+from opsbook.errors import Unreachable
+from opsbook.store import incidents
+from opsbook.store.tables import runs
+from opsbook.watch import diagnostics
+from opsbook.watch.diagnostics import Diagnostics
+from opsbook.watch.evidence import NotPreserved, preserve
+
+MEND = """---
+title: Mend
+risk: disruptive
+---
+1. Begin it anew.
+
+   ```sh id=restart risk=disruptive
+   true
+   ```
+"""
+LOOK = MEND.replace("Mend", "Look").replace("disruptive", "read")
+
+
+class Away:
+    """Connections of which one is refused and one never answers."""
+
+    async def forever(self) -> None:
+        await asyncio.Event().wait()
+
+    def of(self, component: str) -> Any:
+        if component == "database":
+            raise Unreachable("database: connection refused, the password is hunter2-4711", "start it")
+        raise ValueError("a fault")
+
+    def forget(self) -> None: ...
+
+
+def a_desk(tmp_path: Path, store: Engine, **keys: Any) -> Desk:
+    folder = tmp_path / "book" / "procedures"
+    folder.mkdir(parents=True)
+    (folder / "mend.md").write_text(MEND)
+    (folder / "look.md").write_text(LOOK)
+    desk = Desk(tmp_path, store, **keys)
+    desk.watch.connections = Away()  # type: ignore[assignment]
+    return desk
+
+
+def asked(desk: Desk) -> list[tuple[str, str]]:
+    return [
+        (row.procedure, row.requester)
+        for row in desk.read(lambda c: c.execute(select(runs.c.procedure, runs.c.requester)).all())
+    ]
+
+
+def policy(**rule: Any) -> dict[str, Any]:
+    return {"policies": {"ours": {"disruptive": rule}}, "environments": {"production": {"policy": "ours"}}}
+
+
+async def gathered(desk: Desk) -> dict[str, tuple[str, str]]:
+    await Diagnostics(desk.watch).tick(desk.now)
+    found = desk.read(lambda c: incidents.evidence_of(c, desk.one.id))
+    assert all(one.sha256 == hashlib.sha256(one.text.encode()).hexdigest() for one in found)
+    return {one.name: (one.text, one.error) for one in found}
+
+
+async def test_what_fails_is_noted_and_takes_nothing_along(tmp_path: Path, store: Engine) -> None:
+    desk = a_desk(tmp_path, store)
+    desk.bad(component="api")
+    found = await gathered(desk)
+    assert found["api.facts"] == ("", "a fault of opsbook itself: ValueError")
+    assert found["database.facts"][1].startswith("database: connection refused")
+    assert found["changes"] == ("nothing in the hour before", "")
+    assert desk.lines("diagnosed") == ["gathered 1 things; 2 could not be had"]
+    assert await gathered(desk) == found
+    assert len(desk.lines("diagnosed")) == 1, "once a round"
+
+
+async def test_what_never_answers_is_given_up(tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnostics, "SECONDS", 0.05)
+    desk = a_desk(tmp_path, store)
+
+    async def forever(_self: object, _component: str, _names: object) -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    monkeypatch.setattr(Diagnostics, "_facts", forever)
+    desk.bad(component="database")
+    async with asyncio.timeout(30):
+        found = await gathered(desk)
+    assert found["database.facts"] == ("", "not within 0.05 s") and found["changes"][1] == ""
+
+
+async def test_the_policy_lets_it_mend_by_itself_and_the_timeline_says_so(tmp_path: Path, store: Engine) -> None:
+    desk = a_desk(tmp_path, store, **policy(unattended=True, approvals=1, window=True))
+    desk.bad(procedure="mend", component="database")
+    await gathered(desk)
+    assert asked(desk) == [("mend", "opsbook")]
+    (line,) = desk.lines("run")
+    assert line.endswith("of mend was asked for, by itself, as the policy of this environment allows")
+    await gathered(desk)
+    assert len(asked(desk)) == 1
+
+
+@pytest.mark.parametrize("rule", [{}, {"approvals": 1}, {"unattended": False}])
+async def test_without_that_nothing_is_changed(tmp_path: Path, store: Engine, rule: dict[str, Any]) -> None:
+    desk = a_desk(tmp_path, store, **policy(**rule))
+    desk.bad(procedure="mend", component="database")
+    await gathered(desk)
+    assert (asked(desk), desk.lines("run")) == ([], [])
+
+
+async def test_what_it_may_not_do_for_want_of_a_backup_is_said(tmp_path: Path, store: Engine) -> None:
+    desk = a_desk(tmp_path, store, **policy(unattended=True, backup_within="1h"))
+    desk.bad(procedure="mend", component="database")
+    await gathered(desk)
+    (line,) = desk.lines("run")
+    assert asked(desk) == [] and line.startswith("mend was not run: ") and "backup" in line
+
+
+async def test_only_what_reads_is_run_to_look_further(tmp_path: Path, store: Engine) -> None:
+    desk = a_desk(tmp_path, store, incidents={"diagnostics": ["look", "mend"]})
+    desk.bad(component="database")
+    await gathered(desk)
+    assert [name for name, _ in asked(desk)] == ["look"]
+    told = desk.lines("run")
+    assert told[0].endswith("of look was asked for, to look further")
+    assert told[1] == "mend is not run to look further: it is disruptive"
+
+
+def test_evidence_is_written_once_and_never_over_another(tmp_path: Path, store: Engine) -> None:
+    desk = a_desk(tmp_path, store)
+    desk.bad()
+    kept = tmp_path / "kept"
+    setting = desk.watch.setting
+    first = preserve(setting, desk.system, ANA, desk.one.id, kept)
+    data = first.archive.read_bytes()
+    with pytest.raises(NotPreserved, match="File exists"):
+        preserve(setting, desk.system, ANA, desk.one.id, kept)
+    assert first.archive.read_bytes() == data
+    assert [one.name for one in kept.iterdir()] == [first.archive.name]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from sqlalchemy import text
 from tests.unit.watch.on_call import PEOPLE
 from tests.unit.watch.watched import BOOK
 
@@ -91,8 +92,8 @@ def test_an_incident_is_worked_from_beginning_to_end(say: Say, tmp_path: Path) -
     kinds = [one["kind"] for one in whole["timeline"]]
     wanted = ("opened", "note", "acknowledged", "assigned", "severity", "update", "mitigated", "resolved", "reopened")
     assert set(wanted) <= set(kinds), kinds
-    text = say("incident", "show", id).stdout
-    assert all(word in text for word in ("half of it", "a second one serves", "scribe: ana", f"postmortem {id}"))
+    shown = say("incident", "show", id).stdout
+    assert all(word in shown for word in ("half of it", "a second one serves", "scribe: ana", f"postmortem {id}"))
     store = open_store(f"sqlite:///{tmp_path}/store.db")
     events = [one.act.event for one in audit.records(store)]
     assert events.count("incident resolved") == 2 and "incident reopened" in events
@@ -146,10 +147,10 @@ def test_a_postmortem_is_a_file_that_is_not_written_over(say: Say, book: Path) -
     done = say("incident", "postmortem", id)
     path = Path(done.stdout.strip())
     assert done.return_value == 0 and path.name == f"{id}.md" and path.is_relative_to(book)
-    text = path.read_text()
+    whole = path.read_text()
     for part in ("| to acknowledge |", "| to resolve |", "## Timeline", "## Why it happened", "- [ ] raise the limit"):
-        assert part in text
-    assert "(ana, due 2026-12-01;" in text
+        assert part in whole
+    assert "(ana, due 2026-12-01;" in whole
     path.write_text("by people")
     done = say("incident", "postmortem", id)
     assert isinstance(done.exception, OpsbookError) and "is there already" in str(done.exception)
@@ -192,6 +193,13 @@ def test_evidence_is_preserved_with_the_sum_of_every_file_and_its_own_in_the_aud
     store = open_store(f"sqlite:///{tmp_path}/store.db")
     (record,) = [one for one in audit.records(store) if one.act.event == "evidence preserved"]
     assert record.act.detail["sha256"] == said["sha256"]
+    assert audit.verify(store).broken is None
+    # Who changes the archive must change the record of its sum, too, and that is found.
+    with store.begin() as connection:
+        forged = record.detail.replace(said["sha256"], sha256(b"another").hexdigest())
+        connection.execute(text("UPDATE audit SET detail = :d WHERE seq = :s"), {"d": forged, "s": record.seq})
+    broken = audit.verify(store).broken
+    assert broken is not None and (broken.seq, broken.reason) == (record.seq, "it is not what was written")
 
 
 def test_evidence_that_nobody_gathered_is_said(say: Say) -> None:

@@ -30,10 +30,13 @@ from opsbook.errors import OpsbookError
 from opsbook.observations.registry import observations
 from opsbook.printable import printable
 from opsbook.store import incidents as store
+from opsbook.store import runs
 from opsbook.store.database import reading
+from opsbook.store.due import DUE, Due
 from opsbook.store.incidents import Event, Evidence, Incident
 from opsbook.watch.contract import Watch
 from opsbook.watch.registry import part
+from opsbook.watch.schedules import run_id
 from opsbook.watch.suspects import changed
 
 log = logging.getLogger(__name__)
@@ -223,18 +226,26 @@ class Diagnostics:
                 return f"{name} is not run to look further: it is {procedure.risk}"
             if not looking and not rule.unattended:
                 return ""
+            # A process that died after it had asked, and before the timeline said so, asks for the same run again.
+            wanted = run_id(self.watch.where, Due(f"incident/{one.id}/{one.rounds}/{name}", one.opened_at, DUE))
+            if (begun := await asyncio.to_thread(self._run_of, wanted)) is not None and begun.procedure == name:
+                return f"run {wanted} of {name} was asked for already"
             async with asyncio.timeout(SECONDS * 4):
                 plan = await service.plan(procedure)
             if (pending := await asyncio.to_thread(service.pending, plan)) is not None:
                 return f"run {pending.id} of {name} is under way already"
             # The policy has said yes in advance; whatever else it asks for is asked for all the same.
-            row = await asyncio.to_thread(service.submit, plan, Wish(confirmed=True))
+            row = await asyncio.to_thread(service.submit, plan, Wish(confirmed=True, run="" if begun else wanted))
         except OpsbookError as error:
             return f"{name} was not run: {error.message}"
         except TimeoutError:
             return f"{name} was not run: it could not be planned in time"
         why = "to look further" if looking else "by itself, as the policy of this environment allows"
         return f"run {row.id} of {name} was asked for, {why}"
+
+    def _run_of(self, run: str) -> runs.RunRow | None:
+        with reading(self.watch.setting.store) as connection:
+            return runs.run_of(connection, run)
 
 
 async def _bounded(name: str, call: Gather) -> Gathered:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 from tests.unit.watch.on_call import ANA, Desk
 
 from opsbook.errors import Unreachable
@@ -109,6 +109,16 @@ async def test_the_policy_lets_it_mend_by_itself_and_the_timeline_says_so(tmp_pa
     assert line.endswith("of mend was asked for, by itself, as the policy of this environment allows")
     await gathered(desk)
     assert len(asked(desk)) == 1
+
+
+async def test_a_process_that_died_before_it_said_so_does_not_mend_twice(tmp_path: Path, store: Engine) -> None:
+    desk = a_desk(tmp_path, store, **policy(unattended=True))
+    desk.bad(procedure="mend", component="database")
+    await Diagnostics(desk.watch)._procedures(desk.one)
+    desk.write(lambda c: c.execute(update(runs).values(state="done", ended_at=desk.now.timestamp())))
+    await gathered(desk)
+    assert len(asked(desk)) == 1
+    assert desk.lines("run")[0].endswith("of mend was asked for already")
 
 
 @pytest.mark.parametrize("rule", [{}, {"approvals": 1}, {"unattended": False}])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,17 +120,3 @@ async def test_a_page_through_apprise_is_recorded_and_its_address_is_a_secret(
         everything = str(connection.execute(messages.messages.select()).all()) + logged.getvalue()
     for word in ("4711secret", "4712secret", "4713secret", "4714secret", "4715secret"):
         assert word not in everything
-
-
-def test_the_complaint_of_one_is_not_quoted_for_another() -> None:
-    quoted = by_apprise.Said()
-    thread = threading.Thread(target=by_apprise.LOGGER.warning, args=("failed at %s", "a-4716secret"))
-    by_apprise.LOGGER.addHandler(quoted)
-    try:
-        thread.start()
-        thread.join()
-        assert quoted.last == ""
-        by_apprise.LOGGER.warning("failed at %s", "/b")
-        assert quoted.last.endswith("/b")
-    finally:
-        by_apprise.LOGGER.removeHandler(quoted)

@@ -44,7 +44,7 @@ def _send(route: Route, sending: Sending) -> str:
     service.socket_connect_timeout = service.socket_read_timeout = route.settings.timeout.total_seconds()
     form = "markdown" if route.settings.format == "markdown" else "text"
     kind = KIND["resolved" if sending.kind == "resolved" else sending.urgency]
-    said = Said()
+    said = _Said()
     LOGGER.addHandler(said)
     try:
         good = service.notify(body=sending.text, title=sending.subject, notify_type=kind, body_format=form)
@@ -57,7 +57,7 @@ def _send(route: Route, sending: Sending) -> str:
     return f"accepted by {service.service_name or type(service).__name__}"
 
 
-class Said(logging.Handler):
+class _Said(logging.Handler):
     """Keeps the last complaint of this thread: what is sent beside it may name another channel's address."""
 
     def __init__(self) -> None:

@@ -110,7 +110,9 @@ def _firing(alert: Alert, signal: Signal, silence: str) -> Decided:
         return _well(alert, signal, silence)
     before = alert
     alert = _told(replace(alert, seen_at=signal.at), signal)
-    changed = before.well_since is not None or (signal.state is not before.state and signal.state is not State.UNKNOWN)
+    # The state of one that flaps is the worst that was seen, not what was heard last: it says nothing of a change.
+    another = not before.flapping and signal.state not in (before.state, State.UNKNOWN)
+    changed = before.well_since is not None or another
     if changed:
         alert = replace(alert, well_since=None, changes=_changes(alert.changes, signal.at))
     alert = _flaps(alert, signal.at)

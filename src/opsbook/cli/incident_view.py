@@ -38,7 +38,9 @@ def print_list(found: Sequence[tuple[Incident, tuple[Clock, ...]]], now: datetim
     if not found:
         console.print("no incidents")
         return
-    table = _table("incident", "severity", "state", "since", "lasts", "who", "clocks", "")
+    table = _table("incident", "severity", "state", "since", "lasts", "who", "clocks", "", folded=2)
+    # What is copied into the next command is never cut.
+    table.columns[0].min_width = max(len(one.id) for one, _ in found)
     for one, clocks in found:
         lasts = show_duration((one.resolved_at or now.timestamp()) - one.opened_at)
         table.add_row(
@@ -155,10 +157,10 @@ def _clocks(clocks: Sequence[Clock]) -> Text:
     return told
 
 
-def _table(*columns: str) -> Table:
+def _table(*columns: str, folded: int = 1) -> Table:
     table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
     for number, name in enumerate(columns):
-        table.add_column(name, no_wrap=number < len(columns) - 1, overflow="fold")
+        table.add_column(name, no_wrap=number < len(columns) - folded, overflow="fold")
     return table
 
 

@@ -100,8 +100,7 @@ def _held(alert: Alert, signal: Signal) -> bool:
 
 
 def _fire(alert: Alert, signal: Signal, silence: str) -> Decided:
-    flapping = len(alert.changes) >= FLAPS
-    alert = replace(alert, phase=Phase.FIRING, fired_at=signal.at, silenced_by=silence, flapping=flapping)
+    alert = _flaps(replace(alert, phase=Phase.FIRING, fired_at=signal.at, silenced_by=silence), signal.at)
     return alert, Turn(alert, Became.SILENCED if silence else Became.FIRING, signal.at)
 
 

@@ -24,7 +24,9 @@ class Channel(Strict):
     format: Literal["text", "markdown", "json", "pagerduty", "slack"] | None = Field(
         None, description="form of the message; from the address where left out"
     )
-    from_severity: str | None = Field(None, description="less urgent severities are not sent here")
+    from_severity: str | None = Field(
+        None, description="less urgent severities are not sent here, but for pages of an escalation path"
+    )
     digest: Duration | None = Field(None, description="messages are collected and sent together at this rhythm")
     quiet: BusinessHours | None = Field(None, description="hours without messages, except those of an escalation")
     timeout: Duration = Field(timedelta(seconds=10), description="how long one delivery may take")

@@ -29,8 +29,8 @@ from opsbook.engine.setting import secrets_of
 from opsbook.errors import OpsbookError
 from opsbook.observations.registry import observations
 from opsbook.printable import printable
+from opsbook.store import alerts, runs
 from opsbook.store import incidents as store
-from opsbook.store import runs
 from opsbook.store.database import reading
 from opsbook.store.due import DUE, Due
 from opsbook.store.incidents import Event, Evidence, Incident
@@ -213,7 +213,7 @@ class Diagnostics:
         """Submit what looks further, and what the policy lets opsbook do by itself; a line about each."""
         book = self.watch.system.model
         told = [await self._submit(one, name, looking=True) for name in book.incidents.diagnostics]
-        if one.procedure and one.rounds == 0:
+        if one.procedure and one.rounds == 0 and await asyncio.to_thread(self._own, one):
             told.append(await self._submit(one, one.procedure, looking=False))
         return [line for line in told if line]
 
@@ -242,6 +242,13 @@ class Diagnostics:
             return f"{name} was not run: it could not be planned in time"
         why = "to look further" if looking else "by itself, as the policy of this environment allows"
         return f"run {row.id} of {name} was asked for, {why}"
+
+    def _own(self, one: Incident) -> bool:
+        """Whether what is suggested is no foreign source's word: that is shown to people, and never done by itself."""
+        with reading(self.watch.setting.store) as connection:
+            found = alerts.of_incident(connection, one.id)
+        sources = {row["source"] for row in found if row["procedure"] == one.procedure}
+        return sources != {"alertmanager"}
 
     def _run_of(self, run: str) -> runs.RunRow | None:
         with reading(self.watch.setting.store) as connection:

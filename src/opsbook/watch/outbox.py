@@ -76,7 +76,9 @@ def row_of(
     )
     name = address.name if address else f"nobody:{target}"
     settings = settings_of(system.model, name)
-    unwanted = settings is not None and below(system.model, settings, message.severity)
+    # A page is never dropped: the path named this channel, and may name no other.
+    less = settings is not None and below(system.model, settings, message.severity)
+    unwanted = less and message.urgency != "page"
     return {
         "key": f"{message.key}|{target}" if not message.instead_of else message.key,
         "system": system.model.system,

@@ -80,12 +80,16 @@ class Renewals:
     async def _ask(self, one: Certificate, now: datetime) -> None:
         """One due time a day; whoever begins what is due begins it once."""
         key, at = f"certificate/{one.id}", slot(now).timestamp()
-        with reading(self.watch.setting.store) as connection:
-            last = store.newest(connection, self.watch.where, key)
-            going = any(other.key == key for other in store.going(connection, self.watch.where))
-        if going or (last is not None and last.at >= at):
+        if not await asyncio.to_thread(self._is_new, key, at):
             return
         new = [Due(key, at, store.DUE, note="its renewal is due")]
         await self.watch.setting.in_writer(
             lambda: self.watch.setting.write([lambda connection: store.add(connection, self.watch.where, new)])
         )
+
+    def _is_new(self, key: str, at: float) -> bool:
+        """Whether nothing of it goes on, and it was not asked for at this time yet."""
+        with reading(self.watch.setting.store) as connection:
+            last = store.newest(connection, self.watch.where, key)
+            going = any(other.key == key for other in store.going(connection, self.watch.where))
+        return not going and (last is None or last.at < at)

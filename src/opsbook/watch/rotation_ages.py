@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, func, select
@@ -43,8 +45,15 @@ class RotationAges:
         known = [one for one in self.watch.system.model.rotations if self.watch.system.holds(one.environments)]
         if not known:
             return now + timedelta(hours=1)
+        signals, new = await asyncio.to_thread(self._looked_at, known, now)
+        note = [lambda connection: due.add(connection, self.watch.where, new)] if new else []
+        await tell(self.watch, signals, note)
+        return now + RHYTHM
+
+    def _looked_at(self, known: Sequence[Rotation], now: datetime) -> tuple[list[Signal], list[due.Due]]:
+        """How each is, and what was never seen before."""
         new: list[due.Due] = []
-        signals = []
+        signals: list[Signal] = []
         with reading(self.watch.setting.store) as connection:
             for one in known:
                 renewed = self._renewed(connection, one)
@@ -66,9 +75,7 @@ class RotationAges:
                         procedure=f"rotate-{one.id}" if one.to is not None else "",
                     )
                 )
-        note = [lambda connection: due.add(connection, self.watch.where, new)] if new else []
-        await tell(self.watch, signals, note)
-        return now + RHYTHM
+        return signals, new
 
     def _renewed(self, connection: Connection, one: Rotation) -> float | None:
         here = (runs.c.system == self.watch.where["system"]) & (runs.c.environment == self.watch.where["environment"])

@@ -111,6 +111,13 @@ async def test_the_policy_lets_it_mend_by_itself_and_the_timeline_says_so(tmp_pa
     assert len(asked(desk)) == 1
 
 
+async def test_a_foreign_source_has_nothing_done_by_itself(tmp_path: Path, store: Engine) -> None:
+    desk = a_desk(tmp_path, store, **policy(unattended=True))
+    desk.bad(procedure="mend", component="database", source="alertmanager")
+    await gathered(desk)
+    assert asked(desk) == []
+
+
 async def test_a_process_that_died_before_it_said_so_does_not_mend_twice(tmp_path: Path, store: Engine) -> None:
     desk = a_desk(tmp_path, store, **policy(unattended=True))
     desk.bad(procedure="mend", component="database")

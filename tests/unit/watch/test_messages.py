@@ -83,6 +83,7 @@ def test_a_channel_may_leave_out_what_is_less_urgent(tmp_path: Path, store: Engi
     (row,) = tell(desk, "chat", severity="P4")
     assert (row.state, row.error) == ("dropped", "P4 is below `from_severity` of channel:chat")
     assert tell(desk, "chat", severity="P1", key="k2")[1].state == "waiting"
+    assert tell(desk, "chat", severity="P4", key="k3", urgency="page")[2].state == "waiting", "nobody else may be told"
 
 
 def test_quiet_hours_hold_warnings_and_let_pages_through(tmp_path: Path, store: Engine) -> None:

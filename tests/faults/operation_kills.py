@@ -68,6 +68,24 @@ LEFT_OUT: dict[str, str] = dict.fromkeys(
         "postgres.wait_served",
     ),
     "needs a primary and a standby held by a runtime: the sweep of failovers has them",
+) | dict.fromkeys(
+    ("autoscaler.set", "config_map.set", "cron_job.trigger", "node.cordon", "node.drain", "node.uncordon",
+     "workload.limits", "workload.isolate", "workload.reconnect"),
+    "needs a cluster or a container engine: the tests of those runtimes cut them off and repeat them",
+) | dict.fromkeys(
+    ("certificate.install", "certificate.renew", "certificate.request", "certificate.restore"),
+    "needs an ACME authority and a proxy: test_certificates.py cuts it off between its files",
+) | dict.fromkeys(
+    ("credential.distribute", "credential.prepare", "credential.retire", "credential.withdraw"),
+    "needs an application that reads it: test_rotations.py cuts it off between its acts, and repeats each",
+) | dict.fromkeys(
+    ("migrations.back_to", "migrations.upgrade", "side.bring_up", "side.retire", "traffic.switch"),
+    "needs an application with versions: test_renec_deploys.py has them",
+) | dict.fromkeys(
+    ("drill.rebuild", "drill.restore_at", "export.bundle", "files.purge"),
+    "the sweep of losses and the tests of drills have them",
+) | dict.fromkeys(
+    ("service.compare", "service.measure", "smoke.test"), "it only asks"
 ) | {"backup.prune": "needs a store of backups: test_pruning.py ends it at every deletion"}  # fmt: skip
 """Operations that cannot be tried here, each with the reason."""
 FRACTIONS = (0.2, 0.5, 0.8)

@@ -161,6 +161,9 @@ class Cluster:
                     continue
                 if not event.get("userAgent", "").startswith("kr8s"):
                     continue
+                # Another test of the same cluster may be at work in a namespace of its own.
+                if about.get("namespace", self.namespace) != self.namespace:
+                    continue
                 found.append(f"{event['verb']} {event['requestURI']}")
         return found
 

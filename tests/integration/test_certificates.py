@@ -27,7 +27,11 @@ from tests.integration.servers import free_port, make_system, own_folder, until
 from tests.integration.web import Issued, issue, server_context
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
-pytestmark = [pytest.mark.real, pytest.mark.skipif(not Path(NGINX).exists(), reason="not installed: nginx")]
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.xdist_group("acme"),
+    pytest.mark.skipif(not Path(NGINX).exists(), reason="not installed: nginx"),
+]
 
 CONFIG = """
 daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
@@ -147,7 +151,9 @@ async def test_what_an_attempt_that_was_cut_off_obtained_is_used(site: Site) -> 
     first = await hands.apply(issued)
     again = await hands.apply(issued)
     assert first == again, "no second certificate is asked for"
-    # Cut off between the two files: the key is new, the chain is old.
+    # Cut off between the two files: the old pair is kept, the key is new, the chain is old.
+    previous(site).write_bytes(site.chain.read_bytes())
+    site.chain.with_name(".key.pem.previous").write_bytes(site.chain.with_name("key.pem").read_bytes())
     site.chain.with_name("key.pem").write_bytes(site.chain.with_name(".key.pem.next").read_bytes())
     await hands.apply(install)
     assert (await site.served()).fingerprint(hashes.SHA256()).hex() == first["fingerprint"]

@@ -280,6 +280,9 @@ async def _config_of(runtime: Kubernetes, folder: Path) -> Path:
 
 
 async def test_a_command_in_a_pod_is_ended_with_its_key_and_keeps_secrets_out(hands: Hands) -> None:
+    async with asyncio.timeout(90):
+        while not (await runtime_of(hands).status("other")).workload.ready:  # noqa: ASYNC110
+            await asyncio.sleep(0.5)
     (sleep,) = await hands.plan("workload.exec", of="other", argv=["sleep", "301.5"])
     under_way = asyncio.ensure_future(hands.apply(sleep, "run/3/0"))
     runtime = runtime_of(hands)

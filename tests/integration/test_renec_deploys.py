@@ -18,12 +18,24 @@ from opsbook.book.load import load_book
 from opsbook.book.system import in_environment
 from opsbook.catalogue import catalogue
 from opsbook.connectors.change import ChangeFailed
-from tests.integration.conftest import Renec
+from tests.integration.conftest import Renec, start_renec
 from tests.integration.hands import hands_of
 from tests.integration.renec import api, rows
 from tests.integration.renec_book import Book, beside, state_of
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec-deploys"), pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def renec(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Renec]:
+    """An instance of its own: afterwards its application logs in as another."""
+    run_dir = tmp_path_factory.mktemp("deployed") / "run"
+    started: Renec | None = None
+    try:
+        started = start_renec(run_dir)
+        yield started
+    finally:
+        assert (started or Renec(run_dir, 0, {})).run("destroy").returncode == 0
 
 
 @pytest.fixture(scope="module")

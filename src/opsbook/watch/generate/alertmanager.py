@@ -8,7 +8,7 @@ climb an escalation path or follow a rotation: only opsbook knows who acknowledg
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -112,7 +112,8 @@ def _mail(address: str) -> dict[str, Any]:
 
 def _root(system: System, receivers: Receivers, notify: str) -> dict[str, Any]:
     """What is not of this book goes to nobody here, and to opsbook: its rules may be a team's own."""
-    first = receivers.of(_at_once(system, None))
+    # Of these opsbook cannot say who is on call, since it is they that it is gone: all of a rotation are told.
+    first = receivers.of(_everybody(system, _at_once(system, None)))
     routes = [_route([f'alertname=~"{DOWN}|{STUCK}"'], name, more=n < len(first) - 1) for n, name in enumerate(first)]
     if notify != "channels":
         routes.append({**_route([], OPSBOOK, more=notify == "both"), "group_wait": "0s", "group_interval": "10s"})
@@ -128,6 +129,13 @@ def _root(system: System, receivers: Receivers, notify: str) -> dict[str, Any]:
         "repeat_interval": duration(REPEAT.total_seconds()),
         "routes": routes,
     }
+
+
+def _everybody(system: System, names: Iterable[str]) -> Iterator[str]:
+    """The names, rotations as their members and who stands behind them."""
+    for name in names:
+        rotation = system.model.oncall.get(name)
+        yield from (name,) if rotation is None else (*rotation.members, *filter(None, [rotation.backup]))
 
 
 def _by_severity(system: System, receivers: Receivers) -> list[dict[str, Any]]:

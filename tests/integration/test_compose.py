@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -155,6 +156,10 @@ def proxy(engine: Podman, tmp_path: Path) -> Iterator[Callable[[str], int]]:
         one.wait(10)
 
 
+@pytest.mark.skipif(
+    os.environ.get("OPSBOOK_TEST_KUBERNETES") == "1",
+    reason="a cluster runs on this host: its packet rules keep the proxy from finding containers by name",
+)
 async def test_no_request_is_lost_behind_a_proxy(hands: Hands, proxy: Callable[[str], int]) -> None:
     await hands.do("workload.start", of="api", wait=20)
     (one, *_) = await hands.connections.runtime.containers("api")  # type: ignore[attr-defined]

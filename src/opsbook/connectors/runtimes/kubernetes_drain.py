@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from opsbook.connectors.runtimes.kubernetes import Kubernetes
 
 LOOK_SECONDS = 0.5
+FORBIDDEN = 403
 BUDGET_SAYS_NO = 429
 MIRROR = "kubernetes.io/config.mirror"
 
@@ -93,5 +94,7 @@ async def _evict(runtime: Kubernetes, pod: Object) -> str:
     except ApiFault as error:
         if error.code == BUDGET_SAYS_NO:
             return "; ".join(error.causes) or error.message
+        if error.code == FORBIDDEN and "because it is being terminated" in error.message:
+            return "its namespace is being removed, and it goes with that"
         raise
     return ""

@@ -98,6 +98,7 @@ async def test_only_the_rows_of_chosen_tables_come_back_into_the_live_database(s
     ((count,),) = shop.rows("SELECT count(*) FROM orders")
     before = moment(shop)
     shop.rows("DELETE FROM orders WHERE id % 2 = 0")
+    shop.rows("DELETE FROM parent WHERE a = 77")
     shop.rows("INSERT INTO parent VALUES (77)")
     told = await shop.do("postgres.restore_tables_at", backup="wal", at=before, tables="orders")
     assert shop.rows("SELECT count(*) FROM orders") == [(count,)]

@@ -39,21 +39,28 @@ class Application:
         self.env.write_text(f"# of the shop\nexport DATABASE_URL='{address}'\nCACHE=on\n")
         self.failed, self.asked = 0, 0
         self.address = ""
+        self.busy = asyncio.Lock()
 
-    def restart(self) -> None:
+    async def restart(self) -> None:
+        """As a workload does it: what it is in the middle of is finished first."""
+        async with self.busy:
+            self.read()
+
+    def read(self) -> None:
         line = next(one for one in self.env.read_text().splitlines() if "DATABASE_URL" in one)
         self.address = line.partition("=")[2].strip("'")
 
     async def work(self) -> None:
         """A new connection for each request, as without a pool: the hardest case."""
-        self.restart()
+        self.read()
         while True:
             self.asked += 1
-            try:
-                async with await psycopg.AsyncConnection.connect(self.address, connect_timeout=5) as connection:
-                    await connection.execute("SELECT 1")
-            except psycopg.Error:
-                self.failed += 1
+            async with self.busy:
+                try:
+                    async with await psycopg.AsyncConnection.connect(self.address, connect_timeout=5) as connection:
+                        await connection.execute("SELECT 1")
+                except psycopg.Error:
+                    self.failed += 1
             await asyncio.sleep(0.01)
 
 
@@ -78,7 +85,7 @@ async def test_no_request_fails_and_the_old_password_is_dead(server: Postgres, t
             before = app.address or app.env.read_text()
             await act(one, "prepare")
             await act(one, "distribute")
-            app.restart()
+            await app.restart()
             assert login in app.address
             retired = await act(one, "retire", within="20s")
             assert retired == {"login": login, "dead": True}
@@ -125,7 +132,7 @@ async def test_one_that_was_cut_off_goes_on_with_the_secret_that_it_made(server:
     assert (tmp_path / ".app.env.shop.pending").read_text() == made
     await act(one, "distribute")
     await act(one, "withdraw")
-    app.restart()
+    await app.restart()
     assert "first-word" in app.address
     with pytest.raises(ChangeFailed, match="do not hold the new credential"):
         await act(one, "retire")
@@ -139,7 +146,7 @@ async def test_one_that_was_cut_off_goes_on_with_the_secret_that_it_made(server:
 async def test_where_sessions_live_by_the_old_one_it_stays_valid(server: Postgres, tmp_path: Path) -> None:
     app, one = Application(server, tmp_path), hands(server, tmp_path)
     server.sql("ALTER ROLE shop LOGIN PASSWORD 'first-word'", database="postgres")
-    app.restart()
+    await app.restart()
     with psycopg.connect(app.address) as forgotten:
         await act(one, "prepare")
         await act(one, "distribute")

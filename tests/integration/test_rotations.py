@@ -204,3 +204,18 @@ async def test_redis_takes_both_until_the_old_one_is_dead(tmp_path: Path) -> Non
         kept = config.read_text()
         assert "old-word" not in kept, "a restart does not bring it back"
         assert new not in kept
+
+
+async def test_a_secret_of_an_application_is_distributed_and_nobody_claims_that_the_old_one_is_dead(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "signing-key"
+    file.write_text("old-signing-key\n")
+    rotation = {"id": "key", "of": "api", "kind": "key", "every": "90d", "to": f"file:{file}", "length": 48}
+    components = {"api": {"kind": "http", "url": "http://127.0.0.1:1"}}
+    one = Hands(OpenConnections(make_system(tmp_path / "book", components, rotations=[rotation])))
+    assert (await one.do("credential.prepare", of="api", rotation="key"))["tried"] is None
+    await one.do("credential.distribute", of="api", rotation="key")
+    assert len(file.read_text().strip()) == 48
+    assert (await one.do("credential.retire", of="api", rotation="key"))["dead"] is None
+    assert "only the application can say" in one.out.text

@@ -71,8 +71,8 @@ class Enter(OperationParameters):
     idempotent=True,
     parameters=Enter,
     doc="Closes a system for its users: its proxy answers 503 with Retry-After and a banner, once nginx has found its "
-    "configuration valid and serves it. Undo lets users in again. Alerts are not silenced by it: the watch will do "
-    "that.",
+    "configuration valid and serves it. Undo lets users in again. While `opsbook serve` runs, the alerts of what is "
+    "behind it are silent until the run has left maintenance or ended.",
 )
 class _Enter(Repeatable):
     async def plan(self, parameters: Enter, facts: Facts) -> AsyncIterator[Change]:

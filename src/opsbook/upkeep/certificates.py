@@ -8,15 +8,7 @@ from datetime import datetime, timedelta
 from opsbook.book.planned import Certificate
 from opsbook.book.system import System
 from opsbook.operations.certificates import reloaded
-from opsbook.upkeep.templates import filled
-
-RESTART = """\
-@number@. @component@ reads it only when it starts.
-
-   ```op id=restart-@component@ timeout=15m
-   workload.restart: {of: @component@}
-   ```
-"""
+from opsbook.upkeep.templates import filled, restarted
 
 
 def families(system: System) -> Iterator[tuple[str, str]]:
@@ -46,8 +38,4 @@ def due(certificate: Certificate, begins: datetime, ends: datetime, now: datetim
 
 def _restarts(system: System, certificate: Certificate, first: int) -> str:
     told = set(reloaded(system, certificate))
-    steps: list[str] = []
-    for name in certificate.reload:
-        if name not in told and system.components[name].workload:
-            steps.append(RESTART.replace("@number@", str(first + len(steps))).replace("@component@", name))
-    return "\n".join(steps)
+    return restarted([one for one in certificate.reload if one not in told and system.components[one].workload], first)

@@ -6,15 +6,7 @@ from collections.abc import Iterator
 
 from opsbook.book.system import System
 from opsbook.book.units import write_duration
-from opsbook.upkeep.templates import filled
-
-RESTART = """\
-@number@. @component@ reads it only when it starts.
-
-   ```op id=restart-@component@ timeout=15m
-   workload.restart: {of: @component@}
-   ```
-"""
+from opsbook.upkeep.templates import filled, restarted
 
 
 def families(system: System) -> Iterator[tuple[str, str]]:
@@ -24,13 +16,7 @@ def families(system: System) -> Iterator[tuple[str, str]]:
             continue
         roll = [name for name in one.restart if system.components[name].workload]
         names = {"rotation": one.id, "component": one.of}
-        forth = [_restart(3 + n, name) for n, name in enumerate(roll)]
-        back = [_restart(2 + n, name) for n, name in enumerate(roll)]
         patience = write_duration(max(one.overlap.total_seconds(), 300)).replace(" ", "")
         last = {"last": str(3 + len(roll)), "patience": patience}
-        yield f"rotate-{one.id}", filled("rotate", **names, restarts="\n".join(forth), **last)
-        yield f"rotate-{one.id}-back", filled("rotate-back", **names, restarts="\n".join(back))
-
-
-def _restart(number: int, component: str) -> str:
-    return RESTART.replace("@number@", str(number)).replace("@component@", component)
+        yield f"rotate-{one.id}", filled("rotate", **names, restarts=restarted(roll, first=3), **last)
+        yield f"rotate-{one.id}-back", filled("rotate-back", **names, restarts=restarted(roll, first=2))

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from opsbook.engine.packaged_text import filled_from
 
 filled = partial(filled_from, "opsbook.upkeep")
+
+RESTART = """\
+{number}. {component} reads it only when it starts.
+
+   ```op id=restart-{component} timeout=15m
+   workload.restart: {{of: {component}}}
+   ```
+"""
+
+
+def restarted(components: Sequence[str], first: int) -> str:
+    """Numbered steps that restart each of them."""
+    return "\n".join(RESTART.format(number=first + n, component=name) for n, name in enumerate(components))

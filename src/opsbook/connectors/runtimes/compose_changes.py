@@ -9,15 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, ValidationError
-
-from opsbook.book.catalogue import Parameters
 from opsbook.connectors.change import Change
 from opsbook.connectors.runtimes import compose_create
+from opsbook.connectors.runtimes.arguments import (
+    DeployArguments,
+    ExecArguments,
+    NoArguments,
+    RollbackArguments,
+    ScaleArguments,
+    StartArguments,
+    read,
+)
 from opsbook.connectors.runtimes.compose_api import NotThere
 from opsbook.connectors.runtimes.compose_record import image_of, version_of
 from opsbook.connectors.runtimes.contract import Unsupported, Verb
-from opsbook.errors import Absent, Refused, UsageError
+from opsbook.errors import Absent, Refused
 
 if TYPE_CHECKING:
     from opsbook.connectors.runtimes.compose import Compose
@@ -27,66 +33,9 @@ if TYPE_CHECKING:
 KIND = "compose"
 
 
-class NoArguments(Parameters):
-    """Nothing more to say."""
-
-    wait: float = Field(60, gt=0, le=3600, description="seconds that one container may take to be ready")
-
-
-class StartArguments(NoArguments):
-    """How much of a service that is down is started."""
-
-    replicas: int | None = Field(None, ge=0, description="how many containers; those there are, or as the file says")
-
-
-class ScaleArguments(NoArguments):
-    """How many containers."""
-
-    replicas: int = Field(ge=0, description="how many containers are to run")
-
-
-class DeployArguments(NoArguments):
-    """Which version."""
-
-    version: str = Field(min_length=1, description="tag, digest or whole image")
-
-
-class RollbackArguments(NoArguments):
-    """Which version; the one before where left out."""
-
-    version: str = Field("", description="tag, digest or whole image; the one deployed before where left out")
-
-
-class ExecArguments(Parameters):
-    """A command in a container of the service."""
-
-    argv: tuple[str, ...] = Field(min_length=1, description="program and arguments; no shell reads them")
-    timeout: float = Field(600, gt=0, le=86400, description="seconds after which it is ended")
-    env: dict[str, str] = Field({}, description="further variables of its environment; they stand in no argv")
-    secrets: dict[str, str] = Field({}, description="further variables by their reference, taken when it is run")
-
-
-ARGUMENTS: dict[Verb, type[Parameters]] = {
-    Verb.START: StartArguments,
-    Verb.STOP: NoArguments,
-    Verb.RESTART: NoArguments,
-    Verb.SCALE: ScaleArguments,
-    Verb.DEPLOY: DeployArguments,
-    Verb.ROLLBACK: RollbackArguments,
-    Verb.EXEC: ExecArguments,
-}
-
-
 async def planned(compose: Compose, workload: str, verb: Verb, arguments: dict[str, Any]) -> Change:
     """The change that the verb would be now. Raises UsageError, Unsupported or Refused with the reason."""
-    try:
-        given: Any = ARGUMENTS[verb].model_validate(arguments)
-    except ValidationError as error:
-        first = error.errors()[0]
-        told = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
-        raise UsageError(
-            f"{verb.value} of {workload}: {told}", "expected: " + ", ".join(ARGUMENTS[verb].model_fields)
-        ) from error
+    given = read(workload, verb, arguments)
     found = await compose.containers(workload)
     if verb is Verb.EXEC:
         return _exec(workload, given)

@@ -10,12 +10,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from opsbook.book.catalogue import Parameters
 from opsbook.book.load import nearest
 from opsbook.connectors.change import Change
 from opsbook.connectors.runtimes import kubernetes_revisions
+from opsbook.connectors.runtimes.arguments import (
+    ARGUMENTS,
+    DeployArguments,
+    ExecArguments,
+    NoArguments,
+    RollbackArguments,
+    ScaleArguments,
+    StartArguments,
+    read,
+)
 from opsbook.connectors.runtimes.contract import Unsupported, Verb
 from opsbook.connectors.runtimes.kubernetes_api import ApiFault, Object
 from opsbook.connectors.runtimes.kubernetes_autoscalers import autoscaler_of, bounded
@@ -29,7 +39,7 @@ from opsbook.connectors.runtimes.kubernetes_kinds import (
     wanted_of,
 )
 from opsbook.connectors.runtimes.kubernetes_targets import KIND, Target, patched, refusal, verdict
-from opsbook.errors import Absent, Refused, UsageError
+from opsbook.errors import Absent, Refused
 
 if TYPE_CHECKING:
     from opsbook.connectors.runtimes.kubernetes import Kubernetes
@@ -38,66 +48,18 @@ BEFORE_STOP = "opsbook/replicas-before-stop"
 """Annotation that remembers how many ran, for a start that is not told."""
 
 
-class NoArguments(Parameters):
-    """Nothing more to say."""
+class KubernetesScale(ScaleArguments):
+    """How many pods, and what becomes of an autoscaler."""
 
-    wait: float = Field(120, gt=0, le=3600, description="seconds without progress after which it counts as failed")
-
-
-class StartArguments(NoArguments):
-    """How much of a workload that is down is started."""
-
-    replicas: int | None = Field(None, ge=0, description="how many pods; as many as before it was stopped if left out")
-
-
-class ScaleArguments(NoArguments):
-    """How many pods."""
-
-    replicas: int = Field(ge=0, description="how many pods are to run")
     autoscaler: bool = Field(False, description="bring its autoscaler to exactly this number, where it has one")
 
 
-class DeployArguments(NoArguments):
-    """Which version."""
-
-    version: str = Field(min_length=1, description="a tag, a digest (sha256:…), or a whole image")
-
-
-class RollbackArguments(NoArguments):
-    """Which version; the one before where left out."""
-
-    version: str = Field("", description="a tag or a revision number; the revision before where left out")
-
-
-class ExecArguments(Parameters):
-    """A command in one of its pods."""
-
-    argv: tuple[str, ...] = Field(min_length=1, description="program and arguments; no shell reads them")
-    timeout: float = Field(600, gt=0, le=86400, description="seconds after which it is ended")
-    env: dict[str, str] = Field({}, description="further variables of its environment")
-    secrets: dict[str, str] = Field({}, description="refused here: the API server's audit log would hold them")
-
-
-ARGUMENTS: dict[Verb, type[Parameters]] = {
-    Verb.START: StartArguments,
-    Verb.STOP: NoArguments,
-    Verb.RESTART: NoArguments,
-    Verb.SCALE: ScaleArguments,
-    Verb.DEPLOY: DeployArguments,
-    Verb.ROLLBACK: RollbackArguments,
-    Verb.EXEC: ExecArguments,
-}
+KNOWN: dict[Verb, type[Parameters]] = {**ARGUMENTS, Verb.SCALE: KubernetesScale}
 
 
 async def planned(runtime: Kubernetes, workload: str, verb: Verb, arguments: dict[str, Any]) -> Change:
     """The change that the verb would be now. Raises UsageError, Unsupported or Refused with the reason."""
-    try:
-        given: Any = ARGUMENTS[verb].model_validate(arguments)
-    except ValidationError as error:
-        first = error.errors()[0]
-        told = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
-        expected = "expected: " + ", ".join(ARGUMENTS[verb].model_fields)
-        raise UsageError(f"{verb.value} of {workload}: {told}", expected) from error
+    given = read(workload, verb, arguments, KNOWN)
     kind, now = await runtime.found(workload)
     change: Change = await PLANS[verb](_Wanted(runtime, workload, kind, now), given)
     return change
@@ -143,7 +105,7 @@ _NUMBERLESS = {
 }
 
 
-async def _scale(of: _Wanted, given: ScaleArguments) -> Change:
+async def _scale(of: _Wanted, given: KubernetesScale) -> Change:
     of.require_replicas()
     hpa = await autoscaler_of(of.runtime, of.kind.name, of.target.name)
     if hpa is not None and given.autoscaler:

@@ -10,13 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, ValidationError
-
-from opsbook.book.catalogue import Parameters
 from opsbook.book.load import nearest
 from opsbook.connectors.change import Change
+from opsbook.connectors.runtimes.arguments import (
+    DeployArguments,
+    ExecArguments,
+    NoArguments,
+    RollbackArguments,
+    ScaleArguments,
+    StartArguments,
+    read,
+)
 from opsbook.connectors.runtimes.contract import Unsupported, Verb
-from opsbook.errors import Absent, Refused, UsageError
+from opsbook.errors import Absent, Refused
 
 if TYPE_CHECKING:
     from opsbook.connectors.runtimes.supervisor import Process, Supervisor
@@ -25,64 +31,9 @@ if TYPE_CHECKING:
 KIND = "supervisor"
 
 
-class NoArguments(Parameters):
-    """Nothing more to say."""
-
-    wait: float = Field(60, gt=0, le=3600, description="seconds that one process may take to be ready")
-
-
-class StartArguments(NoArguments):
-    """How much of a workload that is down is started."""
-
-    replicas: int | None = Field(None, ge=0, description="how many processes; all slots where left out")
-
-
-class ScaleArguments(NoArguments):
-    """How many processes."""
-
-    replicas: int = Field(ge=0, description="how many processes are to run")
-
-
-class DeployArguments(NoArguments):
-    """Which version."""
-
-    version: str = Field(min_length=1, description="name of a release directory")
-
-
-class RollbackArguments(NoArguments):
-    """Which version; the one before where left out."""
-
-    version: str = Field("", description="name of a release directory; the version that ran before where left out")
-
-
-class ExecArguments(Parameters):
-    """A command in the directory and environment of the workload."""
-
-    argv: tuple[str, ...] = Field(min_length=1, description="program and arguments; no shell reads them")
-    timeout: float = Field(600, gt=0, le=86400, description="seconds after which it is ended")
-    env: dict[str, str] = Field({}, description="further variables of its environment; they stand in no argv")
-    secrets: dict[str, str] = Field({}, description="further variables by their reference, taken when it is run")
-
-
-ARGUMENTS: dict[Verb, type[Parameters]] = {
-    Verb.START: StartArguments,
-    Verb.STOP: NoArguments,
-    Verb.RESTART: NoArguments,
-    Verb.SCALE: ScaleArguments,
-    Verb.DEPLOY: DeployArguments,
-    Verb.ROLLBACK: RollbackArguments,
-    Verb.EXEC: ExecArguments,
-}
-
-
 async def planned(supervisor: Supervisor, workload: str, verb: Verb, arguments: dict[str, Any]) -> Change:
     """The change that the verb would be now. Raises UsageError, Unsupported or Refused with the reason."""
-    try:
-        given: Any = ARGUMENTS[verb].model_validate(arguments)
-    except ValidationError as error:
-        first = error.errors()[0]
-        told = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
-        raise UsageError(f"{verb.value} of {workload}: {told}", _expected(verb)) from error
+    given = read(workload, verb, arguments)
     found = supervisor.chosen(await supervisor.look(), workload)
     if verb is Verb.EXEC:
         return _exec(supervisor, workload, given)
@@ -91,10 +42,6 @@ async def planned(supervisor: Supervisor, workload: str, verb: Verb, arguments: 
     if verb in (Verb.DEPLOY, Verb.ROLLBACK):
         return _deploy(supervisor, workload, found, given, verb)
     return _run(workload, found, verb, given)
-
-
-def _expected(verb: Verb) -> str:
-    return "expected: " + ", ".join(ARGUMENTS[verb].model_fields)
 
 
 def _evidence(found: Sequence[Process]) -> dict[str, Any]:

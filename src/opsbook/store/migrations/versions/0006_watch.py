@@ -18,6 +18,7 @@ def upgrade() -> None:
         table.add_column(text("asked_as", default=""))
     _checks()
     _incidents()
+    _papers()
     _messages()
     _planned()
     _house()
@@ -132,6 +133,9 @@ def _incidents() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("incident_events_by_incident", "incident_events", ["incident", "at"], unique=False)
+
+
+def _papers() -> None:
     op.create_table(
         "evidence",
         text("incident"),

@@ -1,0 +1,100 @@
+"""What a book says of deploys becomes procedures that compile, in the order in which they can go back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from sqlalchemy import Engine, insert
+
+from opsbook.book.load import load_book
+from opsbook.book.system import System, in_environment
+from opsbook.catalogue import catalogue
+from opsbook.engine.compile import load_procedures
+from opsbook.engine.procedure import Procedure
+from opsbook.errors import Refused
+from opsbook.recovery.packaged import packaged_procedures
+from opsbook.store.database import open_store, writing
+from opsbook.store.tables import runs
+from opsbook.upkeep.deploys import must_have_been_seen, procedure_of
+
+GATES = [
+    {"id": "tests", "kind": "command", "command": ["ci", "passed", "--of={version}", "it's"]},
+    {"id": "built", "kind": "url", "url": "http://127.0.0.1:1/{version}/ok"},
+    {"id": "read", "text": "Somebody has read the change"},
+]
+
+
+def a_system(folder: Path, environment: str = "production", **deploys: Any) -> System:
+    book = {
+        "opsbook": 1, "system": "shop",
+        "environments": {"staging": {"policy": "open"}, "production": {"policy": "open", "after": "staging"}},
+        "components": {
+            "api": {"kind": "http", "url": "http://127.0.0.1:1", "workload": "api"},
+            "worker": {"kind": "celery", "broker": "broker", "workload": "worker"},
+            "broker": {"kind": "redis", "url": "redis://127.0.0.1:1/0"},
+            "database": {"kind": "postgres", "dsn": "postgresql://127.0.0.1:1/shop"},
+        },
+        "backups": [{"id": "nightly", "of": "database", "method": "dump", "to": str(folder / "backups")}],
+        "smoke_tests": [{"id": "list", "of": "api", "path": "/items"}],
+        "deploys": {"watch": "30s", "gates": GATES, "migrations": {"folder": "releases/{version}"}, **deploys},
+    }  # fmt: skip
+    (folder / "book.yaml").write_text(yaml.safe_dump(book))
+    return in_environment(load_book(folder / "book.yaml", catalogue()), environment)
+
+
+def compiled(system: System) -> dict[str, Procedure]:
+    return load_procedures(system, system.book.catalogue, packaged_procedures(system))
+
+
+def test_gates_come_first_and_what_fails_later_goes_back(tmp_path: Path) -> None:
+    found = compiled(a_system(tmp_path))
+    steps = found["deploy-api-rolling"].steps
+    ids = [one.id for one in steps]
+    # The third is the person's gate, whose step has a number for a name.
+    assert [*ids[:2], *ids[3:]] == [
+        "gate-tests", "gate-built", "before", "backup", "schema", "deploy", "smoke", "watch",
+    ]  # fmt: skip
+    undone = {one.id for one in steps if one.on_failure == "undo"}
+    assert undone == {"schema", "deploy", "smoke", "watch"}
+    assert {"rollback-api", "rollback-api-with-schema", "deploy-api-hotfix"} <= set(found)
+    assert (found["rollback-api"].risk, found["rollback-api-with-schema"].risk) == ("disruptive", "destructive")
+
+
+def test_a_version_in_a_gate_is_one_word_whatever_it_is(tmp_path: Path) -> None:
+    text = packaged_procedures(a_system(tmp_path))["deploy-api-rolling"]
+    assert "ci passed --of={{ version }} 'it'\"'\"'s'" in text
+
+
+def test_the_strategy_is_the_books_unless_one_is_named(tmp_path: Path) -> None:
+    system = a_system(tmp_path, strategy="recreate")
+    assert procedure_of(system, "api") == "deploy-api-rolling"
+    assert procedure_of(system, "api", "hotfix") == "deploy-api-hotfix"
+
+
+def seen(store: Engine, version: str, state: str, environment: str = "staging") -> None:
+    with writing(store) as connection:
+        row = {column.name: "" for column in runs.columns if not column.nullable and column.type.python_type is str}
+        row |= {"id": f"{version}-{state}-{environment}", "system": "shop", "environment": environment, "state": state,
+                "procedure": "deploy-api-rolling", "parameters": json.dumps({"version": version}), "requested_at": 1.0,
+                "woken": 0, "heard": 0, "crashes": 0}  # type: ignore[dict-item]  # fmt: skip
+        connection.execute(insert(runs), [row])
+
+
+@pytest.mark.parametrize(
+    ("version", "state", "environment"),
+    [("1.4.0", "failed", "staging"), ("1.3.0", "done", "staging"), ("1.4.0", "done", "production")],
+)
+def test_only_a_good_deploy_of_the_version_in_the_earlier_environment_counts(
+    tmp_path: Path, version: str, state: str, environment: str
+) -> None:
+    store, system = open_store(f"sqlite:///{tmp_path}/store.db"), a_system(tmp_path)
+    seen(store, version, state, environment)
+    with pytest.raises(Refused, match="was not deployed in staging yet"):
+        must_have_been_seen(store, system, "api", "1.4.0")
+    seen(store, "1.4.0", "done")
+    must_have_been_seen(store, system, "api", "1.4.0")
+    must_have_been_seen(store, a_system(tmp_path, "staging"), "api", "9.9.9")

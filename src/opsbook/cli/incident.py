@@ -218,8 +218,8 @@ def evidence(
     which: str, name: str, to: str | None, files: tuple[str, ...], book: str | None, env: str | None, output: str
 ) -> int:
     """Show what was gathered when it opened; or preserve it with timeline, alerts and audit records."""
-    from opsbook.store import incidents
     from opsbook.store.database import reading
+    from opsbook.store.evidence import of_incident as evidence_of
     from opsbook.watch.evidence import preserve
     from opsbook.watch.incident_acts import find
 
@@ -232,7 +232,7 @@ def evidence(
             click.echo(f"{kept.archive}: {kept.files} files, sha256 {kept.sha256}")
         return 0
     with opened(book, env) as service, reading(service.setting.store) as connection:
-        found = incidents.evidence_of(connection, find(connection, service.system, which).id)
+        found = evidence_of(connection, find(connection, service.system, which).id)
     chosen = [one for one in found if not name or one.name == name]
     if output == "json":
         _print_json([vars(one) for one in chosen])
@@ -282,6 +282,7 @@ def actions(
 
     from opsbook.cli.incident_view import print_actions
     from opsbook.store import incidents
+    from opsbook.store.actions import of_incidents as actions_of
     from opsbook.store.database import reading
     from opsbook.watch import incident_acts as acts
     from opsbook.watch.incident_facts import where_of
@@ -309,7 +310,7 @@ def actions(
             if which
             else incidents.newest(connection, where_of(system), limit=1000)
         )
-        found = incidents.actions_of(connection, [one.id for one in some], open_only=not everything)
+        found = actions_of(connection, [one.id for one in some], open_only=not everything)
     if output == "json":
         _print_json([vars(one) for one in found])
     elif found:

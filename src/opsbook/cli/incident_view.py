@@ -17,7 +17,8 @@ from opsbook.cli.terminal import screen, show
 from opsbook.printable import lines_of, one_line
 
 if TYPE_CHECKING:
-    from opsbook.store.incidents import Action, Incident
+    from opsbook.store.actions import Action
+    from opsbook.store.incidents import Incident
     from opsbook.watch.clocks import Clock
     from opsbook.watch.incident_views import View
 

@@ -1,4 +1,4 @@
-"""Incidents, their timeline, evidence and actions, as rows. Everything works in the transaction that is handed in."""
+"""Incidents and their timeline, as rows. Everything works in the transaction that is handed in."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from opsbook.store.history import IDS_A_STATEMENT, batched
-from opsbook.store.watch_tables import actions, alerts, evidence, incident_events, incidents
+from opsbook.store.watch_tables import alerts, incident_events, incidents
 
 OVER = ("resolved", "merged")
 MOST_NEAR = 100
@@ -87,32 +87,6 @@ class Event:
     text: str
     detail: str = ""
     key: str | None = None
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """One thing that was gathered, or why it could not be."""
-
-    incident: str
-    name: str
-    at: float
-    text: str
-    sha256: str
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Action:
-    """What a post-mortem asks for."""
-
-    id: int
-    incident: str
-    text: str
-    owner: str
-    done_by: str
-    made_at: float
-    due_at: float | None
-    done_at: float | None
 
 
 def add(connection: Connection, one: Incident) -> None:
@@ -362,49 +336,6 @@ def incident_of(connection: Connection, where: Mapping[str, str], fingerprints: 
         )  # fmt: skip
         found |= {row.fingerprint: row.incident for row in connection.execute(query)}
     return found
-
-
-def keep(connection: Connection, one: Evidence) -> None:
-    """Store evidence, in place of what was gathered before under this name."""
-    same = (evidence.c.incident == one.incident) & (evidence.c.name == one.name)
-    if not connection.execute(update(evidence).where(same).values(vars(one))).rowcount:
-        connection.execute(insert(evidence).values(vars(one)))
-
-
-def evidence_of(connection: Connection, incident: str) -> list[Evidence]:
-    """What was gathered."""
-    query = select(evidence).where(evidence.c.incident == incident).order_by(evidence.c.name)
-    return [Evidence(**row._mapping) for row in connection.execute(query)]
-
-
-def add_action(connection: Connection, **values: Any) -> int:
-    """Store an action; its number."""
-    number = connection.execute(insert(actions).values(values)).inserted_primary_key
-    assert number is not None
-    return int(number[0])
-
-
-def end_action(connection: Connection, number: int, who: str, at: float) -> bool:
-    """An action is done. False where there is no open one of this number."""
-    wanted = (actions.c.id == number) & actions.c.done_at.is_(None)
-    return connection.execute(update(actions).where(wanted).values(done_at=at, done_by=who)).rowcount > 0
-
-
-def actions_of(connection: Connection, ids: Collection[str], *, open_only: bool = False) -> list[Action]:
-    """The actions of some incidents."""
-    found: list[Action] = []
-    for some in batched(sorted(ids), IDS_A_STATEMENT):
-        query = select(actions).where(actions.c.incident.in_(some)).order_by(actions.c.id)
-        if open_only:
-            query = query.where(actions.c.done_at.is_(None))
-        found += [Action(**row._mapping) for row in connection.execute(query)]
-    return found
-
-
-def action_of(connection: Connection, number: int) -> Action | None:
-    """The action of a number."""
-    row = connection.execute(select(actions).where(actions.c.id == number)).first()
-    return Action(**row._mapping) if row else None
 
 
 def _here(query: Select[Any], where: Mapping[str, str]) -> Select[Any]:

@@ -30,10 +30,12 @@ from opsbook.errors import OpsbookError
 from opsbook.observations.registry import observations
 from opsbook.printable import printable
 from opsbook.store import alerts, runs
+from opsbook.store import evidence as evidence_rows
 from opsbook.store import incidents as store
 from opsbook.store.database import reading
 from opsbook.store.due import DUE, Due
-from opsbook.store.incidents import Event, Evidence, Incident
+from opsbook.store.evidence import Evidence
+from opsbook.store.incidents import Event, Incident
 from opsbook.watch.contract import Watch
 from opsbook.watch.registry import part
 from opsbook.watch.schedules import run_id
@@ -121,7 +123,7 @@ class Diagnostics:
 
         def write(connection: Connection) -> None:
             for row in rows:
-                store.keep(connection, row)
+                evidence_rows.keep(connection, row)
             store.tell(connection, events)
 
         await setting.in_writer(lambda: setting.write([write]))

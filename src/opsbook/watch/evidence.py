@@ -27,6 +27,7 @@ from opsbook.errors import OpsbookError, UsageError
 from opsbook.store import audit
 from opsbook.store import incidents as store
 from opsbook.store.database import reading
+from opsbook.store.evidence import Evidence
 from opsbook.store.incidents import Event, Incident
 from opsbook.store.tables import audit as audit_table
 from opsbook.watch.acting import act, must_be
@@ -95,7 +96,7 @@ def _parts(setting: Setting, one: Incident, view: dict[str, Any]) -> Iterator[tu
     yield "audit.jsonl", "".join(audit.as_line(record) + "\n" for record in records).encode("utf-8", "replace")
 
 
-def _gathered(found: Sequence[store.Evidence]) -> Iterator[tuple[str, bytes]]:
+def _gathered(found: Sequence[Evidence]) -> Iterator[tuple[str, bytes]]:
     for one in found:
         name = "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in one.name)
         yield f"gathered/{name}.txt", one.text.encode("utf-8", "replace")

@@ -16,7 +16,7 @@ from opsbook.book.units import show_duration
 from opsbook.book.words import nearest
 from opsbook.engine.access import Actor
 from opsbook.errors import Refused, UsageError
-from opsbook.store import audit, messages
+from opsbook.store import actions, audit, messages
 from opsbook.store import incidents as store
 from opsbook.store.incidents import Event, Incident
 from opsbook.watch import escalation
@@ -284,7 +284,7 @@ def add_action(
     """What is to be done so that it does not come again. It stays open until somebody says that it is done."""
     must_be(system, actor, "responder", "add actions")
     worded = _worded(text, "an action")
-    number = store.add_action(
+    number = actions.add(
         connection, incident=one.id, text=worded, owner=owner, done_by="", made_at=now.timestamp(),
         due_at=due.timestamp() if due else None,
     )  # fmt: skip
@@ -296,10 +296,10 @@ def add_action(
 def end_action(connection: Connection, system: System, number: int, actor: Actor, now: datetime) -> str:
     """An action is done."""
     must_be(system, actor, "responder", "end actions")
-    action = store.action_of(connection, number)
+    action = actions.of_number(connection, number)
     if action is None:
         raise UsageError(f"there is no action {number}", "`opsbook incident actions` lists them")
-    if not store.end_action(connection, number, actor.name, now.timestamp()):
+    if not actions.end(connection, number, actor.name, now.timestamp()):
         return f"action {number} was done by {action.done_by} already"
     one = store.of_id(connection, action.incident)
     assert one is not None

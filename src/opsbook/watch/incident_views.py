@@ -10,9 +10,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from opsbook.book.system import System
+from opsbook.store import actions, evidence, messages
 from opsbook.store import incidents as store
-from opsbook.store import messages
-from opsbook.store.incidents import Action, Event, Evidence, Incident
+from opsbook.store.actions import Action
+from opsbook.store.evidence import Evidence
+from opsbook.store.incidents import Event, Incident
 from opsbook.store.messages import MessageRow
 from opsbook.watch import escalation
 from opsbook.watch.clocks import Clock, clocks, update_due
@@ -75,8 +77,8 @@ def view_of(connection: Connection, system: System, one: Incident, now: datetime
         tuple(store.timeline(connection, one.id)),
         tuple(_alert(row._mapping) for row in store.alerts_of(connection, one.id)),
         tuple(messages.of_incident(connection, one.id)),
-        tuple(store.evidence_of(connection, one.id)),
-        tuple(store.actions_of(connection, [one.id])),
+        tuple(evidence.of_incident(connection, one.id)),
+        tuple(actions.of_incidents(connection, [one.id])),
         None if one.over else pages(system, one, told, now)[1],
         due.timestamp() if due else None,
     )

@@ -19,6 +19,7 @@ from opsbook.errors import OpsbookError, Refused
 from opsbook.observations.registry import observations
 from opsbook.store import audit, history
 from opsbook.store import incidents as store
+from opsbook.store.actions import Action
 from opsbook.store.database import reading
 from opsbook.store.history import Point
 from opsbook.store.incidents import Event
@@ -196,7 +197,7 @@ def _bar(value: float, low: float, high: float) -> str:
     return BARS[int((value - low) / (high - low) * (len(BARS) - 1))] if high > low else BARS[0]
 
 
-def _action(action: store.Action, zone: ZoneInfo) -> str:
+def _action(action: Action, zone: ZoneInfo) -> str:
     due = f", due {_at(action.due_at, zone, day=True)[:10]}" if action.due_at and action.done_at is None else ""
     mark = "x" if action.done_at is not None else " "
     return f"- [{mark}] {_plain(action.text)} ({action.owner or 'nobody yet'}{due}; action {action.id})"

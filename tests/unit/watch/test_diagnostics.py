@@ -12,7 +12,7 @@ from sqlalchemy import Engine, select, update
 from tests.unit.watch.on_call import ANA, Desk
 
 from opsbook.errors import Unreachable
-from opsbook.store import incidents
+from opsbook.store import evidence
 from opsbook.store.tables import runs
 from opsbook.watch import diagnostics
 from opsbook.watch.diagnostics import Diagnostics
@@ -68,7 +68,7 @@ def policy(**rule: Any) -> dict[str, Any]:
 
 async def gathered(desk: Desk) -> dict[str, tuple[str, str]]:
     await Diagnostics(desk.watch).tick(desk.now)
-    found = desk.read(lambda c: incidents.evidence_of(c, desk.one.id))
+    found = desk.read(lambda c: evidence.of_incident(c, desk.one.id))
     assert all(one.sha256 == hashlib.sha256(one.text.encode()).hexdigest() for one in found)
     return {one.name: (one.text, one.error) for one in found}
 

@@ -19,7 +19,9 @@ from opsbook.api.parameters import Asked, InPath, Limit, Text, Word
 from opsbook.book.system import System
 from opsbook.errors import UsageError
 from opsbook.store import incidents as store
+from opsbook.store.actions import of_incidents as actions_of
 from opsbook.store.database import reading
+from opsbook.store.evidence import of_incident as evidence_of
 from opsbook.store.incidents import Incident
 from opsbook.watch import incident_acts as acts
 from opsbook.watch.incident_facts import where_of
@@ -106,7 +108,7 @@ def incident(visit: Viewer, id: InPath) -> Response:
 def evidence(visit: Viewer, id: InPath) -> Response:
     """What was gathered of the system for it."""
     with reading(visit.setting.store) as connection:
-        return answer([vars(one) for one in store.evidence_of(connection, _one(connection, visit, id).id)])
+        return answer([vars(one) for one in evidence_of(connection, _one(connection, visit, id).id)])
 
 
 @router.get("/incidents/{id}/postmortem", responses=shown("# api: http.up\n…", "Markdown", "text/markdown"))
@@ -201,7 +203,7 @@ def actions(visit: Viewer, open: bool = True) -> Response:
     """What post-mortems ask to be done."""
     with reading(visit.setting.store) as connection:
         ids = [one.id for one in store.newest(connection, where_of(visit.known), limit=1000)]
-        return answer([vars(one) for one in store.actions_of(connection, ids, open_only=open)])
+        return answer([vars(one) for one in actions_of(connection, ids, open_only=open)])
 
 
 @router.post("/incidents/{id}/actions", responses=shown(SAID))
@@ -221,7 +223,7 @@ async def end_action(visit: Responder, id: InPath, number: int) -> Response:
     """Say that an action is done."""
 
     def do(connection: Connection, system: System, one: Incident, now: datetime) -> str:
-        if number not in {each.id for each in store.actions_of(connection, [one.id])}:
+        if number not in {each.id for each in actions_of(connection, [one.id])}:
             raise UsageError(f"{one.id} has no action {number}", f"GET /api/v1/incidents/{one.id} lists them")
         return acts.end_action(connection, system, number, visit.actor, now)
 

@@ -12,12 +12,25 @@ from opsbook.book.system import System
 from opsbook.engine.access import ROLES
 from opsbook.engine.setting import Setting
 from opsbook.engine.states import RunState
-from opsbook.store import alerts, audit, checklists, drills, history, incidents, run_lists, silences, tokens, windows
+from opsbook.store import (
+    actions,
+    alerts,
+    audit,
+    checklists,
+    drills,
+    history,
+    incidents,
+    run_lists,
+    silences,
+    tokens,
+    windows,
+)
+from opsbook.store.actions import Action
 from opsbook.store.audit_head import verify_store
 from opsbook.store.checklists import Opened
 from opsbook.store.database import reading
 from opsbook.store.drills import DrillRow
-from opsbook.store.incidents import Action, Incident
+from opsbook.store.incidents import Incident
 from opsbook.store.runs import RunRow
 from opsbook.store.silences import Silence
 from opsbook.store.tokens import TokenRow
@@ -133,7 +146,7 @@ def gather(setting: Setting, system: System, kind: Kind, span: Span) -> Facts:
             tuple(measured),
             tuple(_certificates(connection, system)),
             tuple(growing),
-            tuple(incidents.actions_of(connection, [one.id for one in known], open_only=True)),
+            tuple(actions.of_incidents(connection, [one.id for one in known], open_only=True)),
             tuple(checklists.since(connection, where, begin)),
             tuple((role, tuple(getattr(book.access, role))) for role in ROLES),
             tuple(one for one in tokens.listed(connection) if one.dead(end) is None),

@@ -43,12 +43,21 @@ class Check(Strict):
 
 
 class Intervals(Strict):
-    """Rhythm and patience of checks, unless a check says its own."""
+    """Rhythm and patience of checks, unless a check says its own; and how long is kept what the watch saw and did."""
 
     check: Duration = Field(timedelta(minutes=1), description="how often")
     timeout: Duration = Field(timedelta(seconds=10), description="how long one may take")
     keep_raw: Duration = Field(timedelta(days=14), description="how long single results are kept")
-    keep_rollups: Duration = Field(timedelta(days=400), description="how long five-minute and hourly figures are kept")
+    keep_rollups: Duration = Field(
+        timedelta(days=400), description="how long five-minute and hourly figures, alerts and silences are kept"
+    )
+    keep_incidents: Duration = Field(
+        timedelta(days=730), description="how long an incident is kept after its end, with its timeline and actions"
+    )
+    keep_evidence: Duration = Field(
+        timedelta(days=90), description="how long what was gathered for an incident is kept after its end"
+    )
+    keep_messages: Duration = Field(timedelta(days=90), description="how long it is kept who was told what")
 
 
 class Slo(Strict):

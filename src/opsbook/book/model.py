@@ -72,7 +72,7 @@ class BookModel(Strict):
     environments: dict[Name, Environment] = Field(min_length=1, description="where the system runs")
     components: dict[Name, Any] = Field(min_length=1, description="the parts of the system")
     checks: tuple[Check, ...] = Field((), description="observations held against thresholds")
-    intervals: Intervals = Field(Intervals(), description="rhythm and patience of checks")
+    intervals: Intervals = Field(Intervals(), description="rhythm of checks, and how long things are kept")
     slos: tuple[Slo, ...] = Field((), description="promises about service over time")
     capacity: tuple[Capacity, ...] = Field((), description="what fills up")
     objectives: dict[Name, Objective] = Field(

@@ -94,11 +94,6 @@ def discard(connection: Connection, ids: Iterable[str]) -> None:
         connection.execute(delete(alerts).where(alerts.c.id.in_(some)))
 
 
-def forget(connection: Connection, where: Mapping[str, str], before: float) -> None:
-    """Drop what was resolved long ago, but for the alerts of incidents."""
-    connection.execute(delete(alerts).where(_here(where), alerts.c.resolved_at < before, alerts.c.incident == ""))
-
-
 def _here(where: Mapping[str, str]) -> ColumnElement[bool]:
     return (alerts.c.system == where["system"]) & (alerts.c.environment == where["environment"])
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from opsbook.store.watch_tables import due
 
@@ -75,12 +75,6 @@ def change(connection: Connection, where: Mapping[str, str], key: str, at: float
     """Note what became of one."""
     same = _here(where) & (due.c.key == key) & (due.c.at == at)
     connection.execute(update(due).where(same).values(**values))
-
-
-def forget(connection: Connection, where: Mapping[str, str], before: float) -> None:
-    """Drop what ended long ago."""
-    old = (due.c.at < before) & due.c.state.not_in((*OPEN, KNOWN))
-    connection.execute(delete(due).where(_here(where), old))
 
 
 def _columns() -> Any:

@@ -6,11 +6,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, text, update
 
 from opsbook.store.history import IDS_A_STATEMENT, batched
-from opsbook.store.incidents import OVER
-from opsbook.store.watch_tables import incidents, messages
+from opsbook.store.watch_tables import messages
 
 ADD = text("""
     INSERT INTO messages (key, system, environment, incident, target, channel, kind, urgency, subject, body, detail,
@@ -123,13 +122,6 @@ def release(connection: Connection, where: Mapping[str, str], but: str) -> int:
     theirs = _here(where) & (messages.c.state == "sending") & (messages.c.claimed_by != but)
     freed = update(messages).where(theirs).values(state="waiting", claimed_until=None)
     return connection.execute(freed).rowcount
-
-
-def forget(connection: Connection, where: Mapping[str, str], before: float) -> int:
-    """Drop what was told or given up long ago, but for that of incidents which go on: it says whom they have paged."""
-    going = select(incidents.c.id).where(incidents.c.state.not_in(OVER))
-    old = messages.c.state.in_(("delivered", "failed", "dropped")) & (messages.c.made_at < before)
-    return connection.execute(delete(messages).where(_here(where), old, messages.c.incident.not_in(going))).rowcount
 
 
 def drop(connection: Connection, incident: str, kinds: Collection[str], reason: str) -> int:

@@ -1,4 +1,4 @@
-"""Five-minute and hourly figures of what checks said, made from the single results, and how long both are kept.
+"""Five-minute and hourly figures of what checks said, made from the single results.
 
 Making a figure again gives the same one, so that catching up after a time without a watch is the same as going on.
 """
@@ -105,16 +105,6 @@ def counted(connection: Connection, where: Mapping[str, str], check: str, start:
     wanted = _results(where) & (table.check_id == check) & (table.at >= start) & (table.at < end)
     query = select(table.state, func.count()).where(wanted).group_by(table.state)
     return {str(state): int(count) for state, count in connection.execute(query)}
-
-
-def drop_results(connection: Connection, where: Mapping[str, str], before: float) -> int:
-    """Forget single results; how many."""
-    return connection.execute(delete(check_results).where(_results(where), check_results.c.at < before)).rowcount
-
-
-def drop_rollups(connection: Connection, where: Mapping[str, str], before: float) -> int:
-    """Forget figures; how many."""
-    return connection.execute(delete(rollups).where(_here(where), rollups.c.start < before)).rowcount
 
 
 def _replace(

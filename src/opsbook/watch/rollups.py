@@ -1,4 +1,4 @@
-"""The part that makes five-minute and hourly figures of single results, and forgets what was kept for long enough."""
+"""The part that makes five-minute and hourly figures of single results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
 
-from opsbook.store import alerts, due, messages
 from opsbook.store import rollups as store
 from opsbook.store.database import reading
 from opsbook.watch.contract import Watch
@@ -19,7 +18,6 @@ LATE = timedelta(seconds=45)
 """After the end of five minutes: until then answers of slow components may still come in."""
 AT_ONCE = 24 * 3600.0
 """Seconds of results that one transaction rolls up: catching up must not hold the store for long."""
-HOUSEKEEPING = timedelta(hours=1)
 
 
 def stretches(start: float, end: float, longest: float) -> Iterator[tuple[float, float]]:
@@ -37,13 +35,9 @@ class Rollups:
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
-        self._kept_house: datetime | None = None
 
     async def tick(self, now: datetime) -> datetime:
         await self._roll_up(now)
-        if self._kept_house is None or not timedelta(0) <= now - self._kept_house < HOUSEKEEPING:
-            await self._keep_house(now)
-            self._kept_house = now
         begun = math.floor(now.timestamp() / store.FIVE_MINUTES) * store.FIVE_MINUTES
         return datetime.fromtimestamp(begun + store.FIVE_MINUTES, UTC) + LATE
 
@@ -72,19 +66,6 @@ class Rollups:
             store.roll_up_hours(connection, where, hour, _floor(until, store.HOUR) + store.HOUR)
 
         await self.watch.setting.in_writer(lambda: self.watch.setting.write([write]))
-
-    async def _keep_house(self, now: datetime) -> None:
-        intervals, where = self.watch.system.model.intervals, self.watch.where
-
-        def forget(connection: Connection) -> None:
-            store.drop_results(connection, where, (now - intervals.keep_raw).timestamp())
-            long_ago = (now - intervals.keep_rollups).timestamp()
-            store.drop_rollups(connection, where, long_ago)
-            alerts.forget(connection, where, long_ago)
-            due.forget(connection, where, long_ago)
-            messages.forget(connection, where, long_ago)
-
-        await self.watch.setting.in_writer(lambda: self.watch.setting.write([forget]))
 
 
 def _floor(seconds: float, span: int) -> float:

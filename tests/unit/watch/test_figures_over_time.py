@@ -19,6 +19,7 @@ from opsbook.store.watch_tables import alerts
 from opsbook.watch.alerts import take_in
 from opsbook.watch.capacity import outlooks
 from opsbook.watch.contract import Watch
+from opsbook.watch.housekeeping import Housekeeping
 from opsbook.watch.rollups import Rollups, stretches
 from opsbook.watch.slos import Share, availability, burn, levels, share
 
@@ -72,6 +73,7 @@ async def test_what_was_kept_for_long_enough_goes(watch: Watch) -> None:
     assert isinstance(clock, HandClock)
     say(watch, "up", range(10))
     await Rollups(watch).tick(clock.move(days=15))
+    await Housekeeping(watch).tick(clock.at)
     with reading(watch.setting.store) as connection:
         assert store_of_rollups.oldest_result(connection, watch.where) is None
     assert len(figures(watch, "up", FIVE_MINUTES)) == 2
@@ -79,7 +81,7 @@ async def test_what_was_kept_for_long_enough_goes(watch: Watch) -> None:
         for state, at in (("critical", START), ("ok", START + timedelta(minutes=1))):
             signal = a_signal(state, at, "am:1", source="alertmanager")
             take_in(connection, watch.system, [signal], at, lambda *_: None)
-    await Rollups(watch).tick(clock.move(days=400))
+    await Housekeeping(watch).tick(clock.move(days=400))
     assert figures(watch, "up", FIVE_MINUTES) == []
     with reading(watch.setting.store) as connection:
         assert list(connection.execute(alerts.select())) == []

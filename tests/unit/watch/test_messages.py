@@ -18,6 +18,7 @@ from opsbook.book.people import Channel
 from opsbook.connectors.http_client import Answer
 from opsbook.store import messages
 from opsbook.store.messages import Crowd, MessageRow
+from opsbook.store.retention import drop_messages
 from opsbook.watch import fallback
 from opsbook.watch.alerts import reconsider
 from opsbook.watch.channels import web
@@ -257,11 +258,11 @@ def test_old_messages_are_forgotten_but_not_whom_an_open_incident_has_paged(desk
     desk.bad()
     desk.write(lambda c: c.execute(messages.messages.update().values(state="delivered")))
     before = desk.now.timestamp() + 1
-    desk.write(lambda c: messages.forget(c, desk.watch.where, before))
+    desk.write(lambda c: drop_messages(c, desk.watch.where, before, 100))
     assert {row.incident for row in rows(desk)} == {desk.one.id}
     desk.well()
     desk.later(minutes=10)
-    desk.write(lambda c: messages.forget(c, desk.watch.where, before))
+    desk.write(lambda c: drop_messages(c, desk.watch.where, before, 100))
     assert [row.kind for row in rows(desk)] == ["resolved"]
 
 

@@ -161,7 +161,8 @@ async def test_where_sessions_live_by_the_old_one_it_stays_valid(server: Postgre
     ("keys", "says"),
     [
         ({"to": None}, "does not say where shop is read"),
-        ({"to": "secret:db/password"}, "no place that a credential can be written to"),
+        ({"to": "secret:db/password"}, "secret:db: the environment 'test' has no runtime that opsbook can ask"),
+        ({"to": "vault:db/password"}, "no place that a credential can be written to"),
         ({"to": "env:{folder}/app.env#NOWHERE"}, "has no variable NOWHERE"),
         ({"role": "other"}, "neither other nor one of its two logins"),
     ],

@@ -46,7 +46,9 @@ class Database:
         found = connections.system.components.get(component)
         if not isinstance(found, PostgresComponent):
             raise NotReached(f"{component!r} is no PostgreSQL component", "name one of the book")
-        self.component, self.system = component, connections.system
+        # One that is inside a cluster is reached as its connector reaches it.
+        inside = found.through == "runtime"
+        self.component, self.system = component, connections.of(component).system if inside else connections.system
         self.reference: Reference = (found.admin or found.dsn) if write else found.dsn
         self._secrets: list[str] = []
 

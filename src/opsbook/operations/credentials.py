@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -32,11 +31,12 @@ async def _seen(parameters: OfRotation, facts: Facts) -> tuple[Rotation, dict[st
     rotation = rotation_of(facts.system, parameters.rotation)
     if rotation.of != parameters.of:
         raise Refused(f"{rotation.id} is a rotation of {rotation.of}", f"write of: {rotation.of}")
-    places = places_of(facts.system, rotation)
-    under_way = await asyncio.to_thread(read, rotation, places)
+    connections = facts.connector(rotation.of).connections
+    places = places_of(connections, rotation)
+    under_way = await read(rotation, places)
     if under_way is None:
-        now = (await asyncio.to_thread(current, rotation, places)).login
-        new = keeper_of(facts.connector(rotation.of).connections, rotation).next_login(rotation.role, now)
+        now = (await current(rotation, places)).login
+        new = keeper_of(connections, rotation).next_login(rotation.role, now)
     else:
         now, new = under_way.old.login, under_way.new.login
     logins = {"login now": now, "login then": new} if now else {}
@@ -96,6 +96,23 @@ class _Withdraw(Repeatable):
         effect = {"rotation": rotation.id, "component": rotation.of}
         back = Change("credential", {**effect, "act": "distribute"}, inverse="it is an undo")
         yield Change("credential", {**effect, "act": "withdraw"}, told, inverse=back)
+
+
+@operation(
+    "credential.expire",
+    Risk.SAFE,
+    of=KINDS,
+    idempotent=True,
+    parameters=OfRotation,
+    doc="Waits until the one from before was accepted for as long as the book says (`overlap`), and empties its place.",
+)
+class _Expire(Repeatable):
+    async def plan(self, parameters: OfRotation, facts: Facts) -> AsyncIterator[Change]:
+        rotation, told = await _seen(parameters, facts)
+        if rotation.previous is None:
+            raise Refused(f"{rotation.id} has no place of the one from before", "set its `previous`, or leave this out")
+        effect = {"rotation": rotation.id, "component": rotation.of, "act": "expire"}
+        yield Change("credential", effect, told, inverse=FINAL)
 
 
 class Retire(OfRotation):

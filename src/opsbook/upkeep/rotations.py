@@ -17,6 +17,12 @@ def families(system: System) -> Iterator[tuple[str, str]]:
         roll = [name for name in one.restart if system.components[name].workload]
         names = {"rotation": one.id, "component": one.of}
         patience = write_duration(max(one.overlap.total_seconds(), 300)).replace(" ", "")
-        last = {"last": str(3 + len(roll)), "patience": patience}
-        yield f"rotate-{one.id}", filled("rotate", **names, restarts=restarted(roll, first=3), **last)
+        restarts, last = restarted(roll, first=3), 3 + len(roll)
+        if one.previous is not None:
+            allowed = write_duration(one.overlap.total_seconds() + 300).replace(" ", "")
+            restarts += "\n" + filled("rotate-expire", **names, number=str(last), allowed=allowed)
+            restarts += restarted(roll, first=last + 1, again="-again")
+            last += 1 + len(roll)
+        more = {"last": str(last), "patience": patience}
+        yield f"rotate-{one.id}", filled("rotate", **names, restarts=restarts, **more)
         yield f"rotate-{one.id}-back", filled("rotate-back", **names, restarts=restarted(roll, first=2))

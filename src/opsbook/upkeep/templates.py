@@ -12,12 +12,12 @@ filled = partial(filled_from, "opsbook.upkeep")
 RESTART = """\
 {number}. {component} reads it only when it starts.
 
-   ```op id=restart-{component} timeout=15m
+   ```op id=restart-{component}{again} timeout=15m
    workload.restart: {{of: {component}}}
    ```
 """
 
 
-def restarted(components: Sequence[str], first: int) -> str:
-    """Numbered steps that restart each of them."""
-    return "\n".join(RESTART.format(number=first + n, component=name) for n, name in enumerate(components))
+def restarted(components: Sequence[str], first: int, again: str = "") -> str:
+    """Numbered steps that restart each of them. `again` ends their ids where they are restarted a second time."""
+    return "\n".join(RESTART.format(number=first + n, component=name, again=again) for n, name in enumerate(components))

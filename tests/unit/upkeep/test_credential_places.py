@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from opsbook.book.system import parse_env
 from opsbook.connectors.credentials.pending import ALPHABET
 from opsbook.connectors.credentials.places import Credential, Place, credential_in, renewed
+from opsbook.connectors.held.files import InFile
 from opsbook.errors import Refused
 
 SECRETS = st.text(ALPHABET, min_size=16, max_size=40)
@@ -49,7 +51,7 @@ def test_only_its_own_line_of_an_env_file_changes(
     path = tmp_path_factory.mktemp("env") / "app.env"
     before = ["# a comment with PASSWORD=old in it", "OTHER=old", line.format("PASSWORD"), "PASSWORD_FILE=/old"]
     path.write_text("\n".join(before) + "\n")
-    Place(path, "PASSWORD").write(secret)
+    asyncio.run(Place(InFile(path), "PASSWORD").put(Credential("", secret)))
     after = path.read_text().splitlines()
     assert [*after[:2], *after[3:]] == [*before[:2], *before[3:]]
     assert parse_env(path.read_text())["PASSWORD"] == secret
@@ -59,7 +61,7 @@ def test_a_file_keeps_its_mode_and_is_never_half_written(tmp_path: Path) -> None
     path = tmp_path / "password"
     path.write_text("old\n")
     path.chmod(0o640)
-    Place(path).write("new")
+    asyncio.run(Place(InFile(path)).put(Credential("", "new")))
     assert path.read_text() == "new\n"
     assert path.stat().st_mode & 0o777 == 0o640
     assert [one.name for one in tmp_path.iterdir()] == ["password"]

@@ -14,6 +14,10 @@ class Keeper(Protocol):
         """The user of the next credential. Raises Refused where old and new cannot both be valid."""
         ...
 
+    async def made(self) -> str | None:
+        """A new secret by whoever issues it; None where opsbook makes it. Raises ChangeFailed."""
+        ...
+
     async def allow(self, role: str, new: Credential) -> None:
         """Make the new one valid, beside the old one. Raises ChangeFailed."""
         ...

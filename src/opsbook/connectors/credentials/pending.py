@@ -8,16 +8,15 @@ from __future__ import annotations
 import json
 import secrets
 import string
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from opsbook.book.planned import Rotation
 from opsbook.book.system import System
 from opsbook.book.words import nearest
-from opsbook.connectors.change import ChangeFailed
-from opsbook.connectors.credentials.places import PRIVATE, Credential, Place, credential_in, place_of
-from opsbook.connectors.executors.file import replace_file
+from opsbook.connectors.contract import Connections
+from opsbook.connectors.credentials.places import Credential, Place, credential_in, place_of
+from opsbook.connectors.held.contract import Held
+from opsbook.connectors.held.contract import write as write_held
 from opsbook.errors import Refused
 
 ALPHABET = string.ascii_letters + string.digits
@@ -30,6 +29,8 @@ class Pending:
 
     old: Credential
     new: Credential
+    since: float = 0.0
+    """When every place held the new one, in seconds of the epoch; 0 before that."""
 
 
 def rotation_of(system: System, name: str) -> Rotation:
@@ -40,16 +41,19 @@ def rotation_of(system: System, name: str) -> Rotation:
     return found[name]
 
 
-def places_of(system: System, rotation: Rotation) -> list[Place]:
+def places_of(connections: Connections, rotation: Rotation) -> list[Place]:
     """Every place that holds it, `to` first. Raises Refused."""
     if rotation.to is None:
-        raise Refused(f"the book does not say where {rotation.id} is read", "set its `to`: file:PATH or env:FILE#NAME")
-    return [place_of(system, one) for one in (rotation.to, *rotation.also)]
+        raise Refused(
+            f"the book does not say where {rotation.id} is read",
+            "set its `to`: file:PATH, env:FILE#NAME, secret:NAME/KEY",
+        )
+    return [place_of(connections, one) for one in (rotation.to, *rotation.also)]
 
 
-def current(rotation: Rotation, places: list[Place]) -> Credential:
+async def current(rotation: Rotation, places: list[Place]) -> Credential:
     """What the places hold now; they must agree. Raises Refused."""
-    found = [credential_in(place.value()) for place in places]
+    found = [credential_in(await place.value()) for place in places]
     logins, values = {one.login for one in found} - {""}, {one.secret for one in found} - {""}
     if len(logins) > 1 or len(values) > 1:
         raise Refused(f"the places of {rotation.id} do not hold the same credential", "make them agree first")
@@ -63,34 +67,29 @@ def generated(length: int) -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(length))
 
 
-def read(rotation: Rotation, places: list[Place]) -> Pending | None:
-    """None where no rotation is under way. Raises Refused for a file that cannot be read."""
-    path = _path(rotation, places)
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return Pending(Credential(**told["old"]), Credential(**told["new"]))
-    except FileNotFoundError:
+async def read(rotation: Rotation, places: list[Place]) -> Pending | None:
+    """None where no rotation is under way. Raises Refused for what cannot be read."""
+    held = _held(rotation, places)
+    content = await held.read()
+    if content is None:
         return None
-    except (OSError, ValueError, KeyError, TypeError):
-        # Without its cause, which may quote it.
-        raise Refused(f"{path} cannot be read", "look at it: it may hold the only copy of a secret") from None
-
-
-def write(rotation: Rotation, places: list[Place], pending: Pending) -> None:
-    """Raises ChangeFailed; nothing is valid yet then."""
-    path = _path(rotation, places)
     try:
-        replace_file(path, json.dumps(asdict(pending)).encode(), PRIVATE)
-    except OSError as error:
-        raise ChangeFailed(f"{path}: {error.strerror}", "check its folder, permissions and free space") from error
+        told = json.loads(content)
+        return Pending(Credential(**told["old"]), Credential(**told["new"]), float(told.get("since", 0)))
+    except (ValueError, KeyError, TypeError):
+        # Without its cause, which may quote it.
+        raise Refused(f"{held} cannot be read", "look at it: it may hold the only copy of a secret") from None
 
 
-def forget(rotation: Rotation, places: list[Place]) -> None:
+async def write(rotation: Rotation, places: list[Place], pending: Pending) -> None:
+    """Raises ChangeFailed; nothing is valid yet then."""
+    await write_held(_held(rotation, places), json.dumps(asdict(pending)).encode())
+
+
+async def forget(rotation: Rotation, places: list[Place]) -> None:
     """The rotation is over."""
-    with suppress(FileNotFoundError):
-        _path(rotation, places).unlink()
+    await _held(rotation, places).remove()
 
 
-def _path(rotation: Rotation, places: list[Place]) -> Path:
-    first = places[0].path
-    return first.with_name(f".{first.name}.{rotation.id}.pending")
+def _held(rotation: Rotation, places: list[Place]) -> Held:
+    return places[0].held.beside(f"{rotation.id}.pending")

@@ -1,4 +1,4 @@
-"""Where workloads read a credential: a file that is it, or a variable of a file of KEY=VALUE lines.
+"""Where workloads read a credential: a file or a key of a Secret that is it, or a variable of lines of KEY=VALUE.
 
 A place holds a secret alone, or a URL with its user and, perhaps, its password in it. Values never leave this room but
 into other places.
@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from opsbook.book.references import Reference
-from opsbook.book.system import System, parse_env
-from opsbook.connectors.change import ChangeFailed
-from opsbook.connectors.executors.file import replace_file
+from opsbook.book.system import parse_env
+from opsbook.connectors.contract import Connections
+from opsbook.connectors.held.contract import Held
+from opsbook.connectors.held.opening import opened
+from opsbook.connectors.held.places import parts_of, refused
 from opsbook.errors import Refused
-
-PRIVATE = 0o600
 
 
 @dataclass(frozen=True)
@@ -30,48 +29,59 @@ class Credential:
 
 @dataclass(frozen=True)
 class Place:
-    """One place. `name` is the variable; empty where the file is the credential."""
+    """One place. `name` is the variable; empty where what is held is the credential."""
 
-    path: Path
+    held: Held
     name: str = ""
 
     def __str__(self) -> str:
-        return f"{self.path}#{self.name}" if self.name else str(self.path)
+        return f"{self.held}#{self.name}" if self.name else str(self.held)
 
-    def value(self) -> str:
+    async def value(self) -> str:
         """Raises Refused where there is none."""
-        try:
-            text = self.path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is no text"
-            raise Refused(f"{self.path}: {reason}", "check its path and permissions") from error
+        return self._value(await self.held.read())
+
+    def _value(self, content: bytes | None) -> str:
+        if content is None:
+            raise Refused(f"{self.held}: there is none", "check the place of the rotation, and who may read it")
+        text = _text(self.held, content)
         if not self.name:
             return text.strip()
         found = parse_env(text)
         if self.name not in found:
-            raise Refused(f"{self.path} has no variable {self.name}", "check the place of the rotation")
+            raise Refused(f"{self.held} has no variable {self.name}", "check the place of the rotation")
         return found[self.name]
 
-    def write(self, value: str) -> None:
-        """At once and whole; its owner and mode stay. Raises ChangeFailed."""
-        try:
-            before = self.path.read_text(encoding="utf-8")
-            after = f"{value}\n" if not self.name else _with(before, self.name, value)
-            if after != before:
-                replace_file(self.path, after.encode(), PRIVATE)
-        except OSError as error:
-            raise ChangeFailed(f"{self.path}: {error.strerror}", "check its folder, permissions and space") from error
+    async def put(self, credential: Credential) -> None:
+        """The credential into what is there, at once and whole. Raises ChangeFailed, Refused."""
+        await self.held.change(lambda content: self._with(content, renewed(self._value(content), credential)))
+
+    async def write(self, value: str) -> None:
+        """A value, whatever is there; made where nothing is. Raises ChangeFailed, Refused."""
+        await self.held.change(lambda content: self._with(content, value))
+
+    def _with(self, content: bytes | None, value: str) -> bytes:
+        before = "" if content is None else _text(self.held, content)
+        if self.name:
+            return _with(before, self.name, value).encode()
+        # A key of a Secret is the value itself; a line of a file ends.
+        return f"{value}\n".encode() if content is None or before.endswith("\n") else value.encode()
 
 
-def place_of(system: System, written: Reference) -> Place:
-    """`file:PATH` or `env:FILE#NAME`. Raises Refused."""
-    scheme, _, rest = written.text.partition(":")
-    if scheme == "file" and rest:
-        return Place(system.path(rest))
-    if scheme == "env" and "#" in rest:
-        path, _, name = rest.rpartition("#")
-        return Place(system.path(path), name)
-    raise Refused(f"{written} is no place that a credential can be written to", "write file:PATH or env:FILE#NAME")
+def place_of(connections: Connections, written: Reference) -> Place:
+    """`file:PATH`, `env:FILE#NAME` or `secret:NAME/KEY`. Raises Refused."""
+    parts = parts_of(connections.system, written)
+    if parts is None:
+        raise refused(written)
+    return Place(opened(connections, parts), parts.variable)
+
+
+def _text(held: Held, content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        # Without its cause, which quotes it.
+        raise Refused(f"{held}: it is no text", "check the place of the rotation") from None
 
 
 def is_address(value: str) -> bool:
@@ -101,6 +111,8 @@ def renewed(value: str, credential: Credential) -> str:
 
 def _with(text: str, name: str, value: str) -> str:
     pattern = re.compile(rf"^(\s*(?:export\s+)?{re.escape(name)}\s*=)(.*)$", re.MULTILINE)
+    if not pattern.search(text):
+        text = f"{text}{'' if text.endswith(chr(10)) or not text else chr(10)}{name}=\n"
     # The last line of a name is the one that counts; all get it, so that none is left with the old secret.
     quoted = "'" if set(value) & set(' \t#"$`\\') else ""
     return pattern.sub(lambda found: f"{found[1]}{quoted}{value}{quoted}", text)

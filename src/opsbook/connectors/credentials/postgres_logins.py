@@ -50,6 +50,9 @@ class PostgresLogins:
             )
         return f"{role}{LOGINS[1]}" if login == f"{role}{LOGINS[0]}" else f"{role}{LOGINS[0]}"
 
+    async def made(self) -> str | None:
+        return None
+
     async def allow(self, role: str, new: Credential) -> None:
         from psycopg import sql
 
@@ -77,7 +80,7 @@ class PostgresLogins:
 
         settings = self.connections.system.components[self.component]
         assert isinstance(settings, PostgresComponent)
-        url = plain_url((await resolve(self.connections.system, {"url": settings.dsn.text}))["url"])
+        url = plain_url((await resolve(self.database.system, {"url": settings.dsn.text}))["url"])
         try:
             connection = await psycopg.AsyncConnection.connect(
                 url, user=credential.login, password=credential.secret, connect_timeout=10,

@@ -27,6 +27,9 @@ class RedisUsers:
     def next_login(self, role: str, login: str) -> str:
         return login
 
+    async def made(self) -> str | None:
+        return None
+
     async def allow(self, role: str, new: Credential) -> None:
         await self._acl("SETUSER", role or new.login or DEFAULT, "on", f"#{_digest(new)}")
 

@@ -3,6 +3,8 @@
 effect: `rotation` (its id in the book), `component`, `act`:
   "prepare": a new secret is made, written beside its first place, made valid, and tried. The old one stays valid.
   "distribute": every place gets the new one. "withdraw": every place gets the old one again.
+  "expire": waits until the application has accepted the one from before for as long as the book says, and empties its
+  place.
   "retire": waits up to `within` seconds until nobody lives by the old one, makes it invalid, and tries that it is dead.
 
 No value of a credential is in an effect, a result or an output.
@@ -14,15 +16,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 from opsbook.book.planned import Rotation
+from opsbook.book.units import show_duration
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.credentials import pending as kept
 from opsbook.connectors.credentials.application import ApplicationSecret
 from opsbook.connectors.credentials.contract import Keeper
 from opsbook.connectors.credentials.pending import Pending, places_of, rotation_of
-from opsbook.connectors.credentials.places import Credential, Place, renewed
+from opsbook.connectors.credentials.places import Credential, Place, place_of
 from opsbook.connectors.credentials.postgres_logins import PostgresLogins
 from opsbook.connectors.credentials.redis_users import RedisUsers
 from opsbook.connectors.executors.secrets import hear
@@ -40,7 +44,7 @@ def keeper_of(connections: Connections, rotation: Rotation) -> Keeper:
         return PostgresLogins(connections, rotation.of)
     if rotation.kind == "password" and isinstance(component, RedisComponent):
         return RedisUsers(connections, rotation.of)
-    return ApplicationSecret(connections, rotation.of)
+    return ApplicationSecret(connections, rotation.of, rotation.issuer)
 
 
 @executor("credential")
@@ -53,11 +57,13 @@ class CredentialExecutor:
     async def apply(self, key: str, change: Change, cursor: Json, out: Sink) -> Done:
         """Raises Refused, NotReached or ChangeFailed; at least one credential that the workloads hold is valid then."""
         rotation = rotation_of(self.system, change.effect["rotation"])
-        places = places_of(self.system, rotation)
+        places = places_of(self.connections, rotation)
         keeper = keeper_of(self.connections, rotation)
         match change.effect["act"]:
             case "prepare":
                 return Done(await self._prepare(rotation, places, keeper, out))
+            case "expire":
+                return Done(await self._expire(rotation, places, out))
             case "retire":
                 return Done(await self._retire(rotation, places, keeper, change.effect["within"], out))
             case act:
@@ -68,12 +74,13 @@ class CredentialExecutor:
         return True
 
     async def _prepare(self, rotation: Rotation, places: list[Place], keeper: Keeper, out: Sink) -> dict[str, Json]:
-        pending = await asyncio.to_thread(kept.read, rotation, places)
+        pending = await kept.read(rotation, places)
         if pending is None:
-            old = await asyncio.to_thread(kept.current, rotation, places)
-            new = Credential(keeper.next_login(rotation.role, old.login), kept.generated(rotation.length))
-            pending = Pending(old, new)
-            await asyncio.to_thread(kept.write, rotation, places, pending)
+            old = await kept.current(rotation, places)
+            login = keeper.next_login(rotation.role, old.login)
+            secret = await keeper.made() or kept.generated(rotation.length)
+            pending = Pending(old, Credential(login, secret))
+            await kept.write(rotation, places, pending)
         _masked(pending)
         await keeper.allow(rotation.role, pending.new)
         works = await keeper.accepts(pending.new)
@@ -88,23 +95,43 @@ class CredentialExecutor:
 
     async def _write(self, rotation: Rotation, places: list[Place], act: str, out: Sink) -> dict[str, Json]:
         pending = await self._known(rotation, places)
-        wanted = pending.new if act == "distribute" else pending.old
+        forward = act == "distribute"
+        wanted, other = (pending.new, pending.old) if forward else (pending.old, pending.new)
+        if rotation.previous is not None:
+            # First: what was made by the one must be accepted by whoever has the other already.
+            await place_of(self.connections, rotation.previous).write(other.secret)
         for place in places:
-            value = await asyncio.to_thread(place.value)
-            await asyncio.to_thread(place.write, renewed(value, wanted))
-            await out.write(f"{place} holds the {'new' if act == 'distribute' else 'old'} credential\n")
+            await place.put(wanted)
+            await out.write(f"{place} holds the {'new' if forward else 'old'} credential\n")
+        since = (pending.since or time.time()) if forward else 0.0
+        await kept.write(rotation, places, replace(pending, since=since))
         self.system.forget_variables()
         return {"login": wanted.login, "places": [str(place) for place in places]}
+
+    async def _expire(self, rotation: Rotation, places: list[Place], out: Sink) -> dict[str, Json]:
+        pending = await kept.read(rotation, places)
+        if pending is None or rotation.previous is None:
+            return {"login": ""}  # an attempt that was cut off has ended it
+        _masked(pending)
+        await self._hold_new(rotation, places, pending)
+        left = (pending.since or time.time()) + rotation.overlap.total_seconds() - time.time()
+        if left > 0:
+            await out.write(f"the one from before is accepted for {show_duration(left)} more\n")
+            await asyncio.sleep(left)
+        place = place_of(self.connections, rotation.previous)
+        await place.write("")
+        await out.write(f"{place} is empty\n")
+        self.system.forget_variables()
+        return {"login": pending.new.login}
 
     async def _retire(
         self, rotation: Rotation, places: list[Place], keeper: Keeper, within: float, out: Sink
     ) -> dict[str, Json]:
-        pending = await asyncio.to_thread(kept.read, rotation, places)
+        pending = await kept.read(rotation, places)
         if pending is None:
             return {"login": "", "dead": True}  # an attempt that was cut off has ended it
         _masked(pending)
-        if await asyncio.to_thread(kept.current, rotation, places) != pending.new:
-            raise ChangeFailed(f"the places of {rotation.id} do not hold the new credential", "distribute it first")
+        await self._hold_new(rotation, places, pending)
         deadline = time.monotonic() + within
         while pending.old.login != pending.new.login and (using := await keeper.users(pending.old)):
             if time.monotonic() > deadline:
@@ -117,13 +144,17 @@ class CredentialExecutor:
         alive = await keeper.accepts(pending.old)
         if alive:
             raise ChangeFailed(f"{rotation.of} still lets the old credential in", "look at its rules of access")
-        await asyncio.to_thread(kept.forget, rotation, places)
+        await kept.forget(rotation, places)
         said = "tried, and refused" if alive is False else "only the application can say whether it is dead"
         await out.write(f"the old credential{_named(pending.old)}: {said}\n")
         return {"login": pending.new.login, "dead": None if alive is None else True}
 
+    async def _hold_new(self, rotation: Rotation, places: list[Place], pending: Pending) -> None:
+        if await kept.current(rotation, places) != pending.new:
+            raise ChangeFailed(f"the places of {rotation.id} do not hold the new credential", "distribute it first")
+
     async def _known(self, rotation: Rotation, places: list[Place]) -> Pending:
-        pending = await asyncio.to_thread(kept.read, rotation, places)
+        pending = await kept.read(rotation, places)
         if pending is None:
             raise ChangeFailed(f"no rotation of {rotation.id} is under way", "begin with credential.prepare")
         _masked(pending)

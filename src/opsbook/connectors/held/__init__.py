@@ -1,0 +1,1 @@
+"""What holds a secret that workloads read: a file, or a key of a Kubernetes Secret."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import py_compile
 import re
 import shutil
 from pathlib import Path
@@ -52,20 +53,33 @@ def make(instance: Instance, version: str, fault: str = "", migration: bool = Fa
     partial = target.with_name(f".{version}.new")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    copy(partial, version, fault, migration)
+    compile_sources(partial, target)
+    partial.replace(target)
+    return target
+
+
+def copy(folder: Path, version: str, fault: str = "", migration: bool = False) -> None:
+    """The application's sources in a folder, as a release of this version."""
     for part in PARTS:
         source = EXAMPLE / part
         if source.is_dir():
-            shutil.copytree(source, partial / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         else:
-            shutil.copy2(source, partial / part)
-    (partial / "VERSION").write_text(version + "\n")
+            shutil.copy2(source, folder / part)
+    (folder / "VERSION").write_text(version + "\n")
     if fault:
-        (partial / "FAULT").write_text(fault + "\n")
+        (folder / "FAULT").write_text(fault + "\n")
     if migration:
-        (partial / "migrations" / "versions" / "0004_requested_by.py").write_text(EXTRA_MIGRATION)
-    compileall.compile_dir(partial / "src", quiet=2, stripdir=str(partial), prependdir=str(target))
-    partial.replace(target)
-    return target
+        (folder / "migrations" / "versions" / "0004_requested_by.py").write_text(EXTRA_MIGRATION)
+
+
+def compile_sources(folder: Path, place: Path) -> None:
+    """Compile for the `place` that `folder` will have; an image keeps no times, so sums are compared."""
+    compileall.compile_dir(
+        folder / "src", quiet=2, stripdir=str(folder), prependdir=str(place),
+        invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH,
+    )  # fmt: skip
 
 
 def point_current_to(instance: Instance, version: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import tarfile
@@ -31,12 +32,15 @@ def lacking() -> str:
 
 
 class Podman:
-    """One engine in a folder."""
+    """One engine in a folder.
 
-    project = "shop"
+    All engines of root on a host share one server of names, which knows networks by their names alone: of two networks
+    named alike the second is never answered. So every engine has a project, and with it a network, of its own name.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.socket = folder, folder / "api.sock"
+        self.project = f"shop-{secrets.token_hex(3)}"
         self.file = folder / "compose.yaml"
         self.process: subprocess.Popen[bytes] | None = None
 

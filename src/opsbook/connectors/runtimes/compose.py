@@ -72,8 +72,20 @@ class Compose:
         """The containers of the project, or of one service, by number; those of `compose run` are none."""
         labels = [f"{compose_create.PROJECT}={self.file.project}"]
         labels += [f"{compose_create.SERVICE}={service}"] if service else []
-        found = []
-        for one in await self.api.call("containers", all=True, filters={"label": labels}):
+        for last in (False, False, True):
+            found, gone = await self._read(labels, service)
+            if not gone or last:
+                break  # else one was removed since they were listed, and who took its place may not be among them
+        return sorted(found, key=lambda one: (one.number, one.name))
+
+    async def _read(self, labels: builtins.list[str], service: str) -> tuple[builtins.list[Container], bool]:
+        """Those that there are, and whether one of them went meanwhile.
+
+        The oldest is read first: where it has made way, the new one that is read after it is ready.
+        """
+        found, gone = [], False
+        listed = await self.api.call("containers", all=True, filters={"label": labels})
+        for one in sorted(listed, key=lambda one: int(one.get("Created") or 0)):
             said = one.get("Labels") or {}
             if said.get(compose_create.ONE_OFF, "False") == "True":
                 continue
@@ -84,8 +96,8 @@ class Compose:
             try:
                 found.append(Container(await self.api.call("inspect_container", one["Id"])))
             except NotThere:
-                continue  # removed since it was listed
-        return sorted(found, key=lambda one: (one.number, one.name))
+                gone = True
+        return found, gone
 
     async def containers(self, workload: str) -> builtins.list[Container]:
         """Those of a service. Raises Absent for one that is neither in the file nor in the engine."""
@@ -128,16 +140,21 @@ class Compose:
         last = moment(one.last_check.get("End")) or one.started
         if last is None or datetime.now(UTC) - last < every:
             return one
-        return await self.check(one)
+        now = await self.check(one)
+        # What ended since it was read counts as it was then: who took its place was read before that too.
+        return now if now.active else one
 
     async def check(self, one: Container) -> Container:
-        """The container after its health check was run, where that must be asked for; as it is elsewhere."""
+        """The container after its health check was run, where that must be asked for; as it was where it is gone."""
         if await self.api.podman():
             try:
                 await self.api.get(f"{PODMAN_PATH}/containers/{one.id}/healthcheck")
             except ApiFault:
                 return one  # it has ended meanwhile
-        return Container(await self.api.call("inspect_container", one.id))
+        try:
+            return Container(await self.api.call("inspect_container", one.id))
+        except NotThere:
+            return one
 
     def versions(self, workload: str, found: Sequence[Container]) -> tuple[str, ...]:
         """The versions of those that run; of all where none does."""

@@ -124,6 +124,9 @@ def told(where: str = "") -> Iterator[None]:
     except docker.errors.NotFound as error:
         raise NotThere(404, str(error.explanation or error)) from error
     except docker.errors.APIError as error:
+        # podman says 500 of a container that is removed while it is asked for.
+        if "no such container" in str(error.explanation).lower():
+            raise NotThere(404, str(error.explanation)) from error
         raise ApiFault(error.status_code or 500, str(error.explanation or error)) from error
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
         raise Unreachable(

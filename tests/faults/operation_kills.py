@@ -85,7 +85,7 @@ LEFT_OUT: dict[str, str] = dict.fromkeys(
     ("drill.rebuild", "drill.restore_at", "export.bundle", "files.purge"),
     "the sweep of losses and the tests of drills have them",
 ) | dict.fromkeys(
-    ("service.compare", "service.measure", "smoke.test"), "it only asks, and changes nothing"
+    ("certificate.prove", "service.compare", "service.measure", "smoke.test"), "it only asks, and changes nothing"
 ) | {"backup.prune": "needs a store of backups: test_pruning.py ends it at every deletion"}  # fmt: skip
 """Operations that cannot be tried here, each with the reason."""
 FRACTIONS = (0.2, 0.5, 0.8)

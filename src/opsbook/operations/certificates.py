@@ -16,7 +16,7 @@ from opsbook.book.units import show_duration
 from opsbook.book.values import Name
 from opsbook.connectors.certificates.acme_order import LETS_ENCRYPT, required
 from opsbook.connectors.certificates.pairs import Chain, fault, read_chain
-from opsbook.connectors.certificates.places import Places, certificate_of, places_of
+from opsbook.connectors.certificates.places import Places, certificate_of, places_of, request_of
 from opsbook.connectors.change import Change, Json
 from opsbook.connectors.http import HttpConnector, ProxyComponent
 from opsbook.connectors.tls import TlsConnector
@@ -47,13 +47,13 @@ class _Renew(Repeatable):
             raise Refused(f"{certificate.id} is not renewed by ACME", "see its `method` in the book")
         if lack := required(certificate.names, certificate.challenge, certificate.webroot, certificate.dns_hook):
             raise Refused(f"{certificate.id} cannot be proven by {certificate.challenge}", lack)
-        places = places_of(facts.system, certificate)
+        places = _places(facts, certificate)
         directory = facts.system.resolve(certificate.directory) if certificate.directory else LETS_ENCRYPT
         effect = {**_what(certificate), "directory": directory, "challenge": certificate.challenge}
         evidence = await _evidence(places, facts.clock.now())
         facts.record(f"{certificate.id}: certificate", evidence)
         yield Change("certificate-issue", effect, evidence, inverse="what was obtained is not served yet")
-        yield _install(facts, certificate, places, "next")
+        yield await _install(facts, certificate, places, "next")
 
 
 @operation(
@@ -68,8 +68,11 @@ class _Renew(Repeatable):
 class _Request(Repeatable):
     async def plan(self, parameters: OfCertificate, facts: Facts) -> AsyncIterator[Change]:
         certificate = certificate_of(facts.system, parameters.certificate)
-        places = places_of(facts.system, certificate)
-        evidence = {**await _evidence(places, facts.clock.now()), "request": str(places.request)}
+        places = _places(facts, certificate)
+        evidence = {
+            **await _evidence(places, facts.clock.now()),
+            "request": str(request_of(facts.system, certificate, places)),
+        }
         yield Change("certificate-request", _what(certificate), evidence, inverse="nothing is served of it yet")
 
 
@@ -89,17 +92,17 @@ class OfFile(OfCertificate):
 class _Install(Repeatable):
     async def plan(self, parameters: OfFile, facts: Facts) -> AsyncIterator[Change]:
         certificate = certificate_of(facts.system, parameters.certificate)
-        places, path = places_of(facts.system, certificate), facts.system.path(parameters.file)
+        places, path = _places(facts, certificate), facts.system.path(parameters.file)
         try:
             chain = read_chain(await asyncio.to_thread(path.read_bytes), str(path))
         except OSError as error:
             raise Refused(f"{path}: {error.strerror}", "name the file that the authority gave") from error
-        key = await asyncio.to_thread(places.next.read_key)
+        key = await places.next.read_key()
         if key is None:
             raise Refused(f"no key waits for a certificate of {certificate.id}", "begin with certificate.request")
         if why := fault(chain, key, certificate.names, facts.clock.now()):
             raise Refused(f"{path} must not be served: {why}", "ask the authority for another one")
-        yield _install(facts, certificate, places, str(path))
+        yield await _install(facts, certificate, places, str(path))
 
 
 @operation(
@@ -113,24 +116,52 @@ class _Install(Repeatable):
 class _Restore(Repeatable):
     async def plan(self, parameters: OfCertificate, facts: Facts) -> AsyncIterator[Change]:
         certificate = certificate_of(facts.system, parameters.certificate)
-        places = places_of(facts.system, certificate)
-        if await asyncio.to_thread(places.previous.read_chain) is None:
+        places = _places(facts, certificate)
+        if await places.previous.read_chain() is None:
             raise Refused(f"nothing was kept of {certificate.id}", "it was never renewed by opsbook")
-        yield _install(facts, certificate, places, "previous")
+        yield await _install(facts, certificate, places, "previous")
+
+
+@operation(
+    "certificate.prove",
+    Risk.READ,
+    of=KINDS,
+    idempotent=True,
+    parameters=OfCertificate,
+    doc="Makes handshakes with every endpoint of a certificate until each serves the one that lies there.",
+)
+class _Prove(Repeatable):
+    async def plan(self, parameters: OfCertificate, facts: Facts) -> AsyncIterator[Change]:
+        certificate = certificate_of(facts.system, parameters.certificate)
+        served_by = endpoints(facts, certificate)
+        if not served_by:
+            raise Refused(f"the book names nothing that serves {certificate.id} over TLS", "set its `of`")
+        effect = {"certificate": certificate.id, "served_by": served_by}
+        yield Change("certificate-served", effect, inverse="it only looks")
+
+
+def _places(facts: Facts, certificate: Certificate) -> Places:
+    """Over the connections of the plan; any component has them."""
+    name = certificate.of or next(iter(certificate.reload))
+    return places_of(facts.system, facts.connector(name).connections, certificate)
 
 
 def _what(certificate: Certificate) -> dict[str, Json]:
     return {"certificate": certificate.id, "names": list(certificate.names), "key_type": certificate.key_type}
 
 
-def _install(facts: Facts, certificate: Certificate, places: Places, take: str) -> Change:
-    reload, served_by = reloaded(facts.system, certificate), endpoints(facts, certificate)
+async def _install(facts: Facts, certificate: Certificate, places: Places, take: str) -> Change:
+    reload = reloaded(facts.system, certificate)
+    served_by = endpoints(facts, certificate)
+    if restarting(facts.system, certificate):
+        # What is served by who reads it only when it starts is seen after that.
+        served_by = [name for name in served_by if name in reload]
     effect: dict[str, Any] = {
         "certificate": certificate.id, "chain": str(places.chain), "take": take, "reload": reload,
         "served_by": served_by,
     }  # fmt: skip
     inverse: Change | str = "there was none before"
-    if places.chain.exists():
+    if await places.pem() is not None:
         inverse = Change("certificate-install", {**effect, "take": "previous"}, inverse="it is an undo")
     return Change("certificate-install", effect, {"file": str(places.chain)}, inverse=inverse)
 
@@ -141,12 +172,16 @@ def reloaded(system: System, certificate: Certificate) -> list[str]:
     return [name for name, one in found if isinstance(one, ProxyComponent) and one.maintenance is not None]
 
 
+def restarting(system: System, certificate: Certificate) -> list[str]:
+    """The workloads among its `reload` that read it only when they start."""
+    told = set(reloaded(system, certificate))
+    return [name for name in certificate.reload if name not in told and system.components[name].workload]
+
+
 def endpoints(facts: Facts, certificate: Certificate) -> list[str]:
-    """The components that serve it over TLS and do so after a reload: those that must be restarted are seen later."""
-    system = facts.system
-    restarted = set(certificate.reload) - set(reloaded(system, certificate))
+    """The components that serve it over TLS."""
     names = dict.fromkeys([*([certificate.of] if certificate.of else []), *certificate.reload])
-    return [name for name in names if name not in restarted and _speaks_tls(facts, name)]
+    return [name for name in names if _speaks_tls(facts, name)]
 
 
 def _speaks_tls(facts: Facts, name: str) -> bool:
@@ -162,7 +197,7 @@ def _speaks_tls(facts: Facts, name: str) -> bool:
 
 async def _evidence(places: Places, now: datetime) -> dict[str, Json]:
     try:
-        chain: Chain | None = await asyncio.to_thread(places.read_chain)
+        chain: Chain | None = await places.read_chain()
     except Refused as error:
         return {"now": error.message}
     if chain is None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from opsbook.book.planned import Certificate
 from opsbook.book.system import System
-from opsbook.operations.certificates import reloaded
+from opsbook.operations.certificates import restarting
 from opsbook.upkeep.templates import filled, restarted
 
 
@@ -19,12 +19,18 @@ def families(system: System) -> Iterator[tuple[str, str]]:
             continue
         names = {"certificate": one.id, "component": component}
         if one.method == "acme":
-            restarts = _restarts(system, one, first=2)
+            restarts = _restarts(system, one, component, first=2)
             risk = "disruptive" if restarts else "safe"
             yield f"renew-{one.id}", filled("renew-certificate", **names, restarts=restarts, risk=risk)
         else:
-            yield f"renew-{one.id}", filled("sign-certificate", **names, restarts=_restarts(system, one, first=4))
-        yield f"restore-{one.id}", filled("restore-certificate", **names)
+            yield (
+                f"renew-{one.id}",
+                filled("sign-certificate", **names, restarts=_restarts(system, one, component, first=4)),
+            )
+        yield (
+            f"restore-{one.id}",
+            filled("restore-certificate", **names, restarts=_restarts(system, one, component, first=2)),
+        )
 
 
 def due(certificate: Certificate, begins: datetime, ends: datetime, now: datetime) -> datetime:
@@ -36,6 +42,10 @@ def due(certificate: Certificate, begins: datetime, ends: datetime, now: datetim
     return max(begins, ends - max(before, timedelta(0))) if ends > now else now
 
 
-def _restarts(system: System, certificate: Certificate, first: int) -> str:
-    told = set(reloaded(system, certificate))
-    return restarted([one for one in certificate.reload if one not in told and system.components[one].workload], first)
+def _restarts(system: System, certificate: Certificate, component: str, first: int) -> str:
+    """Steps that restart who reads it only when it starts, and look at what is served then; empty without any."""
+    names = restarting(system, certificate)
+    if not names:
+        return ""
+    proof = filled("prove-certificate", component=component, certificate=certificate.id, number=str(first + len(names)))
+    return f"{restarted(names, first)}\n{proof}"

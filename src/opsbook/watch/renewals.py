@@ -9,7 +9,7 @@ from opsbook.book.planned import Certificate
 from opsbook.checks.evaluate import State
 from opsbook.connectors.certificates.pairs import Chain
 from opsbook.connectors.certificates.places import places_of
-from opsbook.errors import Refused
+from opsbook.errors import OpsbookError
 from opsbook.store import due as store
 from opsbook.store.database import reading
 from opsbook.store.due import Due
@@ -68,8 +68,8 @@ class Renewals:
 
     async def _looked_at(self, one: Certificate, now: datetime) -> tuple[State, str]:
         try:
-            chain = await asyncio.to_thread(places_of(self.watch.system, one).read_chain)
-        except Refused as error:
+            chain = await places_of(self.watch.system, self.watch.connections, one).read_chain()
+        except OpsbookError as error:
             return State.UNKNOWN, error.message
         if chain is None or due(one, chain.ends - chain.lifetime, chain.ends, now) <= now:
             await self._ask(one, now)

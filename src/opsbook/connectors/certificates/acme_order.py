@@ -32,7 +32,8 @@ class Authority:
     """Whom it is asked of, and how control is proven."""
 
     directory: str
-    account_key: Path
+    account_key: bytes
+    """PEM."""
     email: str
     roots: str
     """Path of the authority's own root; empty: this machine's store."""
@@ -80,7 +81,7 @@ def _client(authority: Authority) -> tuple[client.ClientV2, Any]:
     from josepy.jwa import ES256, RS256
     from josepy.jwk import JWKEC, JWKRSA
 
-    key: Any = load_pem_private_key(authority.account_key.read_bytes(), None)
+    key: Any = load_pem_private_key(authority.account_key, None)
     jwk: Any = JWKRSA(key=key) if isinstance(key, RSAPrivateKey) else JWKEC(key=key)
     algorithm = RS256 if isinstance(jwk, JWKRSA) else ES256
     verify: Any = authority.roots or True

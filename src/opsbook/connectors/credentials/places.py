@@ -73,7 +73,7 @@ def place_of(connections: Connections, written: Reference) -> Place:
     parts = parts_of(connections.system, written)
     if parts is None:
         raise refused(written)
-    return Place(opened(connections, parts), parts.variable)
+    return Place(opened(connections.system, connections, parts), parts.variable)
 
 
 def _text(held: Held, content: bytes) -> str:

@@ -35,6 +35,8 @@ from opsbook.connectors.redis import RedisComponent
 from opsbook.connectors.registry import executor
 
 LOOK_SECONDS = 0.5
+QUIET_LOOKS = 4
+"""So many looks in a row find nobody: who connects anew for each request is not there at every moment."""
 
 
 def keeper_of(connections: Connections, rotation: Rotation) -> Keeper:
@@ -133,13 +135,16 @@ class CredentialExecutor:
         _masked(pending)
         await self._hold_new(rotation, places, pending)
         deadline = time.monotonic() + within
-        while pending.old.login != pending.new.login and (using := await keeper.users(pending.old)):
-            if time.monotonic() > deadline:
+        quiet = 0 if pending.old.login != pending.new.login else QUIET_LOOKS
+        while quiet < QUIET_LOOKS:
+            using = await keeper.users(pending.old)
+            quiet = 0 if using else quiet + 1
+            if using and time.monotonic() > deadline:
                 raise ChangeFailed(
                     f"{using} sessions still live by the old credential{_named(pending.old)}; it stays valid",
                     "find out whose they are; restart them, and go on",
                 )
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS if quiet < QUIET_LOOKS else 0)
         await keeper.forbid(rotation.role, pending.old)
         alive = await keeper.accepts(pending.old)
         if alive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from opsbook.book.system import System
 from opsbook.connectors.cluster import kubernetes_of
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.held.contract import Held
@@ -11,10 +12,10 @@ from opsbook.connectors.held.places import Written
 from opsbook.errors import OpsbookError, Refused
 
 
-def opened(connections: Connections, written: Written) -> Held:
+def opened(system: System, connections: Connections, written: Written) -> Held:
     """Raises Refused where the environment has no Secrets."""
     if written.scheme != "secret":
-        path = connections.system.path(written.where)
+        path = system.path(written.where)
         return InFile(path.resolve() if path.is_symlink() else path)
     try:
         kubernetes = kubernetes_of(connections.runtime)

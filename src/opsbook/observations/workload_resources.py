@@ -25,7 +25,11 @@ async def usage(connector: Connector) -> Usage:
     runtime = connector.connections.runtime
     if "resources" not in runtime.capabilities:
         raise ReadFailed("the runtime cannot tell what its workloads use")
-    return await connector.once("workload usage", lambda: runtime.resources(workload_name(connector)))
+
+    async def ask() -> Usage:
+        return await runtime.resources(await workload_name(connector))
+
+    return await connector.once("workload usage", ask)
 
 
 @observation(
@@ -38,9 +42,22 @@ async def usage(connector: Connector) -> Usage:
 async def cpu(connector: Connector) -> Fact:
     found = await usage(connector)
     if not found.cpu_limit:
-        raise Absent(f"{workload_name(connector)} has no CPU limit, so that there is nothing to hold its use against")
+        raise Absent(
+            f"{await workload_name(connector)} has no CPU limit, so that there is nothing to hold its use against"
+        )
     detail = {"cores": found.cpu, "limit": found.cpu_limit}
     return Fact(found.cpu / found.cpu_limit, detail, f"{found.cpu:.2f} cores")
+
+
+@observation(
+    "workload.cores",
+    Dimension.COUNT,
+    of=WORKLOAD,
+    cost=Cost.MODERATE,
+    doc="Cores that it uses, all instances and their children together; `opsbook advise` reads its stored values.",
+)
+async def cores(connector: Connector) -> float:
+    return (await usage(connector)).cpu
 
 
 @observation(
@@ -67,5 +84,5 @@ async def memory_ratio(connector: Connector, said: LimitParameters) -> Fact:
     found = await usage(connector)
     limit = said.limit or found.memory_limit
     if not limit:
-        raise Absent(f"{workload_name(connector)} has no memory limit; say one with `limit`")
+        raise Absent(f"{await workload_name(connector)} has no memory limit; say one with `limit`")
     return Fact(found.memory / limit, {"memory": found.memory, "limit": limit})

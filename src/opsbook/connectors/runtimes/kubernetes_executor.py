@@ -7,6 +7,7 @@ that was cut off anywhere is simply made again. EXEC and TRIGGER are told apart 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from opsbook.connectors.runtimes import (
     kubernetes_drain,
     kubernetes_exec,
     kubernetes_jobs,
+    kubernetes_made,
     kubernetes_revisions,
 )
 from opsbook.connectors.runtimes.kubernetes import Kubernetes
@@ -26,11 +28,13 @@ from opsbook.connectors.runtimes.kubernetes_kinds import KINDS, ready_of, templa
 from opsbook.connectors.runtimes.kubernetes_patches import holds
 from opsbook.connectors.runtimes.kubernetes_targets import CONFLICT, KIND, Target, send
 from opsbook.connectors.runtimes.kubernetes_wait import Rollout, until_bounded
-from opsbook.errors import Refused
+from opsbook.errors import Refused, Unreachable
 
 ATTEMPTS = 20
 """An object moves with each status of its controller; a patch that lost such a race is sent once more."""
 BETWEEN_SECONDS = 0.1
+AWAY_SECONDS, AWAY_PAUSE = 90.0, 2.0
+"""How long an API server may be away in the middle of a change: it is restarted in less."""
 
 
 @executor(KIND)
@@ -49,12 +53,21 @@ class KubernetesExecutor:
 
     async def apply(self, key: str, change: Change, cursor: Json, out: Sink) -> Done | More:  # noqa: ARG002  none is told
         """Raises Refused where the guard no longer holds, NotReady where a workload does not become what it should."""
-        self._runtime.forget()
-        try:
-            act = _ACTS.get(change.effect["verb"], _patch)
-            return await act(self._runtime, key, change, out)
-        finally:
+        act = _ACTS.get(change.effect["verb"], _patch)
+        # A command is no state: only what can be asked for twice is asked for again while the API server is away.
+        away = 0.0 if act is _exec else AWAY_SECONDS
+        deadline = time.monotonic() + away
+        while True:
             self._runtime.forget()
+            try:
+                return await act(self._runtime, key, change, out)
+            except Unreachable as error:
+                if time.monotonic() > deadline:
+                    raise
+                await out.write(f"{error.message}; asked again\n")
+                await asyncio.sleep(AWAY_PAUSE)
+            finally:
+                self._runtime.forget()
 
     async def end(self, key: str, change: Change) -> bool:
         """Ends a command that carries the key in its pod. Everything else is a request, and over when it is cut."""
@@ -196,10 +209,20 @@ async def _trigger(runtime: Kubernetes, key: str, change: Change, out: Sink) -> 
     return await kubernetes_jobs.trigger(runtime, key, change.effect, now, out)
 
 
+async def _make(runtime: Kubernetes, _key: str, change: Change, _out: Sink) -> Done:
+    return await kubernetes_made.make(runtime, change)
+
+
+async def _unmake(runtime: Kubernetes, _key: str, change: Change, _out: Sink) -> Done:
+    return await kubernetes_made.unmake(runtime, change)
+
+
 _ACTS: dict[str, Callable[[Kubernetes, str, Change, Sink], Awaitable[Done]]] = {
     "restart": _restart,
     "rollback": _rollback,
     "exec": _exec,
     "drain": _drain,
     "trigger": _trigger,
+    "make": _make,
+    "unmake": _unmake,
 }

@@ -69,7 +69,9 @@ CHANGES: dict[str, tuple[tuple[str, str], ...]] = {
 }
 """Operation → what it patches. Workloads are only patched by the names that the book has."""
 NODES = frozenset({"node.drain", "node.cordon", "node.uncordon"})
-KNOWN = (*CHANGES, "workload.exec", "cron_job.trigger", *sorted(NODES))
+MADE = {"autoscaler.create": ("create", "delete"), "autoscaler.delete": ("delete", "create")}
+"""Operation → what it does to autoscalers, and what its undo does."""
+KNOWN = (*CHANGES, *MADE, "workload.exec", "cron_job.trigger", *sorted(NODES))
 
 
 def needed(system: System, operations: Collection[str]) -> list[Right]:
@@ -91,6 +93,7 @@ def _needed(system: System, operations: Collection[str]) -> Iterator[Right]:
         for group, resource in CHANGES.get(operation, ()):
             workload = group in ("apps", "batch")
             yield Right(group, resource, "patch", names=plain if workload else ())
+        yield from (Right("autoscaling", "horizontalpodautoscalers", verb) for verb in MADE.get(operation, ()))
     if "workload.exec" in operations:
         yield from (Right("", "pods/exec", verb) for verb in ("get", "create"))
     if any(one.through == "runtime" for one in components.values()):

@@ -19,7 +19,8 @@ MIRROR = "http://deb.debian.org/debian"
 LEFT_OUT = (
     "dev/*", "proc/*", "sys/*", "run/*", "tmp/*", "var/cache/apt/*", "var/lib/apt/lists/*", "var/log/*",
     "var/lib/postgresql/15/main", "etc/postgresql/15/main", "etc/resolv.conf", "usr/sbin/policy-rc.d",
-    "usr/share/doc/*", "usr/share/javascript/*", "usr/share/man/*", "usr/share/info/*", "usr/share/locale/*", "usr/share/i18n/*",
+    "usr/share/doc/*", "usr/share/javascript/*", "usr/share/man/*", "usr/share/info/*", "usr/share/locale/*",
+    "usr/share/i18n/*",
     "usr/lib/postgresql/15/lib/bitcode", "usr/lib/postgresql/15/lib/llvmjit.so", "*/libLLVM*", "*/libz3.so*",
     "usr/lib/*-linux-gnu/gconv/*", "usr/lib/*-linux-gnu/perl/*/unicore", "usr/bin/promtool", "usr/bin/amtool",
 )  # fmt: skip

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Select,
     Text,
     bindparam,
+    case,
     cast,
     exists,
     func,
@@ -189,17 +190,19 @@ def concerned(
 
 
 def without_line(
-    connection: Connection, where: Mapping[str, str], kind: str, since: float, limit: int
+    connection: Connection, where: Mapping[str, str], kind: str, since: float, limit: int, severities: Sequence[str]
 ) -> list[Incident]:
     """Those that go on, began or were reopened since a moment, are not for practice and have no line of this kind in
-    this round: none of the key `KIND|ID|ROUND`. The oldest first."""
+    this round: none of the key `KIND|ID|ROUND`. In the order of these severities, the oldest of each first."""
     key = literal(f"{kind}|") + incidents.c.id + "|" + cast(incidents.c.rounds, Text)
     begun = func.coalesce(incidents.c.round_at, incidents.c.opened_at) > since
     query = _here(select(incidents), where).where(
         incidents.c.state.not_in(OVER), incidents.c.kind != "practice", begun,
         ~exists().where(incident_events.c.key == key),
     )  # fmt: skip
-    return _incidents(connection, query.order_by(incidents.c.opened_at, incidents.c.id).limit(limit))
+    ranks = {severity: rank for rank, severity in enumerate(severities)}
+    rank = case(ranks, value=incidents.c.severity, else_=len(ranks)) if ranks else literal(0)
+    return _incidents(connection, query.order_by(rank, incidents.c.opened_at, incidents.c.id).limit(limit))
 
 
 def unwritten(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,16 @@ import pytest
 from sqlalchemy import Engine, select, update
 from tests.unit.watch.on_call import ANA, Desk
 
+from opsbook.connectors.contract import Reading, Request
 from opsbook.errors import Unreachable
+from opsbook.observations.registry import observations
 from opsbook.store import evidence
+from opsbook.store.evidence import Evidence
 from opsbook.store.tables import runs
-from opsbook.watch import diagnostics
+from opsbook.watch import gathering
 from opsbook.watch.diagnostics import Diagnostics
 from opsbook.watch.evidence import NotPreserved, preserve
+from opsbook.watch.gathering import Gathering
 
 MEND = """---
 title: Mend
@@ -66,9 +72,13 @@ def policy(**rule: Any) -> dict[str, Any]:
     return {"policies": {"ours": {"disruptive": rule}}, "environments": {"production": {"policy": "ours"}}}
 
 
+def kept(desk: Desk, incident: str) -> list[Evidence]:
+    return desk.read(lambda connection: evidence.of_incident(connection, incident))
+
+
 async def gathered(desk: Desk) -> dict[str, tuple[str, str]]:
     await Diagnostics(desk.watch).tick(desk.now)
-    found = desk.read(lambda c: evidence.of_incident(c, desk.one.id))
+    found = kept(desk, desk.one.id)
     assert all(one.sha256 == hashlib.sha256(one.text.encode()).hexdigest() for one in found)
     return {one.name: (one.text, one.error) for one in found}
 
@@ -86,18 +96,108 @@ async def test_what_fails_is_noted_and_takes_nothing_along(tmp_path: Path, store
 
 
 async def test_what_never_answers_is_given_up(tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnostics, "SECONDS", 0.05)
+    monkeypatch.setattr(gathering, "SECONDS", 0.05)
     desk = a_desk(tmp_path, store)
 
     async def forever(_self: object, _component: str, _names: object) -> str:
         await asyncio.Event().wait()
         return ""
 
-    monkeypatch.setattr(Diagnostics, "_facts", forever)
+    monkeypatch.setattr(Gathering, "_facts", forever)
     desk.bad(component="database")
     async with asyncio.timeout(30):
         found = await gathered(desk)
-    assert found["database.facts"] == ("", "not within 0.05 s") and found["changes"][1] == ""
+    assert found["database.facts"] == ("", "not within 0.05 s")
+
+
+class Storm:
+    """Reads nothing, but counts who reads at the same time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now: list[str] = []
+        self.read: list[str] = []
+        self.most = 0
+        monkeypatch.setattr(Gathering, "_facts", lambda _self, component, _names: self.facts(component))
+
+    async def facts(self, component: str) -> str:
+        assert component not in self.now, "two look at one component at the same time"
+        self.now.append(component)
+        self.most = max(self.most, len(self.now))
+        self.read.append(component)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        self.now.remove(component)
+        return "well"
+
+
+async def test_in_a_storm_the_most_severe_come_first_and_each_component_is_asked_once(
+    tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storm = Storm(monkeypatch)
+    desk = a_desk(tmp_path, store, incidents={"group_by": "check", "open_for": ["critical", "warning"]})
+    for number in range(6):
+        desk.hears((f"check:low-{number}", "warning"), component="database")
+    desk.hears(("check:high", "critical"), component="api")
+    order: list[str] = []
+    begun = Gathering.gather
+
+    async def gather(self: Gathering, one: Any, now: Any) -> Any:
+        order.append(one.severity)
+        return await begun(self, one, now)
+
+    monkeypatch.setattr(Gathering, "gather", gather)
+    await Diagnostics(desk.watch).tick(desk.now)
+    assert order == ["P1", *["P4"] * 6]
+    assert sorted(storm.read) == ["api", "database"] and storm.most == 2
+    found = [kept(desk, one.id) for one in desk.incidents]
+    assert all({"database.facts": "well"}.items() <= {each.name: each.text for each in some}.items() for some in found)
+
+
+async def test_one_that_cannot_be_gathered_in_time_does_not_hold_the_others(
+    tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "IN_ALL", 0.05)
+    desk = a_desk(tmp_path, store, incidents={"group_by": "check"})
+    hung = asyncio.Event()
+
+    async def facts(_self: object, component: str, _names: object) -> str:
+        if component == "database":
+            await hung.wait()
+        return "well"
+
+    monkeypatch.setattr(Gathering, "_facts", facts)
+    for number, component in enumerate(("database", "api", "database")):
+        desk.hears((f"check:{number}", "critical"), component=component)
+    async with asyncio.timeout(30):
+        await Diagnostics(desk.watch).tick(desk.now)
+    found = [kept(desk, one.id) for one in desk.incidents]
+    told = [{each.name: each.text or each.error for each in some} for some in found]
+    assert [one["database.facts"] for one in told] == ["not within 0.05 s"] * 3
+    assert [one["api.facts"] for one in told if "api.facts" in one] == ["well"]
+    assert all("changes" in one for one in told)
+
+
+class Halves:
+    """Reads a part of what is asked."""
+
+    async def read(self, connector: Any, batch: Sequence[Request]) -> list[Reading]:
+        if batch[0].id.endswith("active"):
+            raise Unreachable("it went away", "start it")
+        return [Reading(batch[0].id, 4)]
+
+
+async def test_what_was_read_is_kept_where_another_fact_fails(
+    tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = a_desk(tmp_path, store)
+    monkeypatch.setattr(Away, "of", lambda *_: None)
+    known = observations()
+    some = {name: known[name] for name in ("postgres.connections", "postgres.active")}
+    halves = {name: replace(one, reader=Halves()) for name, one in some.items()}
+    monkeypatch.setattr(gathering, "observations", lambda: halves)
+    desk.bad(component="database")
+    found = await gathered(desk)
+    assert found["database.facts"][0].splitlines() == ["postgres.connections: 4", "postgres.active: it went away"]
 
 
 async def test_the_policy_lets_it_mend_by_itself_and_the_timeline_says_so(tmp_path: Path, store: Engine) -> None:

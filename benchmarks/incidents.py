@@ -1,13 +1,13 @@
 """Alert in → notification out, against Alertmanager alone on this machine, with 1, 1,000 and 10,000 active alerts.
 
-Both get a new alert over their own door (ours: the transaction that decides, as the watch calls it; Alertmanager: its
-HTTP API with `group_wait: 0s`), and tell the same webhook. Also: what a person waits for when the status of an incident
-is changed while 10,000 alerts are active.
+Both are whole processes that get a new alert over their own HTTP door (ours: Alertmanager's webhook at `opsbook serve`,
+with a store on SQLite and on PostgreSQL; Alertmanager: its API with `group_wait: 0s`), and tell the same webhook. Also:
+what a person waits for who acknowledges over the API while so many alerts are active, how many webhooks a second are
+taken in, and what an alert costs in processor time, which the load of the machine changes little.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import socket
@@ -18,34 +18,26 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 from figures import Figure, tell
-
-from opsbook.book.load import load_book
-from opsbook.book.system import in_environment
-from opsbook.catalogue import catalogue
-from opsbook.checks.evaluate import State
-from opsbook.engine.access import local_actor
-from opsbook.engine.setting import open_setting
-from opsbook.store.database import reading
-from opsbook.watch import incident_acts as acts
-from opsbook.watch.alerts import take_in
-from opsbook.watch.contract import Signal, Watch
-from opsbook.watch.delivery import Delivery
-from opsbook.watch.incidents import respond
-from opsbook.watch.loop import Loop
-from opsbook.watch.pursuit import Pursuit
+from served import Served, alert, postgres, served
 
 ACTIVE = (1, 1_000, 10_000)
 ROUNDS = 15
 DEADLINE = 20.0
+PAUSE = 0.15
+"""Seconds between two rounds: a fault that comes alone is what somebody waits for."""
+INTAKE = 300
 
 
 class Sink:
@@ -96,7 +88,7 @@ def alertmanager_posts(port: int, names: list[str]) -> None:
 
 
 @contextmanager
-def alertmanager(sink: Sink) -> Iterator[int]:
+def alertmanager(sink: Sink) -> Iterator[tuple[int, psutil.Process]]:
     """Alertmanager alone: every alert its own group, told at once; those that are only to be active go nowhere."""
     found = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
     if found is None:
@@ -129,21 +121,39 @@ def alertmanager(sink: Sink) -> Iterator[int]:
                     if time.monotonic() > until:
                         sys.exit("alertmanager did not start")
                     time.sleep(0.1)
-            yield port
+            yield port, psutil.Process(process.pid)
         finally:
             process.terminate()
             process.wait(10)
 
 
-def theirs(sink: Sink, active: int) -> list[float]:
-    with alertmanager(sink) as port:
+@dataclass(frozen=True)
+class Measured:
+    """Seconds of each round, and of processor time for one."""
+
+    told: list[float]
+    cpu: float
+    acknowledged: list[float] = field(default_factory=list)
+    intake: float = 0.0
+    """Webhooks of one new alert each, taken in a second."""
+
+
+def theirs(sink: Sink, active: int) -> Measured:
+    with alertmanager(sink) as (port, process):
         alertmanager_posts(port, [f"active-{number}" for number in range(active)])
         time.sleep(2)
-        return [_timed(sink, lambda word: alertmanager_posts(port, [word]), f"am-{active}-{n}") for n in range(ROUNDS)]
+        before = sum(process.cpu_times()[:2])
+        told = [_timed(sink, lambda word: alertmanager_posts(port, [word]), f"am-{active}-{n}") for n in range(ROUNDS)]
+        cpu = (sum(process.cpu_times()[:2]) - before) / ROUNDS
+        started = time.perf_counter()
+        for number in range(INTAKE):
+            alertmanager_posts(port, [f"active-more-{number}"])
+        return Measured(told, cpu, intake=INTAKE / (time.perf_counter() - started))
 
 
-def _timed(sink: Sink, send: Any, word: str) -> float:
+def _timed(sink: Sink, send: Callable[[str], object], word: str) -> float:
     event = sink.expect(word)
+    time.sleep(PAUSE)
     started = time.perf_counter()
     send(word)
     if not event.wait(DEADLINE):
@@ -151,88 +161,55 @@ def _timed(sink: Sink, send: Any, word: str) -> float:
     return sink.arrived[word] - started
 
 
-class Ours:
-    """A watch with its loop, on a store of its own, in a thread of its own."""
-
-    def __init__(self, folder: Path, sink: Sink, channels: int) -> None:
-        names = [f"hook{number}" for number in range(channels)]
-        book = {
-            "opsbook": 1, "system": "shop", "environments": {"production": {"policy": "open"}},
-            "components": {"api": {"kind": "http", "url": "http://127.0.0.1:1"}},
-            "severities": {f"S{number}": {"escalation": [{"level": "L1", "notify": name}]}
-                           for number, name in enumerate(names)} | {"quiet": {}},
-            "incidents": {"group_by": "check"},
-            "channels": dict.fromkeys(names, sink.url),
-        }  # fmt: skip
-        (folder / "book.yaml").write_text(yaml.safe_dump(book))
-        self.system = in_environment(load_book(folder / "book.yaml", catalogue()))
-        self.setting = open_setting(self.system)
-        self.watch = Watch(self.setting, self.system, None)  # type: ignore[arg-type]
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
-        self._thread.start()
-        self._ready.wait(10)
-
-    async def _run(self) -> None:
-        self.loop, self.stop = asyncio.get_running_loop(), asyncio.Event()
-        self._ready.set()
-        await Loop(self.watch, [Pursuit(self.watch), Delivery(self.watch)]).run(self.stop)
-
-    def hear(self, names: list[str], severity: str, title: str) -> None:
-        """Signals, decided in the writer's thread as the watch does."""
-        now = self.setting.clock.now()
-        bad = State.CRITICAL
-        signals = [Signal(f"am:{name}", "alertmanager", now, bad, title, "bad", severity=severity) for name in names]
-
-        async def write() -> None:
-            take = [lambda connection: take_in(connection, self.system, signals, now, respond)]
-            await self.setting.in_writer(lambda: self.setting.write(take))
-
-        asyncio.run_coroutine_threadsafe(write(), self.loop).result(120)
-
-    def close(self) -> None:
-        self.loop.call_soon_threadsafe(self.stop.set)
-        self._thread.join(20)
-        self.setting.close()
+def book(sink: Sink) -> dict[str, Any]:
+    """As many channels as rounds: else the sixth message in a minute would wait for a digest."""
+    names = [f"hook{number}" for number in range(ROUNDS)]
+    grades = {f"S{n}": {"escalation": [{"level": "L1", "notify": name}]} for n, name in enumerate(names)}
+    return {
+        "opsbook": 1, "system": "shop", "environments": {"production": {"policy": "open"}},
+        "components": {"api": {"kind": "http", "url": "http://127.0.0.1:1"}},
+        "severities": grades | {"quiet": {}}, "incidents": {"group_by": "check"},
+        "channels": dict.fromkeys(names, sink.url),
+    }  # fmt: skip
 
 
-def ours(sink: Sink, active: int) -> tuple[list[float], list[float]]:
-    """Seconds from alert to webhook, and seconds of an acknowledgement."""
-    with tempfile.TemporaryDirectory(prefix="opsbook-bench-") as folder:
-        # As many channels as rounds: else the fifth message in a minute would wait for a digest.
-        watch = Ours(Path(folder), sink, ROUNDS)
-        try:
-            names = [f"active-{number}" for number in range(active)]
-            for begin in range(0, active, 1000):
-                watch.hear(names[begin : begin + 1000], "quiet", "active")
-            time.sleep(2)
-            told = [
-                _timed(sink, lambda word, n=n: watch.hear([word], f"S{n}", word), f"ob-{active}-{n}")
-                for n in range(ROUNDS)
-            ]
-            return told, [_acknowledged(watch, f"ob-{active}-{n}") for n in range(ROUNDS)]
-        finally:
-            watch.close()
+def ours(sink: Sink, active: int, store: str) -> Measured:
+    with tempfile.TemporaryDirectory(prefix="opsbook-bench-") as folder, served(book(sink), Path(folder), store) as one:
+        run = f"{active}-{'pg' if store else 'file'}"
+        for begin in range(0, active, 1000):
+            some = range(begin, min(begin + 1000, active))
+            one.hear([alert(f"active-{run}-{n}", severity="critical", incident_severity="quiet") for n in some])
+        _calm(one)
+        before = one.spent
+        told = [_timed(sink, partial(_fault, one, n), f"ob-{run}-{n}.") for n in range(ROUNDS)]
+        cpu = (one.spent - before) / ROUNDS
+        acknowledged = [_acknowledged(one, f"ob-{run}-{n}.") for n in range(ROUNDS)]
+        started = time.perf_counter()
+        for number in range(INTAKE):
+            one.hear([alert(f"more-{run}-{number}", severity="critical", incident_severity="quiet")])
+        return Measured(told, cpu, acknowledged, INTAKE / (time.perf_counter() - started))
 
 
-def _acknowledged(watch: Ours, title: str) -> float:
-    """One act as a face does it: found, checked, written with timeline and audit, signed outside the store."""
-    setting, system, actor = watch.setting, watch.system, local_actor()
-    with reading(setting.store) as connection:
-        from opsbook.store.incidents import newest
+def _fault(one: Served, number: int, name: str) -> None:
+    """A new alert that pages a channel of its own."""
+    one.hear([alert(name, severity="critical", incident_severity=f"S{number}")])
 
-        found = newest(connection, watch.watch.where, limit=20_000)
-        one = next(one for one in found if one.title == title)
+
+def _calm(one: Served) -> None:
+    """Wait until it has done what comes of the alerts that were there before."""
+    deadline, quiet = time.monotonic() + 120, 0
+    while quiet < 3 and time.monotonic() < deadline:
+        before = one.spent
+        time.sleep(1)
+        quiet = quiet + 1 if one.spent - before < 0.1 else 0
+
+
+def _acknowledged(one: Served, title: str) -> float:
+    """As somebody does it over the API: found, checked, written with timeline and audit, signed outside the store."""
+    known = one.ask("GET", "/api/v1/incidents?limit=100")["items"]
+    id = next(found["id"] for found in known if found["title"] == title)
     started = time.perf_counter()
-    setting.check_audit()
-    setting.write(
-        [
-            lambda connection: acts.acknowledge(
-                connection, system, acts.find(connection, system, one.id), actor, setting.clock.now()
-            )
-        ]
-    )
-    setting.write_head()
+    one.ask("POST", f"/api/v1/incidents/{id}/ack")
     return time.perf_counter() - started
 
 
@@ -240,17 +217,37 @@ def p99(values: list[float]) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * 0.99))]
 
 
+def show(where: str, active: int, mine: Measured, peer: Measured) -> None:
+    """The rows of one size."""
+    label, name = f"{active:,} active alerts, {where}", "Alertmanager alone"
+    for what, take in (("median", statistics.median), ("p99", p99)):
+        tell(Figure(f"alert → page, {label}, {what}", take(mine.told) * 1e3, "ms", name, take(peer.told) * 1e3))
+    tell(Figure(f"alert → page, {label}, processor", mine.cpu * 1e3, "ms", name, peer.cpu * 1e3))
+    for what, take in (("median", statistics.median), ("p99", p99)):
+        value = take(mine.acknowledged) * 1e3
+        tell(Figure(f"acknowledge, {label}, {what}", value, "ms", aim="below 500 ms"))
+    tell(Figure(f"webhooks of one alert, {label}", mine.intake, "a second", name, peer.intake))
+
+
 def main() -> None:
     sink = Sink()
-    for active in ACTIVE:
-        mine, acknowledged = ours(sink, active)
-        peer = theirs(sink, active)
-        label = f"{active:,} active alerts"
-        for name, take in (("median", statistics.median), ("p99", p99)):
-            what = f"alert → notification, {label}, {name}"
-            tell(Figure(what, take(mine) * 1e3, "ms", "Alertmanager alone", take(peer) * 1e3))
-        tell(Figure(f"acknowledge, {label}, median", statistics.median(acknowledged) * 1e3, "ms", aim="below 500 ms"))
-        tell(Figure(f"acknowledge, {label}, p99", p99(acknowledged) * 1e3, "ms", aim="below 500 ms"))
+    with postgres() as address:
+        for active in ACTIVE:
+            peer = theirs(sink, active)
+            show("SQLite", active, ours(sink, active, ""), peer)
+            if address:
+                with database(address, f"opsbook_{active}") as store:
+                    show("PostgreSQL", active, ours(sink, active, store), peer)
+
+
+@contextmanager
+def database(address: str, name: str) -> Iterator[str]:
+    """An empty database of a server."""
+    import psycopg
+
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield address.rpartition("/")[0] + f"/{name}"
 
 
 if __name__ == "__main__":

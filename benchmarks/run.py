@@ -13,7 +13,7 @@ from pathlib import Path
 from figures import KEPT, told
 
 HERE = Path(__file__).resolve().parent
-NOT_BENCHMARKS = {"run.py", "figures.py", "ansible_peer.py"}
+NOT_BENCHMARKS = {"run.py", "figures.py", "ansible_peer.py", "served.py"}
 
 
 def main() -> None:

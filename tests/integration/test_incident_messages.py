@@ -123,7 +123,9 @@ async def test_a_slow_channel_keeps_no_other_waiting(desk: Desk, hook: Hook, box
     desk.bad(notify=("chat", "mail"))
     delivery = Delivery(desk.watch)
     await delivery.tick(desk.now)
-    assert hook.keys("ana-4711secret") and box.mails
+    async with asyncio.timeout(20):
+        while not (hook.keys("ana-4711secret") and box.mails):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
     await delivery.settled()
     hook.released.set()
     (slow,) = [row for row in desk.messages() if row.channel == "channel:chat"]

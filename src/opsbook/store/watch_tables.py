@@ -152,6 +152,7 @@ messages = Table(
     *map(_text, ("receipt", "error", "instead_of")),
     Index("messages_by_state", "state", "due_at"),
     Index("messages_by_incident", "incident"),
+    Index("messages_by_delivery", "delivered_at"),
     sqlite_autoincrement=True,
 )
 """The outbox: written in the transaction that decides to tell, sent by whoever claims it. `key` says what is told to

@@ -13,7 +13,7 @@ from opsbook.book.system import System
 from opsbook.engine.setting import Write
 from opsbook.watch.alerts import take_in
 from opsbook.watch.contract import Respond, Signal, Turn, Watch
-from opsbook.watch.waking import wake
+from opsbook.watch.waking import TELLING, wake
 
 
 def respond_with() -> Respond:
@@ -41,5 +41,5 @@ async def tell(watch: Watch, signals: Sequence[Signal], also: Sequence[Write] = 
     writes = [*also, decide] if signals else list(also)
     await watch.setting.in_writer(lambda: watch.setting.write(writes))
     if turned:
-        wake()
+        wake(*TELLING)
     return turned

@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -26,11 +27,11 @@ from opsbook.store import incidents, messages
 from opsbook.store.database import StoreFailed, reading
 from opsbook.store.messages import Crowd, MessageRow
 from opsbook.watch import fallback
-from opsbook.watch.channels.contract import NotDelivered, Sending, sender
+from opsbook.watch.channels.contract import NotDelivered, Sending, make_ready, sender
 from opsbook.watch.contract import Watch
 from opsbook.watch.leadership import this_process
 from opsbook.watch.links import link_key, make
-from opsbook.watch.recipients import route, secrets_of_route, settings_of
+from opsbook.watch.recipients import Route, route, secrets_of_route, settings_of
 from opsbook.watch.registry import part
 from opsbook.watch.waking import wake
 from opsbook.watch.wording import rendered
@@ -46,8 +47,6 @@ HOLD = 30.0
 """Seconds for which a channel that got its burst collects before the next digest."""
 GRACE = 15.0
 """Seconds of a claim beyond the channel's own time-out."""
-PATIENCE = 1.0
-"""Seconds that a tick waits for its senders; slower ones go on behind it."""
 REST = timedelta(seconds=3)
 """How long it rests where nothing is due: another process may have put something into the outbox."""
 LINES = 40
@@ -61,6 +60,14 @@ class Outcome:
     receipt: str = ""
     error: str = ""
     permanent: bool = False
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """How many messages were claimed, and those of them that are still to be sent."""
+
+    count: int = 0
+    rows: Sequence[MessageRow] = ()
 
 
 @part
@@ -78,22 +85,26 @@ class Delivery:
     async def tick(self, now: datetime) -> datetime:
         """Start a sender for each channel that has something to send."""
         await self._take_over()
+        self._gather()
         setting = self.watch.setting
-        crowds, following = await setting.in_writer(lambda: self._look(now.timestamp()))
-        for channel, crowd in crowds.items():
-            if channel not in self._going and held(crowd, now.timestamp()) is None:
-                task = asyncio.create_task(self._send_all(channel), name=f"sender {channel}")
-                self._going[channel] = task
-        await self.settled(PATIENCE)
+        crowds, following, taken = await setting.in_writer(lambda: self._look(now.timestamp(), set(self._going)))
+        for channel, first in taken.items():
+            task = asyncio.create_task(self._send_all(channel, first), name=f"sender {channel}")
+            task.add_done_callback(_ended)
+            self._going[channel] = task
         holds = [held(crowd, now.timestamp()) for crowd in crowds.values()]
         moments = [moment for moment in (following, *holds) if moment is not None and moment > now.timestamp()]
         wait = min(moments, default=now.timestamp() + REST.total_seconds()) - now.timestamp()
         return now + min(timedelta(seconds=max(wait, 1.0)), REST)
 
-    async def settled(self, seconds: float | None = None) -> None:
+    async def settled(self) -> None:
         """Wait for the senders that are under way. Raises what one of them met, as the store that is gone."""
         if self._going:
-            await asyncio.wait(self._going.values(), timeout=seconds)
+            await asyncio.wait(self._going.values())
+        self._gather()
+
+    def _gather(self) -> None:
+        """Let go of the senders that have ended. Raises what one of them met."""
         ended = {channel: task for channel, task in self._going.items() if task.done()}
         for channel in ended:
             del self._going[channel]
@@ -102,52 +113,60 @@ class Delivery:
 
     async def _take_over(self) -> None:
         """On a file there is one process: what an earlier one had claimed is free. On a server claims run out."""
-        if self._taken_over or not self.watch.setting.embedded:
+        if self._taken_over:
             return
         setting = self.watch.setting
-        free = [lambda connection: messages.release(connection, self.watch.where, self.who)]
-        await setting.in_writer(lambda: setting.write(free))
+        if setting.embedded:
+            free = [lambda connection: messages.release(connection, self.watch.where, self.who)]
+            await setting.in_writer(lambda: setting.write(free))
+        await asyncio.to_thread(make_ready, self._routes())
         self._taken_over = True
 
-    def _look(self, now: float) -> tuple[dict[str, Crowd], float | None]:
+    def _routes(self) -> Iterator[Route]:
+        for name in self.watch.system.model.channels:
+            with suppress(OpsbookError):
+                yield route(self.watch.system, f"channel:{name}")
+
+    def _look(self, now: float, busy: Collection[str]) -> tuple[dict[str, Crowd], float | None, dict[str, Claimed]]:
+        """What waits, when more is due, and what was claimed for the channels that nobody sends to now."""
         with reading(self.watch.setting.store) as connection:
             crowds = messages.crowds(connection, self.watch.where, now, LATELY)
-            return crowds, messages.next_due(connection, self.watch.where)
+            free = [channel for channel, crowd in crowds.items() if channel not in busy and held(crowd, now) is None]
+            following = None if free else messages.next_due(connection, self.watch.where)
+        if not free:
+            return crowds, following, {}
+        # One transaction for all of them: whoever is paged waits for it. What is due later is asked when they are done.
+        return crowds, None, self._claim(free)
 
-    async def _send_all(self, channel: str) -> None:
+    async def _send_all(self, channel: str, claimed: Claimed) -> None:
         """Send to one channel until nothing is due there, or it fails."""
         setting = self.watch.setting
-        while True:
-            claimed, rows = await setting.in_writer(lambda: self._claim(channel))
-            if not claimed:
-                return
-            if rows:
-                outcome = await self._attempt(channel, rows)
-                await setting.in_writer(partial(self._write, channel, rows, outcome))
-                if outcome.error:
-                    return
+        while claimed.count:
+            outcome = await self._attempt(channel, claimed.rows) if claimed.rows else Outcome()
+            claimed = await setting.in_writer(partial(self._write, channel, claimed.rows, outcome))
 
-    def _claim(self, channel: str) -> tuple[int, list[MessageRow]]:
-        """How many messages were claimed, and those of them that are still to be sent."""
-        claimed: list[MessageRow] = []
-        found: list[MessageRow] = []
+    def _claim(self, channels: Sequence[str]) -> dict[str, Claimed]:
+        """Take what is to be sent to these channels; those that get nothing now are left out."""
+        found: dict[str, Claimed] = {}
         now = self.watch.setting.now()
-        settings = settings_of(self.watch.system.model, channel)
-        lease = (settings.timeout.total_seconds() if settings else 0.0) + GRACE
+        self.watch.setting.write([lambda connection: found.update(self._claimed(connection, channels, now))])
+        return found
 
-        def claim(connection: Connection) -> None:
-            crowd = messages.crowds(connection, self.watch.where, now, LATELY).get(channel)
+    def _claimed(self, connection: Connection, channels: Sequence[str], now: float) -> dict[str, Claimed]:
+        found: dict[str, Claimed] = {}
+        crowds = messages.crowds(connection, self.watch.where, now, LATELY)
+        for channel in channels:
+            crowd = crowds.get(channel)
             if crowd is None or held(crowd, now) is not None:
-                return
+                continue
+            settings = settings_of(self.watch.system.model, channel)
+            lease = (settings.timeout.total_seconds() if settings else 0.0) + GRACE
             # A page is alone on its way as long as there are few of them.
             many = crowd.waiting > BURST or crowd.sent >= BURST or bool(settings and settings.digest)
             limit = messages.AT_ONCE if many else 1
             rows = messages.claim(connection, self.watch.where, channel, self.who, now, lease, limit)
-            claimed.extend(rows)
-            found.extend(self._still_wanted(connection, rows))
-
-        self.watch.setting.write([claim])
-        return len(claimed), found
+            found[channel] = Claimed(len(rows), self._still_wanted(connection, rows))
+        return found
 
     def _still_wanted(self, connection: Connection, rows: Sequence[MessageRow]) -> list[MessageRow]:
         """Without pages of incidents that somebody has acknowledged, or that are over."""
@@ -200,27 +219,37 @@ class Delivery:
         who = channel.removeprefix("contact:").rpartition("/")[0] if channel.startswith("contact:") else channel
         return base + make(link_key(self.watch.setting.folder), row.incident, who, self.watch.setting.clock.now())
 
-    def _write(self, channel: str, rows: Sequence[MessageRow], outcome: Outcome) -> None:
+    def _write(self, channel: str, rows: Sequence[MessageRow], outcome: Outcome) -> Claimed:
+        """Keep what became of an attempt, and claim what is next for this channel; nothing where it failed."""
         setting, now = self.watch.setting, self.watch.setting.clock.now()
         ids = [row.id for row in rows]
+        following: list[Claimed] = []
 
         def write(connection: Connection) -> None:
-            if not outcome.error:
+            if outcome.error:
+                fallback.failed(connection, self.watch.system, self.who, channel, rows, outcome.error,
+                                permanent=outcome.permanent, now=now)  # fmt: skip
+                return
+            if ids:
                 at, receipt = now.timestamp(), outcome.receipt
                 messages.settle(
                     connection, ids, self.who, state="delivered", delivered_at=at, receipt=receipt, error=""
                 )
                 fallback.works(connection, self.watch.system, channel, now)
-                return
-            fallback.failed(connection, self.watch.system, self.who, channel, rows, outcome.error,
-                            permanent=outcome.permanent, now=now)  # fmt: skip
+            following.extend(self._claimed(connection, [channel], now.timestamp()).values())
 
         try:
             setting.write([write])
         except StoreFailed:
             log.error("what became of %d messages to %s cannot be written: they will go out again", len(rows), channel)
             raise
-        wake()
+        return following[0] if following else Claimed()
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    """A sender has ended: what it could not send goes another way now, or later."""
+    if not task.cancelled():
+        wake("messages")
 
 
 def held(crowd: Crowd, now: float) -> float | None:

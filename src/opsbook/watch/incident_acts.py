@@ -26,7 +26,7 @@ from opsbook.watch.grouping import more_urgent, path_for
 from opsbook.watch.incident_facts import contact_of, facts_of, new_id, paged, pages, where_of
 from opsbook.watch.outbox import Message, enqueue, enqueue_all
 from opsbook.watch.pursuit import resolved_messages
-from opsbook.watch.waking import wake
+from opsbook.watch.waking import TELLING, wake
 
 GOING = ("open", "acknowledged", "mitigated")
 LONGEST_NOTE = 20_000
@@ -136,7 +136,7 @@ def update(connection: Connection, system: System, one: Incident, actor: Actor, 
                 facts_of(one)),
         now,
     )  # fmt: skip
-    wake()
+    wake(*TELLING)
     return f"{len(targets)} told of the update of {one.id}"
 
 
@@ -153,7 +153,7 @@ def assign(connection: Connection, system: System, one: Incident, actor: Actor, 
             f"{actor.name} gave {one.id} to you.", one.id, one.severity, facts_of(one),
         )  # fmt: skip
         enqueue(connection, system, message, now)
-        wake()
+        wake(*TELLING)
     return f"{one.id} is {who}'s"
 
 
@@ -230,7 +230,7 @@ def resolve(connection: Connection, system: System, one: Incident, actor: Actor,
     enqueue_all(connection, system, resolved_messages(connection, one, why, now), now)
     told = f"{actor.name} resolved it" + (f": {text.strip()}" if text.strip() else "")
     _record(connection, system, one, actor, now, "resolved", told, "incident resolved")
-    wake()
+    wake(*TELLING)
     lasted = show_duration(now.timestamp() - one.opened_at)
     clock = next((found for found in clocks(system.model, changed, now) if found.name == "resolve"), None)
     return f"{one.id} is resolved after {lasted}" + (f"; {clock.told}" if clock else "")
@@ -311,7 +311,7 @@ def _page(connection: Connection, system: System, one: Incident, now: datetime, 
     made, _ = pages(system, one, set(), now, body)
     enqueue_all(connection, system, made, now)
     store.tell(connection, [replace(paged(one, message), at=now.timestamp()) for message in made])
-    wake()
+    wake(*TELLING)
 
 
 def _told_so_far(connection: Connection, one: Incident) -> tuple[str, ...]:

@@ -36,7 +36,6 @@ from opsbook.watch.incident_facts import (
 )
 from opsbook.watch.outbox import Message, enqueue_all
 from opsbook.watch.suspects import suspects
-from opsbook.watch.waking import wake
 
 TOLD_ONE_BY_ONE = 20
 """Alerts that join one incident at once and get a line of its timeline each; the others are counted."""
@@ -52,7 +51,6 @@ def respond(connection: Connection, system: System, turns: Sequence[Turn], now: 
     for turn in turns:
         desk.take(turn)
     desk.close()
-    wake()
 
 
 @dataclass

@@ -14,7 +14,7 @@ from opsbook.watch.alerts import reconsider
 from opsbook.watch.contract import Turn, Watch
 from opsbook.watch.deciding import respond_with
 from opsbook.watch.registry import part
-from opsbook.watch.waking import wake
+from opsbook.watch.waking import TELLING, wake
 
 RHYTHM = timedelta(seconds=15)
 
@@ -39,7 +39,7 @@ class Listening:
 
         await self.watch.setting.in_writer(lambda: self.watch.setting.write([decide]))
         if turned:
-            wake()
+            wake(*TELLING)
         edges = [at - now.timestamp() for one in silences for at in (one.start, one.end)]
         nearest = min((left for left in edges if left > 0), default=RHYTHM.total_seconds())
         return now + min(timedelta(seconds=nearest), RHYTHM)

@@ -21,12 +21,29 @@ log = logging.getLogger(__name__)
 
 SHORTEST = 0.05
 """Seconds between two ticks of a part at least: a part that is always due must not keep the processor busy."""
+AT_ONCE = 10
+"""Ticks of a part out of turn, because it was woken, that need not be so far apart: a fault that comes alone must not
+wait, and a storm may."""
 LONGEST = 30.0
 """Seconds between two ticks at most: the clock may be set back, and a tick that is too early does nothing."""
 AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds until a part that failed is called again: the first time, the second …"""
 LOG_EVERY = 60.0
 """Seconds between two lines about the same part that fails."""
+
+
+class Saved:
+    """Ticks out of turn that a part may have at once: one more every `SHORTEST` seconds, `AT_ONCE` at most."""
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds, self._at, self._left = seconds, seconds(), float(AT_ONCE)
+
+    def spend(self) -> float:
+        """Take one; how many seconds it must wait."""
+        now = self._seconds()
+        self._left = min(float(AT_ONCE), self._left + max(0.0, now - self._at) / SHORTEST) - 1.0
+        self._at = now
+        return max(0.0, -self._left * SHORTEST)
 
 
 @dataclass
@@ -65,12 +82,12 @@ class Loop:
                     await close()
 
     async def _carry(self, part: Part, bell: Bell) -> None:
+        saved = Saved(self.watch.setting.clock.monotonic)
         while True:
-            heard = bell.rings
+            heard = bell.rings(part.name)
             wait = await self.tick(part) if self.leads() else AGAIN[0]
-            await asyncio.sleep(SHORTEST)
-            if wait > SHORTEST:
-                await bell.wait(wait - SHORTEST, heard)
+            if await bell.wait(wait, heard, part.name):
+                await asyncio.sleep(saved.spend())
 
     async def tick(self, part: Part) -> float:
         """Call a part once; how many seconds later it wants to be called again."""

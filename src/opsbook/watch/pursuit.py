@@ -26,7 +26,7 @@ from opsbook.watch.contract import Watch, soonest
 from opsbook.watch.incident_facts import facts_of, paged, pages, responsible, where_of
 from opsbook.watch.outbox import Message, Urgency, enqueue_all
 from opsbook.watch.registry import part
-from opsbook.watch.waking import wake
+from opsbook.watch.waking import TELLING, wake
 
 REST = timedelta(seconds=10)
 """How long it rests where nothing is due: another process may have opened one."""
@@ -231,7 +231,7 @@ class _Round:
         store.tell(self.connection, self.events)
         audit.append(self.connection, self.acts)
         if told:
-            wake()
+            wake(*TELLING)
 
     def _known(self, keys: Iterable[str]) -> set[str]:
         return store.known_keys(self.connection, list(keys))

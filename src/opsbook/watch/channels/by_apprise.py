@@ -24,7 +24,7 @@ def takes(route: Route) -> bool:
     return ":" in route.url
 
 
-@form(takes, order=LAST)
+@form(takes, order=LAST, needs=("apprise",))
 async def send(route: Route, sending: Sending) -> str:
     """Send it by Apprise. Raises NotDelivered."""
     return await in_thread(_send, route, sending)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from typing import Any, TypeVar
 
 from opsbook.connectors.registry import import_modules
@@ -55,31 +57,54 @@ Send = Callable[[Route, Sending], Awaitable[str]]
 """Sends one message and returns its receipt. Raises NotDelivered; whatever it says may name the address."""
 Takes = Callable[[Route], bool]
 
-FORMS: list[tuple[int, Takes, Send]] = []
+
+@dataclass(frozen=True)
+class Form:
+    """What sends to the addresses that `takes` accepts. `needs`: modules that it imports when it first sends."""
+
+    takes: Takes
+    send: Send
+    order: int = 0
+    needs: tuple[str, ...] = ()
+
+
+FORMS: list[Form] = []
 LAST = 100
 
 
-def form(takes: Takes, *, order: int = 0) -> Callable[[Send], Send]:
+def form(takes: Takes, *, order: int = 0, needs: tuple[str, ...] = ()) -> Callable[[Send], Send]:
     """Registers what sends to the addresses that `takes` accepts; the lowest `order` is asked first."""
 
     def register(send: Send) -> Send:
-        FORMS.append((order, takes, send))
+        FORMS.append(Form(takes, send, order, needs))
         return send
 
     return register
 
 
 @cache
-def _forms() -> tuple[tuple[int, Takes, Send], ...]:
+def _forms() -> tuple[Form, ...]:
     import_modules("opsbook.watch.channels")
-    return tuple(sorted(FORMS, key=lambda one: one[0]))
+    return tuple(sorted(FORMS, key=lambda one: one.order))
 
 
 def sender(route: Route) -> Send:
     """What sends to an address. Raises UsageError."""
-    for _, takes, send in _forms():
-        if takes(route):
-            return send
+    return _form_of(route).send
+
+
+def make_ready(routes: Iterable[Route]) -> None:
+    """Import what sends to these addresses: the first page must not wait for that. Blocking."""
+    for route in routes:
+        with suppress(UsageError, ImportError):
+            for name in _form_of(route).needs:
+                import_module(name)
+
+
+def _form_of(route: Route) -> Form:
+    for one in _forms():
+        if one.takes(route):
+            return one
     raise UsageError("no form of channel fits this address", "write one that Apprise knows, or https:// for a webhook")
 
 

@@ -28,7 +28,7 @@ def takes(route: Route) -> bool:
     return scheme(route) in ("http", "https", "json", "jsons")
 
 
-@form(takes)
+@form(takes, needs=("httpx", "opsbook.connectors._http_wire"))
 async def send(route: Route, sending: Sending) -> str:
     """Post it in the form that the channel says, or that its address shows."""
     body, judge = BODIES[form_of(route)]

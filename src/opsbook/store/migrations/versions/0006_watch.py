@@ -191,6 +191,7 @@ def _messages() -> None:
     )
     op.create_index("messages_by_incident", "messages", ["incident"], unique=False)
     op.create_index("messages_by_state", "messages", ["state", "due_at"], unique=False)
+    op.create_index("messages_by_delivery", "messages", ["delivered_at"], unique=False)
     op.create_table(
         "silences",
         text("id"),

@@ -243,7 +243,8 @@ def test_a_figure_that_is_no_work_for_people_is_told_to_those_who_asked_for_it(t
 
 def test_what_was_not_looked_at_in_this_round_is_found_by_its_line(desk: Desk) -> None:
     def waiting(since: float = 0.0, limit: int = 9) -> list[str]:
-        return [one.id for one in desk.read(lambda c: incidents.without_line(c, WHERE, "diagnosed", since, limit))]
+        found = desk.read(lambda c: incidents.without_line(c, WHERE, "diagnosed", since, limit, ["P1"]))
+        return [one.id for one in found]
 
     desk.bad()
     one = desk.one

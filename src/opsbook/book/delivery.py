@@ -38,6 +38,7 @@ class Deploy(Strict):
         examples=["/etc/nginx/upstream-api.conf"],
     )
     proxy: Name | None = Field(None, description="the proxy that includes it and is told to read it again")
+    service: str = Field("", description="Kubernetes service whose selector sends traffic to a side; no `switch` then")
     wave: int = Field(0, ge=0, description="components of a lower wave are deployed first")
 
 

@@ -221,8 +221,13 @@ def _capacity(book: BookModel, catalogue: Catalogue) -> Iterator[Contradiction]:
 
 def _blue_green(book: BookModel) -> Iterator[Contradiction]:
     for name, deploy in book.deploys.components.items():
-        if deploy.strategy == "blue-green" and not (deploy.blue and deploy.green and deploy.switch):
-            lacking = [f"`{key}`" for key in ("blue", "green", "switch") if not getattr(deploy, key)]
+        if deploy.strategy == "blue-green" and not (deploy.blue and deploy.green and (deploy.switch or deploy.service)):
+            said = {
+                "`blue`": deploy.blue,
+                "`green`": deploy.green,
+                "`switch` or `service`": deploy.switch or deploy.service,
+            }
+            lacking = [key for key, value in said.items() if not value]
             yield Contradiction(
                 ("deploys", "components", name),
                 "a blue-green deploy needs " + " and ".join(lacking),

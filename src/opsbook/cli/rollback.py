@@ -57,7 +57,7 @@ async def _version(service: Service, component: str, number: int | None) -> str:
     from opsbook.errors import UsageError
 
     async with service.setting.connections(service.system) as connections:
-        found = await connections.runtime.revisions(serving_workload(service.system, component))
+        found = await connections.runtime.revisions(await serving_workload(connections, component))
     current = next((one.number for one in found if one.current), 0)
     for one in reversed(found):
         if one.number == number or (number is None and one.number < current):

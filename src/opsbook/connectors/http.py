@@ -54,6 +54,20 @@ class MaintenanceSwitch(Strict):
     path: str = Field("/", description="path by which it is seen that the banner is served")
 
 
+class ProxyReload(Strict):
+    """How a proxy in a container is told to read its files again: commands that are run in its workload."""
+
+    check: tuple[str, ...] = Field(("nginx", "-t", "-q"), description="says whether the configuration is valid")
+    command: tuple[str, ...] = Field(("nginx", "-s", "reload"), min_length=1, description="makes it read them again")
+
+
+class HaproxyMapSettings(Strict):
+    """A map of HAProxy by which requests are sent to a side; its entries are set without a reload."""
+
+    socket: str = Field(min_length=1, description="its `stats socket` of level admin")
+    map: str = Field("", description="the map's name in HAProxy; the path of `switch` where left out")
+
+
 class ProxyComponent(HttpSettings):
     """A proxy or load balancer in front of services, such as nginx or HAProxy."""
 
@@ -61,6 +75,8 @@ class ProxyComponent(HttpSettings):
     health: str = Field("/", description="path that it answers, or passes on")
     status: str = Field("", description="path or URL of nginx' stub_status page")
     maintenance: MaintenanceSwitch | None = Field(None, description="how it is put in maintenance, where it can be")
+    reload: ProxyReload | None = Field(None, description="how it reads its files again, where it runs in a container")
+    haproxy: HaproxyMapSettings | None = Field(None, description="the map by which HAProxy switches sides")
 
 
 @connector(HttpComponent)

@@ -126,9 +126,10 @@ class HttpClient:
             return await exchange(self._client, method, self.address_of(path), content, headers)
 
     async def close(self) -> None:
-        """Closes the kept connection."""
-        if self._client is not None:
-            await self._client.aclose()
+        """Closes the kept connection; the next exchange opens another."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
 
 
 async def exchange(

@@ -137,7 +137,7 @@ async def _inside(connector: Connector, words: Sequence[str], *, write: bool) ->
     if not write:
         raise Refused(f"a shell inside {connector.name} cannot be held to reading", "add --write")
     runtime = connector.connections.runtime
-    workload = workload_name(connector)
+    workload = await workload_name(connector)
     argv = list(words) or [os.environ.get("SHELL") or "/bin/sh"]
     effect = (await runtime.change(workload, Verb.EXEC, {"argv": argv})).effect
     if "directory" not in effect:

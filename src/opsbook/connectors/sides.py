@@ -1,23 +1,42 @@
-"""Blue and green: two workloads of one component, and the file by which its proxy sends traffic to one of them.
+"""Blue and green: two workloads of one component, and what sends its traffic to one of them.
 
-The file that the proxy includes is always a copy of SWITCH.blue or SWITCH.green beside it, which the team writes. So
-which side is active is a fact that can be read, whoever switched last.
+Which side is active is a fact that can be read wherever the traffic is sent from (a file that a proxy includes, the
+selector of a service), whoever switched last.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from opsbook.book.delivery import Deploy
 from opsbook.book.references import Reference
 from opsbook.book.system import System
-from opsbook.connectors.http import MaintenanceSwitch, ProxyComponent
-from opsbook.errors import Refused
+from opsbook.errors import OpsbookError, Refused
+
+if TYPE_CHECKING:
+    from opsbook.connectors.contract import Connections
 
 Side = Literal["blue", "green"]
+SIDES: tuple[Side, Side] = ("blue", "green")
 OTHER: dict[Side, Side] = {"blue": "green", "green": "blue"}
+
+
+class Switch(Protocol):
+    """What sends traffic to a side."""
+
+    async def active(self) -> Side:
+        """The side that gets traffic. Raises Refused where it is neither, Unreachable."""
+        ...
+
+    async def send(self, side: Side) -> None:
+        """Send it there; again does nothing more. Raises Refused, ChangeFailed, Unreachable."""
+        ...
+
+    async def told(self, side: Side) -> Mapping[str, Any]:
+        """What sending it there would change, for a plan; the target is asked whether it would take it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -27,9 +46,7 @@ class Sides:
     system: System
     component: str
     settings: Deploy
-    proxy: str
-    switch: Path
-    reload: MaintenanceSwitch
+    switch: Switch
 
     def workload(self, side: Side) -> str:
         return self.settings.blue if side == "blue" else self.settings.green
@@ -38,57 +55,38 @@ class Sides:
         """Where a side itself is asked."""
         return self.settings.blue_url if side == "blue" else self.settings.green_url
 
-    def file(self, side: Side) -> Path:
-        """What the proxy includes while this side is active."""
-        return self.switch.with_name(f"{self.switch.name}.{side}")
-
-    def active(self) -> Side:
-        """The side that gets traffic. Raises Refused where the file is neither's."""
-        try:
-            now = self.switch.read_bytes()
-            sides: tuple[Side, ...] = ("blue", "green")
-            for side in sides:
-                if self.file(side).read_bytes() == now:
-                    return side
-        except OSError as error:
-            raise Refused(
-                f"{error.filename}: {error.strerror}", "write it: what the proxy includes for a side"
-            ) from error
-        raise Refused(
-            f"{self.switch} is neither {self.file('blue').name} nor {self.file('green').name}",
-            "copy the one that is active over it",
-        )
+    async def active(self) -> Side:
+        """The side that gets traffic."""
+        return await self.switch.active()
 
 
 def has_sides(system: System, component: str) -> bool:
     """Whether the book gives it two."""
     found = system.model.deploys.components.get(component)
-    return found is not None and bool(found.blue and found.green and found.switch)
+    return found is not None and bool(found.blue and found.green and (found.switch or found.service))
 
 
-def sides_of(system: System, component: str) -> Sides:
+def sides_of(connections: Connections, component: str) -> Sides:
     """Raises Refused with what lacks."""
+    from opsbook.connectors.switches.choice import switch_of
+
+    system = connections.system
     found = system.model.deploys.components.get(component)
-    if found is None or not (found.blue and found.green and found.switch and found.proxy):
+    if found is None or not (found.blue and found.green):
         raise Refused(
             f"the book does not give {component} two sides",
-            f"set `blue`, `green`, `switch` and `proxy` in `deploys.components.{component}`",
+            f"set `blue`, `green`, and `service` or `switch` and `proxy`, in `deploys.components.{component}`",
         )
-    proxy = system.components[found.proxy]
-    if not isinstance(proxy, ProxyComponent) or proxy.maintenance is None:
-        raise Refused(
-            f"{found.proxy} cannot be told to read its files again", "set its `maintenance`: pid file and check"
-        )
-    return Sides(system, component, found, found.proxy, system.path(found.switch), proxy.maintenance)
+    return Sides(system, component, found, switch_of(connections, component, found))
 
 
-def serving_workload(system: System, component: str) -> str:
-    """The workload of a component: of one with two sides that of the active one."""
-    settings = system.components[component]
-    if not has_sides(system, component):
+async def serving_workload(connections: Connections, component: str) -> str:
+    """The workload of a component: of one with two sides that of the active one, as far as it can be seen."""
+    settings = connections.system.components[component]
+    if not has_sides(connections.system, component):
         return settings.workload
     try:
-        sides = sides_of(system, component)
-        return sides.workload(sides.active())
-    except Refused:
+        sides = sides_of(connections, component)
+        return sides.workload(await sides.active())
+    except OpsbookError:
         return settings.workload

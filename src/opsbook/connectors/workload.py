@@ -24,9 +24,13 @@ class WorkloadConnector(Connector):
     """Nothing is opened; what it is asked, the runtime answers."""
 
 
-def workload_name(connector: Connector) -> str:
+async def workload_name(connector: Connector) -> str:
     """The name of a component in its runtime; of one with two sides, that of the side which has the traffic."""
-    return serving_workload(connector.system, connector.name) or connector.name
+
+    async def ask() -> str:
+        return await serving_workload(connector.connections, connector.name) or connector.name
+
+    return await connector.once("workload name", ask)
 
 
 def workload_of(system: System, component: str) -> str:
@@ -41,4 +45,8 @@ def workload_of(system: System, component: str) -> str:
 async def status(connector: Connector) -> Status:
     """Its status, asked once for all facts of a sweep."""
     runtime: Runtime = connector.connections.runtime
-    return await connector.once("workload status", lambda: runtime.status(workload_name(connector)))
+
+    async def ask() -> Status:
+        return await runtime.status(await workload_name(connector))
+
+    return await connector.once("workload status", ask)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -25,12 +26,12 @@ from opsbook.engine.fences import LOOKS
 from opsbook.engine.journal import as_text
 from opsbook.engine.output import Mask, StepOutput
 from opsbook.engine.plan import reads_facts
-from opsbook.engine.procedure import Step, StepKind
+from opsbook.engine.procedure import PlannedStep, Step, StepKind
 from opsbook.engine.reads import read
 from opsbook.engine.record import as_json
 from opsbook.engine.results import bounded, concluded
 from opsbook.engine.states import ChangeState, RunState, StepState
-from opsbook.errors import OpsbookError
+from opsbook.errors import OpsbookError, Unreachable
 from opsbook.store import runs
 
 Told = dict[str, Any]
@@ -39,6 +40,8 @@ Told = dict[str, Any]
 MOST_CRASHES = 10
 """A run whose process died this often in the middle of a change is not taken up again without a person."""
 GRACE_SECONDS = 10.0
+AWAY_SECONDS = 45.0
+"""How long the next step's target may be away in the middle of a run: an API server restarts in less."""
 LONGEST_BACKOFF = 30.0
 """Seconds between two attempts at most; the first pause is one second, each next one twice as long."""
 
@@ -133,10 +136,7 @@ class Interpreter:
         execution = self.execution
         before = planned = next(one for one in execution.plan.steps if one.step == step.id)
         if before.deferred or before.follows or (reads_facts(step) and not execution.just_planned):
-            planner = await execution.planner()
-            planned = await planner.step(
-                execution.procedure, step, execution.parameters, execution.saved, execution.touched
-            )
+            planned = await self._planned_anew(step)
             moved = not before.deferred and step_digest(planned) != execution.plan.step_digests[step.id]
             for difference in step_differences(before, planned) if moved else ():
                 execution.journal.tell("planned anew", detail={"difference": difference})
@@ -155,6 +155,22 @@ class Interpreter:
             return await self._wait(RunState.APPROVAL, f"{why}; it needs a yes ({step_digest(planned)[:12]})")
         execution.set_step(step, state=StepState.RUNNING.value, **values)
         return None
+
+    async def _planned_anew(self, step: Step) -> PlannedStep:
+        """The step as it would be now. In the middle of a run, what is away for a moment is asked once more."""
+        execution, attempt = self.execution, 1
+        deadline = time.monotonic() + AWAY_SECONDS
+        while True:
+            planner = await execution.planner()
+            try:
+                return await planner.step(
+                    execution.procedure, step, execution.parameters, execution.saved, execution.touched
+                )
+            except Unreachable:
+                if not execution.touched or execution.cancelled.is_set() or time.monotonic() > deadline:
+                    raise
+                await self._back_off(attempt)
+                attempt += 1
 
     async def _next_change(self, step: Step) -> Told | None:
         execution = self.execution

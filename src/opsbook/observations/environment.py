@@ -33,7 +33,7 @@ async def missing(connector: Connector, said: NamesParameters) -> Fact:
     runtime = connector.connections.runtime
     if "environment" not in runtime.capabilities:
         raise ReadFailed("the runtime cannot tell the environment of its workloads")
-    seen = await runtime.environment(workload_name(connector))
+    seen = await runtime.environment(await workload_name(connector))
     lacking = [name for name in names if not seen.get(name)]
     detail = {"missing": lacking, "set": [name for name in names if name not in lacking]}
     return Fact(float(len(lacking)), detail, "not set: " + ", ".join(lacking) if lacking else "all are set")

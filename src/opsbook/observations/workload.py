@@ -111,12 +111,12 @@ async def restarts(connector: Connector, said: WithinParameters) -> Fact:
     if "events" not in runtime.capabilities:
         count = (await status(connector)).restarts
         if count is None:
-            raise Absent(f"the runtime does not count restarts of {workload_name(connector)}")
+            raise Absent(f"the runtime does not count restarts of {await workload_name(connector)}")
         return Fact(float(count), message="as long as the runtime remembers")
     since = datetime.now(UTC) - said.within
     crashed = [
         event
-        async for event in runtime.events(workload_name(connector))
+        async for event in runtime.events(await workload_name(connector))
         if event.kind == CRASHED and event.at is not None and event.at >= since
     ]
     detail = [{"at": e.at.isoformat() if e.at else None, "instance": e.instance, "message": e.message} for e in crashed]
@@ -133,7 +133,7 @@ async def uptime(connector: Connector) -> Fact:
     found = await status(connector)
     started = {one.name: one.started for one in found.instances if one.ready and one.started is not None}
     if not started:
-        raise Absent(f"no instance of {workload_name(connector)} is ready")
+        raise Absent(f"no instance of {await workload_name(connector)} is ready")
     youngest = max(started, key=lambda name: started[name])
     seconds = (datetime.now(UTC) - started[youngest]).total_seconds()
     return Fact(max(0.0, seconds), rows(found), f"{youngest} is the youngest")
@@ -148,5 +148,5 @@ async def uptime(connector: Connector) -> Fact:
 async def version(connector: Connector) -> str:
     found = await status(connector)
     if not found.version:
-        raise Absent(f"the runtime does not know which version {workload_name(connector)} runs")
+        raise Absent(f"the runtime does not know which version {await workload_name(connector)} runs")
     return found.version

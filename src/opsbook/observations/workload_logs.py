@@ -55,7 +55,7 @@ def errors(lines: Iterable[str], only: str = "") -> Fact:
 async def log_errors(connector: Connector, said: ErrorParameters) -> Fact:
     query = LogQuery(tail=None, since=datetime.now(UTC) - said.within)
     runtime = connector.connections.runtime
-    return errors([line.text async for line in runtime.logs(workload_name(connector), query)], said.type)
+    return errors([line.text async for line in runtime.logs(await workload_name(connector), query)], said.type)
 
 
 @observation(
@@ -67,9 +67,9 @@ async def log_errors(connector: Connector, said: ErrorParameters) -> Fact:
 )
 async def log_age(connector: Connector) -> Fact:
     newest = None
-    async for line in connector.connections.runtime.logs(workload_name(connector), LogQuery(tail=50)):
+    async for line in connector.connections.runtime.logs(await workload_name(connector), LogQuery(tail=50)):
         newest = max(filter(None, (newest, line.at)), default=None)
     if newest is None:
-        raise Absent(f"no line of the logs of {workload_name(connector)} carries a time")
+        raise Absent(f"no line of the logs of {await workload_name(connector)} carries a time")
     age = (datetime.now(UTC) - newest).total_seconds()
     return Fact(max(0.0, age), message=f"the last at {newest.isoformat(timespec='seconds')}")

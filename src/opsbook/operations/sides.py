@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -12,17 +11,20 @@ from pydantic import Field
 from opsbook.book.catalogue import Risk
 from opsbook.book.values import Duration
 from opsbook.connectors.change import Change
+from opsbook.connectors.contract import ReadFailed
 from opsbook.connectors.runtimes.contract import Verb
+from opsbook.connectors.runtimes.kubernetes import Kubernetes
 from opsbook.connectors.sides import OTHER, Side, Sides, sides_of
 from opsbook.connectors.smoke_tests import tests_of
+from opsbook.connectors.switches.autoscaler import moved_autoscaler
 from opsbook.errors import Refused
 from opsbook.operations.contract import Facts, OperationParameters, Repeatable
 from opsbook.operations.registry import operation
 
 
 async def _sides(parameters: OperationParameters, facts: Facts) -> tuple[Sides, Side]:
-    sides = sides_of(facts.system, parameters.of)
-    active = await asyncio.to_thread(sides.active)
+    sides = sides_of(facts.connector(parameters.of).connections, parameters.of)
+    active = await sides.active()
     facts.record(f"{parameters.of}: active side", active)
     return sides, active
 
@@ -47,7 +49,7 @@ class _BringUp(Repeatable):
         sides, active = await _sides(parameters, facts)
         idle, wait = OTHER[active], parameters.wait.total_seconds()
         workload = sides.workload(idle)
-        replicas = facts.system.components[parameters.of].replicas
+        replicas = facts.system.components[parameters.of].replicas or await _running(facts, sides.workload(active))
         yield await facts.runtime.change(workload, Verb.DEPLOY, {"version": parameters.version, "wait": wait})
         start = {"wait": wait, **({"replicas": replicas} if replicas else {})}
         yield await facts.runtime.change(workload, Verb.START, start)
@@ -62,6 +64,14 @@ class _BringUp(Repeatable):
         yield Change("side", effect, inverse="nothing to undo: it only asks")
 
 
+async def _running(facts: Facts, workload: str) -> int:
+    """How many instances of the side with traffic are wanted now: an autoscaler may have made them more."""
+    try:
+        return (await facts.runtime.status(workload)).workload.wanted or 0
+    except ReadFailed:
+        return 0
+
+
 class Switch(OperationParameters):
     to: Side | None = Field(None, description="the side that gets traffic; the other one where left out")
 
@@ -72,8 +82,8 @@ class Switch(OperationParameters):
     of="http",
     idempotent=True,
     parameters=Switch,
-    doc="Sends the traffic of a component to its other side, and sees that it serves; put back where it does not. Undo "
-    "sends it back.",
+    doc="Sends the traffic of a component to its other side, and sees that it serves; put back where it does not. An "
+    "autoscaler of the side that had it holds the other one from then on. Undo sends both back.",
 )
 class _Switch(Repeatable):
     async def plan(self, parameters: Switch, facts: Facts) -> AsyncIterator[Change]:
@@ -82,7 +92,13 @@ class _Switch(Repeatable):
         back = Change(
             "traffic", {"component": parameters.of, "to": active}, guard={"active": to}, inverse="it is an undo"
         )
-        evidence = {"now": f"{active} ({sides.workload(active)})", "then": f"{to} ({sides.workload(to)})"}
+        # Before the traffic: what the step yields is its last change.
+        if isinstance(facts.runtime, Kubernetes) and to != active:
+            moved = await moved_autoscaler(facts.runtime, sides.workload(active), sides.workload(to))
+            if moved is not None:
+                yield moved
+        evidence = {"now": f"{active} ({sides.workload(active)})", "then": f"{to} ({sides.workload(to)})",
+                    **await sides.switch.told(to)}  # fmt: skip
         yield Change(
             "traffic", {"component": parameters.of, "to": to}, evidence, {"active": active},
             back if to != active else "nothing to undo: it has the traffic already",

@@ -27,7 +27,8 @@ class Workload(OperationParameters):
 
 async def change_of(facts: Facts, component: str, verb: Verb, arguments: dict[str, Any]) -> Change:
     """The runtime's change. Raises Absent for a component without workload, Unsupported where the runtime cannot."""
-    workload = serving_workload(facts.system, component) or workload_of(facts.system, component)
+    connections = facts.connector(component).connections
+    workload = await serving_workload(connections, component) or workload_of(facts.system, component)
     if verb.value not in facts.runtime.capabilities:
         raise Unsupported(f"this runtime cannot {verb.value} a workload", "`opsbook doctor` lists what it can")
     return await facts.runtime.change(workload, verb, arguments)

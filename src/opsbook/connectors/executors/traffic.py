@@ -1,8 +1,8 @@
 """Changes of the kinds `traffic` and `side`: blue and green.
 
 effect of `traffic`: `component`, `to` ("blue" or "green"). guard: `active`, the side that had traffic when it was
-planned. The proxy's file is written, its configuration checked, read again, and the service asked until it answers well
-several times in a row; where any of that fails the file is put back.
+planned. What sends the traffic is told (a proxy's file, a map of HAProxy, the selector of a service), and the component
+asked until it answers well several times in a row; where any of that fails the traffic is sent back.
 
 effect of `side`: `component`, `side`, `within` (seconds), `tests` (ids of smoke tests): the side itself is asked, past
 the proxy, until it is healthy, and then by the smoke tests.
@@ -18,13 +18,13 @@ from contextlib import suppress
 
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections, Connector
-from opsbook.connectors.executors.file import replace_file
+from opsbook.connectors.forwarded import through
 from opsbook.connectors.http import HttpConnector
-from opsbook.connectors.nginx_reload import check_configuration, reload
 from opsbook.connectors.registry import executor
 from opsbook.connectors.runtimes.contract import Runtime
-from opsbook.connectors.sides import Side, Sides, sides_of
+from opsbook.connectors.sides import Side, sides_of
 from opsbook.connectors.smoke_tests import smoke_tested, tests_of
+from opsbook.connectors.switches.service import patiently
 from opsbook.errors import OpsbookError, Refused
 
 SERVED_SECONDS = 15.0
@@ -42,19 +42,19 @@ class Traffic:
     async def apply(self, key: str, change: Change, cursor: Json, out: Sink) -> Done:
         """Raises Refused where another side is active than was planned for, ChangeFailed where it does not serve."""
         effect = change.effect
-        sides = sides_of(self.system, effect["component"])
+        sides = sides_of(self.connections, effect["component"])
         to: Side = effect["to"]
-        before = await asyncio.to_thread(sides.active)
+        before = await patiently(sides.active)
         expected = (change.guard or {}).get("active", before)
         if before not in (expected, to):
             raise Refused(f"{effect['component']} is served by its {before} side by now", "plan anew")
         try:
-            await self._send(sides, to)
+            await sides.switch.send(to)
             await self._served(effect["component"])
         except OpsbookError:
             if before != to:
                 with suppress(OpsbookError):
-                    await self._send(sides, before)
+                    await sides.switch.send(before)
             raise
         await out.write(f"{effect['component']} is served by its {to} side ({sides.workload(to)})\n")
         return Done({"active": to})
@@ -63,18 +63,11 @@ class Traffic:
         """Nothing of it outlives this process."""
         return True
 
-    async def _send(self, sides: Sides, side: Side) -> None:
-        try:
-            content = await asyncio.to_thread(sides.file(side).read_bytes)
-            await asyncio.to_thread(replace_file, sides.switch, content, 0o644)
-        except OSError as error:
-            raise ChangeFailed(f"{error.filename}: {error.strerror}", "check its folder and permissions") from error
-        await check_configuration(self.system, sides.reload)
-        await reload(self.system, sides.reload)
-
     async def _served(self, component: str) -> None:
         connector = self.connections.of(component)
         assert isinstance(connector, HttpConnector), "planned for what speaks HTTP"
+        # A connection that is kept may still lead to the side from before.
+        await connector.client.close()
         said = await _healthy(connector, SERVED_SECONDS)
         if said:
             raise ChangeFailed(f"{component} does not answer well after the switch: {said}", "it was switched back")
@@ -117,10 +110,13 @@ class PastTheProxy:
     def __init__(self, connections: Connections, component: str, side: Side) -> None:
         self.connections, self.system, self.component = connections, connections.system, component
         self.signer, self.store = connections.signer, connections.store
-        url = sides_of(self.system, component).url(side)
+        url = sides_of(connections, component).url(side)
         assert url is not None, "planned for a side with an address"
-        settings = self.system.components[component].model_copy(update={"url": url, "address": ""})
-        self._side = HttpConnector(component, settings, self.system, connections)
+        system = self.system
+        settings = system.components[component].model_copy(update={"url": url, "address": ""})
+        if settings.through == "runtime":
+            system, settings = through(system, settings, connections.runtime)
+        self._side = HttpConnector(component, settings, system, connections)
 
     def of(self, component: str) -> Connector:
         return self._side if component == self.component else self.connections.of(component)

@@ -6,6 +6,9 @@ RENEC := examples/renec/renec
 PYTEST_WORKERS ?= 2
 SERVER_WORKERS ?= 3
 
+# Compiled once, also where the environment forbids it: hundreds of processes start, and pytest compiles its own way.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo demo-stop test test-unit faults lint format bench docs pictures packages clean
 
 help:
@@ -23,7 +26,6 @@ demo-stop:
 
 ## make test       every test, against real servers
 test: packages $(VENV)/installed
-	# Hundreds of processes start: compiled once, also where PYTHONDONTWRITEBYTECODE is set.
 	$(PYTHON) -m compileall -q src examples tests
 	$(PYTHON) -m pytest tests/unit -n $(PYTEST_WORKERS)
 	# A busy machine may let a deadline of a real server pass: such a test is tried once more, and the run says which.
@@ -37,6 +39,7 @@ test-unit: $(VENV)/installed
 ## make faults     kill the engine at every place, and count what became of it
 faults: packages $(VENV)/installed
 	$(PYTHON) -m tests.faults.sweep
+	OPSBOOK_THOROUGH=1 $(PYTHON) -m pytest tests/unit -n $(PYTEST_WORKERS)
 	OPSBOOK_FUZZ=60 $(PYTHON) -m pytest -s tests/integration/test_api_fuzz.py
 
 ## make lint       style, types and the import contract

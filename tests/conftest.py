@@ -15,9 +15,9 @@ pytest_plugins = ["tests.integration.servers"]
 
 CI = os.environ.get("CI", "").lower() in ("1", "true")
 
-settings.register_profile("quick", max_examples=40, deadline=None)
-settings.register_profile("thorough", max_examples=200, deadline=None)
-settings.load_profile("thorough" if CI else "quick")
+settings.register_profile("quick", max_examples=25, deadline=None)
+settings.register_profile("thorough", max_examples=400, deadline=None)
+settings.load_profile("thorough" if os.environ.get("OPSBOOK_THOROUGH") else "quick")
 
 OPTIONAL = (
     "promtool",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -287,18 +285,6 @@ def test_a_secret_that_is_missing_is_named_with_its_place(tmp_path: Path, monkey
     assert problem.hint.startswith("set SHOP_REDIS_URL")
 
 
-def test_the_command_line_tells_a_broken_book_with_exit_code_2() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "opsbook", "check", "--book", str(BROKEN / "many_at_once.yaml")],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert "7 problems in the book" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 GOOD = """opsbook: 1
 system: shop
 environments:
@@ -317,7 +303,7 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, len(GOOD)), st.integers(0, 40), WORDS)
 def test_a_damaged_book_loads_or_is_refused_in_words(tmp_path: Path, start: int, length: int, word: str) -> None:
     book = tmp_path / "book.yaml"
@@ -342,7 +328,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(BookModel.model_fields)), VALUES))
 def test_any_value_under_any_key_is_refused_in_words(sections: dict[str, object]) -> None:
     located = read_yaml(GOOD, "book.yaml")

@@ -294,7 +294,7 @@ SERVICES = st.dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SERVICES, st.booleans())
 def test_whatever_is_found_the_book_loads(tmp_path: Path, services: dict[str, Any], asked: bool) -> None:
     (tmp_path / "compose.yaml").write_text(yaml.safe_dump({"services": services}))

@@ -63,7 +63,7 @@ PIECES = st.sampled_from(
         "\x00",
     ]
 )
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 def read(text: str) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 from opsbook.connectors.registry import registered
@@ -28,15 +25,3 @@ def test_every_operation_tells_of_itself() -> None:
         assert set(spec.kinds) <= kinds, name
         for field, info in spec.parameters.model_fields.items():
             assert info.description, f"{name}: {field}"
-
-
-def test_the_verb_prints_them() -> None:
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "opsbook", "operations", *words], capture_output=True, text=True)
-
-    (found,) = json.loads(run("redis.flush", "--format", "json").stdout)
-    assert (found["risk"], found["repeatable"], found["kinds"]) == ("destructive", True, ["redis"])
-    assert "celery.drain" in run("--kind", "celery").stdout
-    wrong = run("redis.flsh")
-    assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert "did you mean 'redis.flush'?" in wrong.stderr

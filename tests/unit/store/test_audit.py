@@ -45,14 +45,12 @@ def chain_of(acts: list[Act]) -> list[Record]:
     return made
 
 
-@settings(max_examples=40, deadline=None)
 @given(ACTS)
 def test_an_untouched_chain_is_whole(acts: list[Act]) -> None:
     found = audit.check(chain_of(acts))
     assert found.broken is None and found.records == len(acts)
 
 
-@settings(max_examples=40, deadline=None)
 @given(ACTS, st.data())
 def test_an_edited_record_is_named(acts: list[Act], data: st.DataObject) -> None:
     chain = chain_of(acts)
@@ -67,7 +65,6 @@ def test_an_edited_record_is_named(acts: list[Act], data: st.DataObject) -> None
     assert broken is not None and broken.seq == place + 1
 
 
-@settings(max_examples=40, deadline=None)
 @given(ACTS, st.data())
 def test_a_detail_edited_by_one_character_is_named(acts: list[Act], data: st.DataObject) -> None:
     chain = chain_of(acts)
@@ -77,7 +74,6 @@ def test_a_detail_edited_by_one_character_is_named(acts: list[Act], data: st.Dat
     assert broken is not None and broken.seq == place + 1
 
 
-@settings(max_examples=40, deadline=None)
 @given(ACTS, st.data())
 def test_a_dropped_record_is_named(acts: list[Act], data: st.DataObject) -> None:
     chain = chain_of(acts)
@@ -86,7 +82,6 @@ def test_a_dropped_record_is_named(acts: list[Act], data: st.DataObject) -> None
     assert broken is not None and broken.seq in (place + 1, 1)
 
 
-@settings(max_examples=40, deadline=None)
 @given(ACTS, st.data())
 def test_records_in_another_order_are_found(acts: list[Act], data: st.DataObject) -> None:
     chain = chain_of(acts)
@@ -99,7 +94,6 @@ def test_records_in_another_order_are_found(acts: list[Act], data: st.DataObject
     assert broken is not None and broken.seq == place + 1
 
 
-@settings(max_examples=40, deadline=None)
 @given(ACTS, st.data())
 def test_an_inserted_record_is_found(acts: list[Act], data: st.DataObject) -> None:
     chain = chain_of(acts)

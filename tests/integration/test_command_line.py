@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -80,3 +81,20 @@ def test_closed_streams_are_no_fault(folder: Path, closed: str) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_broken_book_is_told_with_exit_code_2(folder: Path) -> None:
+    (folder / "book.yaml").write_text(BOOK.replace("of: host", "of: hots").replace("system: s", "sytem: s"))
+    done = run(folder, "check")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "2 problems in the book" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_operations_are_told_in_words_and_as_data(folder: Path) -> None:
+    (found,) = json.loads(run(folder, "operations", "redis.flush", "--format", "json").stdout)
+    assert (found["risk"], found["repeatable"], found["kinds"]) == ("destructive", True, ["redis"])
+    assert "celery.drain" in run(folder, "operations", "--kind", "celery").stdout
+    wrong = run(folder, "operations", "redis.flsh")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "did you mean 'redis.flush'?" in wrong.stderr

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from stack import environment, lifecycle, releases, setup, supervisor, switches, traffic
+from stack import environment, lifecycle, places, releases, setup, supervisor, switches, traffic
 from stack.errors import StackError
 from stack.instance import existing, require
 from stack.postgres import DATABASE
@@ -18,23 +18,34 @@ from stack.progress import Progress
 def up(arguments: argparse.Namespace) -> int:
     progress = Progress(arguments.quiet)
     progress.say("Starting the RENEC Harvester")
+    if arguments.on != places.HERE:
+        places.place(arguments.on).up(progress)
+        return 0
     instance = lifecycle.up(progress)
     progress.say(f"Ready in {progress.seconds:.1f} s: {environment.addresses(instance)['API_URL']} (renec addresses)")
     return 0
 
 
-def down(_arguments: argparse.Namespace) -> int:
-    lifecycle.down()
+def down(arguments: argparse.Namespace) -> int:
+    if arguments.on != places.HERE:
+        places.place(arguments.on).down()
+    else:
+        lifecycle.down()
     return 0
 
 
-def destroy(_arguments: argparse.Namespace) -> int:
-    lifecycle.destroy()
+def destroy(arguments: argparse.Namespace) -> int:
+    if arguments.on != places.HERE:
+        places.place(arguments.on).destroy()
+    else:
+        lifecycle.destroy()
     return 0
 
 
-def status(_arguments: argparse.Namespace) -> int:
+def status(arguments: argparse.Namespace) -> int:
     """0 where everything that should run does, else 1."""
+    if arguments.on != places.HERE:
+        return places.place(arguments.on).status()
     instance = existing()
     if instance is None or supervisor.pid(instance) is None:
         print("down" if instance else "not set up")
@@ -61,11 +72,18 @@ def harvest(arguments: argparse.Namespace) -> int:
 
 
 def break_(arguments: argparse.Namespace) -> int:
+    elsewhere = places.place(arguments.on) if arguments.on != places.HERE else None
     if arguments.list or not arguments.name:
-        for name, switch in switches.SWITCHES.items():
-            print(f"{name:<24}{switch.shows}")
+        for name, shows in (
+            elsewhere.SWITCHES if elsewhere else {name: switch.shows for name, switch in switches.SWITCHES.items()}
+        ).items():
+            print(f"{name:<24}{shows}")
         return 0
     parameters = {name: float(value) for name, _, value in (item.partition("=") for item in arguments.set)}
+    if elsewhere:
+        elsewhere.throw(arguments.name, parameters)
+        print(f"{arguments.name}: {elsewhere.SWITCHES[arguments.name]}")
+        return 0
     instance = require()
     with instance.lock():
         switches.throw(instance, arguments.name, parameters)
@@ -74,6 +92,10 @@ def break_(arguments: argparse.Namespace) -> int:
 
 
 def mend(arguments: argparse.Namespace) -> int:
+    if arguments.on != places.HERE:
+        for name in places.place(arguments.on).mend(arguments.name):
+            print(f"mended: {name}")
+        return 0
     instance = require()
     with instance.lock():
         # the database first: mending others may need it
@@ -130,19 +152,24 @@ def parser() -> argparse.ArgumentParser:
         made.set_defaults(act=act)
         return made
 
-    command("up", up, "set up if needed, start, wait until ready").add_argument("--quiet", action="store_true")
-    command("down", down, "stop everything, keep the data")
-    command("destroy", destroy, "stop everything, remove all data")
-    command("status", status, "what runs, and which switches are thrown")
+    def placed(name: str, act: object, help_: str) -> argparse.ArgumentParser:
+        made = command(name, act, help_)
+        made.add_argument("--on", choices=places.NAMES, default=places.HERE, help="where it runs")
+        return made
+
+    placed("up", up, "set up if needed, start, wait until ready").add_argument("--quiet", action="store_true")
+    placed("down", down, "stop everything, keep the data")
+    placed("destroy", destroy, "stop everything, remove all data")
+    placed("status", status, "what runs, and which switches are thrown")
     crawl = command("harvest", harvest, "crawl the register, showing progress")
     crawl.add_argument("--mode", choices=("full", "probe"), default="full")
-    spoil = command("break", break_, "throw a switch that spoils something")
+    spoil = placed("break", break_, "throw a switch that spoils something")
     spoil.add_argument("name", nargs="?")
     spoil.add_argument("--list", action="store_true", help="what can be broken")
     spoil.add_argument(
         "--set", action="append", default=[], metavar="KEY=NUMBER", help="slow-api: seconds; api-errors: share"
     )
-    command("mend", mend, "mend what a switch spoiled").add_argument("name", help="a switch, or all")
+    placed("mend", mend, "mend what a switch spoiled").add_argument("name", help="a switch, or all")
     command("addresses", addresses, "where everything listens")
     command("traffic", traffic_, "write two months of the API's log, so that there is something to back up")
     new = command("release", release, "make another release, without switching to it")

@@ -1,6 +1,6 @@
 """Where pages and mails of this example arrive: a webhook and a mail server in one process, which keep them in a file.
 
-    python -m stack.post_office WEBHOOK_PORT SMTP_PORT FILE
+    python -m stack.post_office WEBHOOK_PORT SMTP_PORT FILE [ADDRESS]
 
 Each line of the file is one message as JSON. Nothing leaves the machine.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from email import message_from_bytes, policy
@@ -77,15 +78,15 @@ class Office:
         writer.close()
 
 
-async def main(web: int, smtp: int, file: Path) -> None:
+async def main(web: int, smtp: int, file: Path, address: str = "127.0.0.1") -> None:
     """Serve both until the process is ended."""
     office = Office(file)
     servers = [
-        await asyncio.start_server(office.web, "127.0.0.1", web, limit=LARGEST),
-        await asyncio.start_server(office.smtp, "127.0.0.1", smtp, limit=LARGEST),
+        await asyncio.start_server(office.web, address, web, limit=LARGEST),
+        await asyncio.start_server(office.smtp, address, smtp, limit=LARGEST),
     ]
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])))
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:5]))

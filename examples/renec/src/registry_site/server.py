@@ -134,8 +134,9 @@ class Answer(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    """`python -m src.registry_site.server PORT SWITCHES_DIR`, until SIGTERM."""
-    site = Site(("127.0.0.1", int(sys.argv[1])), Path(sys.argv[2]))
+    """`python -m src.registry_site.server PORT SWITCHES_DIR [ADDRESS]`, until SIGTERM."""
+    address = sys.argv[3] if len(sys.argv) > 3 else "127.0.0.1"
+    site = Site((address, int(sys.argv[1])), Path(sys.argv[2]))
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     site.serve_forever(poll_interval=1.0)
 

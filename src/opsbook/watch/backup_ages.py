@@ -87,8 +87,11 @@ class BackupAges:
         if not limits(self.watch, now):
             return now + timedelta(hours=1)
         self.ages = await asyncio.to_thread(ages, self.watch, now)
-        await tell(self.watch, [self._signal(one, now) for one in self.ages])
+        await tell(self.watch, await asyncio.to_thread(self._signals, now))
         return now + RHYTHM
+
+    def _signals(self, now: datetime) -> list[Signal]:
+        return [self._signal(one, now) for one in self.ages]
 
     def _signal(self, one: Age, now: datetime) -> Signal:
         state, sentence = _judged(one, self._expected(one, now))

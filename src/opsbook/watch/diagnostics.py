@@ -117,7 +117,7 @@ class Diagnostics:
     async def _submit(self, one: Incident, name: str, *, looking: bool) -> str:
         service = self.watch.service(f"alert {one.id}")
         try:
-            procedure = service.procedure(name)
+            procedure = await asyncio.to_thread(service.procedure, name)
             rule = rule_of(self.watch.system.policy, procedure.risk, procedure.name)
             if looking and procedure.risk is not Risk.READ:
                 return f"{name} is not run to look further: it is {procedure.risk}"

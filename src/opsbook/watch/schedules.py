@@ -117,7 +117,7 @@ class Schedules:
             return
         service = self.watch.service(f"schedule {due.key}")
         try:
-            plan = await service.plan(service.procedure(item.procedure))
+            plan = await service.plan(await asyncio.to_thread(service.procedure, item.procedure))
             # Policy may look for backups in a bucket: neither the loop nor who writes waits for that.
             row = await asyncio.to_thread(service.submit, plan, Wish(run=wanted))
         except (Refused, UsageError) as error:

@@ -56,7 +56,7 @@ async def advance(watch: Watch, row: Came, now: datetime) -> Progress:
         if isinstance(found, Progress):
             return found
         last = found.id
-    if lacking := _unticked(watch, row):
+    if lacking := await asyncio.to_thread(_unticked, watch, row):
         if not over:
             return Progress(runs=last, waits=lacking)
     elif not (names or row.checklist) and not over:
@@ -69,15 +69,19 @@ async def step(watch: Watch, row: Came, name: str, place: str, *, too_late: bool
     too late for that."""
     start = datetime.fromtimestamp(row.start, UTC)
     reason = f"window {row.window} {start:%Y-%m-%dT%H:%MZ} {place}"
-    with reading(watch.setting.store) as connection:
-        where = here(watch.system)
-        mine = run_lists.asked_by(connection, where["system"], where["environment"], name, f", {reason},")
+    mine = await asyncio.to_thread(_asked_by, watch, name, reason)
     if not mine and too_late:
         why = f" ({row.note})" if row.note else ""
         return Progress(trouble=f"{name} did not begin before its window was over{why}", key="late", given_up=True)
     if not mine:
         return await _submit(watch, name, reason)
     return _of_run(name, mine[-1])
+
+
+def _asked_by(watch: Watch, name: str, reason: str) -> list[RunRow]:
+    with reading(watch.setting.store) as connection:
+        where = here(watch.system)
+        return run_lists.asked_by(connection, where["system"], where["environment"], name, f", {reason},")
 
 
 def _of_run(name: str, run: RunRow) -> RunRow | Progress:
@@ -98,7 +102,7 @@ def _of_run(name: str, run: RunRow) -> RunRow | Progress:
 async def _submit(watch: Watch, name: str, reason: str) -> Progress:
     service = watch.service(reason)
     try:
-        plan = await service.plan(service.procedure(name))
+        plan = await service.plan(await asyncio.to_thread(service.procedure, name))
         # Not in the thread that writes: policy may look for backups in a bucket, and others write meanwhile.
         run = await asyncio.to_thread(service.submit, plan, Wish())
     except (Refused, UsageError) as error:

@@ -85,8 +85,7 @@ class Reports:
 
     async def _look_at(self, one: Report, now: datetime) -> None:
         key, where = f"report/{one.id}", here(self.watch.system)
-        with reading(self.watch.setting.store) as connection:
-            last = store.newest(connection, where, key)
+        last = await asyncio.to_thread(self._last, key)
         if last is None:
             first = Due(key, now.timestamp(), store.KNOWN, note="first seen")
             await self._write(lambda connection: store.add(connection, where, [first]))
@@ -95,6 +94,10 @@ class Reports:
         moments = calendars.between(one.schedule, self._zone(one), after, now)
         if moments:
             await self._make(one, key, moments[-1], now)
+
+    def _last(self, key: str) -> Due | None:
+        with reading(self.watch.setting.store) as connection:
+            return store.newest(connection, here(self.watch.system), key)
 
     async def _make(self, one: Report, key: str, at: datetime, now: datetime) -> None:
         where, setting, system = here(self.watch.system), self.watch.setting, self.watch.system

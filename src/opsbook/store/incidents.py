@@ -28,6 +28,7 @@ from opsbook.store.history import IDS_A_STATEMENT, batched
 from opsbook.store.watch_tables import alerts, incident_events, incidents
 
 OVER = ("resolved", "merged")
+GOING = ("open", "acknowledged", "mitigated")
 MOST_NEAR = 100
 LONGEST_LOOK = 600.0
 """Seconds after which an incident is looked at again in any case."""
@@ -110,9 +111,12 @@ def to_look_at(connection: Connection, where: Mapping[str, str], now: float) -> 
     Also those whose moment is further away than it ever is set: the clock was set back since.
     """
     look = incidents.c.look_at
-    due = look.is_(None) | (look <= now) | (look > now + LONGEST_LOOK)
-    query = _here(select(incidents), where).where(incidents.c.state.not_in(OVER), due)
-    return _incidents(connection, query.order_by(incidents.c.opened_at, incidents.c.id))
+    query = _here(select(incidents), where).where(incidents.c.state.in_(GOING))
+    found: dict[str, Incident] = {}
+    # One after the other, so that each is a range of the index.
+    for due in (look.is_(None), look <= now, look > now + LONGEST_LOOK):
+        found |= {one.id: one for one in _incidents(connection, query.where(due))}
+    return sorted(found.values(), key=lambda one: (one.opened_at, one.id))
 
 
 def look_again(connection: Connection, moments: Sequence[tuple[Incident, float]]) -> None:
@@ -126,9 +130,12 @@ def look_again(connection: Connection, moments: Sequence[tuple[Incident, float]]
 
 def next_look(connection: Connection, where: Mapping[str, str]) -> float | None:
     """When it is time to look at the next one; None where none goes on, 0 where one has just changed."""
-    query = _here(select(func.min(func.coalesce(incidents.c.look_at, 0))), where)
-    found = connection.execute(query.where(incidents.c.state.not_in(OVER))).scalar()
-    return None if found is None else float(found)
+    look, state = incidents.c.look_at, incidents.c.state
+    changed = _here(select(incidents.c.id), where).where(state.in_(GOING), look.is_(None)).exists()
+    # The first of each state is the end of a range of the index, however many there are.
+    first = [_here(select(func.min(look)), where).where(state == one).scalar_subquery() for one in GOING]
+    row = connection.execute(select(changed, *first)).one()
+    return 0.0 if row[0] else min((float(one) for one in row[1:] if one is not None), default=None)
 
 
 def of_id(connection: Connection, incident: str) -> Incident | None:

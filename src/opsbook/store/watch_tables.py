@@ -95,7 +95,8 @@ incidents = Table(
     _later("round_at"),
     _later("look_at"),
     Index("incidents_by_time", "system", "environment", "opened_at"),
-    Index("incidents_by_look", "system", "environment", "look_at"),
+    Index("incidents_by_look", "system", "environment", "state", "look_at"),
+    Index("incidents_by_group", "system", "environment", "group_key"),
 )
 """`path` is the escalation path as it was when it opened, as JSON; `rounds` counts how often it began anew (reopened,
 more severe), `round_at` is when it last did; `updated_at` the last status update; `look_at` when the watch must look at

@@ -28,7 +28,7 @@ from opsbook.watch.outbox import Message, enqueue, enqueue_all
 from opsbook.watch.pursuit import resolved_messages
 from opsbook.watch.waking import TELLING, wake
 
-GOING = ("open", "acknowledged", "mitigated")
+GOING = store.GOING
 LONGEST_NOTE = 20_000
 
 

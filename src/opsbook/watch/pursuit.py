@@ -133,7 +133,7 @@ class _Round:
 
     def _resolve(self, one: Incident, told: set[str]) -> None:
         if not store.change(
-            self.connection, one.id, only_in=("open", "acknowledged", "mitigated"), state="resolved", open_key=None,
+            self.connection, one.id, only_in=store.GOING, state="resolved", open_key=None,
             resolved_at=self.now.timestamp(), resolved_by="opsbook",
         ):  # fmt: skip
             return

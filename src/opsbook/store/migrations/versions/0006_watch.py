@@ -120,7 +120,8 @@ def _incidents() -> None:
         sa.UniqueConstraint("open_key"),
     )
     op.create_index("incidents_by_time", "incidents", ["system", "environment", "opened_at"], unique=False)
-    op.create_index("incidents_by_look", "incidents", ["system", "environment", "look_at"], unique=False)
+    op.create_index("incidents_by_look", "incidents", ["system", "environment", "state", "look_at"], unique=False)
+    op.create_index("incidents_by_group", "incidents", ["system", "environment", "group_key"], unique=False)
     op.create_table(
         "incident_events",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),

@@ -134,7 +134,7 @@ class Gathering:
 
     async def _status(self, component: str) -> str:
         connections = self.watch.connections
-        workload = workload_name(connections.of(component))
+        workload = await workload_name(connections.of(component))
         status = await connections.runtime.status(workload)
         found = status.workload
         lines = [f"{found.name} ({found.kind}): {found.ready} of {found.wanted} ready, version {status.version or '?'}"]
@@ -153,7 +153,7 @@ class Gathering:
         query = LogQuery(tail=LINES, since=_since(one))
         lines = [
             f"{line.instance} {line.text}"
-            async for line in connections.runtime.logs(workload_name(connections.of(component)), query)
+            async for line in connections.runtime.logs(await workload_name(connections.of(component)), query)
         ]
         return "\n".join(lines[-LINES:]) or "nothing was written"
 
@@ -164,7 +164,7 @@ class Gathering:
         since = _since(one)
         lines = [
             f"{event.at:%H:%M:%S} " * bool(event.at) + f"{event.kind} {event.instance} {event.message}"
-            async for event in connections.runtime.events(workload_name(connections.of(component)))
+            async for event in connections.runtime.events(await workload_name(connections.of(component)))
             if event.at is None or event.at >= since
         ]
         return "\n".join(lines[-LINES:]) or "nothing happened"

@@ -14,6 +14,7 @@ from opsbook import __version__
 from opsbook.errors import OpsbookError
 
 VERBS = {
+    "advise": ("opsbook.cli.advise", "Advise on settings, sizes and numbers from machine and load."),
     "approve": ("opsbook.cli.approve", "Look at the plan of a run that waits, and say yes to it."),
     "audit": ("opsbook.cli.audit", "Read, verify and export the record of every act."),
     "backup": ("opsbook.cli.backup", "Take a backup of the book now."),
@@ -28,6 +29,7 @@ VERBS = {
     "import": ("opsbook.cli.import_", "Make a book and its procedures of manuals."),
     "incident": ("opsbook.cli.incident", "List incidents, and work them: acknowledge, note, resolve, review."),
     "init": ("opsbook.cli.init", "Write a starter book from what lies here."),
+    "inside": ("opsbook.cli.inside", "Show what a workload reaches, asked from within it."),
     "lint": ("opsbook.cli.lint", "Say what is wrong with a manual or a book, line by line."),
     "logs": ("opsbook.cli.logs", "Show, follow, search and keep the logs of a workload."),
     "objectives": ("opsbook.cli.objectives", "Show what is promised about recovery, and what was measured."),

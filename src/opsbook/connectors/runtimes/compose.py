@@ -23,7 +23,7 @@ from opsbook.connectors.runtimes.compose_containers import Container, moment
 from opsbook.connectors.runtimes.compose_file import ComposeFile, Service, read_compose_file
 from opsbook.connectors.runtimes.compose_logs import follow_logs, last_words, read_logs
 from opsbook.connectors.runtimes.compose_record import Record, version_of
-from opsbook.connectors.runtimes.contract import Event, LogLine, LogQuery, Revision, Status, Usage, Verb, Workload
+from opsbook.connectors.runtimes.contract import Event, LogLine, LogQuery, Revision, Seen, Status, Usage, Verb, Workload
 from opsbook.errors import Absent
 
 CAPABILITIES = frozenset({
@@ -202,6 +202,20 @@ class Compose:
         from opsbook.connectors.runtimes.compose_changes import planned
 
         return await planned(self, workload, verb, arguments or {})
+
+    async def look_inside(
+        self, workload: str, argv: Sequence[str], seconds: float, *, instances: Sequence[str] | None, every: bool
+    ) -> Sequence[Seen]:
+        """A program that only looks, within containers that run."""
+        from opsbook.connectors.runtimes.compose_exec import look
+
+        return await look(self, workload, argv, seconds, instances, every)
+
+    async def put_inside(self, workload: str, instance: str, path: str, data: bytes) -> None:
+        """A file written in a container."""
+        from opsbook.connectors.runtimes.compose_exec import put
+
+        await put(self, workload, instance, path, data)
 
     async def close(self) -> None:
         await self.api.close()

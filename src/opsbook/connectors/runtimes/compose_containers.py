@@ -91,6 +91,18 @@ class Container:
         return (self.told.get("NetworkSettings") or {}).get("Networks") or {}
 
     @property
+    def ports(self) -> Mapping[int, frozenset[int]]:
+        """Its TCP ports → the ports of the host that lead there."""
+        told = (self.told.get("NetworkSettings") or {}).get("Ports") or {}
+        return {
+            int(exposed.partition("/")[0]): frozenset(
+                int(one["HostPort"]) for one in published or () if one["HostPort"]
+            )
+            for exposed, published in told.items()
+            if exposed.endswith("/tcp")
+        }
+
+    @property
     def last_check(self) -> Mapping[str, Any]:
         return next(reversed((self.state.get("Health") or {}).get("Log") or [{}]))
 

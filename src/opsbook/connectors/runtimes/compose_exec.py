@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import tarfile
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from opsbook.connectors.change import ChangeFailed, Done, Sink
+from opsbook.connectors.contract import ReadFailed
 from opsbook.connectors.runtimes.compose_api import ApiFault, told
 from opsbook.connectors.runtimes.compose_containers import Container
-from opsbook.connectors.runtimes.kubernetes_exec import END_SECONDS, ENDING, KEPT, KEY, NO_PROGRAM
+from opsbook.connectors.runtimes.contract import Seen
+from opsbook.connectors.runtimes.kubernetes_exec import END_SECONDS, ENDING, KEPT, KEY, NO_PROGRAM, SEEN
 from opsbook.errors import OpsbookError, Unreachable
 
 if TYPE_CHECKING:
@@ -67,12 +72,17 @@ async def run(compose: Compose, key: str, effect: Mapping[str, Any], variables: 
 
 
 async def _run(
-    api: ComposeApi, one: Container, argv: Sequence[str], variables: Mapping[str, str], out: Sink | None
+    api: ComposeApi,
+    one: Container,
+    argv: Sequence[str],
+    variables: Mapping[str, str],
+    out: Sink | None,
+    kept: int = KEPT,
 ) -> tuple[int | None, str]:
     """Exit code, and the end of what it printed."""
     made = await api.call("exec_create", one.id, list(argv), environment=dict(variables))
     try:
-        said = await _printed(api, made["Id"], out)
+        said = await _printed(api, made["Id"], out, kept)
     except ApiFault as error:
         if any(words in error.message.lower() for words in NO_PROGRAM):
             return 127, f"OCI runtime: {error.message}"
@@ -80,7 +90,7 @@ async def _run(
     return (await api.call("exec_inspect", made["Id"])).get("ExitCode"), said
 
 
-async def _printed(api: ComposeApi, name: str, out: Sink | None) -> str:
+async def _printed(api: ComposeApi, name: str, out: Sink | None, kept: int) -> str:
     """What a command prints, handed on as it comes, read by a thread that ends with the command."""
     loop = asyncio.get_running_loop()
     pieces: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(WAITING)
@@ -117,7 +127,7 @@ async def _printed(api: ComposeApi, name: str, out: Sink | None) -> str:
             if isinstance(piece, Exception):
                 raise piece
             text = piece.decode("utf-8", errors="replace")
-            said = (said + text)[-KEPT:]
+            said = (said + text)[-kept:]
             if out is not None:
                 await out.write(text)
     finally:
@@ -125,6 +135,48 @@ async def _printed(api: ComposeApi, name: str, out: Sink | None) -> str:
         while not pieces.empty():
             pieces.get_nowait()  # whoever waits to hand one on may go
     return said
+
+
+async def look(
+    compose: Compose, workload: str, argv: Sequence[str], seconds: float, instances: Sequence[str] | None, every: bool
+) -> list[Seen]:
+    """A program that only looks, in containers that run. Raises ReadFailed where there is none."""
+    found = await compose.containers(workload)
+    running = [one for one in found if one.state.get("Running") and not one.state.get("Paused")]
+    if instances is not None:
+        running = [one for one in running if one.name in instances]
+    if not running:
+        why = next((f": {one.name}: {one.reason()}" for one in found if one.reason()), "")
+        raise ReadFailed(f"no container of {workload} runs at this moment, so that nothing is seen from inside{why}")
+    # One that is ready last: what fails is looked at first.
+    chosen = running if every else sorted(running, key=lambda one: one.ready)[:1]
+    return list(await asyncio.gather(*(_look(compose, one, argv, seconds) for one in chosen)))
+
+
+async def _look(compose: Compose, one: Container, argv: Sequence[str], seconds: float) -> Seen:
+    try:
+        async with asyncio.timeout(seconds):
+            code, said = await _run(compose.api, one, argv, {}, None, SEEN)
+    except TimeoutError:
+        return Seen(one.name, None, "", f"nothing came back from {one.name} within {seconds:g} s")
+    except (ApiFault, Unreachable) as error:
+        return Seen(one.name, None, "", error.message)
+    return Seen(one.name, code, said, "the look was cut off" if code is None else "")
+
+
+async def put(compose: Compose, workload: str, instance: str, path: str, data: bytes) -> None:
+    """A file written in a container. Raises ReadFailed."""
+    one = next((each for each in await compose.containers(workload) if each.name == instance), None)
+    if one is None:
+        raise ReadFailed(f"the container {instance} is gone")
+    packed, about = io.BytesIO(), tarfile.TarInfo(PurePosixPath(path).name)
+    about.size, about.mode = len(data), 0o700
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        tar.addfile(about, io.BytesIO(data))
+    try:
+        await compose.api.call("put_archive", one.id, str(PurePosixPath(path).parent), packed.getvalue())
+    except ApiFault as error:
+        raise ReadFailed(f"{path} cannot be written in {instance}: {error.message}") from error
 
 
 async def end(compose: Compose, key: str, effect: Mapping[str, Any]) -> bool:

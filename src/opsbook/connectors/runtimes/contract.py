@@ -144,6 +144,44 @@ class Runtime(Protocol):
     async def close(self) -> None: ...
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a program that only looks said within one instance."""
+
+    instance: str
+    code: int | None
+    """How it ended; None where it could not be started."""
+    said: str
+    trouble: str = ""
+    """Why it could not be run there at all, though the image may well have it."""
+
+
+@runtime_checkable
+class LooksInside(Protocol):
+    """A runtime that runs a program within the instances of a workload, also of one that is not ready.
+
+    An observation only runs what changes nothing.
+    """
+
+    async def look_inside(
+        self, workload: str, argv: Sequence[str], seconds: float, *, instances: Sequence[str] | None, every: bool
+    ) -> Sequence[Seen]:
+        """Run it in one instance, or in every one; in those that are named where any are.
+
+        Raises ReadFailed where no instance runs.
+        """
+        ...
+
+
+@runtime_checkable
+class TakesFiles(Protocol):
+    """A runtime whose instances have files of their own, into which one can be put."""
+
+    async def put_inside(self, workload: str, instance: str, path: str, data: bytes) -> None:
+        """Write a file that may be executed. Raises ReadFailed with why it could not be written."""
+        ...
+
+
 class Unsupported(OpsbookError):
     """The runtime cannot do this."""
 

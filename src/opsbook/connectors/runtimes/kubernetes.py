@@ -24,6 +24,7 @@ from opsbook.connectors.runtimes.contract import (
     LogLine,
     LogQuery,
     Revision,
+    Seen,
     Status,
     Usage,
     Verb,
@@ -241,6 +242,20 @@ class Kubernetes:
         from opsbook.connectors.runtimes.kubernetes_changes import planned
 
         return await planned(self, workload, verb, arguments or {})
+
+    async def look_inside(
+        self, workload: str, argv: Sequence[str], seconds: float, *, instances: Sequence[str] | None, every: bool
+    ) -> Sequence[Seen]:
+        """A program that only looks, within pods that run."""
+        from opsbook.connectors.runtimes.kubernetes_exec import look
+
+        return await look(self, workload, argv, seconds, instances, every)
+
+    async def put_inside(self, workload: str, instance: str, path: str, data: bytes) -> None:
+        """A file written in a pod."""
+        from opsbook.connectors.runtimes.kubernetes_exec import put
+
+        await put(self, workload, instance, path, data)
 
     async def may(self, verb: str, group: str, resource: str, below: str = "") -> bool:
         """Whether this credential may do something in the namespace."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from opsbook.connectors.change import ChangeFailed, Done, Sink
 from opsbook.connectors.contract import ReadFailed
+from opsbook.connectors.runtimes.contract import Seen
 from opsbook.connectors.runtimes.kubernetes_api import ApiFault
 from opsbook.connectors.runtimes.kubernetes_pods import Pod
 from opsbook.errors import OpsbookError, Unreachable
@@ -22,9 +23,14 @@ if TYPE_CHECKING:
 
 KEY = "OPSBOOK_KEY"
 """Marks the command and its children, so that they can be ended after a crash of opsbook itself."""
-OUT, ERRORS, STATUS = 1, 2, 3
+IN, OUT, ERRORS, STATUS = 0, 1, 2, 3
+PIECE = 32_768
 KEPT = 65_536
 """Characters of the end of its output that are kept as its result."""
+SEEN = 16 << 20
+"""The same of a program that looks."""
+PUT_SECONDS = 120.0
+PUTTING = 'head -c "$1" > "$2" && chmod 700 "$2"'
 END_SECONDS = 20.0
 NO_PROGRAM = ("executable file not found", "no such file or directory", "permission denied")
 ENDING = """
@@ -104,9 +110,16 @@ async def _bounded(
 
 
 async def _run(
-    runtime: Kubernetes, pod: Pod, container: str, argv: list[str], out: Sink | None
+    runtime: Kubernetes,
+    pod: Pod,
+    container: str,
+    argv: list[str],
+    out: Sink | None,
+    kept: int = KEPT,
+    given: bytes = b"",
 ) -> tuple[int | None, str, str]:
-    """Exit code, the end of its output, and the server's words where there is no code."""
+    """Exit code, the end of its output, and the server's words where there is no code. `given` is its standard input,
+    whose end is not told: this protocol knows none."""
     from httpx_ws import HTTPXWSException
 
     said = ""
@@ -115,16 +128,19 @@ async def _run(
         "command": argv,
         "stdout": "true",
         "stderr": "true",
+        **({"stdin": "true"} if given else {}),
     }
     path = runtime.namespace.core("pods", pod.name, "exec")
     try:
         async with runtime.api.socket(path, query) as socket:
+            for start in range(0, len(given), PIECE):
+                await socket.send_bytes(bytes([IN]) + given[start : start + PIECE])
             while True:
                 message = await socket.receive_bytes()
                 channel, data = message[0], message[1:]
                 if channel in (OUT, ERRORS) and data:
                     text = data.decode("utf-8", errors="replace")
-                    said = (said + text)[-KEPT:]
+                    said = (said + text)[-kept:]
                     if out is not None:
                         await out.write(text)
                 elif channel == STATUS:
@@ -152,6 +168,59 @@ async def _ready_pod(runtime: Kubernetes, workload: str, container: str) -> Pod:
     if not pods:
         raise ChangeFailed(f"no pod of {workload} is ready, so that nothing can be run in one", "start it")
     return random.choice(pods)  # noqa: S311  any will do
+
+
+async def look(
+    runtime: Kubernetes,
+    workload: str,
+    argv: Sequence[str],
+    seconds: float,
+    instances: Sequence[str] | None,
+    every: bool,
+) -> list[Seen]:
+    """A program that only looks, in pods whose containers run. Raises ReadFailed where there is none."""
+    _, one = await runtime.found(workload)
+    container, _ = runtime.image_of(one, workload)
+    every_pod = await runtime.pods(workload)
+    running = [pod for pod in every_pod if container in pod.images and pod.started and not pod.ending]
+    if instances is not None:
+        running = [pod for pod in running if pod.name in instances]
+    if not running:
+        why = next((f": {pod.name}: {pod.reason}" for pod in every_pod if pod.reason), "")
+        raise ReadFailed(f"no pod of {workload} runs at this moment, so that nothing is seen from inside{why}")
+    # One that is ready last: what fails is looked at first.
+    chosen = running if every else sorted(running, key=lambda pod: pod.ready)[:1]
+    return list(await asyncio.gather(*(_look(runtime, pod, container, argv, seconds) for pod in chosen)))
+
+
+async def _look(runtime: Kubernetes, pod: Pod, container: str, argv: Sequence[str], seconds: float) -> Seen:
+    try:
+        async with asyncio.timeout(seconds):
+            code, said, words = await _run(runtime, pod, container, list(argv), None, SEEN)
+    except TimeoutError:
+        return Seen(pod.name, None, "", f"nothing came back from {pod.name} within {seconds:g} s")
+    except (ApiFault, Unreachable) as error:
+        return Seen(pod.name, None, "", error.message)
+    if code is None and not _not_started(words):
+        return Seen(pod.name, None, said, words[:300] or "the look was cut off")
+    return Seen(pod.name, code, said)
+
+
+async def put(runtime: Kubernetes, workload: str, instance: str, path: str, data: bytes) -> None:
+    """A file written in a pod. Raises ReadFailed."""
+    _, one = await runtime.found(workload)
+    container, _ = runtime.image_of(one, workload)
+    pod = next((pod for pod in await runtime.pods(workload) if pod.name == instance), None)
+    if pod is None:
+        raise ReadFailed(f"the pod {instance} is gone")
+    argv = ["sh", "-c", PUTTING, "sh", str(len(data)), path]
+    try:
+        async with asyncio.timeout(PUT_SECONDS):
+            code, said, words = await _run(runtime, pod, container, argv, None, given=data)
+    except TimeoutError as error:
+        raise ReadFailed(f"{path} was not written in {instance} within {PUT_SECONDS:g} s") from error
+    if code != 0:
+        raise ReadFailed(f"{path} cannot be written in {instance}: {(said.strip() or words)[:300]}")
 
 
 async def end(runtime: Kubernetes, key: str, effect: Mapping[str, Any]) -> bool:

@@ -71,7 +71,9 @@ CHANGES: dict[str, tuple[tuple[str, str], ...]] = {
 NODES = frozenset({"node.drain", "node.cordon", "node.uncordon"})
 MADE = {"autoscaler.create": ("create", "delete"), "autoscaler.delete": ("delete", "create")}
 """Operation → what it does to autoscalers, and what its undo does."""
-KNOWN = (*CHANGES, *MADE, "workload.exec", "cron_job.trigger", *sorted(NODES))
+EXECUTING = frozenset({"workload.exec", "workload.profile"})
+"""What runs a program in a pod; so do checks that look from inside."""
+KNOWN = (*CHANGES, *MADE, *sorted(EXECUTING), "cron_job.trigger", *sorted(NODES))
 
 
 def needed(system: System, operations: Collection[str]) -> list[Right]:
@@ -94,7 +96,7 @@ def _needed(system: System, operations: Collection[str]) -> Iterator[Right]:
             workload = group in ("apps", "batch")
             yield Right(group, resource, "patch", names=plain if workload else ())
         yield from (Right("autoscaling", "horizontalpodautoscalers", verb) for verb in MADE.get(operation, ()))
-    if "workload.exec" in operations:
+    if EXECUTING & set(operations) or any(one.observe.startswith("inside.") for one in system.model.checks):
         yield from (Right("", "pods/exec", verb) for verb in ("get", "create"))
     if any(one.through == "runtime" for one in components.values()):
         yield from (Right("", "pods/portforward", verb) for verb in ("get", "create"))

@@ -30,6 +30,7 @@ from opsbook.connectors.runtimes.contract import (
     LogLine,
     LogQuery,
     Revision,
+    Seen,
     Status,
     Unsupported,
     Usage,
@@ -279,6 +280,23 @@ class Supervisor:
         self.require("resources")
         pids = [process.pid for process in await self.processes(workload) if process.pid]
         return await process_facts.usage(pids)
+
+    async def look_inside(
+        self, workload: str, argv: Sequence[str], seconds: float, *, instances: Sequence[str] | None, every: bool
+    ) -> Sequence[Seen]:
+        """A program that only looks, as the user and with the variables of its processes, which share this host.
+
+        Where none of them runs, it is run as the configuration would start one.
+        """
+        from opsbook.connectors.runtimes.supervisor_exec import Place, look
+
+        self.require("exec")
+        programs, environment = self.programs(workload), await self.environment(workload)
+        running = [process.name for process in await self.processes(workload) if process.pid]
+        chosen = [name for name in running or [workload] if instances is None or name in instances]
+        user = programs[0].user if programs else ""
+        place = Place((programs[0].directory if programs else "") or "/", user, environment)
+        return [await look(name, argv, place, seconds) for name in (chosen if every else chosen[:1])]
 
     async def change(self, workload: str, verb: Verb, arguments: Json) -> Change:
         """See `supervisor_changes` for the arguments of each verb."""

@@ -6,10 +6,14 @@ import asyncio
 import os
 import pwd
 import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from opsbook.connectors.change import ChangeFailed, Done, Sink
+from opsbook.connectors.runtimes.contract import Seen
 from opsbook.errors import OpsbookError
 
 KEY = "OPSBOOK_KEY"
@@ -17,6 +21,15 @@ KEY = "OPSBOOK_KEY"
 END_SECONDS = 5.0
 KEPT = 65_536
 """Characters of the end of its output that are kept as its result."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a process of a workload runs: its directory, its user, its variables."""
+
+    directory: str
+    user: str
+    environment: Mapping[str, str]
 
 
 class CommandFailed(ChangeFailed):
@@ -117,3 +130,28 @@ def _as_user(name: str) -> dict[str, Any]:
         return {}
     entry = pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": os.getgrouplist(entry.pw_name, entry.pw_gid)}
+
+
+async def look(instance: str, argv: Sequence[str], place: Place, seconds: float) -> Seen:
+    """A program that only looks, in the place of one process."""
+    try:
+        child = await asyncio.create_subprocess_exec(
+            *argv, cwd=place.directory, env=dict(place.environment), stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
+            **_as_user(place.user),
+        )  # fmt: skip
+    except FileNotFoundError:
+        return Seen(instance, None, "")
+    except OSError as error:
+        return Seen(instance, None, "", f"{argv[0]}: {error.strerror}")
+    try:
+        async with asyncio.timeout(seconds):
+            said, _ = await child.communicate()
+    except TimeoutError:
+        return Seen(instance, None, "", f"nothing came back from {instance} within {seconds:g} s")
+    finally:
+        if child.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            await child.wait()
+    return Seen(instance, child.returncode, said.decode("utf-8", errors="replace"))

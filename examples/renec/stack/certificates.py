@@ -15,7 +15,7 @@ from stack.credentials import write_private
 from stack.instance import Instance
 
 AUTHORITY_DAYS, SERVER_DAYS = 3650, 90
-NAMES = ("localhost", "renec.localhost", "api.renec.localhost")
+NAMES = ("localhost", "renec.localhost", "api.renec.localhost", "nginx")
 
 
 def named(common_name: str) -> x509.Name:
@@ -67,8 +67,8 @@ def make_authority(instance: Instance) -> None:
     (folder / "ca.crt").write_text(certificate_text(certificate))
 
 
-def issue(instance: Instance, days: float = SERVER_DAYS) -> None:
-    """A new key and certificate for the server; nginx serves them after a reload."""
+def issue(instance: Instance, days: float = SERVER_DAYS, name: str = "server", names: Sequence[str] = NAMES) -> None:
+    """A new key and certificate for a server; nginx serves its own after a reload."""
     folder = instance.folder("tls")
     authority = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
     signer = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
@@ -84,8 +84,8 @@ def issue(instance: Instance, days: float = SERVER_DAYS) -> None:
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         .sign(signer, hashes.SHA256())
     )
-    write_private(folder / "server.key", key_text(key))
-    (folder / "server.crt").write_text(certificate_text(certificate))
+    write_private(folder / f"{name}.key", key_text(key))
+    (folder / f"{name}.crt").write_text(certificate_text(certificate))
 
 
 def days_left(path: Path) -> float:

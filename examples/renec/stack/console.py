@@ -116,7 +116,7 @@ def addresses(_arguments: argparse.Namespace) -> int:
     for name, port in servers.items():
         suffix = "" if port == "redis" else f"/{DATABASE}"
         print(f"{name:<18}127.0.0.1:{instance.port(port)}{suffix}")
-    print(f"{'CA_FILE':<18}{instance.folder('tls') / 'ca.crt'}")
+    print(f"{'CA_FILE':<18}{instance.folder('tls') / 'trusted.crt'}")
     print(f"with passwords    {instance.root / 'env'}")
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from stack import credentials, monitoring
+from stack import authority, credentials, monitoring
 from stack.instance import EXAMPLE, Instance
 from stack.postgres import DATABASE, roles, url
 from stack.rendering import write
@@ -79,7 +79,9 @@ def operators(instance: Instance) -> dict[str, object]:
     return {
         **{name: value for name, value in app.items() if name not in apart},
         **addresses(instance),
-        "CA_FILE": instance.folder("tls") / "ca.crt",
+        "CA_FILE": authority.trusted(instance),
+        "ACME_DIRECTORY": authority.directory(instance),
+        "ACME_CA_FILE": instance.folder("tls") / "ca.crt",
         "DATABASE_URL": url(instance, "opsbook_monitor", primary),
         "DATABASE_ADMIN_URL": url(instance, "renec", primary),
         "DATABASE_SUPERUSER_URL": url(instance, "postgres", primary),

@@ -29,6 +29,8 @@ PORTS = {
     "redis": 379,
     "postgres": 432,
     "replica": 433,
+    "acme": 140,
+    "acme-management": 141,
     "https": 443,
     "pgbouncer": 632,
     "prometheus": 900,

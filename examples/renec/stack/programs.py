@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stack import binaries, monitoring
+from stack import authority, binaries, monitoring
 from stack.instance import EXAMPLE, Instance, server_account
 from stack.postgres import PRIMARY, REPLICA
 
@@ -59,6 +59,7 @@ def programs(instance: Instance) -> list[Program]:
         Program("visitors", argv["visitors"], from_release=True),
         Program("post-office", argv["post-office"], options={"directory": str(EXAMPLE)}),
         Program("nginx", argv["nginx"], stop_signal="QUIT", options={"directory": str(EXAMPLE)}),
+        *(Program("acme-authority", argv, options={"directory": str(EXAMPLE)}) for argv in authority_argv(instance)),
         *(Program(name, monitoring_argv(instance, name, path)) for name, path in monitoring.programs().items()),
     ]
 
@@ -104,6 +105,17 @@ def monitoring_argv(instance: Instance, name: str, path: str) -> list[str]:
                 "--web.enable-lifecycle", "--log.level=warn"]  # fmt: skip
     return [path, f"--config.file={folder / 'alertmanager.yml'}", f"--web.listen-address={listen}",
             storage, "--cluster.listen-address=", "--log.level=warn"]  # fmt: skip
+
+
+def authority_argv(instance: Instance) -> list[list[str]]:
+    """Its command line, where it is installed."""
+    path = authority.program(instance)
+    if path is None:
+        return []
+    tls = instance.folder("tls")
+    wrapper = [sys.executable, "-m", "stack.start_authority", authority.roots(instance)]
+    pebble = [path, "-config", str(authority.settings(instance))]
+    return [[*wrapper, str(tls / "ca.crt"), str(authority.trusted(instance)), *pebble]]
 
 
 def section_text(program: Program, instance: Instance) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import redis as client
 
-from stack import environment, postgres, supervisor
+from stack import authority, environment, postgres, supervisor
 from stack.instance import Instance
 from stack.programs import Program, programs
 from stack.waiting import until
@@ -62,7 +62,7 @@ def conditions(instance: Instance, program: Program) -> Callable[[], bool]:
     secure = environment.addresses(instance)["API_URL"]
 
     def through_nginx() -> bool:
-        trust = ssl.create_default_context(cafile=str(instance.folder("tls") / "ca.crt"))
+        trust = ssl.create_default_context(cafile=str(authority.trusted(instance)))
         return answers(f"{secure}/ready", trust) and answers(f"{secure}/ui/health", trust)
 
     table: dict[str, Callable[[], bool]] = {
@@ -78,10 +78,16 @@ def conditions(instance: Instance, program: Program) -> Callable[[], bool]:
         "post-office": lambda: answers(f"http://127.0.0.1:{instance.port('webhook')}/"),
         "nginx": through_nginx,
         "prometheus": lambda: answers(f"http://127.0.0.1:{instance.port('prometheus')}/-/ready"),
+        "acme-authority": lambda: answers(authority.directory(instance), local(instance)),
         "alertmanager": lambda: answers(f"http://127.0.0.1:{instance.port('alertmanager')}/-/ready"),
     }
     answers_too = table.get(program.name, lambda: True)  # who serves nobody is ready when it runs
     return lambda: all_running(instance, program) and answers_too()
+
+
+def local(instance: Instance) -> ssl.SSLContext:
+    """Trusts the local authority alone."""
+    return ssl.create_default_context(cafile=str(instance.folder("tls") / "ca.crt"))
 
 
 def all_running(instance: Instance, program: Program) -> bool:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from stack import (
+    authority,
     certificates,
     credentials,
     environment,
@@ -32,7 +33,7 @@ SEEDED_ROWS, SEEDED_DAYS = 5000, 500
 def configure(instance: Instance) -> None:
     """Write every configuration file anew, except those that operations own."""
     credentials.generate(instance)
-    for part in (redis, pgbouncer, nginx, monitoring, supervisor):
+    for part in (redis, pgbouncer, nginx, monitoring, authority, supervisor):
         part.configure(instance)
     environment.write_files(instance)
 

@@ -20,6 +20,7 @@ from stack.instance import Instance
 from stack.waiting import until
 
 EXPIRING_DAYS = 5
+LAST_DAY = 1
 BALLAST = "ballast.bin"
 HOLDER_PID = "connections-exhausted.pid"
 
@@ -74,6 +75,11 @@ def reload_nginx(instance: Instance) -> None:
 
 def serve_expiring_certificate(instance: Instance) -> None:
     certificates.issue(instance, EXPIRING_DAYS)
+    reload_nginx(instance)
+
+
+def serve_old_certificate(instance: Instance) -> None:
+    certificates.issue(instance, LAST_DAY)
     reload_nginx(instance)
 
 
@@ -154,6 +160,9 @@ SWITCHES = {
     "replication-stopped": Switch("the replica applies nothing; its lag grows", pause_replay, resume_replay, False),
     "certificate-expiring": Switch(
         "nginx serves a certificate with 5 days left", serve_expiring_certificate, serve_fresh_certificate
+    ),
+    "old-certificate": Switch(
+        "nginx serves a certificate with one day left", serve_old_certificate, serve_fresh_certificate
     ),
     "stalled-spider": Switch("the register never answers; a harvest runs and scrapes nothing", start_stalled_harvest),
     "connections-exhausted": Switch(

@@ -66,6 +66,26 @@ class Setting(OperationParameters):
     keep: bool = Field(True, description="also write it to the server's file, where it has one (CONFIG REWRITE)")
 
 
+async def redis_setting(facts: Facts, component: str, name: str, value: str, *, keep: bool) -> Change:
+    """The change that sets a setting, for operations of which it is a part. Raises Refused."""
+    if name in SECRET_SETTINGS:
+        raise Refused(f"{name} is a secret: it would stand in the plan", "rotate it instead")
+    redis = redis_of(facts, component)
+    found = await redis.ask(lambda client: client.config_get("*"))
+    if name not in found:
+        raise Refused(f"the server has no setting {name!r}", nearest(name, [str(one) for one in found]))
+    now = str(found[name])
+    facts.record(f"{component}: {name}", now)
+    file = (await redis.info()).get("config_file")
+
+    def to(wanted: str) -> dict[str, Json]:
+        return {"component": component, "name": name, "value": wanted, "keep": keep and bool(file)}
+
+    kept = str(file) if keep and file else "nowhere: a restart forgets it"
+    evidence = {"now": now, "to": value, "kept in": kept}
+    return Change("redis-setting", to(value), evidence, None, Change("redis-setting", to(now)))
+
+
 @operation(
     "redis.setting",
     Risk.DISRUPTIVE,
@@ -77,23 +97,4 @@ class Setting(OperationParameters):
 )
 class _Setting(Repeatable):
     async def plan(self, parameters: Setting, facts: Facts) -> AsyncIterator[Change]:
-        if parameters.name in SECRET_SETTINGS:
-            raise Refused(f"{parameters.name} is a secret: it would stand in the plan", "rotate it instead")
-        redis = redis_of(facts, parameters.of)
-        found = await redis.ask(lambda client: client.config_get("*"))
-        if parameters.name not in found:
-            raise Refused(
-                f"the server has no setting {parameters.name!r}",
-                nearest(parameters.name, [str(name) for name in found]),
-            )
-        now = str(found[parameters.name])
-        facts.record(f"{parameters.of}: {parameters.name}", now)
-        file = (await redis.info()).get("config_file")
-
-        def to(value: str) -> dict[str, Json]:
-            told = {"component": parameters.of, "name": parameters.name, "value": value}
-            return {**told, "keep": parameters.keep and bool(file)}
-
-        kept = str(file) if parameters.keep and file else "nowhere: a restart forgets it"
-        evidence = {"now": now, "to": parameters.value, "kept in": kept}
-        yield Change("redis-setting", to(parameters.value), evidence, None, Change("redis-setting", to(now)))
+        yield await redis_setting(facts, parameters.of, parameters.name, parameters.value, keep=parameters.keep)

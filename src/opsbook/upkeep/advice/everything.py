@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -20,6 +21,7 @@ from opsbook.upkeep.advice.servers import of_postgres, of_redis, together
 from opsbook.upkeep.advice.workloads import of_resources, serving_of
 
 About = Literal["settings", "resources", "autoscaler"]
+AT_ONCE = 8
 ABOUT: tuple[About, ...] = ("settings", "resources", "autoscaler")
 
 
@@ -35,18 +37,22 @@ class Question:
 
 async def advised(connections: Connections, history: History, question: Question) -> list[Advised]:
     """Advice on each component that there are rules for. A component that cannot be asked says so."""
-    found: list[Advised] = []
-    asked: set[str] = set()
+    names: list[str] = []
     for name in question.components:
-        if name in asked:
-            continue
-        parts = [
-            (kind, part) for kind in question.about async for part in _about(kind, connections, history, question, name)
-        ]
-        if isinstance(connections.system.components[name], RedisComponent):
-            asked |= set(together(connections.system, name))  # one server is asked once
-        found += [part for _, part in parts]
-    return found
+        same = together(connections.system, name) if _is_redis(connections, name) else [name]
+        if not set(same) & set(names):  # one server is asked once
+            names.append(name)
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def of(name: str) -> list[Advised]:
+        async with turn:
+            return [one for kind in question.about async for one in _about(kind, connections, history, question, name)]
+
+    return [one for parts in await asyncio.gather(*map(of, names)) for one in parts]
+
+
+def _is_redis(connections: Connections, name: str) -> bool:
+    return isinstance(connections.system.components[name], RedisComponent)
 
 
 async def _about(

@@ -144,7 +144,9 @@ def _shared_buffers(component: str, load: Load, machine: Machine) -> Iterator[Ad
     larger_than_needed = now > wanted and now <= share * 0.4
     if larger_than_needed:  # a cache that could be smaller does no harm
         return
-    why = f"a quarter of {size(share)}, and databases hold {size(load.databases)}"
+    enough = wanted < share / 8
+    why = f"databases hold {size(load.databases)}: half as much again is enough" if enough else (
+        f"a quarter of {size(share)}, which databases of {size(load.databases)} can fill")  # fmt: skip
     risk = "too much of it leaves the system less to cache files with; its memory is taken at the start"
     yield from _one(component, load, "shared_buffers", wanted, _megabytes(wanted), why, RESOURCE, risk)
 
@@ -160,11 +162,12 @@ def _effective_cache_size(component: str, load: Load, machine: Machine) -> Itera
 def _maintenance(component: str, load: Load, machine: Machine) -> Iterator[Advice]:
     share, workers = machine.share or 0.0, load.settings.get("autovacuum_max_workers")
     count = int(workers.value) if workers else 3
-    wanted = round_size(min(GIBI, max(64 * MEBI, share / 16 / max(1, count / 3))))
+    wanted = round_size(min(GIBI, max(64 * MEBI, min(share / 16 / max(1, count / 3), load.databases / 4))))
     now = load.settings["maintenance_work_mem"].value
     if wanted < now and now * (count + 1) < share / 4:
         return
-    why = f"a sixteenth of {size(share)}, so that {count} autovacuum workers together stay below a fifth of it"
+    why = (f"at most a sixteenth of {size(share)}, so that {count} autovacuum workers stay below a fifth together; "
+           f"databases hold {size(load.databases)}")  # fmt: skip
     yield from _one(component, load, "maintenance_work_mem", wanted, _megabytes(wanted), why, RESOURCE,
                     f"{count} autovacuum workers may each take it, where autovacuum_work_mem is not set")  # fmt: skip
 

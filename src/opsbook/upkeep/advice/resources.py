@@ -76,8 +76,8 @@ def too_short(seen: Observed, enough: float) -> str:
 def _told(what: str, seen: Observed, instances: float) -> str:
     often, most = percentile(seen.means, OFTEN) / instances, seen.greatest / instances
     shown = cores if what == "cpu" else size
-    return (f"{what} of an instance: {shown(often)} in 95 of 100 cases, {shown(most)} at most "
-            f"({seen.count:,} values of `{seen.check}` in {show_duration(seen.seconds)}, {instances:g} instances)")  # fmt: skip
+    measured = f"{seen.count:,} values of `{seen.check}` in {show_duration(seen.seconds)}, {instances:g} instances"
+    return f"{what} of an instance: {shown(often)} in 95 of 100 cases, {shown(most)} at most ({measured})"
 
 
 def cores(number: float) -> str:
@@ -113,7 +113,7 @@ def _memory(component: str, seen: Observed, instances: float, given: Given, appl
 
 
 def _up(number: float) -> float:
-    return math.ceil(number / MEBI) * float(MEBI)
+    return math.ceil(round(number / MEBI, 6)) * float(MEBI)
 
 
 def mebis(number: float) -> str:

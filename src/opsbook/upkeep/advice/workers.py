@@ -23,7 +23,7 @@ class Serving:
     """One application server. `workers` are processes of one instance; `cores` what all its instances here share."""
 
     server: str
-    """`gunicorn` or `uvicorn`; gunicorn with uvicorn's workers counts as the latter: a process serves many at once."""
+    """`gunicorn`, `uvicorn` or empty; gunicorn with uvicorn's workers is uvicorn: one serves many at once."""
     workers: int
     instances: int
     cores: float | None
@@ -35,8 +35,8 @@ class Serving:
     """Where the number of workers stands."""
 
 
-def read(argv: Sequence[str], variables: Mapping[str, str]) -> tuple[str, int, str] | None:
-    """Server, workers of an instance and where that is said, of its command line and environment; None for no server.
+def read(argv: Sequence[str], variables: Mapping[str, str]) -> tuple[str, int, str]:
+    """Server, workers of an instance and where that is said, of its command line and environment.
 
     Both servers read WEB_CONCURRENCY where no flag says more.
     """
@@ -44,7 +44,7 @@ def read(argv: Sequence[str], variables: Mapping[str, str]) -> tuple[str, int, s
     names = {word.rpartition("/")[2] for word in words}
     server = "gunicorn" if "gunicorn" in names else "uvicorn" if "uvicorn" in names else ""
     if not server:
-        return None
+        return "", 1, "its command names neither gunicorn nor uvicorn"
     if server == "gunicorn" and any("uvicorn" in word.lower() for word in words):
         server = "uvicorn"
     for place, word in enumerate(words):
@@ -66,12 +66,12 @@ def pool_of(variables: Mapping[str, str]) -> int | None:
 def advise(component: str, serving: Serving) -> Advised:
     """Whether there are too many or too few processes for the cores."""
     total = serving.workers * serving.instances
-    told = [f"{serving.instances} × {serving.workers} processes of {serving.server} ({serving.source})"]
+    told = [f"{serving.instances} × {serving.workers} processes of {serving.server or 'it'} ({serving.source})"]
     if serving.pool is not None:
         told.append(f"they may open {total * serving.pool} connections ({total} × {serving.pool})")
     if serving.cores is None:
         return Advised(component, "workers", (), tuple(told), ("its cores are not known: say --cores",))
-    found = _wrong(component, serving, total, serving.cores)
+    found = _wrong(component, serving, total, serving.cores) if serving.server else None
     told.append(
         f"{serving.cores:g} cores" + (f", of which they use {serving.used:.2f}" if serving.used is not None else "")
     )

@@ -77,7 +77,7 @@ async def of_resources(connections: Connections, component: str, history: Histor
     told = list(found.told)
     if seen.usage is not None:
         used = resources.cores(seen.usage.cpu), resources.mebis(seen.usage.memory)
-        told.append(f"now {seen.instances} instances use {used[0]} and {used[1]} together")
+        told.append(f"now {seen.instances} × {component} use {used[0]} and {used[1]} together")
     untold = list(found.untold)
     if found.advice and not seen.applied:
         untold.append("this runtime is not told limits by opsbook: write them where its workloads are described")
@@ -97,7 +97,7 @@ def _times(ratio: Observed | None, limit: float) -> Observed | None:
 
 
 async def serving_of(connections: Connections, component: str, machine: Machine | None) -> workers.Serving | None:
-    """Its application server; None where it runs none that is known."""
+    """Its processes and pools; None where it is no known application server and says nothing of a pool."""
     seen, runtime = await look(connections, component), connections.runtime
     workload = workload_of(connections.system, component)
     variables: Mapping[str, str] = {}
@@ -107,15 +107,15 @@ async def serving_of(connections: Connections, component: str, machine: Machine 
     here = isinstance(connections.system.environment.runtime, SupervisorRuntime)
     pids = [one.pid for one in (await runtime.status(workload)).instances if one.pid] if here else []
     argv = _argv(pids[0]) if pids else await _told_argv(connections, workload)
-    found = workers.read(argv, variables)
-    if found is None:
+    server, count, source = workers.read(argv, variables)
+    pool = workers.pool_of(variables)
+    if not server and pool is None:
         return None
-    server, count, source = found
     used = seen.usage.cpu if seen.usage else None
     cores = machine.cores if machine else None
     if cores is None and seen.usage is not None:
         cores = seen.usage.cpu_limit
-    return workers.Serving(server, count, seen.instances, cores, used, workers.pool_of(variables), source)
+    return workers.Serving(server, count, seen.instances, cores, used, pool, source)
 
 
 def _argv(pid: int) -> list[str]:

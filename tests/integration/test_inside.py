@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -15,6 +16,8 @@ from opsbook.connectors.inside.look import argvs, question_of, read
 from opsbook.connectors.inside.reach import reached
 from opsbook.connectors.runtimes.contract import LooksInside
 from opsbook.errors import UsageError
+from opsbook.watch.contract import Watch
+from opsbook.watch.gathering import Gathering
 from tests.integration.cluster import BEAT, GIVEN, NOT_GIVEN, SERVE, deployment, new_namespace, python, service
 from tests.integration.hands import Hands, hands_of
 from tests.integration.podman import lacking as lacking_podman
@@ -129,6 +132,10 @@ async def test_it_tells_what_a_workload_does_not_reach_of_what_it_depends_on(han
     assert states[("gone", "tcp")] is False
     assert states[("host", "")] is None, "what has no address is named, and not hidden"
     assert allowed.value is True
+    watch = cast(Watch, SimpleNamespace(connections=hands.connections))
+    evidence = (await Gathering(watch)._inside("worker", ["web", "gone"])).splitlines()
+    assert any(line.startswith("reached: web (http") for line in evidence), evidence
+    assert any(line.startswith("NOT REACHED: gone (tcp") for line in evidence), "what an incident keeps"
 
 
 async def test_a_shell_sees_the_same_where_the_image_has_no_python(hands: Hands, subject: Subject) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from opsbook.book.units import show
 from opsbook.connectors.contract import Connector, Observation, Request
+from opsbook.connectors.inside.reach import lines as lines_of
+from opsbook.connectors.inside.reach import reached
+from opsbook.connectors.inside.targets import needs
 from opsbook.connectors.runtimes.contract import LogQuery
 from opsbook.connectors.workload import workload_name
 from opsbook.errors import OpsbookError
@@ -34,6 +37,8 @@ FRESH = 15.0
 """Seconds for which what was read answers other incidents, too."""
 PARTS = 6
 """Components that are looked at: the incident's own, and those that it needs, nearest first."""
+INSIDE_SECONDS = 4.0
+"""How long one connection from inside a workload may take."""
 LINES = 200
 BEFORE = timedelta(minutes=10)
 """How far back logs and events are taken."""
@@ -110,6 +115,8 @@ class Gathering:
                 things[f"{name}.status"] = lambda name=name: self._status(name)  # type: ignore[misc]
                 things[f"{name}.log"] = lambda name=name: self._log(name, one)  # type: ignore[misc]
                 things[f"{name}.events"] = lambda name=name: self._events(name, one)  # type: ignore[misc]
+        if one.component in known and known[one.component].workload and (needed := needs(system, one.component)):
+            things[f"{one.component}.inside"] = lambda: self._inside(one.component, needed)
         for name, component in known.items():
             if component.kind == "host" and f"{name}.facts" not in things:
                 things[f"{name}.facts"] = lambda name=name: self._facts(name, LOOK_AT["host"])  # type: ignore[misc]
@@ -168,6 +175,11 @@ class Gathering:
             if event.at is None or event.at >= since
         ]
         return "\n".join(lines[-LINES:]) or "nothing happened"
+
+    async def _inside(self, component: str, needed: Sequence[str]) -> str:
+        """What it reaches of what it needs, seen from within its own workload."""
+        table = await reached(self.watch.connections.of(component), needed, INSIDE_SECONDS, every=False)
+        return "\n".join(lines_of(table))
 
     def _changes(self, now: datetime) -> Gather:
         async def read() -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from opsbook.watch.leadership import LEASE
 from tests.integration.servers import new_postgres, until
 from tests.integration.serving import PATIENCE, Serving, a_web, asked, opsbook, write_book
 
@@ -141,3 +142,34 @@ def test_of_two_on_one_postgresql_one_watches_and_the_other_takes_over(tmp_path:
             for one in both:
                 one.kill()
         assert "Traceback" not in both[0].said() + both[1].said()
+
+
+def test_a_store_that_is_gone_for_longer_than_a_lease_is_told_once_and_nothing_is_lost(tmp_path: Path) -> None:
+    """What turned bad meanwhile pages when it is back, once."""
+    with a_web() as web, new_postgres() as server:
+        server.sql("CREATE DATABASE opsbook", database="postgres")
+        address = server.url(database="opsbook")
+        book = write_book(tmp_path / "book", web)
+        serving = Serving(book, OPSBOOK_STORE=address).watching()
+        try:
+            until(lambda: asked(address, "SELECT count(*) FROM check_results")[0][0] >= 2, PATIENCE)
+            server.stop("immediate")
+            gone = time.monotonic()
+            web.up = False
+            until(lambda: "nothing is decided or told" in serving.said(), PATIENCE, "it says that the store is gone")
+            until(lambda: time.monotonic() - gone > LEASE + 5, PATIENCE)
+            assert serving.process.poll() is None and not web.bodies
+            server.start()
+            until(lambda: web.bodies, PATIENCE, "the page of what turned bad meanwhile")
+            until(lambda: "the store can be used again" in serving.said(), PATIENCE)
+            until(lambda: asked(address, FIRING) == [(1,)], PATIENCE)
+            web.up = True
+            until(lambda: asked(address, FIRING) == [(0,)], PATIENCE)
+            assert asked(address, OPENED) == [(1,)]
+            assert sum("http.up" in body["subject"] for body in web.bodies if "critical" in str(body)) <= 1
+            assert serving.end() == 0, serving.said()
+        finally:
+            serving.kill()
+        said = serving.said()
+        assert said.count("nothing is decided or told") == said.count("the store can be used again") == 1, said
+        assert "Traceback" not in said, said

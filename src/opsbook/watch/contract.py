@@ -21,6 +21,7 @@ from opsbook.checks.evaluate import State
 from opsbook.connectors.contract import Connections
 from opsbook.engine.service import Service
 from opsbook.engine.setting import Setting
+from opsbook.watch.outage import Outage
 
 Source = Literal["check", "alertmanager", "beat", "opsbook"]
 
@@ -143,6 +144,7 @@ class Watch:
     connections: Connections
     standings: dict[str, Standing] = field(default_factory=dict)
     """How the parts do in this process, by name; empty where it runs none."""
+    outage: Outage = field(default_factory=Outage)
 
     def service(self, reason: str) -> Service:
         """The engine, acting as opsbook itself for a reason that the audit chain keeps: `schedule backup/nightly`."""

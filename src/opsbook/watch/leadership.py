@@ -50,8 +50,11 @@ class Leadership:
         """Take and renew the lease until `stop`; then give it back."""
         while not stop.is_set():
             led = self.leads()
-            with suppress(StoreFailed):
+            try:
                 await self.renew()
+                self.watch.outage.over()
+            except StoreFailed as error:
+                self.watch.outage.met(error)
             if self.leads() != led:
                 log.info("%s %s", "leads" if self.leads() else "no longer leads", self.name)
             with suppress(TimeoutError):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from opsbook.errors import OpsbookError
+from opsbook.store.database import StoreFailed
 from opsbook.watch.contract import Part, Standing, Watch
 from opsbook.watch.waking import Bell
 
@@ -102,6 +103,10 @@ class Loop:
             if (task := asyncio.current_task()) is None or task.cancelling():
                 raise
             return self._failed(standing, "something that it waited for was cancelled")
+        except StoreFailed as error:
+            self.watch.outage.met(error)
+            self._told[standing.name] = time.monotonic()  # told of all parts at once
+            return self._failed(standing, error.message)
         except OpsbookError as error:
             return self._failed(standing, error.message)
         except Exception as error:  # the edge: a fault in one part must not end the watch
@@ -111,6 +116,7 @@ class Loop:
             return wait
         if standing.failed:
             log.info("%s goes on", part.name)
+            self.watch.outage.over()
         standing.failed, standing.error = 0, ""
         standing.seconds = clock.monotonic() - started
         wait = min(max((due - clock.now()).total_seconds(), SHORTEST), LONGEST)

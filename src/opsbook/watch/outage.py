@@ -1,0 +1,37 @@
+"""Saying once that the store is gone, and once that it is back: every part of a watch meets it at the same time."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from opsbook.book.units import show_duration
+from opsbook.errors import OpsbookError
+
+log = logging.getLogger(__name__)
+
+AGAIN_EVERY = 600.0
+"""Seconds after which an outage that goes on is told again."""
+
+
+class Outage:
+    """Whether the store is gone, as this process has met it. Used on the event loop alone."""
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        """By the steady clock; None while the store can be used."""
+        self._told = 0.0
+
+    def met(self, error: OpsbookError) -> None:
+        """Somebody could not use the store."""
+        now = time.monotonic()
+        if self.since is not None and now - self._told < AGAIN_EVERY:
+            return
+        self.since, self._told = self.since or now, now
+        log.error("%s; nothing is decided or told until it can be used, and then it goes on by itself", error.message)
+
+    def over(self) -> None:
+        """Somebody has used it."""
+        if self.since is not None:
+            log.warning("the store can be used again, after %s", show_duration(round(time.monotonic() - self.since)))
+            self.since = None

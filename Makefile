@@ -27,19 +27,19 @@ demo-stop:
 ## make test       every test, against real servers
 test: packages $(VENV)/installed
 	$(PYTHON) -m compileall -q src examples tests
-	$(PYTHON) -m pytest tests/unit -n $(PYTEST_WORKERS)
+	$(PYTHON) -m pytest tests/unit -n $(PYTEST_WORKERS) -p no:schemathesis -p no:rerunfailures
 	# A busy machine may let a deadline of a real server pass: such a test is tried once more, and the run says which.
 	# More workers than cores: most of these tests wait for servers.
 	$(PYTHON) -m pytest tests -n $(SERVER_WORKERS) --dist loadgroup --ignore tests/unit -rsR --reruns 1
 
 ## make test-unit  the fast tests alone
 test-unit: $(VENV)/installed
-	$(PYTHON) -m pytest tests/unit -n $(PYTEST_WORKERS)
+	$(PYTHON) -m pytest tests/unit -n $(PYTEST_WORKERS) -p no:schemathesis -p no:rerunfailures
 
 ## make faults     kill the engine at every place, and count what became of it
 faults: packages $(VENV)/installed
 	$(PYTHON) -m tests.faults.sweep
-	OPSBOOK_THOROUGH=1 $(PYTHON) -m pytest tests/unit -n $(PYTEST_WORKERS)
+	OPSBOOK_THOROUGH=1 $(PYTHON) -m pytest tests/unit -n $(PYTEST_WORKERS) -p no:schemathesis -p no:rerunfailures
 	OPSBOOK_FUZZ=60 $(PYTHON) -m pytest -s tests/integration/test_api_fuzz.py
 
 ## make lint       style, types and the import contract

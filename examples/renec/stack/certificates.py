@@ -15,6 +15,7 @@ from stack.credentials import write_private
 from stack.instance import Instance
 
 AUTHORITY_DAYS, SERVER_DAYS = 3650, 90
+CLOCKS = timedelta(minutes=5)
 NAMES = ("localhost", "renec.localhost", "api.renec.localhost", "nginx")
 
 
@@ -32,9 +33,9 @@ def certificate_text(certificate: x509.Certificate) -> str:
 
 
 def builder(
-    subject: x509.Name, issuer: x509.Name, days: float, key: ec.EllipticCurvePrivateKey
+    subject: x509.Name, issuer: x509.Name, days: float, key: ec.EllipticCurvePrivateKey, began: timedelta = CLOCKS
 ) -> x509.CertificateBuilder:
-    """A certificate valid from five minutes ago, so that clocks need not agree, until `days` from now."""
+    """A certificate valid until `days` from now. It `began` five minutes ago, so that clocks need not agree."""
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -42,7 +43,7 @@ def builder(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_before(now - began)
         .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
@@ -67,7 +68,7 @@ def make_authority(instance: Instance) -> None:
     (folder / "ca.crt").write_text(certificate_text(certificate))
 
 
-def issue(instance: Instance, days: float = SERVER_DAYS, name: str = "server", names: Sequence[str] = NAMES) -> None:
+def issue(instance: Instance, days: float = SERVER_DAYS, name: str = "server", began: timedelta = CLOCKS) -> None:
     """A new key and certificate for a server; nginx serves its own after a reload."""
     folder = instance.folder("tls")
     authority = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
@@ -77,7 +78,7 @@ def issue(instance: Instance, days: float = SERVER_DAYS, name: str = "server", n
     hosts: list[x509.GeneralName] = [x509.DNSName(name) for name in NAMES]
     hosts.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
     certificate = (
-        builder(named("renec.localhost"), authority.subject, days, key)
+        builder(named("renec.localhost"), authority.subject, days, key, began)
         .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

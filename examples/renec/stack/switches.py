@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -79,7 +80,7 @@ def serve_expiring_certificate(instance: Instance) -> None:
 
 
 def serve_old_certificate(instance: Instance) -> None:
-    certificates.issue(instance, LAST_DAY)
+    certificates.issue(instance, LAST_DAY, began=timedelta(days=certificates.SERVER_DAYS - LAST_DAY))
     reload_nginx(instance)
 
 

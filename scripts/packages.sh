@@ -24,6 +24,7 @@ need prometheus-alertmanager prometheus-alertmanager
 need pgbackrest pgbackrest
 need pebble pebble
 need curl curl
+need hey hey
 
 [ -n "$missing" ] || exit 0
 

@@ -84,6 +84,7 @@ class Policy(Strict):
     disruptive: RiskPolicy = Field(RiskPolicy(), description="what a change that users may notice needs")
     destructive: RiskPolicy = Field(RiskPolicy(), description="what a change that cannot be taken back needs")
     break_glass: tuple[Role, ...] = Field((), description="roles that may pass approvals and windows with a reason")
+    load_tests: bool = Field(False, description="load tests are allowed, though the environment is not disposable")
     approval_lasts: Duration = Field(timedelta(hours=4), description="after which an approval is void")
     procedures: dict[Name, RiskPolicy] = Field(
         {}, description="procedures that need something else than their risk says"

@@ -155,3 +155,5 @@ class Registered:
     components: dict[str, type[Component]] = field(default_factory=dict)
     runtimes: dict[str, Callable[[System], Runtime]] = field(default_factory=dict)
     executors: dict[str, Callable[[Connections], Executor]] = field(default_factory=dict)
+    holding: list[Callable[[Connections, Sequence[str]], Awaitable[list[str]]]] = field(default_factory=list)
+    """What tells which of some checks are bad now: one, which the checks' room hands down."""

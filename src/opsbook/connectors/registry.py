@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar, get_args
@@ -54,6 +54,15 @@ def executor(kind: str) -> Callable[[Callable[[Connections], Executor]], Callabl
         return make
 
     return register
+
+
+Holds = Callable[[Connections, Sequence[str]], Awaitable[list[str]]]
+
+
+def holding(holds: Holds) -> Holds:
+    """Registers what tells which of some checks are bad now."""
+    REGISTERED.holding[:] = [holds]
+    return holds
 
 
 def import_modules(package: str) -> None:

@@ -75,7 +75,7 @@ def issue(instance: Instance, days: float = SERVER_DAYS, name: str = "server", b
     signer = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
     key = ec.generate_private_key(ec.SECP256R1())
-    hosts: list[x509.GeneralName] = [x509.DNSName(name) for name in NAMES]
+    hosts: list[x509.GeneralName] = [x509.DNSName(host) for host in names]
     hosts.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
     certificate = (
         builder(named("renec.localhost"), authority.subject, days, key, began)

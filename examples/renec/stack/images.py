@@ -26,6 +26,8 @@ from stack.instance import EXAMPLE
 
 REPOSITORY = "localhost/renec"
 PYTHON_OF_THE_IMAGE = "3.11"
+# pip asks the interpreter that it runs in what else a package needs: below Python 3.11.3 redis needs this.
+ALSO = ("async-timeout",)
 SITE_PACKAGES = "opt/renec/site-packages"
 KEPT_ARCHIVES = 6
 ENVIRONMENT = {
@@ -110,12 +112,13 @@ def packages_layer(folder: Path) -> Layer:
     """The Python packages that the application needs, for the interpreter of the image."""
     requirements, pins = EXAMPLE / "requirements.txt", EXAMPLE.parents[1] / "constraints.txt"
     held = ["-c", str(pins)] if pins.exists() else []
-    path = folder / f"packages-{short_sum(b''.join(p.read_bytes() for p in (requirements, pins) if p.exists()))}.tar"
+    asked = b"".join(file.read_bytes() for file in (requirements, pins) if file.exists()) + " ".join(ALSO).encode()
+    path = folder / f"packages-{short_sum(asked)}.tar"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             command = [sys.executable, "-m", "pip", "install", "-q", "--target", f"{scratch}/{SITE_PACKAGES}",
                        "--python-version", PYTHON_OF_THE_IMAGE, "--only-binary=:all:", *held,
-                       "-r", str(requirements)]  # fmt: skip
+                       "-r", str(requirements), *ALSO]  # fmt: skip
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 raise StackError(f"pip could not install requirements.txt: {done.stderr.strip()[-400:]}")

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,9 +80,9 @@ GRACE = {"preStop": {"exec": {"command": ["sleep", "3"]}}}
 """A pod that is asked to end serves on until every node knows: without it no rolling update is without a gap."""
 
 
-def side(name: str, colour: str, replicas: int) -> dict[str, Any]:
+def side(name: str, colour: str, replicas: int, env: Sequence[Any] = (), **keys: Any) -> dict[str, Any]:
     """One of the two."""
-    container = python("api", APPLICATION, env=FAULTS, readinessProbe=READY, lifecycle=GRACE,
+    container = python("api", APPLICATION, env=[*FAULTS, *env], **keys, readinessProbe=READY, lifecycle=GRACE,
                        resources={"requests": {"cpu": "10m"}})  # fmt: skip
     found = deployment(name, container, replicas=replicas,
                        strategy={"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}})  # fmt: skip

@@ -71,6 +71,11 @@ class Migrations(Strict):
         description="where it is run, from the book's folder; {version} is filled in",
         examples=["releases/{version}"],
     )
+    inside: Name | None = Field(
+        None,
+        description="component in whose workload it is run, from the image of the version; `folder` is in the image "
+        "then. On this host where left out",
+    )
     command: tuple[str, ...] = Field((), description="argv of the tool, where it is not on PATH")
     env: tuple[VariableName, ...] = Field((), description="variables of the environment's env file that it is given")
     backup_before: bool = Field(True, description="a safety backup is taken before")
@@ -88,9 +93,7 @@ class Deploys(Deploy):
     components: dict[Name, Deploy] = Field({}, description="what differs for a component")
     gates: tuple[Gate, ...] = Field((), description="what must be true before")
     migrations: Migrations | None = Field(None, description="how the schema changes with a version")
-    checklist: Name | None = Field(None, description="the checklist worked with a deploy")
-    changelog: str = Field("", description="file that gets a line for every deploy")
-    keep_revisions: int = Field(10, ge=1, description="how many old versions stay ready for a rollback")
+    checklist: Name | None = Field(None, description="the checklist whose lines are gates: its checks, and acts of people")
 
 
 class SmokeTest(Strict):

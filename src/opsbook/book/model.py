@@ -45,17 +45,16 @@ VERSION = 1
 
 INACTIVE = {
     "retention.*.where": "rows are purged by age alone; a rule with `where` has no procedure",
-    "retention.*.archive_to": "nothing is copied before; a rule with `archive_to` has no procedure",
+    "retention.*.archive_to": "rows of a table are not archived; such a rule has no procedure",
     "maintenance.switch": "the switch of the proxy component in `maintenance.of` is used",
     "maintenance.target": "the file of the proxy component in `maintenance.of` is used",
-    "deploys.changelog": "deploys are told by `opsbook runs` and by reports",
-    "deploys.checklist": "write the acts of persons as gates",
-    "deploys.keep_revisions": "the runtime keeps what it keeps",
     "scaling.*.cpu": "it says that an autoscaler holds the component; the aim stays as the cluster has it",
     "scaling.*.memory": "it says that an autoscaler holds the component; the aim stays as the cluster has it",
     "scaling.*.step": "instances are added as `workload.scale` or the autoscaler says",
 }
 """Key path → why it does nothing yet. `*` is any name or place in a list."""
+ACTS_BESIDE = {"retention.*.archive_to": "path"}
+"""Key path of these → the key beside which it does act."""
 
 
 class BookModel(Strict):

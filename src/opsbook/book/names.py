@@ -75,6 +75,7 @@ REFER_TO = {
     "deploys.components.*.checks.*": "check or group",
     "deploys.components.*.proxy": "component",
     "deploys.migrations.of": "component",
+    "deploys.migrations.inside": "component",
     "deploys.checklist": "checklist",
     "smoke_tests.*.of": "component",
 }

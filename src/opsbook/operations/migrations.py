@@ -11,20 +11,16 @@ from pydantic import Field
 from opsbook.book.catalogue import Risk
 from opsbook.book.values import Duration
 from opsbook.connectors.change import Change
-from opsbook.connectors.migrations.alembic import BASE, Alembic, alembic_of
+from opsbook.connectors.migrations.alembic import Alembic
 from opsbook.connectors.migrations.locks import lock_of, statements_of
-from opsbook.errors import Refused
+from opsbook.connectors.migrations.revision import revision
+from opsbook.connectors.migrations.tool import tool_of
+from opsbook.connectors.sides import serving_workload
+from opsbook.errors import OpsbookError, Refused
 from opsbook.operations.contract import Facts, OperationParameters, Repeatable
 from opsbook.operations.registry import operation
 
 MOST_SHOWN = 200
-PLACES = """
-SELECT format('%%I.%%I', n.nspname, c.relname) AS place
-FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relname = 'alembic_version' AND c.relkind = 'r'
-ORDER BY n.nspname <> 'public', n.nspname
-"""
-"""Where Alembic keeps its revision; that of `public` first."""
 ALREADY = "nothing to undo: the schema is there already"
 
 
@@ -45,11 +41,13 @@ class Migrate(OperationParameters):
 )
 class _Upgrade(Repeatable):
     async def plan(self, parameters: Migrate, facts: Facts) -> AsyncIterator[Change]:
-        tool = alembic_of(facts.system, parameters.version)
-        now, head = await _revision(facts, parameters.of), await tool.head()
+        tool = await _tool(facts, parameters.of, parameters.version)
+        now = await _revision(facts, parameters.of)
+        await tool.prepare(("heads",), ("show", now))
+        head = await tool.head()
         if not await tool.knows(now):
             raise Refused(
-                f"the schema is at {now}, which the migrations of {parameters.version or tool.folder} do not know",
+                f"the schema is at {now}, which the migrations of {parameters.version or tool.where} do not know",
                 "a newer version brought it there: deploy one that has its migrations, or take the schema back first",
             )
         yield await _change(tool, parameters, "upgrade", now, head)
@@ -66,48 +64,60 @@ class _Upgrade(Repeatable):
 )
 class _BackTo(Repeatable):
     async def plan(self, parameters: Migrate, facts: Facts) -> AsyncIterator[Change]:
-        wanted = alembic_of(facts.system, parameters.version)
-        now, target = await _revision(facts, parameters.of), await wanted.head()
-        tool = await _knowing(facts, wanted, now)
+        wanted = await _tool(facts, parameters.of, parameters.version)
+        now = await _revision(facts, parameters.of)
+        await wanted.prepare(("heads",), ("show", now))
+        target = await wanted.head()
+        tool = await _knowing(facts, parameters.of, wanted, now)
         if now != target and not await tool.knows(target):
             raise Refused(f"{tool.version} does not know the revision {target} of {parameters.version}", "plan by hand")
         yield await _change(tool, parameters, "downgrade" if now != target else "upgrade", now, target)
 
 
+async def _tool(facts: Facts, component: str, version: str) -> Alembic:
+    return await tool_of(facts.connector(component).connections, version)
+
+
 async def _revision(facts: Facts, component: str) -> str:
-    """Where the schema is. Asked of the database itself: a version does not know the revisions of newer ones.
+    """Where the schema is. Raises Refused for more than one."""
 
-    Raises Refused for more than one.
-    """
-    places = await facts.rows(component, PLACES)
-    if not places:
-        return BASE
-    rows = await facts.rows(component, f"SELECT version_num FROM {places[0]['place']}")  # noqa: S608  (quoted there)
-    found = [str(row["version_num"]) for row in rows]
-    if len(found) > 1:
-        raise Refused(f"the schema is at several revisions: {', '.join(found)}", "merge them: alembic merge")
-    facts.record(f"{component}: schema revision", found[0] if found else BASE)
-    return found[0] if found else BASE
+    async def rows(statement: str) -> list[str]:
+        return [str(next(iter(row.values()))) for row in await facts.rows(component, statement)]
+
+    found = await revision(rows)
+    facts.record(f"{component}: schema revision", found)
+    return found
 
 
-async def _knowing(facts: Facts, wanted: Alembic, revision: str) -> Alembic:
+async def _knowing(facts: Facts, component: str, wanted: Alembic, now: str) -> Alembic:
     """The version whose migrations know how the schema came to be as it is. Raises Refused."""
-    if await wanted.knows(revision):
+    if await wanted.knows(now):
         return wanted
-    if "{version}" in wanted.settings.folder:
-        folders = wanted.settings.folder.partition("{version}")[0]
-        for version in sorted(_versions(facts, folders), reverse=True):
-            other = alembic_of(facts.system, version)
-            if await other.knows(revision):
+    for version in await _versions(facts, component, wanted):
+        other = await _tool(facts, component, version)
+        try:
+            if await other.knows(now):
                 return other
-    raise Refused(f"no version that is here knows the schema's revision {revision}", "go back by hand")
+        except OpsbookError:
+            continue  # the image of an old revision may be gone
+    raise Refused(f"no version that is here knows the schema's revision {now}", "go back by hand")
 
 
-def _versions(facts: Facts, folders: str) -> list[str]:
-    root = facts.system.path(folders or ".")
-    return (
-        [one.name for one in root.iterdir() if one.is_dir() and not one.name.startswith(".")] if root.is_dir() else []
-    )
+async def _versions(facts: Facts, component: str, tool: Alembic) -> list[str]:
+    """Versions whose migrations can be asked, the newest first."""
+    inside = tool.settings.inside
+    if inside:
+        settings = facts.system.model.deploys.components.get(inside)
+        sides = [settings.blue, settings.green] if settings is not None and settings.blue and settings.green else []
+        connections = facts.connector(component).connections
+        workloads = dict.fromkeys([await serving_workload(connections, inside) or inside, *sides])
+        found = [one for name in workloads for one in reversed(await facts.runtime.revisions(name))]
+        return [one for one in dict.fromkeys(each.version for each in found) if one != tool.version]
+    if "{version}" not in tool.settings.folder:
+        return []
+    root = facts.system.path(tool.settings.folder.partition("{version}")[0] or ".")
+    names = [one.name for one in root.iterdir() if one.is_dir()] if root.is_dir() else []
+    return sorted((name for name in names if not name.startswith(".")), reverse=True)
 
 
 async def _change(tool: Alembic, parameters: Migrate, verb: str, now: str, to: str) -> Change:
@@ -117,20 +127,25 @@ async def _change(tool: Alembic, parameters: Migrate, verb: str, now: str, to: s
     }  # fmt: skip
     if now == to:
         return Change("migrate", effect, {"revision": f"{now} already"}, {"revision": now}, ALREADY)
+    span = (now, to) if verb == "upgrade" else (to, now)
+    back = [("downgrade", f"{to}:{now}", "--sql")] if verb == "upgrade" else []
+    await tool.prepare((verb, f"{now}:{to}", "--sql"), ("history", "-r", ":".join(span)), *back)
     statements = statements_of(await tool.script(verb, now, to))
     evidence: dict[str, Any] = {
         "revision": f"{now} → {to}",
         "statements": statements[:MOST_SHOWN],
         "locks": {one[:80]: said for one in statements if (said := lock_of(one))},
     }
-    back = await _way_back(tool, effect, verb, now, to)
-    # An attempt that was cut off may have stopped after any of them.
-    guard = {"revision": now, "between": await tool.between(*((now, to) if verb == "upgrade" else (to, now)))}
-    evidence["way back"] = back if isinstance(back, str) else "by its downgrades"
-    return Change("migrate", effect, evidence, guard, back)
+    # An attempt that was cut off, or failed half way, may have stopped after any of them.
+    between = await tool.between(*span)
+    way = await _way_back(tool, effect, verb, now, to, between)
+    evidence["way back"] = way if isinstance(way, str) else "by its downgrades"
+    return Change("migrate", effect, evidence, {"revision": now, "between": between}, way)
 
 
-async def _way_back(tool: Alembic, effect: dict[str, Any], verb: str, now: str, to: str) -> Change | str:
+async def _way_back(
+    tool: Alembic, effect: dict[str, Any], verb: str, now: str, to: str, between: list[str]
+) -> Change | str:
     """The migrations the other way round, where they can be written out: known before it is needed."""
     if verb == "downgrade":
         return "what the downgrades dropped is lost"
@@ -140,6 +155,5 @@ async def _way_back(tool: Alembic, effect: dict[str, Any], verb: str, now: str, 
         return f"there is no way back: {error.message}"
     if not statements:
         return "there is no way back: the downgrades of these migrations do nothing"
-    return Change(
-        "migrate", {**effect, "verb": "downgrade", "to": now}, guard={"revision": to}, inverse="it is an undo"
-    )
+    guard = {"revision": to, "between": between}
+    return Change("migrate", {**effect, "verb": "downgrade", "to": now}, guard=guard, inverse="it is an undo")

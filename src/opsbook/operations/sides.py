@@ -13,10 +13,10 @@ from opsbook.book.values import Duration
 from opsbook.connectors.change import Change
 from opsbook.connectors.contract import ReadFailed
 from opsbook.connectors.runtimes.contract import Verb
-from opsbook.connectors.runtimes.kubernetes import Kubernetes
 from opsbook.connectors.sides import OTHER, Side, Sides, sides_of
 from opsbook.connectors.smoke_tests import tests_of
 from opsbook.connectors.switches.autoscaler import moved_autoscaler
+from opsbook.connectors.switches.service import ServiceSwitch
 from opsbook.errors import Refused
 from opsbook.operations.contract import Facts, OperationParameters, Repeatable
 from opsbook.operations.registry import operation
@@ -93,8 +93,8 @@ class _Switch(Repeatable):
             "traffic", {"component": parameters.of, "to": active}, guard={"active": to}, inverse="it is an undo"
         )
         # Before the traffic: what the step yields is its last change.
-        if isinstance(facts.runtime, Kubernetes) and to != active:
-            moved = await moved_autoscaler(facts.runtime, sides.workload(active), sides.workload(to))
+        if isinstance(sides.switch, ServiceSwitch) and to != active:
+            moved = await moved_autoscaler(sides.switch.runtime, sides.workload(active), sides.workload(to))
             if moved is not None:
                 yield moved
         evidence = {"now": f"{active} ({sides.workload(active)})", "then": f"{to} ({sides.workload(to)})",

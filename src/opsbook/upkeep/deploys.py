@@ -178,6 +178,8 @@ def _begun(system: System, component: str, settings: Deploy) -> _Text:
     text, deploys = _Text(), system.model.deploys
     for gate in deploys.gates:
         _gate(text, gate)
+    if deploys.checklist:
+        _checklist(text, system, deploys.checklist)
     if checks := _checks(system, component, settings):
         text.step("It is well: a deploy on top of a fault hides both.", "check", "id=well retry=2", *_list(checks))
     before = min(BEFORE_LASTS, settings.watch or BEFORE_LASTS)
@@ -233,6 +235,16 @@ def _gate(text: _Text, gate: Gate) -> None:
         text.step(f"Gate {gate.id}.", "http", f'id=gate-{gate.id} expect="200 <= status < 300"', f"GET {url}")
     elif gate.kind == "person":
         text.act(gate.text)
+
+
+def _checklist(text: _Text, system: System, name: str) -> None:
+    """Its checks are held; everything else is an act that a person ticks. A procedure is named, and run by itself."""
+    lines = system.model.checklists[name].items
+    if checks := [one.check for one in lines if one.check]:
+        text.step("What the checklist has checked.", "check", "id=checklist retry=2", *_list(checks))
+    for one in lines:
+        if not one.check and not one.optional:
+            text.act(one.text + (f" (opsbook run {one.procedure})" if one.procedure else ""))
 
 
 def _word(word: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from sqlalchemy import Engine, insert
 
-from opsbook.book.load import load_book
+from opsbook.book.load import InvalidBook, load_book
 from opsbook.book.system import System, in_environment
 from opsbook.catalogue import catalogue
 from opsbook.engine.compile import load_procedures
@@ -62,6 +62,29 @@ def test_gates_come_first_and_what_fails_later_goes_back(tmp_path: Path) -> None
     assert undone == {"schema", "deploy", "smoke", "watch"}
     assert {"rollback-api", "rollback-api-with-schema", "deploy-api-hotfix"} <= set(found)
     assert (found["rollback-api"].risk, found["rollback-api-with-schema"].risk) == ("disruptive", "destructive")
+
+
+def test_the_lines_of_a_checklist_are_gates(tmp_path: Path) -> None:
+    lines = ["Tell the team", {"text": "It is well", "check": "up"}, {"text": "Look around", "optional": True}]
+    a_system(tmp_path, gates=[])
+    book = yaml.safe_load((tmp_path / "book.yaml").read_text())
+    book["deploys"]["checklist"] = "before"
+    book |= {"checklists": {"before": {"items": lines}}, "checks": [{"id": "up", "of": "api", "observe": "http.up"}]}
+    (tmp_path / "book.yaml").write_text(yaml.safe_dump(book))
+    system = in_environment(load_book(tmp_path / "book.yaml", catalogue()), "production")
+    text = packaged_procedures(system)["deploy-api-rolling"]
+    assert text.index("id=checklist") < text.index("Tell the team") < text.index("id=before")
+    assert "Look around" not in text
+    assert "checklist" in [one.id for one in compiled(system)["deploy-api-rolling"].steps]
+
+
+def test_a_service_is_a_switch_and_what_lacks_is_said(tmp_path: Path) -> None:
+    sides = {"strategy": "blue-green", "blue": "api", "green": "api-green"}
+    system = a_system(tmp_path, gates=[], components={"api": {**sides, "service": "api"}})
+    assert procedure_of(system, "api") == "deploy-api-blue-green"
+    assert "deploy-api-blue-green" in compiled(system)
+    with pytest.raises(InvalidBook, match="needs `switch` or `service`"):
+        a_system(tmp_path, components={"api": sides})
 
 
 def test_a_version_in_a_gate_is_one_word_whatever_it_is(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,14 @@ class Alembic:
         program = [self.system.resolve(Reference(word)) for word in self.settings.command or ("alembic",)]
         return [*program, *config, *words]
 
+    @property
+    def where(self) -> str:
+        """Where it runs, for messages."""
+        return str(self.folder)
+
+    async def prepare(self, *questions: Sequence[str]) -> None:
+        """Several questions that are going to be asked: where each costs much, they are asked together."""
+
     async def current(self) -> str:
         """The revision that the schema is at; `base` before the first. Raises Refused."""
         found = self._revisions(await self._ask("current"))
@@ -56,7 +65,7 @@ class Alembic:
         found = self._revisions(await self._ask("heads"))
         if len(found) != 1:
             raise Refused(
-                f"the migrations of {self.version or self.folder} have {len(found)} heads",
+                f"the migrations of {self.version or self.where} have {len(found)} heads",
                 "merge them: alembic merge heads" if found else "is this the folder of alembic.ini?",
             )
         return found[0]
@@ -79,7 +88,7 @@ class Alembic:
     async def _ask(self, *words: str) -> str:
         code, out, said = await self._run(*words)
         if code:
-            raise Refused(f"`{' '.join(self.argv(*words))}` in {self.folder}: {said}", "run it by hand")
+            raise Refused(f"`{' '.join(self.argv(*words))}` in {self.where}: {said}", "run it by hand")
         return out
 
     async def _run(self, *words: str) -> tuple[int, str, str]:

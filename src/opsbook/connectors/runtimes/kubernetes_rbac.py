@@ -65,15 +65,20 @@ CHANGES: dict[str, tuple[tuple[str, str], ...]] = {
     "workload.rollback": tuple(("apps", one) for one in ROLLING),
     "workload.limits": tuple(("apps", one) for one in ROLLING),
     "autoscaler.set": (("autoscaling", "horizontalpodautoscalers"),),
+    "side.bring_up": (*(("apps", one) for one in ROLLING), *STOPPING),
+    "side.retire": STOPPING,
+    "traffic.switch": (("", "services"), ("autoscaling", "horizontalpodautoscalers")),
     "config_map.set": (("", "configmaps"),),
 }
 """Operation → what it patches. Workloads are only patched by the names that the book has."""
+MIGRATING = frozenset({"migrations.upgrade", "migrations.back_to"})
+"""They run in a job, where the book says `inside`."""
 NODES = frozenset({"node.drain", "node.cordon", "node.uncordon"})
 MADE = {"autoscaler.create": ("create", "delete"), "autoscaler.delete": ("delete", "create")}
 """Operation → what it does to autoscalers, and what its undo does."""
 EXECUTING = frozenset({"workload.exec", "workload.profile"})
 """What runs a program in a pod; so do checks that look from inside."""
-KNOWN = (*CHANGES, *MADE, *sorted(EXECUTING), "cron_job.trigger", *sorted(NODES))
+KNOWN = (*CHANGES, *MADE, *sorted(EXECUTING), "cron_job.trigger", *sorted(NODES), *sorted(MIGRATING))
 
 
 def needed(system: System, operations: Collection[str]) -> list[Right]:
@@ -83,8 +88,9 @@ def needed(system: System, operations: Collection[str]) -> list[Right]:
 
 def _needed(system: System, operations: Collection[str]) -> Iterator[Right]:
     components = system.components
-    names = tuple(sorted({one.workload or name for name, one in components.items()
-                          if one.workload or one.kind == "workload"}))  # fmt: skip
+    sides = {side for one in system.model.deploys.components.values() for side in (one.blue, one.green) if side}
+    names = tuple(sorted(sides | {one.workload or name for name, one in components.items()
+                                  if one.workload or one.kind == "workload"}))  # fmt: skip
     plain = tuple(sorted({name.rpartition("/")[2] for name in names}))
     yield from _reading(READING)
     if any(one.kind == "cluster" for one in components.values()):
@@ -102,6 +108,9 @@ def _needed(system: System, operations: Collection[str]) -> Iterator[Right]:
         yield from (Right("", "pods/portforward", verb) for verb in ("get", "create"))
     if "cron_job.trigger" in operations:
         yield Right("batch", "jobs", "create")
+    migrations = system.model.deploys.migrations
+    if MIGRATING & set(operations) and migrations is not None and migrations.inside:
+        yield from (Right("batch", "jobs", verb) for verb in ("create", "delete"))
     if NODES & set(operations):
         yield from (Right("", "nodes", verb, cluster=True) for verb in ("get", "patch"))
     if "node.drain" in operations:

@@ -12,19 +12,25 @@ import psycopg
 import pytest
 
 from opsbook.book.system import System
+from opsbook.connectors.certificates.pairs import key_pem, read_chain
 from opsbook.connectors.held.kubernetes_secrets import Secret
 from opsbook.connectors.runtimes.kubernetes import Kubernetes
 from opsbook.errors import OpsbookError
+from opsbook.upkeep.certificates import families
+from tests.integration.authority import Pebble, pebble
 from tests.integration.cluster import (
     Cluster,
     container,
     deployment,
     needs_kubernetes,
     new_namespace,
+    python,
     service,
 )
 from tests.integration.hands import Hands, hands_of
+from tests.integration.servers import own_folder
 from tests.integration.test_kubernetes_forward import POSTGRES
+from tests.integration.web import issue
 
 pytestmark = [pytest.mark.real, needs_kubernetes, pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(300)]
 
@@ -164,3 +170,75 @@ async def _login(hands: Hands, login: str, password: str) -> None:
         f"host=127.0.0.1 port={port} dbname=shop user={login} password={password}", connect_timeout=20
     )
     await connection.close()
+
+
+TLS_SERVER = """\
+import os, signal, socket, ssl, threading
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("/tls/tls.crt", "/tls/tls.key")
+listening = socket.create_server(("", 8443))
+def greet(one):
+    try:
+        with context.wrap_socket(one, server_side=True) as secure:
+            secure.recv(1)
+    except OSError:
+        pass
+while True:
+    threading.Thread(target=greet, args=(listening.accept()[0],), daemon=True).start()
+"""
+
+
+@pytest.fixture(scope="module")
+def authority() -> Iterator[Pebble]:
+    with own_folder("k8s-acme") as folder, pebble(folder) as found:
+        hook = folder / "hook"
+        hook.write_text(
+            '#!/bin/sh\n[ "$1" = set ] && call=set-txt || call=clear-txt\n'
+            'exec curl -fsS --max-time 10 -d "{\\"host\\":\\"$2.\\",\\"value\\":\\"$3\\"}" '
+            f"{found.dns_control}/$call\n"
+        )
+        hook.chmod(0o755)
+        yield found
+
+
+async def test_a_certificate_in_a_mounted_secret_is_renewed_and_served(cluster: Cluster, authority: Pebble) -> None:
+    old = issue("web.test", None, ("web.test",), days=1)
+    key = key_pem(old.key).decode()
+    mounted = [{"name": "tls", "mountPath": "/tls", "readOnly": True}]
+    web = python("web", TLS_SERVER, volumeMounts=mounted, readinessProbe={**READY, "tcpSocket": {"port": 8443}})
+    volumes = [{"name": "tls", "secret": {"secretName": "web-tls"}}]
+    cluster.make(
+        secret("web-tls", "kubernetes.io/tls", tls__crt=old.pem().decode(), tls__key=key),
+        deployment("web", web, replicas=2, pod={"volumes": volumes}), service("web", 8443),
+    )  # fmt: skip
+    certificate = {
+        "id": "web", "of": "site", "names": ["web.test"], "directory": authority.directory,
+        "authority": str(authority.root), "challenge": "dns-01", "dns_hook": str(authority.root.with_name("hook")),
+        "certificate": "secret:web-tls", "reload": ["site"],
+    }  # fmt: skip
+    site = {"kind": "tls", "address": "web:8443", "server_name": "web.test", "through": "runtime", "workload": "web"}
+    system = cluster.system({"site": site}, certificates=[certificate])
+    steps = dict(families(system))
+    assert [line.split(":")[0].strip() for line in steps["renew-web"].splitlines() if "{of:" in line] == [
+        "certificate.renew", "workload.restart", "certificate.prove",
+    ]  # fmt: skip
+    named = {"of": "site", "certificate": "web"}
+    async with ready(system, "web") as hands:
+        issued, install = await hands.plan("certificate.renew", **named)
+        await hands.apply(issued)
+        assert set(await values(hands, "web-tls.next")) == {"tls.crt", "tls.key"}
+        assert (await values(hands, "web-tls"))["tls.crt"] == old.pem().decode(), "what is served is not touched yet"
+        await hands.apply(install)
+        pair = await values(hands, "web-tls")
+        assert pair["tls.crt"] != old.pem().decode()
+        assert not await values(hands, "web-tls.next")
+        assert (await values(hands, "web-tls.previous"))["tls.crt"] == old.pem().decode()
+        await hands.apply(await hands.only("workload.restart", of="site"), "run/restart/renewed")
+        told = await hands.do("certificate.prove", **named)
+        assert told["fingerprint"] == read_chain(pair["tls.crt"].encode(), "new").fingerprint
+        await hands.do("certificate.restore", **named)
+        await hands.apply(await hands.only("workload.restart", of="site"), "run/restart/restored")
+        await hands.do("certificate.prove", **named)
+        assert (await values(hands, "web-tls"))["tls.crt"] == old.pem().decode()
+        assert not any(one in hands.out.text for one in (key, pair["tls.key"]))

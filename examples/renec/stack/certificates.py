@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -68,7 +69,13 @@ def make_authority(instance: Instance) -> None:
     (folder / "ca.crt").write_text(certificate_text(certificate))
 
 
-def issue(instance: Instance, days: float = SERVER_DAYS, name: str = "server", began: timedelta = CLOCKS) -> None:
+def issue(
+    instance: Instance,
+    days: float = SERVER_DAYS,
+    name: str = "server",
+    began: timedelta = CLOCKS,
+    names: Sequence[str] = NAMES,
+) -> None:
     """A new key and certificate for a server; nginx serves its own after a reload."""
     folder = instance.folder("tls")
     authority = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())

@@ -119,9 +119,10 @@ class CeleryConnector(Connector):
         await loop.run_in_executor(self._threads, self._send, url, task, task_id, list(args), dict(kwargs), queue)
 
     async def _broker_url(self) -> str:
-        component = self.broker.component
-        assert isinstance(component, RedisComponent)
-        return await asyncio.to_thread(self.system.resolve, component.url)
+        # As the broker's own connector finds it, which may go through the runtime.
+        broker = self.broker
+        assert isinstance(broker.component, RedisComponent)
+        return await asyncio.to_thread(broker.system.resolve, broker.component.url)
 
     def _ask(self, url: str, command: str, arguments: dict[str, Any], nodes: Sequence[str] | None) -> Replies:
         """One broadcast and all answers that come in time. Blocks for the patience, unless all named nodes answer."""

@@ -57,6 +57,9 @@ def through(system: System, settings: Component, runtime: Runtime) -> tuple[Syst
     if isinstance(address, str):
         # The URL keeps its own name, for `Host` and for the certificate; only the way to it changes.
         settings = settings.model_copy(update={"address": LOOPBACK})
+    if isinstance(address, Reference) and getattr(settings, "server_name", None) == "":
+        # The name that the certificate is for is that of the address, not of the port that leads there.
+        settings = settings.model_copy(update={"server_name": _host(system.resolve(address))})
     inside = ForwardedSystem(system.book, system.name, system.model, system, runtime.forward,
                              isinstance(address, Reference))  # fmt: skip
     return inside, settings
@@ -71,6 +74,8 @@ def forwarded(address: str, to: Forward, *, bare: bool = False) -> str:
         return address
     scheme = parts.scheme.partition("+")[0]
     port = to(parts.hostname, parts.port or PORTS[scheme])
+    if bare:
+        return f"{LOOPBACK}:{port}"
     user, at, _ = parts.netloc.rpartition("@")
     # Where the client can be told another address, the name stays: certificates and virtual hosts are found by it.
     host = LOOPBACK if scheme in ("redis", "rediss", "amqp") else parts.hostname
@@ -78,3 +83,8 @@ def forwarded(address: str, to: Forward, *, bare: bool = False) -> str:
     if scheme.startswith("postgres"):
         query = "&".join(filter(None, [query, f"hostaddr={LOOPBACK}"]))
     return urlunsplit(parts._replace(netloc=f"{user}{at}{host}:{port}", query=query))
+
+
+def _host(address: str) -> str:
+    """The host that an address names, be it `host:port` or a URL."""
+    return urlsplit(address if "://" in address else f"//{address}").hostname or ""

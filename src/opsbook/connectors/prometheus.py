@@ -25,6 +25,7 @@ class MonitoringSettings(Component):
 
     url: Reference = Field(description="where its API starts, e.g. http://prometheus:9090")
     headers: dict[str, Reference] = Field({}, description="request headers, e.g. Authorization: Bearer ${TOKEN}")
+    address: str = Field("", description="host or address to connect to in place of the URL's own host name")
     ca: str = Field("", description="PEM file of the CA that signed its certificate; this machine's store where empty")
 
 
@@ -66,7 +67,8 @@ class MonitoringConnector(Connector):
             settings, resolve = self.component, self.system.resolve
             headers = {name: resolve(value) for name, value in settings.headers.items()}
             ca = self.system.path(settings.ca) if settings.ca else None
-            self._client = HttpClient(resolve(settings.url), headers, Trust(ca))
+            address = resolve(Reference(settings.address)) if settings.address else ""
+            self._client = HttpClient(resolve(settings.url), headers, Trust(ca), address)
         return self._client
 
     async def ready(self) -> Answer:

@@ -230,7 +230,7 @@ def test_an_address_of_the_cluster_leads_to_loopback(address: str, result: str) 
 
     assert forwarded(address, to) == result
     assert forwarded("db:5432", to) == "db:5432"
-    assert forwarded("db:5432", to, bare=True) == "127.0.0.1:7"
+    assert forwarded("db:5432", to, bare=True) == forwarded("https://db:8443/x", to, bare=True) == "127.0.0.1:7"
 
 
 def test_a_selector_means_labels() -> None:

@@ -58,7 +58,7 @@ def _redis(connections: Connections, component: str) -> Callable[[], AbstractCon
     found = connections.system.components.get(component)
     if not isinstance(found, RedisComponent):
         raise NotReached(f"{component!r} is no Redis component", "name one as `of` of the backup")
-    url = connections.system.resolve(found.url)
+    url = connections.of(component).system.resolve(found.url)
     return lambda: redis_subject(url, component)
 
 
@@ -97,4 +97,5 @@ def postgres_server(connections: Connections, component: str, key: str, *, repli
     reference: Reference = (
         (found.replica_admin or found.replica) if replica and found.replica else found.admin or found.dsn
     )
-    return server_at(plain_url(connections.system.resolve(reference)), key)
+    # As its connector finds it, which may go through the runtime.
+    return server_at(plain_url(connections.of(component).system.resolve(reference)), key)

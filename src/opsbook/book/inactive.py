@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from opsbook.book.model import INACTIVE
+from opsbook.book.model import ACTS_BESIDE, INACTIVE
 from opsbook.book.positions import Path
 
 
 def inactive_keys(data: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     """The path and the reason of each that the book uses; a key that many entries have is told once."""
     for pattern, reason in INACTIVE.items():
+        beside = ACTS_BESIDE.get(pattern, "")
         for path in _paths(data, pattern.split("."), ()):
+            if beside and _at(data, (*path[:-1], beside)):
+                continue
             yield path, reason
             break
+
+
+def _at(data: Any, path: Path) -> Any:
+    for part in path:
+        data = data.get(part) if isinstance(data, Mapping) else data[int(part)]
+    return data
 
 
 def _paths(data: Any, pattern: list[str], path: Path) -> Iterator[Path]:

@@ -17,9 +17,10 @@ def families(system: System) -> Iterator[tuple[str, str]]:
     for one in system.model.retention:
         if step := _step(system, one):
             keep = write_duration(one.keep.total_seconds())
+            template = "retention-archive" if one.archive_to is not None else "retention"
             yield (
                 f"retention-{retention_name(one)}",
-                filled("retention", what=one.table or f"the files of {one.of}", component=one.of, keep=keep, step=step),
+                filled(template, what=one.table or f"the files of {one.of}", component=one.of, keep=keep, step=step),
             )
     for export in system.model.exports:
         if export.to and isinstance(system.components.get(export.of), PostgresComponent):
@@ -34,15 +35,16 @@ def retention_name(one: Retention) -> str:
 
 def _step(system: System, one: Retention) -> str:
     """The operation; empty where this version has none that does just that."""
-    if one.archive_to is not None:
-        return ""
     component, age = system.components.get(one.of), write_duration(one.keep.total_seconds()).replace(" ", "")
-    if one.table and not one.where and isinstance(component, PostgresComponent):
+    if one.table and not one.where and one.archive_to is None and isinstance(component, PostgresComponent):
         return (
             f"postgres.purge:\n     of: {one.of}\n     table: {one.table}\n     column: {one.column}\n"
             f"     older_than: {age}\n     batch: {one.batch}\n     timezone: {system.model.timezone}"
         )
     if one.path and isinstance(component, FilesComponent) and (pattern := _pattern(one.path, component)):
+        if one.archive_to is not None:
+            rule = retention_name(one)
+            return f'files.archive: {{of: {one.of}, rule: {rule}, pattern: "{pattern}", older_than: {age}}}'
         return f'files.purge: {{of: {one.of}, pattern: "{pattern}", older_than: {age}}}'
     return ""
 

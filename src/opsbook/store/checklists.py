@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
+from opsbook.store.history import IDS_A_STATEMENT, batched
 from opsbook.store.watch_tables import checklists
 
 
@@ -64,13 +65,19 @@ class Opened:
 COLUMNS = tuple(Opened.__dataclass_fields__)
 
 
-def add(connection: Connection, where: Mapping[str, str], one: Opened) -> bool:
-    """Store one. False where one of the same key is there."""
-    if connection.execute(select(checklists.c.id).where(checklists.c.key == one.key)).first():
-        return False
-    values = {name: getattr(one, name) for name in COLUMNS} | {"items": _as_text(one.items)}
-    connection.execute(insert(checklists).values({**where, **values}))
-    return True
+def add_all(connection: Connection, where: Mapping[str, str], opened: Sequence[Opened]) -> None:
+    """Store lists whose keys are new."""
+    rows = [{name: getattr(one, name) for name in COLUMNS} | {"items": _as_text(one.items), **where} for one in opened]
+    if rows:
+        connection.execute(insert(checklists), rows)
+
+
+def known_keys(connection: Connection, keys: Sequence[str]) -> set[str]:
+    """Which of these keys have a list."""
+    found: set[str] = set()
+    for some in batched(keys, IDS_A_STATEMENT):
+        found.update(connection.execute(select(checklists.c.key).where(checklists.c.key.in_(some))).scalars())
+    return found
 
 
 def keep_items(connection: Connection, one: Opened, items: Sequence[Item], done_at: float | None) -> bool:

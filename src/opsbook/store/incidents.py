@@ -144,6 +144,15 @@ def of_id(connection: Connection, incident: str) -> Incident | None:
     return Incident(**row._mapping) if row else None
 
 
+def of_ids(connection: Connection, ids: Collection[str]) -> dict[str, Incident]:
+    """The incidents of these ids."""
+    found: dict[str, Incident] = {}
+    for some in batched(sorted(ids), IDS_A_STATEMENT):
+        query = select(incidents).where(incidents.c.id.in_(some))
+        found |= {one.id: one for one in _incidents(connection, query)}
+    return found
+
+
 def named(connection: Connection, text: str) -> list[Incident]:
     """Those whose id is this text, or begins or ends with it."""
     if exact := of_id(connection, text):

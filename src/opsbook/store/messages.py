@@ -154,14 +154,22 @@ def of_incident(connection: Connection, incident: str, limit: int = 500) -> list
     return [MessageRow(**row._mapping) for row in connection.execute(query)]
 
 
-def chain_of(connection: Connection, key: str, incident: str) -> list[MessageRow]:
-    """A message and all that was tried in its place: those of its incident whose key begins with its own."""
+def chain_of(connection: Connection, key: str) -> list[MessageRow]:
+    """A message and all that was tried in its place: those whose key begins with its own."""
     first = key.partition("|instead|")[0]
     same = or_(messages.c.key == first, messages.c.key.startswith(first + "|instead|", autoescape=True))
-    if incident:
-        # By its index: in a storm the beginning of a key would be looked for in thousands of rows, thousands of times.
-        same = and_(messages.c.incident == incident, same)
     return [MessageRow(**row._mapping) for row in connection.execute(select(messages).where(same))]
+
+
+def chains(connection: Connection, ids: Collection[str]) -> dict[str, set[str]]:
+    """Key of each first message of these incidents → the channels to which it was tried, also in its place."""
+    found: dict[str, set[str]] = {}
+    # By the index of incidents: the beginning of a key would be looked for in thousands of rows, thousands of times.
+    for some in batched(sorted(ids), IDS_A_STATEMENT):
+        query = select(messages.c.key, messages.c.channel).where(messages.c.incident.in_(some))
+        for row in connection.execute(query):
+            found.setdefault(row.key.partition("|instead|")[0], set()).add(row.channel)
+    return found
 
 
 def crowds(connection: Connection, where: Mapping[str, str], now: float, lately: float) -> dict[str, Crowd]:

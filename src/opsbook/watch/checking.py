@@ -210,10 +210,17 @@ class Checking:
         await asyncio.wait(self._running.values(), timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
         if len(self._running) > 1:
             await asyncio.wait(self._running.values(), timeout=GATHER)
-        done = [lane for lane, task in self._running.items() if task.done()]
-        results = [one for lane in done for one in self._running.pop(lane).result()]
+        done = [self._running.pop(lane) for lane in [lane for lane, task in self._running.items() if task.done()]]
+        results, failed = list[Result](), list[BaseException]()
+        for task in done:
+            try:
+                results += task.result()
+            except (Exception, asyncio.CancelledError) as error:  # raised below: what others answered is kept first
+                failed.append(error)
         if results:
             await self._keep(results)
+        if failed:
+            raise failed[0]
 
     async def _keep(self, results: Sequence[Result]) -> None:
         # What several asked for at once comes once with each of them.

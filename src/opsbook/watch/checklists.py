@@ -39,6 +39,8 @@ LOOK = timedelta(seconds=30)
 """How often it is seen whether checks and runs have ticked something."""
 MISSED = timedelta(days=1)
 """A list that came due while nothing ran is still opened so much later, and no list of the days before."""
+AT_ONCE = 200
+"""Lists that one tick opens; in a storm the others come with the next ones."""
 SHIFT = timedelta(hours=12)
 """A shift that began longer ago is under way; nobody opens its list any more."""
 
@@ -58,23 +60,37 @@ def open_list(connection: Connection, system: System, name: str, reason: Reason,
 
     Raises UsageError where the book has none of this name.
     """
-    written = system.model.checklists.get(name)
-    if written is None:
+    if name not in system.model.checklists:
         raise UsageError(f"there is no checklist named {name!r}", "write it in `checklists` of the book")
-    key = "/".join((system.model.system, system.name, name, reason.key))
-    if found := store.by_key(connection, key):
+    if found := store.by_key(connection, _key(system, name, reason)):
         return found.id
-    begun = reason.at or now
+    (opened,) = _open(connection, system, [(name, reason)], now)
+    return opened
+
+
+def _open(connection: Connection, system: System, wanted: Sequence[Wanted], now: datetime) -> list[str]:
+    """Open lists that nobody has opened yet: in a storm many at once, by a few statements. Their ids."""
+    opened = [_new(system, name, reason, now) for name, reason in _unknown(connection, system, wanted)]
+    store.add_all(connection, here(system), opened)
+    acts = [
+        act(
+            system, watch_actor(f"checklist {one.name}"), now, OPENED,
+            {"checklist": one.id, "name": one.name, "subject": one.subject},
+        )
+        for one in opened
+    ]  # fmt: skip
+    audit.append(connection, acts)
+    return [one.id for one in opened]
+
+
+def _new(system: System, name: str, reason: Reason, now: datetime) -> Opened:
+    written, begun = system.model.checklists[name], reason.at or now
     due = (begun + written.within).timestamp() if written.within else None
     items = tuple(Item(one.text, one.check or "", one.procedure or "", one.optional) for one in written.items)
-    opened = Opened(
-        f"c{new_run_id(now)}", key, name, written.title or name, items, reason.subject, written.assign or "",
-        begun.timestamp(), due,
+    return Opened(
+        f"c{new_run_id(now)}", _key(system, name, reason), name, written.title or name, items, reason.subject,
+        written.assign or "", begun.timestamp(), due,
     )  # fmt: skip
-    store.add(connection, here(system), opened)
-    told = {"checklist": opened.id, "name": name, "subject": reason.subject}
-    audit.append(connection, [act(system, watch_actor(f"checklist {name}"), now, OPENED, told)])
-    return opened.id
 
 
 def open_on(connection: Connection, system: System, kind: str, subject: str, now: datetime) -> list[str]:
@@ -131,6 +147,10 @@ def as_json(one: Opened, now: float) -> dict[str, object]:
     }
 
 
+Wanted = tuple[str, Reason]
+"""A list's name, and why it is opened."""
+
+
 @part
 class Checklists:
     """Opens what is due, ticks what checks and runs have shown, warns of what is late."""
@@ -145,21 +165,24 @@ class Checklists:
         if not system.model.checklists:
             return now + timedelta(hours=1)
 
-        def work() -> tuple[list[Opened], set[str]]:
+        def work() -> tuple[list[Opened], set[str], bool]:
             with reading(setting.store) as connection:
                 wanted = [*_due(system, now), *_events(connection, system, now)]
-                wanted = [(name, why) for name, why in wanted if not _known(connection, system, name, why)]
+                wanted = _unknown(connection, system, wanted)
                 shown = _shown(connection, system)
-            if wanted or shown:
-                setting.write([lambda connection: _change(connection, system, wanted, shown, now)])
+            some = wanted[:AT_ONCE]
+            if some:
+                setting.write([lambda connection: _open(connection, system, some, now)])
+            if shown:
+                setting.write([lambda connection: _tick(connection, system, shown, now)])
             with reading(setting.store) as connection:
                 names = [_fingerprint(name) for name in system.model.checklists]
                 warned = {row["fingerprint"] for row in alerts.open_ones(connection, here(system), names)}
-                return store.not_done(connection, here(system)), warned
+                return store.not_done(connection, here(system)), warned, len(wanted) > AT_ONCE
 
-        going, warned = await setting.in_writer(work)
+        going, warned, more = await setting.in_writer(work)
         await tell(self.watch, list(_signals(system, going, warned, now)))
-        return soonest([_next(system, now)], now + LOOK)
+        return now if more else soonest([_next(system, now)], now + LOOK)
 
 
 def _due(system: System, now: datetime) -> Iterator[tuple[str, Reason]]:
@@ -206,12 +229,18 @@ def _all_on(system: System, kind: str, subject: str) -> Iterator[tuple[str, Reas
 
 def _deploys(compiled: str) -> bool:
     steps = procedure_from_json(json.loads(compiled)).steps
-    return any(step.body.get("operation") == "workload.deploy" for step in steps)
+    return any(step.body.get("operation") in ("workload.deploy", "side.bring_up") for step in steps)
 
 
-def _known(connection: Connection, system: System, name: str, why: Reason) -> bool:
-    key = "/".join((system.model.system, system.name, name, why.key))
-    return store.by_key(connection, key) is not None
+def _unknown(connection: Connection, system: System, wanted: Sequence[Wanted]) -> list[Wanted]:
+    """Those that were not opened yet."""
+    keys = {_key(system, name, why): (name, why) for name, why in wanted}
+    known = store.known_keys(connection, list(keys))
+    return [one for key, one in keys.items() if key not in known]
+
+
+def _key(system: System, name: str, why: Reason) -> str:
+    return "/".join((system.model.system, system.name, name, why.key))
 
 
 Ticks = dict[int, Item]
@@ -247,12 +276,7 @@ def _proven(
     return None
 
 
-def _change(
-    connection: Connection, system: System, wanted: Sequence[tuple[str, Reason]],
-    shown: Sequence[tuple[Opened, Ticks]], now: datetime,
-) -> None:  # fmt: skip
-    for name, why in wanted:
-        open_list(connection, system, name, why, now)
+def _tick(connection: Connection, system: System, shown: Sequence[tuple[Opened, Ticks]], now: datetime) -> None:
     for one, ticks in shown:
         _keep(connection, system, watch_actor(f"checklist {one.name}"), one, ticks, TICKED, now)
 

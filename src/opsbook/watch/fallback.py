@@ -6,7 +6,7 @@ again and again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -48,44 +48,58 @@ def failed(
     permanent: bool,
     now: datetime,
 ) -> None:
-    """Some messages to a channel were not delivered."""
-    gave_up, pages = False, False
-    for row in rows:
-        page = row.urgency == "page"
-        last = permanent or row.attempts >= (PAGE_ATTEMPTS if page else ATTEMPTS)
-        gave_up, pages = gave_up or last, pages or (last and page)
-        way = another_way(connection, system, row, now) if last and page else None
-        if last and (way is not None or not page):
-            messages.settle(connection, [row.id], who, state="failed", error=error)
-        else:
-            due = now.timestamp() + pause(row.attempts)
-            messages.settle(connection, [row.id], who, state="waiting", error=error, due_at=due)
-        if way is not None:
-            messages.add(connection, [way])
-        if last and row.incident:
-            to = f"; now by {way['channel']}" if way else "" if not page else "; it is tried again"
-            text = f"{row.channel} did not take the {row.kind}: {error}{to}"
-            key = f"undelivered|{row.key}|{row.attempts}"
-            incidents.tell(connection, [Event(row.incident, now.timestamp(), "opsbook", "undelivered", text, "", key)])
-    if gave_up:
-        _signal(connection, system, channel, State.CRITICAL if pages else State.WARNING, error, now)
+    """Some messages to a channel were not delivered: in a storm thousands at once, by a few statements."""
+    last = [one for one in rows if permanent or one.attempts >= (PAGE_ATTEMPTS if _page(one) else ATTEMPTS)]
+    ways = other_ways(connection, system, [one for one in last if _page(one)], now)
+    over = {one.id for one in last if one.id in ways or not _page(one)}
+    messages.settle(connection, sorted(over), who, state="failed", error=error)
+    again: dict[float, list[int]] = {}
+    for one in rows:
+        if one.id not in over:
+            again.setdefault(pause(one.attempts), []).append(one.id)
+    for seconds, ids in again.items():
+        messages.settle(connection, ids, who, state="waiting", error=error, due_at=now.timestamp() + seconds)
+    messages.add(connection, list(ways.values()))
+    incidents.tell(connection, [_line(one, ways.get(one.id), error, now) for one in last if one.incident])
+    if last:
+        state = State.CRITICAL if any(map(_page, last)) else State.WARNING
+        _signal(connection, system, channel, state, error, now)
 
 
-def another_way(connection: Connection, system: System, row: MessageRow, now: datetime) -> dict[str, object] | None:
-    """The same page to the next address that was not tried yet; None where there is none."""
-    one = incidents.of_id(connection, row.incident) if row.incident else None
-    path = escalation.from_text(one.path) if one else ()
-    tried = {tried.channel for tried in messages.chain_of(connection, row.key, row.incident)}
-    for target, address in further(system.model, row.target, path, tried, now):
-        first = row.key.partition("|instead|")[0]
+def _page(row: MessageRow) -> bool:
+    return row.urgency == "page"
+
+
+def _line(row: MessageRow, way: Mapping[str, object] | None, error: str, now: datetime) -> Event:
+    to = f"; now by {way['channel']}" if way else "; it is tried again" if _page(row) else ""
+    text = f"{row.channel} did not take the {row.kind}: {error}{to}"
+    key = f"undelivered|{row.key}|{row.attempts}"
+    return Event(row.incident, now.timestamp(), "opsbook", "undelivered", text, "", key)
+
+
+def other_ways(
+    connection: Connection, system: System, rows: Sequence[MessageRow], now: datetime
+) -> dict[int, dict[str, object]]:
+    """Message → the same page to the next address that was not tried yet, where there is one."""
+    ids = {one.incident for one in rows if one.incident}
+    known, tried = incidents.of_ids(connection, ids), messages.chains(connection, ids)
+    found: dict[int, dict[str, object]] = {}
+    for one in rows:
+        first = one.key.partition("|instead|")[0]
+        been = tried.get(first) or {each.channel for each in messages.chain_of(connection, one.key)}
+        path = escalation.from_text(known[one.incident].path) if one.incident in known else ()
+        way = next(iter(further(system.model, one.target, path, been, now)), None)
+        if way is None:
+            continue
+        target, address = way
         told = Message(
-            key=f"{first}|instead|{address.name}", kind=row.kind, targets=(target,), subject=row.subject,
-            urgency="page", body=row.body, incident=row.incident, instead_of=row.key,
+            key=f"{first}|instead|{address.name}", kind=one.kind, targets=(target,), subject=one.subject,
+            urgency="page", body=one.body, incident=one.incident, instead_of=one.key,
         )  # fmt: skip
         made = row_of(system, told, target, address, now, as_it_is=True)
         # Whatever it says: better to the wrong one than to nobody.
-        return made | {"detail": row.detail, "state": "waiting", "error": ""}
-    return None
+        found[one.id] = made | {"detail": one.detail, "state": "waiting", "error": ""}
+    return found
 
 
 def works(connection: Connection, system: System, channel: str, now: datetime) -> None:

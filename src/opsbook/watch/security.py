@@ -46,5 +46,5 @@ def open_security(
         title=f"Security: {one.title}",
         items=items, subject=f"incident:{one.id}", assignee=actor.name, opened_at=now.timestamp(),
     )  # fmt: skip
-    checklists.add(connection, where_of(system), opened)
+    checklists.add_all(connection, where_of(system), [opened])
     return one

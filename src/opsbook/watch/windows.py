@@ -5,7 +5,8 @@ What was decided is in rows, one for each time that a window comes: a watch that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -29,6 +30,10 @@ LOOK = timedelta(seconds=5)
 REST = timedelta(minutes=1)
 """How often it is looked whether the book has other windows."""
 BACK = timedelta(days=1)
+PATIENCE = 2.0
+"""Seconds that a tick waits for the work of windows; what takes longer goes on beside the next."""
+LONGEST = 120.0
+"""Seconds after which a look at a window is given up, and begun anew."""
 
 __all__ = ["Windows", "occurrences"]
 
@@ -41,6 +46,8 @@ class Windows:
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
+        self._carried: dict[tuple[str, float], asyncio.Task[None]] = {}
+        """Windows whose work is being looked at."""
 
     async def tick(self, now: datetime) -> datetime:
         system = self.watch.system
@@ -48,10 +55,39 @@ class Windows:
         rows = await self.watch.setting.in_writer(self._rows)
         await self._write(self._decided(coming, rows, now))
         going = [row for row in await self.watch.setting.in_writer(self._rows) if row.open]
-        for row in going:
-            await self._carry(row, now)
+        await self._carry_all(going, now)
         marks = [one.start for one in coming] + [one.start - self._notice(one) for one in coming]
         return soonest([one for one in marks if one > now], now + (LOOK if going else REST))
+
+    async def _carry_all(self, going: Sequence[Came], now: datetime) -> None:
+        """Side by side. One whose servers do not answer is gone on with beyond this tick, and holds no other."""
+        for row in going:
+            if (row.window, row.start) not in self._carried:
+                self._carried[row.window, row.start] = asyncio.create_task(self._bounded(row, now))
+        if self._carried:
+            await asyncio.wait(self._carried.values(), timeout=PATIENCE)
+        ended = [(key, task) for key, task in self._carried.items() if task.done()]
+        for key, _ in ended:
+            del self._carried[key]
+        for _, task in ended:
+            task.result()
+
+    async def _bounded(self, row: Came, now: datetime) -> None:
+        try:
+            async with asyncio.timeout(LONGEST):
+                await self._carry(row, now)
+        except TimeoutError:
+            note = f"its work was not seen within {LONGEST:g} s; it is looked at again"
+            where = here(self.watch.system)
+            await self._write([lambda connection: store.change(connection, where, row, note=note)])
+
+    async def close(self) -> None:
+        """Give up what is being looked at."""
+        tasks = list(self._carried.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._carried.clear()
 
     def _rows(self) -> list[Came]:
         with reading(self.watch.setting.store) as connection:

@@ -209,3 +209,18 @@ async def test_many_that_turn_bad_together_ask_their_cause_once(
     assert found.pop("check:db-up") == ("firing", "")
     assert set(found.values()) == {("pending", "check:db-up")}
     assert stored(watch)["db-up"] == len(asked) + 1
+
+
+async def test_what_other_lanes_answered_is_kept_where_one_fails(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    checking, whole = Checking(world.watch), world.sweep
+
+    async def sweep(system: Any, checks: Sequence[Check], *rest: Any) -> Sweep:
+        if checks[0].of == "database":
+            raise ValueError("a fault")
+        return await whole(system, checks, *rest)
+
+    monkeypatch.setattr("opsbook.watch.checking.sweep", sweep)
+    with pytest.raises(ValueError, match="a fault"):
+        for _ in range(5):
+            await checking.tick(world.watch.setting.clock.now())
+    assert list(stored(world.watch)) == ["api-up"]

@@ -15,6 +15,8 @@ from opsbook.store import alerts, history
 from opsbook.store import checklists as rows
 from opsbook.store.checklists import Opened
 from opsbook.store.tables import runs
+from opsbook.store.watch_tables import incidents
+from opsbook.watch import checklists
 from opsbook.watch.checklists import Checklists, note, tick
 from opsbook.watch.contract import Watch
 from opsbook.watch.silences import here
@@ -111,3 +113,22 @@ async def test_what_cannot_be_ticked_is_said(tmp_path: Path, store: Engine) -> N
         ticks("daily", 3)
     with pytest.raises(Refused, match="needs the role responder"):
         ticks("daily", 1, ANN.__class__("eve", "a test"))
+
+
+async def test_in_a_storm_lists_are_opened_some_at_a_time_and_each_once(
+    tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checklists, "AT_ONCE", 3)
+    listed = {"first": {"on": "incident", "items": ["Say that you have it"]}}
+    watch = watch_of(tmp_path, store, MORNING, checklists=listed)
+    ids = [f"i{number}" for number in range(7)]
+    for id in ids:
+        one = {name: "" for name, column in incidents.c.items() if not column.nullable and not column.server_default}
+        row = one | {"id": id, "system": "shop", "environment": "test", "state": "open", "opened_at": 1.0}
+        write(watch, lambda connection, row=row: connection.execute(incidents.insert().values(row)))
+    part = Checklists(watch)
+    soon = [await part.tick(move(watch, MORNING)) == MORNING for _ in range(4)]
+    assert soon == [True, True, False, False]
+    opened = read(watch, lambda connection: rows.since(connection, here(watch.system), 0.0))
+    assert sorted(one.subject for one in opened) == [f"incident:{id}" for id in ids]
+    assert [event for event in acts(watch) if event == "checklist opened"] == ["checklist opened"] * 7

@@ -110,8 +110,7 @@ async def test_what_is_over_goes_and_what_holds_stays(desk: Desk) -> None:
     def write(connection: object) -> None:
         for one in kept:
             silences.add(connection, where, one)  # type: ignore[arg-type]
-        for each in listed:
-            checklists.add(connection, where, each)  # type: ignore[arg-type]
+        checklists.add_all(connection, where, listed)  # type: ignore[arg-type]
         for number in range(60):
             beats.add(connection, where, Beat("import", 0, ago + number, "success", "", ""))  # type: ignore[arg-type]
 

@@ -11,7 +11,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, event
 from tests.unit.watch.on_call import Desk
 
 from opsbook.book.people import Channel
@@ -151,6 +151,28 @@ def test_a_page_that_has_no_other_way_is_tried_again_and_again(tmp_path: Path, s
         fail = [desk.system, "me", "channel:chat", claimed, "it is down"]
         desk.write(lambda c, fail=fail: fallback.failed(c, *fail, permanent=False, now=desk.now))  # type: ignore[misc]
         assert desk.messages()[0].state == "waiting"
+
+
+def test_a_channel_that_fails_in_a_storm_is_gone_over_by_a_few_statements(tmp_path: Path, store: Engine) -> None:
+    desk = Desk(tmp_path, store, incidents={"group_by": "check"})
+    desk.hears(*((f"check:c{number}", "critical") for number in range(60)))
+    at = desk.now.timestamp()
+    claimed = desk.write(lambda c: messages.claim(c, desk.watch.where, "contact:ana/notify", "me", at, 60, 99))
+    assert len(claimed) == 60
+    asked: list[str] = []
+
+    def fail(connection: Connection) -> None:
+        event.listen(connection, "before_cursor_execute", lambda *said: asked.append(said[2]))
+        fallback.failed(
+            connection, desk.system, "me", "contact:ana/notify", claimed, "no", permanent=True, now=desk.now
+        )
+
+    desk.write(fail)
+    ids = {row.id for row in claimed}
+    assert {row.state for row in rows(desk) if row.id in ids} == {"failed"}
+    instead = [row for row in rows(desk) if row.instead_of in {one.key for one in claimed}]
+    assert len(instead) == 60 and {row.channel for row in instead} == {"contact:boss/email"}
+    assert len(asked) < 60, "not one by one"
 
 
 def test_pauses_grow_and_end() -> None:

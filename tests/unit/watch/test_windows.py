@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from opsbook.watch import checklists, window_work
 from opsbook.watch.contract import Watch
 from opsbook.watch.silences import here
 from opsbook.watch.window_acts import Wanted, extend, finish, open_now
+from opsbook.watch.window_work import Progress
 from opsbook.watch.windows import Windows
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -223,3 +225,51 @@ async def test_work_that_could_not_begin_in_its_window_does_not_begin_after_it(
     )
     # The book names nobody for windows: the first that a fault would call is asked.
     assert "[maintenance] shop: Upkeep: work could not be planned: no answer" in told(watch)
+
+
+async def test_a_window_whose_servers_hang_holds_no_other(
+    tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hung, looked = asyncio.Event(), list[str]()
+
+    async def advance(_watch: Watch, row: rows.Came, _now: datetime) -> Progress:
+        looked.append(row.window)
+        if row.window == "slow":
+            await hung.wait()
+        return Progress(done=True)
+
+    monkeypatch.setattr("opsbook.watch.windows.advance", advance)
+    monkeypatch.setattr("opsbook.watch.windows.PATIENCE", 0.01)
+    both = [{**WEEKLY, "id": name, "notice": None} for name in ("slow", "quick")]
+    watch = watch_of(tmp_path, store, SUNDAY, windows=both)
+    part = Windows(watch)
+
+    def states() -> dict[str, str]:
+        came = read(watch, lambda connection: rows.came(connection, here(watch.system), since=0.0))
+        return {one.window: one.state for one in came}
+
+    async with asyncio.timeout(30):
+        while states().get("quick") != "closed":
+            await part.tick(move(watch, SUNDAY + MINUTE))
+        assert states()["slow"] == "open" and looked.count("slow") == 1
+        hung.set()
+        while states()["slow"] != "closed":
+            await part.tick(move(watch, SUNDAY + 2 * MINUTE))
+    await part.close()
+
+
+async def test_a_look_that_takes_too_long_is_given_up_and_begun_anew(
+    tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def advance(*_: object) -> Progress:
+        await asyncio.Event().wait()
+        return Progress()
+
+    monkeypatch.setattr("opsbook.watch.windows.advance", advance)
+    monkeypatch.setattr("opsbook.watch.windows.LONGEST", 0.01)
+    watch = watch_of(tmp_path, store, SUNDAY, windows=[{**WEEKLY, "notice": None}])
+    part = Windows(watch)
+    await part.tick(move(watch, SUNDAY + MINUTE))
+    (one,) = read(watch, lambda connection: rows.came(connection, here(watch.system), since=0.0))
+    assert (one.state, one.note) == ("open", "its work was not seen within 0.01 s; it is looked at again")
+    await part.close()

@@ -19,6 +19,7 @@ from typing import Any
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
 from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from opsbook.errors import OpsbookError
 from opsbook.store.shared_files import make_file
@@ -102,9 +103,23 @@ class Durable:
             "notification_listener_polling_interval_sec": 0.25,
             "scheduler_polling_interval_sec": 3600.0,
         }
-        with self._alone():
-            DBOS(config=config)
-            DBOS.launch()
+        try:
+            with self._alone():
+                DBOS(config=config)
+                # It logs what it raises with all its calls; who launches it says it in a sentence.
+                logging.getLogger("dbos").setLevel(logging.CRITICAL)
+                DBOS.launch()
+                logging.getLogger("dbos").setLevel(logging.ERROR)
+            return self._taken()
+        except SQLAlchemyError as error:
+            DBOS.destroy()
+            self._engine.dispose()
+            reason = str(getattr(error, "orig", None) or error).strip()
+            raise EngineFailed(
+                f"the durable engine cannot use the store: {reason}", "it is tried again while this process runs"
+            ) from error
+
+    def _taken(self) -> list[str]:
         # What has ended is told by the product's own store; the engine would keep it for ever.
         over = DBOS.list_workflows(
             status=["SUCCESS", "ERROR", "CANCELLED"], limit=MOST_CLEANED, load_input=False, load_output=False

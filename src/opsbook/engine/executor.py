@@ -77,7 +77,9 @@ class Executor:
             await self._owner.drain()
 
     async def stay(self) -> None:
-        """Execute until cancelled. What keeps it from beginning ends it; what goes wrong later is begun anew."""
+        """Execute until cancelled; what goes wrong is begun anew. Who waits for `settled` is told what keeps it from
+        beginning, and may leave."""
+        told = ""
         while not self._over.is_set():
             try:
                 await (self._own() if self.setting.embedded else self._work())
@@ -85,8 +87,9 @@ class Executor:
                 if not self._settled.is_set():
                     self._error = error
                     self._settled.set()
-                    return
-                log.error("executes nothing for the moment: %s", error)
+                elif error.message != told:
+                    log.error("executes nothing for the moment: %s", error)
+                    told = error.message
                 await asyncio.sleep(PAUSE_AFTER_FAULT)
 
     async def _own(self) -> None:
@@ -112,6 +115,7 @@ class Executor:
             async with Owner(self.setting, membership=membership, tell=self.tell) as self._owner:
                 for run in self._owner.recovered:
                     self.tell(f"goes on with run {run}, which was interrupted")
+                self._error = None
                 self._settled.set()
                 await (membership.lost if membership else asyncio.Event()).wait()
         finally:

@@ -60,7 +60,7 @@ def print_incident(view: View, now: datetime, zone: str) -> None:
     facts = {
         "component": one.component,
         "opened": f"{clock_time(one.opened_at, zone, now)} by {one.opened_by}"
-        + (f", reopened {one.reopened} times" if one.reopened else ""),
+        + (f", reopened {_times(one.reopened)}" if one.reopened else ""),
         "who": one.assignee,
         "roles": ", ".join(f"{role}: {who}" for role, who in one.people.items()),
         "clocks": "; ".join(clock.told for clock in view.clocks),
@@ -114,12 +114,17 @@ def _messages(console: Console, view: View, zone: str, now: datetime) -> None:
     show(console, Padding(table, (0, 0, 0, 2)))
 
 
+def _times(number: int) -> str:
+    return {1: "once", 2: "twice"}.get(number, f"{number} times")
+
+
 def _evidence(console: Console, view: View) -> None:
     if not view.evidence:
         return
     _section(console, "evidence")
     for one in view.evidence:
-        told = one.error or f"{len(one.text.splitlines())} lines"
+        lines = len(one.text.splitlines())
+        told = one.error or f"{lines} line{'' if lines == 1 else 's'}"
         console.print(Text.assemble(f"  {one.name:32} ", (one_line(told), "red" if one.error else "dim")))
     console.print(Text(f"  opsbook incident evidence {view.incident.id} shows it", style="dim"))
 

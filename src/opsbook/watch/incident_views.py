@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
+from opsbook.book.catalogue import Risk
 from opsbook.book.system import System
-from opsbook.store import actions, evidence, messages
+from opsbook.store import actions, evidence, messages, run_lists
 from opsbook.store import incidents as store
 from opsbook.store.actions import Action
 from opsbook.store.evidence import Evidence
@@ -74,7 +76,7 @@ def view_of(connection: Connection, system: System, one: Incident, now: datetime
     return View(
         one,
         tuple(clocks(system.model, one, now)),
-        tuple(store.timeline(connection, one.id)),
+        tuple(sorted([*store.timeline(connection, one.id), *ran(connection, one, now)], key=lambda event: event.at)),
         tuple(_alert(row._mapping) for row in store.alerts_of(connection, one.id)),
         tuple(messages.of_incident(connection, one.id)),
         tuple(evidence.of_incident(connection, one.id)),
@@ -82,6 +84,17 @@ def view_of(connection: Connection, system: System, one: Incident, now: datetime
         None if one.over else pages(system, one, told, now)[1],
         due.timestamp() if due else None,
     )
+
+
+def ran(connection: Connection, one: Incident, now: datetime) -> Iterator[Event]:
+    """A line of the timeline for each change that was made while it went on, by whomever."""
+    end = one.resolved_at or now.timestamp()
+    for run in run_lists.between(connection, one.system, one.environment, one.opened_at, end + 1):
+        began = run.started_at or run.requested_at
+        if run.risk == Risk.READ or not one.opened_at <= began <= end:
+            continue
+        told = f"ran {run.procedure} ({run.id}): {run.state}"
+        yield Event(one.id, began, run.requester, "run", told)
 
 
 def listed(

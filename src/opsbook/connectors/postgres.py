@@ -9,7 +9,7 @@ from pydantic import Field
 from opsbook.book.catalogue import Component, Strict
 from opsbook.book.references import Reference
 from opsbook.book.system import System
-from opsbook.book.values import Name
+from opsbook.book.values import Name, Size
 from opsbook.connectors.contract import Connections, Connector
 from opsbook.connectors.postgres_session import Session
 from opsbook.connectors.registry import connector
@@ -40,6 +40,30 @@ class Failover(Strict):
     repoint: tuple[Repoint, ...] = Field((), description="where the address of the database lives, and who reads it")
 
 
+class ReadersPlace(Strict):
+    """A file by which readers find a read replica; it leads them to the primary while there is none."""
+
+    file: Reference = Field(description="databases of a PgBouncer, or KEY=VALUE lines")
+    reload: Name | None = Field(None, description="the PgBouncer that reads it, told to RELOAD")
+    databases: tuple[str, ...] = Field((), description="entries of the PgBouncer that are for readers")
+    variables: tuple[str, ...] = Field((), description="variables with the address that readers use")
+
+
+class ReadReplica(Strict):
+    """A further standby for readers, which is added and removed; its workload is known to the runtime, and stopped."""
+
+    id: Name = Field(description="its own name; its replication slot is named by it")
+    workload: str = Field(min_length=1, description="its name in the runtime")
+    url: Reference = Field(description="its own address, of a superuser")
+    data: Reference = Field(description="its data folder on this host, not there yet or empty")
+    source: Reference | None = Field(
+        None, description="URL of the role that copies and follows; the admin where left out"
+    )
+    settings: dict[str, str] = Field({}, description="server settings in which it differs from the primary")
+    lag: Size = Field(16 << 20, description="how far behind it may be to count as ready")
+    readers: tuple[ReadersPlace, ...] = Field((), description="where readers are led to it")
+
+
 class PostgresComponent(Component):
     """A PostgreSQL server (12 or newer). Its URL names one database of it."""
 
@@ -51,6 +75,7 @@ class PostgresComponent(Component):
         None, description="the same of a role that reads everything: backups of the standby are taken by it"
     )
     failover: Failover | None = Field(None, description="how its standby takes its place")
+    read_replicas: tuple[ReadReplica, ...] = Field((), description="standbys for readers, added and removed by a run")
 
 
 @connector(PostgresComponent)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from opsbook.connectors.change import ChangeFailed
-from opsbook.connectors.postgres import Repoint
+from opsbook.connectors.postgres import ReadersPlace, Repoint
 from opsbook.connectors.postgres_pair import Server
 
 HOST, PORT = re.compile(r"\bhost\s*=\s*'?([^\s']+)'?"), re.compile(r"\bport\s*=\s*'?(\d+)'?")
@@ -33,6 +33,30 @@ def rewritten(place: Repoint, text: str, primary: Server, standby: Server) -> st
             left.discard(name)
     if left:
         raise ChangeFailed(f"there is no line {', '.join(sorted(left))}=…", "see `failover.repoint`")
+    return "".join(lines)
+
+
+def readers_led(place: ReadersPlace, text: str, target: Server, others: Iterable[Server]) -> str:
+    """The text in which readers are led to one server. Raises ChangeFailed where an entry is not there."""
+    lines = text.splitlines(keepends=True)
+    left = {*place.databases, *place.variables}
+    for number, line in enumerate(lines):
+        name = line.removeprefix("export ").partition("=")[0].strip()
+        if name in place.databases and HOST.search(line):
+            line = HOST.sub(f"host={target.host}", line)
+            found = PORT.search(line)
+            lines[number] = PORT.sub(f"port={target.port}", line) if found else f"{line.rstrip()} port={target.port}\n"
+        elif name in place.variables:
+            for other in others:
+                line = _address(other).sub(target.address, line)
+            if not _address(target).search(line):
+                raise ChangeFailed(f"{name} names none of the servers", "see `read_replicas.readers`")
+            lines[number] = line
+        else:
+            continue
+        left.discard(name)
+    if left:
+        raise ChangeFailed(f"there is no {', '.join(sorted(left))} to lead readers by", "see `read_replicas.readers`")
     return "".join(lines)
 
 

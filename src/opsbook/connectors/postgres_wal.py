@@ -38,6 +38,11 @@ def program(name: str, data: Path) -> Path:
         major = int((data / "PG_VERSION").read_text().split(".")[0])
     except (OSError, ValueError):
         raise ChangeFailed(f"{data} is no data folder of PostgreSQL", "see `data` of `failover.servers`") from None
+    return program_of(name, major)
+
+
+def program_of(name: str, major: int) -> Path:
+    """A program of a version. Raises NoProgram."""
     for folder in folders((name,)):
         if major_of(folder / name) == major:
             return folder / name

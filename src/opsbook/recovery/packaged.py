@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from opsbook.book.system import System
 from opsbook.recovery import backups, continuous, drills, failover, rebuilds, restores, retention
 from opsbook.recovery.templates import filled
-from opsbook.upkeep import access, certificates, deploys, maintenance, rotations, scaling, tuning
+from opsbook.upkeep import access, certificates, deploys, maintenance, read_replicas, rotations, scaling, tuning, whole
 
 Family = Callable[[System], Iterator[tuple[str, str]]]
 """Yields name and Markdown of each procedure of its kind that a book has use for."""
@@ -31,6 +31,8 @@ FAMILIES: tuple[Family, ...] = (
     access.families,
     scaling.families,
     tuning.families,
+    whole.families,
+    read_replicas.families,
 )
 
 

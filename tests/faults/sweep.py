@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.faults import kills, operation_kills
+from tests.faults.deploy_kills import deploy_sweep
 from tests.faults.failover_kills import failover_sweep
 from tests.faults.fence_kills import FenceBench
 from tests.faults.kills import Count
@@ -23,6 +24,7 @@ from tests.faults.operations_redis import CelerySite
 from tests.faults.pgbackrest_sweep import pgbackrest_sweep
 from tests.faults.recovery_sweep import Swept, losses_sweep, recovery_sweep
 from tests.faults.renec_sweep import renec_sweep
+from tests.faults.secret_kills import secret_sweep
 from tests.faults.sites import Site
 from tests.faults.undo_kills import UNDOING, UndoBench
 from tests.faults.watch_kills import watch_sweep
@@ -95,6 +97,8 @@ SWEEPS: dict[str, Callable[[str, Tell], Count | Swept]] = {
     "failover": failover_sweep,
     "pgbackrest": pgbackrest_sweep,
     "watch": watch_sweep,
+    "secrets": secret_sweep,
+    "deploys": deploy_sweep,
 }
 
 

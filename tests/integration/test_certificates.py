@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,7 +65,12 @@ class Site:
     async def served(self) -> x509.Certificate:
         return (await look(TlsAddress("127.0.0.1", self.port, "localhost"))).leaf
 
-    def hands(self, **keys: Any) -> Hands:
+    @property
+    def previous(self) -> Path:
+        return self.chain.with_name(".chain.pem.previous")
+
+    def keys(self, **keys: Any) -> dict[str, Any]:
+        """Components and certificates of a book."""
         certificate = {
             "id": "web", "of": "site", "names": ["localhost"], "directory": self.authority.directory,
             "authority": str(self.authority.root), "webroot": str(self.folder / "web"),
@@ -80,26 +86,37 @@ class Site:
             "proxy": {"kind": "proxy", "url": url, "insecure": True, "maintenance": switch},
             "site": {"kind": "tls", "address": url, "server_name": "localhost"},
         }
-        return Hands(OpenConnections(make_system(self.folder / "book", components, certificates=[certificate])))
+        return {"components": components, "certificates": [certificate]}
+
+    def hands(self, **keys: Any) -> Hands:
+        book = self.keys(**keys)
+        components = book.pop("components")
+        return Hands(OpenConnections(make_system(self.folder / "book", components, **book)))
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    with own_folder("acme") as folder, pebble(folder / "pebble") as authority:
-        (folder / "web").mkdir()
-        folder.chmod(0o755)
-        found = Site(folder, free_port(), authority)
-        server_context(folder / "tls", issue("localhost", None, ("localhost",), days=1))
-        (folder / "tls" / "key.pem").chmod(0o640)
-        text = CONFIG.format(folder=folder, port=found.port, proofs=authority.http_port, served=folder / "tls")
-        (folder / "nginx.conf").write_text(text)
-        nginx = subprocess.Popen([NGINX, "-c", str(folder / "nginx.conf")], stderr=subprocess.DEVNULL)
-        try:
-            until(lambda: _answers(found.port), what="nginx answers")
-            yield found
-        finally:
-            nginx.terminate()
-            nginx.wait(10)
+    with own_folder("acme") as folder, pebble(folder / "pebble") as authority, serving_site(folder, authority) as one:
+        yield one
+
+
+@contextmanager
+def serving_site(folder: Path, authority: Pebble) -> Iterator[Site]:
+    """nginx in a folder of its own."""
+    (folder / "web").mkdir()
+    folder.chmod(0o755)
+    found = Site(folder, free_port(), authority)
+    server_context(folder / "tls", issue("localhost", None, ("localhost",), days=1))
+    (folder / "tls" / "key.pem").chmod(0o640)
+    text = CONFIG.format(folder=folder, port=found.port, proofs=authority.http_port, served=folder / "tls")
+    (folder / "nginx.conf").write_text(text)
+    nginx = subprocess.Popen([NGINX, "-c", str(folder / "nginx.conf")], stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: _answers(found.port), what="nginx answers")
+        yield found
+    finally:
+        nginx.terminate()
+        nginx.wait(10)
 
 
 def _answers(port: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -117,9 +118,10 @@ class _Restore(Repeatable):
     async def plan(self, parameters: OfCertificate, facts: Facts) -> AsyncIterator[Change]:
         certificate = certificate_of(facts.system, parameters.certificate)
         places = _places(facts, certificate)
-        if await places.previous.read_chain() is None:
+        kept = await places.previous.read_chain()
+        if kept is None:
             raise Refused(f"nothing was kept of {certificate.id}", "it was never renewed by opsbook")
-        yield await _install(facts, certificate, places, "previous")
+        yield await _install(facts, certificate, places, "previous", fingerprint=kept.fingerprint)
 
 
 @operation(
@@ -150,7 +152,7 @@ def _what(certificate: Certificate) -> dict[str, Json]:
     return {"certificate": certificate.id, "names": list(certificate.names), "key_type": certificate.key_type}
 
 
-async def _install(facts: Facts, certificate: Certificate, places: Places, take: str) -> Change:
+async def _install(facts: Facts, certificate: Certificate, places: Places, take: str, **more: str) -> Change:
     reload = reloaded(facts.system, certificate)
     served_by = endpoints(facts, certificate)
     if restarting(facts.system, certificate):
@@ -158,11 +160,13 @@ async def _install(facts: Facts, certificate: Certificate, places: Places, take:
         served_by = [name for name in served_by if name in reload]
     effect: dict[str, Any] = {
         "certificate": certificate.id, "chain": str(places.chain), "take": take, "reload": reload,
-        "served_by": served_by,
+        "served_by": served_by, **more,
     }  # fmt: skip
     inverse: Change | str = "there was none before"
-    if await places.pem() is not None:
-        inverse = Change("certificate-install", {**effect, "take": "previous"}, inverse="it is an undo")
+    with suppress(Refused):
+        if (now := await places.read_chain()) is not None:
+            back = {**effect, "take": "previous", "fingerprint": now.fingerprint}
+            inverse = Change("certificate-install", back, inverse="it is an undo")
     return Change("certificate-install", effect, {"file": str(places.chain)}, inverse=inverse)
 
 

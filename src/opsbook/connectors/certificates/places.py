@@ -42,6 +42,11 @@ class Places:
         """What was served before."""
         return Places(self.chain.beside("previous"), self.key.beside("previous"))
 
+    @property
+    def restoring(self) -> Places:
+        """What is being put back, while it takes the place of what it then replaces."""
+        return Places(self.chain.beside("restoring"), self.key.beside("restoring"))
+
     async def pem(self) -> bytes | None:
         """The chain as it is there."""
         return await self.chain.read()

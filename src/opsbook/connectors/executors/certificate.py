@@ -3,8 +3,8 @@
 effect of all: `certificate`, its id in the book. Of `certificate-issue` and `certificate-request` also what it is for:
 `names`, `key_type`, and `directory` and `challenge` where an ACME authority is asked.
 effect of `certificate-install`: `take`, "next" (what was obtained), "previous", or the path of a file that somebody
-brings; `reload`, the proxies that read it again; `served_by`, the components that must then serve it. Of
-`certificate-served`: `served_by`.
+brings; `fingerprint` of what is put back, with "previous"; `reload`, the proxies that read it again; `served_by`, the
+components that must then serve it. Of `certificate-served`: `served_by`.
 
 A new key is written beside the one that is served before anything is asked for, as `.NAME.next`, or in the Secret
 `NAME.next`; so is the chain. What an attempt that was cut off has obtained is used, not asked for again. Nothing of a
@@ -101,11 +101,15 @@ class Install(_Kept):
     async def apply(self, key: str, change: Change, cursor: Json, out: Sink) -> Done:
         """Raises Refused for a pair that must not be served, ChangeFailed where it is not served afterwards."""
         certificate, places = self._found(change)
-        chain, pem, private = await self._wanted(certificate, places, change.effect["take"])
+        take = change.effect["take"]
+        chain, pem, private = await self._wanted(certificate, places, take, change.effect.get("fingerprint", ""))
         before = await places.read_chain()
         # One that is there already, while it still lies beside too, is of an attempt that was cut off.
         changes = before is None or before.fingerprint != chain.fingerprint or await places.next.pem() is not None
         if changes:
+            if take == "previous":
+                # What is replaced is kept where this one is now.
+                await places.restoring.write(pem, private)
             await _swap(places, pem, private)
             await out.write(f"{places.chain}: {', '.join(certificate.names)} until {chain.ends:%Y-%m-%d}\n")
         try:
@@ -114,18 +118,25 @@ class Install(_Kept):
         except OpsbookError:
             if changes and before is not None:
                 await _put_back(places)
+                if take == "previous":
+                    await places.previous.write(pem, private)
                 with suppress(OpsbookError):
                     await self._read_again(change.effect["reload"])
             raise
-        await _tidy(places, chain)
+        await _tidy(places.restoring, chain)
+        await _tidy(places.next, chain)
         return Done(told(chain))
 
-    async def _wanted(self, certificate: Certificate, places: Places, take: str) -> tuple[Chain, bytes, bytes]:
-        source = {"next": places.next, "previous": places.previous}.get(take)
-        if source is None:
+    async def _wanted(
+        self, certificate: Certificate, places: Places, take: str, fingerprint: str
+    ) -> tuple[Chain, bytes, bytes]:
+        if take == "previous":
+            # An attempt that was cut off may have put it anywhere on its way.
+            source = await _one_of(places.restoring, places.previous, places, fingerprint=fingerprint)
+        elif take == "next":
+            source = places.next if await places.next.pem() is not None else places
+        else:
             source = Places(InFile(self.system.path(take)), places.next.key)
-        if take == "next" and await source.pem() is None:
-            source = places  # an attempt that was cut off has put it there already
         pem, chain, key = await source.pem(), await source.read_chain(), await source.read_key()
         if pem is None or chain is None or key is None:
             raise Refused(f"there is no {take} pair of {certificate.id}", "obtain one first")
@@ -251,9 +262,18 @@ async def _put_back(places: Places) -> None:
         await places.write(pem, key)
 
 
-async def _tidy(places: Places, served: Chain) -> None:
+async def _one_of(*sources: Places, fingerprint: str) -> Places:
+    """The first that holds this certificate with its key; without a fingerprint the first that holds any."""
+    for one in sources:
+        if await _is_pair(one):
+            chain = await one.read_chain()
+            if chain is not None and fingerprint in ("", chain.fingerprint):
+                return one
+    return sources[0]
+
+
+async def _tidy(coming: Places, served: Chain) -> None:
     """What is served now is no longer to come."""
-    coming = places.next
     with suppress(OpsbookError):
         found = await coming.read_chain()
         if found is None or found.fingerprint == served.fingerprint:

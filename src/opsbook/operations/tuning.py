@@ -18,7 +18,7 @@ from opsbook.operations.redis_server import redis_setting
 from opsbook.operations.registry import operation
 from opsbook.operations.statements import literal, statement
 
-ONE = re.compile(r"^(?P<name>[A-Za-z0-9_.-]+)(?: of (?P<table>[^=,;]+))?=(?P<value>[^,;]*)$")
+ONE = re.compile(r"^(?P<name>[A-Za-z0-9_.-]+)(?: of (?P<table>[^=,;]+))?\s*=\s*(?P<value>[^,;]+)$")
 STANDBY_NEEDS = frozenset(
     {"max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions",
      "max_locks_per_transaction"}

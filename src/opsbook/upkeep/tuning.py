@@ -49,7 +49,8 @@ def _tune(system: System, name: str) -> str:
         steps.append(("It is well.", "check", "id=well retry=4 on_failure=undo", "\n   ".join(checks)))
     parameter, note = (RESTART.replace("@component@", name), NOTE) if restarts else ("", "")
     asked = _steps(system, name, steps)
-    return filled("tune", component=name, steps=asked, restart_parameter=parameter, restart_note=note)
+    example = "work_mem=8MB" if database else "tcp-keepalive=300"
+    return filled("tune", component=name, steps=asked, restart_parameter=parameter, restart_note=note, example=example)
 
 
 FIGURES = ("cpu_request", "memory_request", "cpu_limit", "memory_limit")

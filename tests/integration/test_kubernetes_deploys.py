@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.faults.deadly import Fault
+from tests.faults.deploy_kills import Deployed
+from tests.faults.kills import Count
 from tests.integration.cluster import needs_kubernetes, new_namespace
 from tests.integration.kubernetes_shop import Shop, book, objects
 
@@ -54,3 +58,14 @@ def test_a_version_that_is_worse_goes_back_by_itself(shop: Shop, fault: str) -> 
     assert view["state"] == "undone", view["message"]
     assert shop.serving() == before
     assert requests["200"] > 0
+
+
+def test_a_deploy_that_is_killed_at_its_steps_ends_with_one_version_that_serves(shop: Shop, tmp_path: Path) -> None:
+    count = Count()
+    faults = [Fault("bring-up/1", "middle", 1.0), Fault("switch/0", "noted"), Fault("switch/1", "after"),
+              Fault("watch/0", "middle", 1.0), Fault("retire/0", "middle", 0.3)]  # fmt: skip
+    Deployed(shop, bad=False, faults=faults, folder=tmp_path / "good", count=count).see_through()
+    faults = [Fault("switch/1", "before"), Fault("switch/1/undo", "after"), Fault("bring-up/1/undo", "middle", 0.3)]
+    Deployed(shop, bad=True, faults=faults, folder=tmp_path / "bad", count=count).see_through()
+    assert count.wrong == []
+    assert count.kills >= 7, count

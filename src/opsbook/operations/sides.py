@@ -51,7 +51,7 @@ class _BringUp(Repeatable):
         workload = sides.workload(idle)
         replicas = facts.system.components[parameters.of].replicas or await _running(facts, sides.workload(active))
         yield await facts.runtime.change(workload, Verb.DEPLOY, {"version": parameters.version, "wait": wait})
-        start = {"wait": wait, **({"replicas": replicas} if replicas else {})}
+        start = {"wait": wait, "version": parameters.version, **({"replicas": replicas} if replicas else {})}
         yield await facts.runtime.change(workload, Verb.START, start)
         if sides.url(idle) is None:
             raise Refused(
@@ -59,7 +59,7 @@ class _BringUp(Repeatable):
                 f"set `{idle}_url` in `deploys.components.{parameters.of}`",
             )
         tests = tests_of(facts.system.model.smoke_tests, [parameters.of], sides.settings.smoke_tests or ())
-        effect: dict[str, Any] = {"component": parameters.of, "side": idle, "within": wait,
+        effect: dict[str, Any] = {"component": parameters.of, "side": idle, "version": parameters.version, "within": wait,
                                   "tests": [one.id for one in tests] if parameters.smoke else []}  # fmt: skip
         yield Change("side", effect, inverse="nothing to undo: it only asks")
 

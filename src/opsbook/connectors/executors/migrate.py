@@ -87,7 +87,8 @@ class Migrate:
         if after == effect["to"]:
             return Done({"revision": after})
         said = f"{effect['verb']} to {effect['to']}: {heard.reason() or failed or 'the tool did nothing'}"
-        if after != now:
+        # Held against the plan: an attempt before this one may have come half way.
+        if after != known[0]:
             raise HalfWay(f"{said}; the schema is at {after} now", "it is gone on with from there, or taken back")
         raise ChangeFailed(said, "look at what the tool said")
 

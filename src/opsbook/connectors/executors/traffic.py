@@ -4,7 +4,7 @@ effect of `traffic`: `component`, `to` ("blue" or "green"). guard: `active`, the
 planned. What sends the traffic is told (a proxy's file, a map of HAProxy, the selector of a service), and the component
 asked until it answers well several times in a row; where any of that fails the traffic is sent back.
 
-effect of `side`: `component`, `side`, `within` (seconds), `tests` (ids of smoke tests): the side itself is asked, past
+effect of `side`: `component`, `side`, `version`, `within` (seconds), `tests` (ids of smoke tests): the side itself is asked, past
 the proxy, until it is healthy, and then by the smoke tests.
 
 result of `traffic`: `active`; of `side`: `tests`, each with its seconds.
@@ -84,6 +84,10 @@ class SideCheck:
         """Raises ChangeFailed where the side is not healthy, or a smoke test is answered wrongly."""
         effect = change.effect
         past = PastTheProxy(self.connections, effect["component"], effect["side"])
+        workload = sides_of(self.connections, effect["component"]).workload(effect["side"])
+        runs = (await patiently(lambda: self.connections.runtime.status(workload))).version
+        if runs and not effect["version"].endswith(runs):
+            raise ChangeFailed(f"the {effect['side']} side runs {runs}, not {effect['version']}", f"look at {workload}")
         try:
             connector = past.of(effect["component"])
             assert isinstance(connector, HttpConnector)

@@ -22,6 +22,7 @@ class StartArguments(NoArguments):
     """How much of a workload that is down is started."""
 
     replicas: int | None = Field(None, ge=0, description="how many instances; as many as the runtime knows if left out")
+    version: str = Field("", description="version of what is made anew; the one deployed last where left out")
 
 
 class ScaleArguments(NoArguments):

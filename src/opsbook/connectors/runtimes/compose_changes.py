@@ -80,6 +80,7 @@ def _start(compose: Compose, service: Service, found: Sequence[Container], given
     replicas = given.replicas if given.replicas is not None else len(found) or service.replicas
     _makeable(service, replicas, replicas - len(found))
     image = compose.record.wanted(service.name, service.image)
+    image = image_of(given.version, service.image) if given.version else image
     effect = {"verb": Verb.START.value, "workload": service.name, "replicas": replicas, "image": image,
               "wait": given.wait}  # fmt: skip
     down = [needed for needed in service.needs if needed in compose.file.services]

@@ -59,8 +59,9 @@ class _BringUp(Repeatable):
                 f"set `{idle}_url` in `deploys.components.{parameters.of}`",
             )
         tests = tests_of(facts.system.model.smoke_tests, [parameters.of], sides.settings.smoke_tests or ())
-        effect: dict[str, Any] = {"component": parameters.of, "side": idle, "version": parameters.version, "within": wait,
-                                  "tests": [one.id for one in tests] if parameters.smoke else []}  # fmt: skip
+        wanted = [one.id for one in tests] if parameters.smoke else []
+        effect: dict[str, Any] = {"component": parameters.of, "side": idle, "version": parameters.version,
+                                  "within": wait, "tests": wanted}  # fmt: skip
         yield Change("side", effect, inverse="nothing to undo: it only asks")
 
 

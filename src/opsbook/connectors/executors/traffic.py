@@ -4,8 +4,8 @@ effect of `traffic`: `component`, `to` ("blue" or "green"). guard: `active`, the
 planned. What sends the traffic is told (a proxy's file, a map of HAProxy, the selector of a service), and the component
 asked until it answers well several times in a row; where any of that fails the traffic is sent back.
 
-effect of `side`: `component`, `side`, `version`, `within` (seconds), `tests` (ids of smoke tests): the side itself is asked, past
-the proxy, until it is healthy, and then by the smoke tests.
+effect of `side`: `component`, `side`, `version`, `within` (seconds), `tests` (ids of smoke tests): the side must run
+the version; it is asked, past the proxy, until it is healthy, and then by the smoke tests.
 
 result of `traffic`: `active`; of `side`: `tests`, each with its seconds.
 """

@@ -59,13 +59,14 @@ class _Target:
     headers: tuple[tuple[str, str], ...] = ()
     ca: Any = None
     insecure: bool = False
+    address: str = ""
 
 
 class HttpExecutor:
     """Sends requests, each over a connection of its own."""
 
     def __init__(self, connections: Connections) -> None:
-        self.system = connections.system
+        self.connections, self.system = connections, connections.system
 
     async def apply(self, key: str, change: Change, cursor: Json, out: Sink) -> Done:
         """Send it. Raises NotReached, BadStatus or ReadFailed where it is certain that nothing happened; Ambiguous or
@@ -100,14 +101,22 @@ class HttpExecutor:
         component: Any = self.system.components.get(name)
         if component is None or getattr(component, "url", None) is None:
             raise NotReached(f"{name!r} has no URL", "name an http component of the book")
+        # As its connector finds it, which may go through the runtime.
+        connector = self.connections.of(name)
+        component, system = connector.component, connector.system
         references = {"": component.url.text, **{k: v.text for k, v in getattr(component, "headers", {}).items()}}
-        address = await resolve(self.system, {"": references.pop("")}, secret=False)
-        values = {**address, **await resolve(self.system, references)}
+        base = await resolve(system, {"": references.pop("")}, secret=False)
+        values = {**base, **await resolve(self.system, references)}
         ca = getattr(component, "ca", "")
         return _Target(
             values.pop("").rstrip("/"), tuple(values.items()), self.system.path(ca) if ca else None,
-            bool(getattr(component, "insecure", False)),
+            bool(getattr(component, "insecure", False)), await self._address(component),
         )  # fmt: skip
+
+    async def _address(self, component: Any) -> str:
+        """Where to connect to in place of the host of the URL; empty: there."""
+        said = getattr(component, "address", "")
+        return (await resolve(self.system, {"": said}, secret=False))[""] if said and isinstance(said, str) else ""
 
     async def _send(
         self,
@@ -125,10 +134,18 @@ class HttpExecutor:
         shown = masked(url, known)
         trust = client_context(target.ca, insecure=target.insecure)
         try:
+            place = httpx.URL(url)
+            asked = {"Host": place.netloc.decode(), **headers} if target.address else dict(headers)
             async with (
                 httpx.AsyncClient(verify=trust, trust_env=False, follow_redirects=False, timeout=seconds) as client,
                 asyncio.timeout(seconds),
-                client.stream(effect["method"], url, headers=dict(headers), content=body or None) as response,
+                client.stream(
+                    effect["method"],
+                    place.copy_with(host=target.address) if target.address else place,
+                    headers=asked,
+                    content=body or None,
+                    extensions={"sni_hostname": place.host},
+                ) as response,  # fmt: skip
             ):
                 return response.status_code, dict(response.headers), await _bounded(response)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, UnicodeError) as error:

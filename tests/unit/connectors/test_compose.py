@@ -44,6 +44,17 @@ def test_it_fills_in_variables_as_compose_does(written: str, meant: str) -> None
     assert fill([{"k": written}], {"TAG": "7", "EMPTY": ""}, "compose.yaml") == [{"k": meant}]
 
 
+def test_a_project_is_named_as_compose_names_it(tmp_path: Path) -> None:
+    file = tmp_path / "compose.yaml"
+    file.write_text("services: {api: {image: 'shop:1'}}")
+    assert read_compose_file(file, "", {}).project == tmp_path.name.lower()
+    file.write_text("name: shop\nservices: {api: {image: 'shop:1'}}")
+    assert read_compose_file(file, "", {}).project == "shop"
+    (tmp_path / ".env").write_text("COMPOSE_PROJECT_NAME=beside\n")
+    assert read_compose_file(file, "", {}).project == "beside"
+    assert read_compose_file(file, "given", {}).project == "given"
+
+
 def test_it_names_a_variable_that_must_be_set() -> None:
     with pytest.raises(UsageError, match="PASSWORD is not set: ask ops"):
         fill("${PASSWORD:?ask ops}", {}, "compose.yaml")

@@ -6,10 +6,13 @@ compose file through the Docker API.
 
 from __future__ import annotations
 
+import asyncio
 import builtins
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 from opsbook.book.environments import ComposeRuntime
 from opsbook.book.load import nearest
@@ -24,6 +27,7 @@ from opsbook.connectors.runtimes.compose_file import ComposeFile, Service, read_
 from opsbook.connectors.runtimes.compose_logs import follow_logs, last_words, read_logs
 from opsbook.connectors.runtimes.compose_record import Record, version_of
 from opsbook.connectors.runtimes.contract import Event, LogLine, LogQuery, Revision, Seen, Status, Usage, Verb, Workload
+from opsbook.connectors.runtimes.together import Together
 from opsbook.errors import Absent
 
 CAPABILITIES = frozenset({
@@ -50,12 +54,16 @@ class Compose:
     def __init__(self, system: System, settings: ComposeRuntime) -> None:
         self._system, self._settings = system, settings
         self.api = ComposeApi(system.resolve(Reference(settings.host)) if settings.host else "")
+        self._read_file: tuple[object, ComposeFile] | None = None
 
     @property
     def file(self) -> ComposeFile:
-        """Read anew at each use: it is small, and somebody may edit it. Raises UsageError."""
+        """Read anew when somebody has written it, or the `.env` beside it. Raises UsageError."""
         path = self._system.path(self._settings.file)
-        return read_compose_file(path, self._settings.project, self._system.variables)
+        written = tuple(map(_written, (path, path.with_name(".env"))))
+        if self._read_file is None or self._read_file[0] != written:
+            self._read_file = written, read_compose_file(path, self._settings.project, self._system.variables)
+        return self._read_file[1]
 
     @cached_property
     def record(self) -> Record:
@@ -70,22 +78,28 @@ class Compose:
 
     async def found(self, service: str = "") -> builtins.list[Container]:
         """The containers of the project, or of one service, by number; those of `compose run` are none."""
-        labels = [f"{compose_create.PROJECT}={self.file.project}"]
-        labels += [f"{compose_create.SERVICE}={service}"] if service else []
         for last in (False, False, True):
-            found, gone = await self._read(labels, service)
+            found, gone = await self._read(service)
             if not gone or last:
                 break  # else one was removed since they were listed, and who took its place may not be among them
         return sorted(found, key=lambda one: (one.number, one.name))
 
-    async def _read(self, labels: builtins.list[str], service: str) -> tuple[builtins.list[Container], bool]:
+    @cached_property
+    def _listed(self) -> Together[Sequence[Mapping[str, Any]]]:
+        async def look() -> Sequence[Mapping[str, Any]]:
+            label = f"{compose_create.PROJECT}={self.file.project}"
+            found: Sequence[Mapping[str, Any]] = await self.api.call("containers", all=True, filters={"label": label})
+            return found
+
+        return Together(look)
+
+    async def _read(self, service: str) -> tuple[builtins.list[Container], bool]:
         """Those that there are, and whether one of them went meanwhile.
 
         The oldest is read first: where it has made way, the new one that is read after it is ready.
         """
         found, gone = [], False
-        listed = await self.api.call("containers", all=True, filters={"label": labels})
-        for one in sorted(listed, key=lambda one: int(one.get("Created") or 0)):
+        for one in sorted(await self._listed(), key=lambda one: int(one.get("Created") or 0)):
             said = one.get("Labels") or {}
             if said.get(compose_create.ONE_OFF, "False") == "True":
                 continue
@@ -123,7 +137,7 @@ class Compose:
 
     async def status(self, workload: str) -> Status:
         """Its containers now, those that are stopped too."""
-        found = [await self._checked(one) for one in await self.containers(workload)]
+        found = await asyncio.gather(*(self._checked(one) for one in await self.containers(workload)))
         words: dict[str, str] = {}
         for one in [one for one in found if not one.ready and one.started][:MOST_WORDS]:
             words[one.id] = await last_words(self.api, one)
@@ -187,10 +201,16 @@ class Compose:
             yield event
 
     async def environment(self, workload: str) -> dict[str, str]:
-        """The variables of a container that runs; of the file where none does."""
+        """The variables with which the first process of a container runs; of the file where none runs.
+
+        A program that takes its variables from a file is started with less than it runs with.
+        """
+        from opsbook.connectors.runtimes.compose_exec import first_process
+
         for one in await self.containers(workload):
             if one.active:
-                return {key: value or "" for key, value in compose_create.pairs(one.told["Config"]["Env"]).items()}
+                given = compose_create.pairs(one.told["Config"]["Env"])
+                return {key: value or "" for key, value in given.items()} | await first_process(self, one)
         return compose_create.environment(self.file, self.service(workload))
 
     async def resources(self, workload: str) -> Usage:
@@ -219,3 +239,12 @@ class Compose:
 
     async def close(self) -> None:
         await self.api.close()
+
+
+def _written(path: Path) -> tuple[int, int, int]:
+    """What changes when a file is written."""
+    try:
+        said = path.stat()
+    except OSError:
+        return 0, 0, 0
+    return said.st_mtime_ns, said.st_size, said.st_ino

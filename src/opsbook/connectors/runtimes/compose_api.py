@@ -16,7 +16,8 @@ from opsbook.errors import Unreachable, UsageError
 CALLS = 8
 """Calls at a time: as many threads at most."""
 CALL_SECONDS = 20.0
-PODMAN_PATH = "/v4.0.0/libpod"
+PODMAN_PATH, PODMAN_HEADER = "/v4.0.0/libpod", "Libpod-API-Version"
+LEAST_VERSION = "1.24"
 
 
 class ApiFault(ReadFailed):
@@ -97,14 +98,21 @@ class ComposeApi:
 
             # As the docker command has it: DOCKER_TLS_VERIFY and DOCKER_CERT_PATH say with which keys.
             tls = docker.utils.kwargs_from_env().get("tls") if where.startswith("tcp") else None
-            return docker.APIClient(base_url=where, version="auto", timeout=int(CALL_SECONDS), tls=tls or False)
+            keys = {"base_url": where, "timeout": int(CALL_SECONDS), "tls": tls or False}
+            # `version="auto"` would ask for all that an engine consists of, which takes podman seconds under load.
+            first = docker.APIClient(version=LEAST_VERSION, **keys)
+            try:
+                headers = first.get(first.base_url + "/_ping", timeout=CALL_SECONDS).headers
+            finally:
+                first.close()
+            self._podman = PODMAN_HEADER in headers
+            return docker.APIClient(version=headers.get("Api-Version") or "auto", **keys)
 
     async def podman(self) -> bool:
         """Whether podman answers: its health checks may have to be asked for."""
         if self._podman is None:
-            said = await self.call("version")
-            self._podman = any("podman" in str(one.get("Name", "")).lower() for one in said.get("Components") or ())
-        return self._podman
+            await self.call("ping")
+        return bool(self._podman)
 
     async def close(self) -> None:
         if self._client is not None:

@@ -113,7 +113,10 @@ class ComposeFile:
 
 
 def read_compose_file(path: Path, project: str, environment: Mapping[str, str]) -> ComposeFile:
-    """Reads the file; `environment` wins over the `.env` beside it. Raises UsageError with the place."""
+    """Reads the file; `environment` wins over the `.env` beside it. Raises UsageError with the place.
+
+    The project is named as compose names it: as given, by COMPOSE_PROJECT_NAME, by `name` of the file, by its folder.
+    """
     try:
         written = yaml.safe_load(path.read_text(encoding="utf-8"))
         beside = path.with_name(".env")
@@ -132,7 +135,8 @@ def read_compose_file(path: Path, project: str, environment: Mapping[str, str]) 
         if not isinstance(settings, dict):
             raise UsageError(f"{path}: the service {name!r} has no keys", "give it an `image`")
         services[str(name)] = Service(str(name), settings, _digest(written["services"][name]))
-    named = project or str(filled.get("name") or "") or project_name(path.absolute().parent.name)
+    named = project or variables.get("COMPOSE_PROJECT_NAME") or str(filled.get("name") or "")
+    named = named or project_name(path.absolute().parent.name)
     return ComposeFile(path, named, filled, services, variables)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import secrets
 import shutil
 import ssl
 import sys
@@ -68,13 +68,14 @@ def lay_out() -> Instance:
         instance.folder(name).mkdir(exist_ok=True)
     instance.folder("secrets").mkdir(mode=0o700, exist_ok=True)
     instance.folder("application-secrets").chmod(0o700)
-    (root / "instance.json").write_text(json.dumps({"base": instance.base, "sockets": str(sockets)}))
+    known = {"base": instance.base, "sockets": str(sockets), "project": f"renec-{secrets.token_hex(3)}"}
+    (root / "instance.json").write_text(json.dumps(known))
     return instance
 
 
 def project(instance: Instance) -> str:
-    """Networks of the same name would share their names with each other, so each instance has a project of its own."""
-    return f"renec-{hashlib.sha256(str(instance.root).encode()).hexdigest()[:8]}"
+    """Each instance has one of its own: an engine's names and events are kept by the name of the project."""
+    return str(json.loads((instance.root / "instance.json").read_text())["project"])
 
 
 def engine(instance: Instance) -> str:

@@ -65,6 +65,8 @@ def status(arguments: argparse.Namespace) -> int:
 
 
 def harvest(arguments: argparse.Namespace) -> int:
+    if arguments.on != places.HERE:
+        return places.place(arguments.on).harvest(arguments.mode)
     command = [sys.executable, "-m", "src.cli", "harvest", "--mode", arguments.mode]
     instance = require()
     environ = setup.release_environment(instance)
@@ -127,6 +129,9 @@ def traffic_(_arguments: argparse.Namespace) -> int:
 
 
 def release(arguments: argparse.Namespace) -> int:
+    if arguments.on != places.HERE:
+        print(places.place(arguments.on).release(arguments.version, arguments.fault, arguments.migration))
+        return 0
     print(releases.make(require(), arguments.version, arguments.fault, arguments.migration))
     return 0
 
@@ -161,7 +166,7 @@ def parser() -> argparse.ArgumentParser:
     placed("down", down, "stop everything, keep the data")
     placed("destroy", destroy, "stop everything, remove all data")
     placed("status", status, "what runs, and which switches are thrown")
-    crawl = command("harvest", harvest, "crawl the register, showing progress")
+    crawl = placed("harvest", harvest, "crawl the register, showing progress")
     crawl.add_argument("--mode", choices=("full", "probe"), default="full")
     spoil = placed("break", break_, "throw a switch that spoils something")
     spoil.add_argument("name", nargs="?")
@@ -172,7 +177,7 @@ def parser() -> argparse.ArgumentParser:
     placed("mend", mend, "mend what a switch spoiled").add_argument("name", help="a switch, or all")
     command("addresses", addresses, "where everything listens")
     command("traffic", traffic_, "write two months of the API's log, so that there is something to back up")
-    new = command("release", release, "make another release, without switching to it")
+    new = placed("release", release, "make another release, without switching to it")
     new.add_argument("version")
     new.add_argument("--fault", choices=releases.FAULTS, default="", help="one that fails when it runs")
     new.add_argument("--migration", action="store_true", help="with a migration that adds a column")

@@ -235,6 +235,13 @@ def mend(name: str) -> Sequence[str]:
     return chosen
 
 
+def harvest(mode: str) -> int:
+    """Crawl the register beside a worker."""
+    command = ("python3", "-m", "src.launch", "python3", "-m", "src.cli", "harvest", "--mode", mode, "--quiet")
+    print(compose(require(), "exec", "-T", "celery-worker", *command).strip())
+    return 0
+
+
 def release(version: str, fault: str, migration: bool) -> str:
     """Make the image of another release; the name of it."""
     instance = require()

@@ -1,7 +1,8 @@
 """Where the system can run beside supervisor, and the module that brings it up there.
 
 Each module has: `up(progress)`, `down()`, `destroy()`, `status()` which prints and gives an exit code, `SWITCHES`
-(name → where it shows), `throw(name, parameters)` and `mend(name)` which gives the names of what was mended (`all`).
+(name → where it shows), `throw(name, parameters)` and `mend(name)` which gives the names of what was mended (`all`),
+`harvest(mode)`, and `release(version, fault, migration)` which gives the image that it made.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ class Place(Protocol):
     def throw(self, name: str, parameters: Mapping[str, float]) -> None: ...
 
     def mend(self, name: str) -> Sequence[str]: ...
+
+    def harvest(self, mode: str) -> int: ...
+
+    def release(self, version: str, fault: str, migration: bool) -> str: ...
 
 
 def place(name: str) -> Place:

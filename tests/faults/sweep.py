@@ -27,7 +27,9 @@ from tests.faults.renec_sweep import renec_sweep
 from tests.faults.secret_kills import secret_sweep
 from tests.faults.sites import Site
 from tests.faults.undo_kills import UNDOING, UndoBench
+from tests.faults.watch_flapping import flapping_sweep
 from tests.faults.watch_kills import watch_sweep
+from tests.faults.watch_serving import serving_sweep
 
 Tell = Callable[[str], None]
 
@@ -97,6 +99,8 @@ SWEEPS: dict[str, Callable[[str, Tell], Count | Swept]] = {
     "failover": failover_sweep,
     "pgbackrest": pgbackrest_sweep,
     "watch": watch_sweep,
+    "serving": serving_sweep,
+    "flapping": flapping_sweep,
     "secrets": secret_sweep,
     "deploys": deploy_sweep,
 }

@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from tests.faults.kills import Count
+from tests.integration.servers import Postgres, new_postgres
 from tests.integration.sinks import Hook, webhook
 
 WRITES, SENDS = 9, 2
@@ -29,7 +30,8 @@ BOOK = {
         {"level": "L1", "notify": "first"},
         {"level": "L2", "notify": "second", "within": "500ms"},
     ],
-    "channels": {"first": "${FIRST}", "second": "${SECOND}"},
+    # A claim of one that died runs out with its channel's time-out.
+    "channels": {name: {"url": f"${{{name.upper()}}}", "timeout": "1s"} for name in ("first", "second")},
 }
 
 
@@ -49,27 +51,31 @@ def sample(size: int, seed: int) -> list[str]:
     return ["send:1:after", *random.Random(seed).sample(rest, size - 1)]
 
 
-def sweep(places: Sequence[str], tell: Callable[[str], None] = lambda _: None) -> Count:
-    """Kill at each of them, start again, and count what arrived."""
+def sweep(places: Sequence[str], tell: Callable[[str], None] = lambda _: None, server: Postgres | None = None) -> Count:
+    """Kill at each of them, start again, and count what arrived. On a file, or on a database of a server each."""
     count = Count()
     with webhook() as hook:
-        for place in places:
-            found = _one(hook, place, count)
+        for number, place in enumerate(places):
+            store = ""
+            if server is not None:
+                server.sql(f"CREATE DATABASE watch_{number}", database="postgres")
+                store = server.url(database=f"watch_{number}")
+            found = _one(hook, place, count, store)
             tell(f"{place}: {found}")
     return count
 
 
-def _one(hook: Hook, place: str, count: Count) -> str:
+def _one(hook: Hook, place: str, count: Count, store: str) -> str:
     hook.got.clear()
     folder = Path(tempfile.mkdtemp(prefix="opsbook-watch-"))
     try:
         (folder / "book.yaml").write_text(yaml.safe_dump(BOOK))
-        killed = _run(hook, folder, place)
+        killed = _run(hook, folder, store, place)
         if killed.returncode == 0:
             count.missed += 1
         elif killed.returncode == -9:
             count.kills += 1
-            again = _run(hook, folder)
+            again = _run(hook, folder, store)
             count.resumed += again.returncode == 0
             if again.returncode:
                 count.stuck += 1
@@ -94,14 +100,21 @@ def _judge(hook: Hook, place: str, count: Count) -> str:
     return f"{len(arrived)} messages, {twice} twice"
 
 
-def _run(hook: Hook, folder: Path, *place: str) -> subprocess.CompletedProcess[str]:
+def _run(hook: Hook, folder: Path, store: str, *place: str) -> subprocess.CompletedProcess[str]:
     variables = {**os.environ, "FIRST": hook.url("first"), "SECOND": hook.url("second")}
     variables.pop("OPSBOOK_STORE", None)
+    if store:
+        variables["OPSBOOK_STORE"] = store
     command = [sys.executable, "-m", "tests.faults.watch_process", str(folder), *place]
     root = Path(__file__).parents[2]
     return subprocess.run(command, env=variables, cwd=root, capture_output=True, text=True, timeout=120, check=False)
 
 
 def watch_sweep(only: str, tell: Callable[[str], None]) -> Count:
-    """All places, or those of one kind: write, send."""
-    return sweep([place for place in all_places() if only in ("", place.partition(":")[0])], tell)
+    """All places, or those of one kind (write, send) or one store (file, postgres)."""
+    places = [place for place in all_places() if only in ("", "file", "postgres", place.partition(":")[0])]
+    count = sweep(places, tell) if only != "postgres" else Count()
+    if only != "file":
+        with new_postgres() as server:
+            count += sweep(places, tell, server)
+    return count

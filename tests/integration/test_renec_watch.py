@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,8 +100,11 @@ def test_a_slow_api_becomes_an_incident_that_climbs_is_taken_mended_and_told(ren
         until(lambda: here.asked(f"SELECT 1 FROM evidence WHERE incident = '{id}'"), PATIENCE, "evidence")
         here.must("incident", "ack", id)
         assert "opsbook run high-api-latency" in here.must("incident", "show", id)
-        renec.mend("slow-api")
-        here.book.done("high-api-latency", "older_than=1h", "replicas=3")
+        with ThreadPoolExecutor(1) as hands:
+            run = hands.submit(here.book.done, "high-api-latency", "older_than=1h", "replicas=3")
+            until(lambda: here.asked("SELECT 1 FROM runs WHERE started_at IS NOT NULL"), PATIENCE, "it runs")
+            renec.mend("slow-api")
+            run.result()
         until(lambda: here.state(id) == "resolved", PATIENCE, "it is resolved")
         here.must("incident", "postmortem", id)
         text = (renec.run_dir / "incidents" / f"{id}.md").read_text()

@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 
 from opsbook.cli.main import cli
 from opsbook.store.database import open_store
+from tests.integration.servers import Postgres
 from tests.integration.sinks import Hook, webhook, within
-from tests.unit.test_command_line import run
+from tests.integration.test_command_line import run
 from tests.unit.watch.on_call import PEOPLE
 from tests.unit.watch.watched import BOOK
 
@@ -90,3 +91,14 @@ def test_a_channel_that_does_not_take_it_is_named_and_is_a_fault_of_its_own(book
 def test_a_wait_that_is_no_duration_is_said(book: Path, wait: str) -> None:
     done = call(book, "oncall", "test", "--wait", wait)
     assert getattr(done.exception, "exit_code", None) == 2
+
+
+def test_on_a_shared_store_that_nobody_serves_it_is_sent_from_here(
+    book: Path, hook: Hook, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    postgres_server.sql("DROP DATABASE IF EXISTS practice", "CREATE DATABASE practice", database="postgres")
+    monkeypatch.setenv("OPSBOOK_STORE", postgres_server.url(database="practice"))
+    done = call(book, "oncall", "test", "--wait", "5s", "--format", "json")
+    assert done.return_value == 1, "nobody answered"
+    assert len(json.loads(done.stdout)["delivered"]) == 1
+    assert len(hook.got) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from opsbook.cli.options import book_options, format_option, read_system
 
 if TYPE_CHECKING:
     from opsbook.engine.service import Service
+    from opsbook.engine.setting import Setting
     from opsbook.watch.practice import Measured
 
 
@@ -174,12 +176,11 @@ def test(target: str, wait: str, book: str | None, env: str | None, output: str)
 
 
 async def _practise(service: Service, target: str, seconds: float) -> Measured:
-    from opsbook.engine.owner_lock import OwnerLock
     from opsbook.store.database import reading
     from opsbook.watch import incident_acts, practice
     from opsbook.watch.contract import Watch
     from opsbook.watch.delivery import Delivery
-    from opsbook.watch.incident_facts import OPSBOOK
+    from opsbook.watch.incident_facts import OPSBOOK, where_of
 
     setting, system = service.setting, service.system
     setting.check_audit()
@@ -188,12 +189,11 @@ async def _practise(service: Service, target: str, seconds: float) -> Measured:
     setting.write([lambda c: begun.append(practice.begin(c, system, service.actor, target, now).id)])
     setting.write_head()
     say(f"{begun[0]}: a page for practice is on its way; answer it with: opsbook incident ack {begun[0]}")
-    alone = setting.embedded and OwnerLock(setting.folder).free()
     until = setting.clock.monotonic() + seconds
     async with setting.connections(system) as connections:
         delivery = Delivery(Watch(setting, system, connections))
         while True:
-            if alone:
+            if _alone(setting, where_of(system)):
                 await delivery.tick(setting.clock.now())
                 await delivery.settled()
             with reading(setting.store) as connection:
@@ -212,3 +212,15 @@ async def _practise(service: Service, target: str, seconds: float) -> Measured:
     setting.write([close])
     setting.write_head()
     return found
+
+
+def _alone(setting: Setting, where: Mapping[str, str]) -> bool:
+    """Whether no `opsbook serve` sends what is in the outbox. Two that send claim each message: it goes out once."""
+    from opsbook.engine.owner_lock import OwnerLock
+    from opsbook.store import leases
+    from opsbook.store.database import reading
+
+    if setting.embedded:
+        return OwnerLock(setting.folder).free()
+    with reading(setting.store) as connection:
+        return leases.held(connection, "watch/{system}/{environment}".format(**where), setting.now()) is None

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from opsbook.book.catalogue import Cost, Parameters
+from opsbook.book.system import System
 from opsbook.book.units import DURATION_UNITS, Dimension
 from opsbook.connectors.contract import Fact, ReadFailed
 from opsbook.connectors.metrics_text import aggregate
@@ -111,25 +112,35 @@ class AlertParameters(Parameters):
     labels: dict[str, str] = Field({}, description="labels that an alert must carry, e.g. {severity: critical}")
 
 
-def _counted(alerts: list[tuple[dict[str, str], str]], said: AlertParameters) -> Fact:
-    fitting = [(labels, since) for labels, since in alerts if said.labels.items() <= labels.items()]
+def _counted(system: System, alerts: list[tuple[dict[str, str], str]], said: AlertParameters) -> Fact:
+    own = [said.labels.items() <= labels.items() and not _is_of(system, labels, said) for labels, _ in alerts]
+    fitting = [one for one, counts in zip(alerts, own, strict=True) if counts]
     rows = [{"alert": labels.get("alertname", ""), "labels": labels, "since": since} for labels, since in fitting]
     names = sorted({labels.get("alertname", "?") for labels, _ in fitting})
     return Fact(float(len(fitting)), rows[:MOST_ROWS], ", ".join(names[:10]))
 
 
+def _is_of(system: System, labels: dict[str, str], said: AlertParameters) -> bool:
+    """Whether an alert is that of a check of this book, by a rule that was generated of it: it is told already."""
+    here = {"system": system.model.system, "environment": system.name}
+    named = labels.get("check", "") in {check.id for check in system.checks} and "check" not in said.labels
+    return named and all(labels.get(name, value) == value for name, value in here.items())
+
+
 @observation("prometheus.firing_alerts", Dimension.COUNT, of="prometheus", parameters=AlertParameters, warning="> 0",
-             doc="Alerts that fire by Prometheus' rules, silenced ones too.")  # fmt: skip
+             doc="Alerts that fire by Prometheus' rules, silenced ones too, not of the book's own.")  # fmt: skip
 async def firing_alerts(prometheus: PrometheusConnector, said: AlertParameters) -> Fact:
     alerts = await prometheus.alerts()
-    return _counted([(a["labels"], a.get("activeAt", "")) for a in alerts if a["state"] == "firing"], said)
+    return _counted(
+        prometheus.system, [(a["labels"], a.get("activeAt", "")) for a in alerts if a["state"] == "firing"], said
+    )
 
 
 @observation("alertmanager.alerts", Dimension.COUNT, of="alertmanager", parameters=AlertParameters, warning="> 0",
-             doc="Alerts that Alertmanager holds and that nothing silences or inhibits.")  # fmt: skip
+             doc="Alerts that Alertmanager holds and nothing silences, not of the book's own.")  # fmt: skip
 async def alerts(alertmanager: AlertmanagerConnector, said: AlertParameters) -> Fact:
     found = await alertmanager.alerts()
-    return _counted([(a["labels"], a.get("startsAt", "")) for a in found], said)
+    return _counted(alertmanager.system, [(a["labels"], a.get("startsAt", "")) for a in found], said)
 
 
 class TargetParameters(Parameters):

@@ -334,6 +334,15 @@ def answered(connection: Connection, ids: Collection[str]) -> set[str]:
     return found
 
 
+def over_of(connection: Connection, ids: Collection[str]) -> set[str]:
+    """Which of these incidents are over."""
+    found: set[str] = set()
+    for some in batched(sorted(one for one in ids if one), IDS_A_STATEMENT):
+        query = select(incidents.c.id).where(incidents.c.id.in_(some), incidents.c.state.in_(OVER))
+        found.update(connection.execute(query).scalars())
+    return found
+
+
 def alerts_of(connection: Connection, incident: str, limit: int = 200) -> list[Row[Any]]:
     """Its alerts, oldest first."""
     query = select(alerts).where(alerts.c.incident == incident).order_by(alerts.c.since, alerts.c.id)
@@ -343,6 +352,28 @@ def alerts_of(connection: Connection, incident: str, limit: int = 200) -> list[R
 def count_alerts(connection: Connection, incident: str) -> int:
     """How many alerts it has or had."""
     return int(connection.execute(select(func.count()).where(alerts.c.incident == incident)).scalar() or 0)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the alerts of an incident came to be no longer told: well, silent but still bad, or not measured any more."""
+
+    well: int
+    silent: int
+    unseen: tuple[str, ...]
+    """Why nobody says any more how those are."""
+
+
+def alerts_ended(connection: Connection, incident: str) -> Ended:
+    """How many of its alerts ended in which way."""
+    mine, over = alerts.c.incident == incident, alerts.c.phase == "resolved"
+    counts = [
+        func.count().filter(over, alerts.c.well_since.is_not(None)),
+        func.count().filter(~over, alerts.c.silenced_by != ""),
+    ]
+    found = connection.execute(select(*counts).where(mine)).one()
+    gone = select(alerts.c.sentence).where(mine, over, alerts.c.well_since.is_(None)).limit(MOST_NEAR)
+    return Ended(int(found[0]), int(found[1]), tuple(connection.execute(gone).scalars()))
 
 
 def incident_of(connection: Connection, where: Mapping[str, str], fingerprints: Collection[str]) -> dict[str, str]:

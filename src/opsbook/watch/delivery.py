@@ -169,9 +169,11 @@ class Delivery:
         return found
 
     def _still_wanted(self, connection: Connection, rows: Sequence[MessageRow]) -> list[MessageRow]:
-        """Without pages of incidents that somebody has acknowledged, or that are over."""
+        """Without pages of incidents that somebody has acknowledged, and reminders of those that are over."""
         done = incidents.answered(connection, {row.incident for row in rows if row.kind in ("page", "practice")})
+        over = incidents.over_of(connection, {row.incident for row in rows if _hurries(row)})
         late = [row.id for row in rows if row.incident in done and row.kind in ("page", "practice")]
+        late += [row.id for row in rows if row.incident in over and _hurries(row)]
         if late:
             messages.settle(connection, late, self.who, state="dropped", error="it was answered before this was sent")
         return [row for row in rows if row.id not in set(late)]
@@ -279,3 +281,8 @@ def _facts(row: MessageRow) -> Mapping[str, object]:
 
 def _told(mask: Mask, text: str) -> str:
     return one_line(mask.whole(text))[:500]
+
+
+def _hurries(row: MessageRow) -> bool:
+    """Whether it asks for something of an incident that goes on. A post-mortem is asked for of one that is over."""
+    return row.kind == "reminder" and row.key.startswith(("update|", "clock|"))

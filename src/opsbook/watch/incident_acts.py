@@ -25,7 +25,7 @@ from opsbook.watch.clocks import clocks, moment
 from opsbook.watch.grouping import more_urgent, path_for
 from opsbook.watch.incident_facts import contact_of, facts_of, new_id, paged, pages, where_of
 from opsbook.watch.outbox import Message, enqueue, enqueue_all
-from opsbook.watch.pursuit import resolved_messages
+from opsbook.watch.pursuit import MOOT, resolved_messages
 from opsbook.watch.waking import TELLING, wake
 
 GOING = store.GOING
@@ -225,7 +225,7 @@ def resolve(connection: Connection, system: System, one: Incident, actor: Actor,
         acknowledged_at=one.acknowledged_at or now.timestamp(), acknowledged_by=one.acknowledged_by or actor.name,
     )  # fmt: skip
     _change(connection, one, changed)
-    messages.drop(connection, one.id, ("page", "practice"), f"{actor.name} resolved it before this was sent")
+    messages.drop(connection, one.id, MOOT, f"{actor.name} resolved it before this was sent")
     why = text.strip() or f"{actor.name} resolved it"
     enqueue_all(connection, system, resolved_messages(connection, one, why, now), now)
     told = f"{actor.name} resolved it" + (f": {text.strip()}" if text.strip() else "")

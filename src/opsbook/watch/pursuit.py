@@ -34,6 +34,8 @@ LATE = 2 * store.LONGEST_LOOK
 """Seconds: what is to be looked at later than this was put down before the clock was set back."""
 REMINDERS = timedelta(days=1)
 """How often somebody is reminded of a post-mortem or an action that is late."""
+MOOT = ("page", "practice", "reminder")
+"""Messages that need not be sent any more once an incident is over."""
 REMINDED = timedelta(days=30)
 """After so long nobody is reminded of a post-mortem any more."""
 
@@ -137,12 +139,13 @@ class _Round:
             resolved_at=self.now.timestamp(), resolved_by="opsbook",
         ):  # fmt: skip
             return
-        self.told += resolved_messages(self.connection, one, "everything has been well", self.now)
+        why = ended_by(self.connection, one)
+        self.told += resolved_messages(self.connection, one, why, self.now)
         key = f"resolved|{one.id}|{one.rounds}"
-        self.events.append(Event(one.id, self.now.timestamp(), "opsbook", "resolved", "resolved: all is well", "", key))
+        self.events.append(Event(one.id, self.now.timestamp(), "opsbook", "resolved", f"resolved: {why}", "", key))
         detail = {"incident": one.id, "pages": len(told)}
         self.acts.append(act(self.system, watch_actor("alerts"), self.now, "incident resolved", detail))
-        messages.drop(self.connection, one.id, ("page",), "it was resolved before this was sent")
+        messages.drop(self.connection, one.id, MOOT, "it was resolved before this was sent")
 
     def _clock(self, one: Incident, clock: Clock) -> None:
         if clock.ended is not None:
@@ -235,6 +238,18 @@ class _Round:
 
     def _known(self, keys: Iterable[str]) -> set[str]:
         return store.known_keys(self.connection, list(keys))
+
+
+def ended_by(connection: Connection, one: Incident) -> str:
+    """Why nothing of an incident is bad any more. It was well only where that was measured."""
+    ended = store.alerts_ended(connection, one.id)
+    if ended.well and not (ended.silent or ended.unseen):
+        return "everything has been well"
+    told = [f"{ended.well} well"] if ended.well else []
+    told += [f"{ended.silent} bad still, and silenced"] if ended.silent else []
+    why = "; ".join(dict.fromkeys(filter(None, ended.unseen)))
+    told += [f"{len(ended.unseen)} not measured any more" + (f" ({why})" if why else "")] if ended.unseen else []
+    return f"of its alerts {', '.join(told)}" if told else "nothing of it fires any more"
 
 
 def resolved_messages(connection: Connection, one: Incident, why: str, now: datetime) -> Sequence[Message]:

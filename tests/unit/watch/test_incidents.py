@@ -11,6 +11,8 @@ from tests.unit.watch.on_call import WHERE, Desk
 from opsbook.store import audit, incidents
 from opsbook.store.silences import Silence, add
 from opsbook.watch import incident_acts as acts
+from opsbook.watch.alerts import reconsider
+from opsbook.watch.incidents import respond
 
 
 @pytest.fixture
@@ -254,3 +256,36 @@ def test_what_was_not_looked_at_in_this_round_is_found_by_its_line(desk: Desk) -
     assert waiting() == []
     desk.write(lambda c: incidents.change(c, one.id, rounds=1))
     assert waiting() == [one.id]
+
+
+def test_an_end_says_what_was_well_and_what_was_only_silenced_or_is_not_measured(tmp_path: Path, store: Engine) -> None:
+    keys = {"id": "kept", "observe": "postgres.up", "of": "database"}, {"id": "api", "observe": "http.up", "of": "api"}
+    desk = Desk(tmp_path, store, checks=keys)
+    desk.hears(("check:kept", "critical"), ("check:gone", "critical"), ("check:api", "critical"), component="database")
+    desk.well("check:kept", component="database")
+    at = desk.now.timestamp()
+    desk.write(lambda c: add(c, WHERE, Silence("s1", ("api",), (), "known", "ana", "cli", at, at + 9e6)))
+    desk.write(lambda connection: reconsider(connection, desk.system, desk.now, respond))
+    desk.later(minutes=10)
+    why = (
+        "of its alerts 1 well, 1 bad still, and silenced, 1 not measured any more (its check is no longer in the book)"
+    )
+    assert desk.lines("resolved") == [f"resolved: {why}"]
+    assert why in desk.messages("resolved")[0].body
+
+
+def test_an_end_after_everything_was_well_says_so(desk: Desk) -> None:
+    desk.bad()
+    desk.well()
+    desk.later(minutes=10)
+    assert desk.lines("resolved") == ["resolved: everything has been well"]
+
+
+def test_what_hurries_is_not_sent_once_it_is_over(desk: Desk) -> None:
+    desk.bad()
+    desk.act(acts.acknowledge)
+    desk.later(minutes=65)
+    hurry = [row for row in desk.messages("reminder") if row.state == "waiting"]
+    assert {row.key.partition("|")[0] for row in hurry} == {"update", "clock"}
+    desk.act(acts.resolve, "mended")
+    assert {row.state for row in desk.messages("reminder")} == {"dropped"}

@@ -33,7 +33,9 @@ class Readers:
             return int(port)
 
     def slots(self) -> dict[str, bool]:
-        return dict(self.pair.one.sql("SELECT slot_name, active FROM pg_replication_slots"))
+        """Of the primary: whether each is read."""
+        (primary,) = self.pair.primaries()
+        return dict(primary.sql("SELECT slot_name, active FROM pg_replication_slots"))
 
     def own(self) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(f"postgresql://postgres@127.0.0.1:{self.port}/app", autocommit=True)
@@ -84,14 +86,20 @@ def test_it_is_copied_streams_and_gets_readers_and_is_removed_without_a_trace(re
     with closing(readers.own()) as own:
         counted = "SELECT count(*) FROM jobs WHERE state = 'for readers'"
         until(lambda: own.execute(counted).fetchall() == [(1,)], 20, "the replica has what was written")
-    again = readers.pair.done("add-replica-readers")
-    assert again["state"] == "done", "added again nothing is copied"
+    made = readers.data.stat().st_ino
+    readers.pair.done("failover-database", "planned=true")
+    readers.pair.done("add-replica-readers")
+    assert readers.data.stat().st_ino == made, "added again it follows the new primary, and nothing is copied"
+    readers.pair.two.sql("INSERT INTO jobs (state) VALUES ('for readers')")
+    with closing(readers.own()) as own:
+        until(lambda: own.execute(counted).fetchall() == [(2,)], 20, "the replica has what the new primary wrote")
 
-    view = readers.pair.done("remove-replica-readers", "delete=true")
+    readers.pair.two.sql("SELECT pg_create_physical_replication_slot('another')")
+    readers.pair.done("remove-replica-readers", "delete=true")
     assert "opsbook_readers" not in readers.slots()
-    assert readers.behind_pool() == readers.pair.one.port
+    assert readers.behind_pool() == readers.pair.two.port
     assert not readers.data.exists()
-    assert "standby_1" in readers.slots(), "the slot of another stays"
+    assert set(readers.slots()) == {"another"}, "the slot of somebody else stays"
 
 
 def test_a_folder_that_holds_something_is_refused_and_nothing_is_begun(readers: Readers) -> None:

@@ -11,7 +11,7 @@ from opsbook.book.catalogue import Risk
 from opsbook.book.values import Name
 from opsbook.connectors.change import Change, Json
 from opsbook.connectors.postgres import ReadReplica
-from opsbook.connectors.postgres_pair import NoAnswer, Server, see
+from opsbook.connectors.postgres_pair import NoAnswer, Seen, Server, see
 from opsbook.connectors.postgres_replica import (
     SESSIONS,
     STANDING,
@@ -72,7 +72,7 @@ class _Add(Repeatable):
         ((senders, slots, size),) = await asyncio.to_thread(primary.rows, ROOM)
         there = await asyncio.to_thread(primary.rows, STANDING, slot_of(found))
         if not seen.streaming:
-            _must_fit(own, found, senders, slots + len(there))
+            _must_fit(seen, found, senders, slots + len(there))
         told: dict[str, Json] = {"from": primary.address, "to": own.address, "bytes": size, "slot": slot_of(found),
                                  "now": seen.told}  # fmt: skip
         target = {"component": parameters.of, "replica": found.id}
@@ -82,15 +82,17 @@ class _Add(Repeatable):
             yield change
 
 
-def _must_fit(own: Server, found: ReadReplica, senders: int, slots: int) -> None:
+def _must_fit(seen: Seen, found: ReadReplica, senders: int, slots: int) -> None:
     """Raises Refused where a copy cannot be made or would have nobody to stream from."""
+    own = seen.server
     assert own.data is not None
     free_for_copy(own.data)
     # The copy streams the log beside itself: two senders at a time.
     if senders < 2 or slots < 1:
         what, least = ("max_wal_senders", 2 - senders) if senders < 2 else ("max_replication_slots", 1)
         raise Refused(f"the primary has no room for a further standby: {what} lacks {least}", f"raise {what}")
-    if own.accepts():
+    # One that answers as a standby lost its primary, as after a failover: it is told whom to follow.
+    if own.accepts() and not seen.in_recovery:
         raise Refused(f"something listens at {own.address}, and does not stream", f"stop {found.workload} first")
 
 

@@ -330,7 +330,7 @@ class Sweep:
             content = path.read_bytes() if path.is_file() else b""
             if any(one in content for one in secrets):
                 self.count.wrong.append(f"{where}: a secret is in {path.name}")
-        if any(one in seen for seen in self.arguments.seen for one in secrets):
+        if any(one in seen for seen in tuple(self.arguments.seen) for one in secrets):
             self.count.wrong.append(f"{where}: a secret stood in an argv")
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +15,11 @@ import psycopg
 import pytest
 import redis
 
+from opsbook.book.system import parse_env
 from opsbook.connectors.change import ChangeFailed
 from opsbook.connectors.registry import OpenConnections
 from opsbook.errors import Refused
+from opsbook.upkeep.rotations import families
 from tests.integration.hands import Hands
 from tests.integration.servers import Postgres, make_system, new_postgres, new_redis
 
@@ -220,3 +225,67 @@ async def test_a_secret_of_an_application_is_distributed_and_nobody_claims_that_
     assert len(file.read_text().strip()) == 48
     assert (await one.do("credential.retire", of="api", rotation="key"))["dead"] is None
     assert "only the application can say" in one.out.text
+
+
+ISSUER = """\
+import hashlib, json, pathlib, secrets, sys
+known = pathlib.Path(sys.argv[1])
+tokens = json.loads(known.read_text()) if known.exists() else []
+digest = hashlib.sha256(sys.stdin.read().strip().encode()).hexdigest() if sys.argv[2] != "make" else ""
+if sys.argv[2] == "make":
+    token = secrets.token_urlsafe(32)
+    known.write_text(json.dumps([*tokens, hashlib.sha256(token.encode()).hexdigest()]))
+    print(token)
+elif sys.argv[2] == "test":
+    sys.exit(0 if digest in tokens else 1)
+else:
+    known.write_text(json.dumps([one for one in tokens if one != digest]))
+"""
+
+
+async def test_a_token_is_made_tried_and_revoked_by_its_issuer(tmp_path: Path) -> None:
+    known, place, program = tmp_path / "known.json", tmp_path / "token", tmp_path / "issuer.py"
+    program.write_text(ISSUER)
+    known.write_text(json.dumps([hashlib.sha256(b"the-token-of-before").hexdigest()]))
+    place.write_text("the-token-of-before\n")
+    issuer = {name: [sys.executable, str(program), str(known), name] for name in ("make", "test", "revoke")}
+    rotation = {"id": "hook", "of": "api", "kind": "token", "every": "90d", "to": f"file:{place}", "issuer": issuer}
+    components = {"api": {"kind": "http", "url": "http://127.0.0.1:1"}}
+    one = Hands(OpenConnections(make_system(tmp_path / "book", components, rotations=[rotation])))
+    named = {"of": "api", "rotation": "hook"}
+    assert (await one.do("credential.prepare", **named))["tried"] is True
+    assert place.read_text() == "the-token-of-before\n"
+    await one.do("credential.distribute", **named)
+    new = place.read_text().strip()
+    assert len(json.loads(known.read_text())) == 2, "both are valid"
+    assert (await one.do("credential.retire", **named))["dead"] is True
+    assert json.loads(known.read_text()) == [hashlib.sha256(new.encode()).hexdigest()]
+    assert new not in one.out.text
+
+
+async def test_a_key_from_before_is_accepted_until_its_overlap_is_over(tmp_path: Path) -> None:
+    env = tmp_path / "app.env"
+    env.write_text("SIGNING_KEY=the-key-of-before\nCACHE=on\n")
+    rotation = {
+        "id": "signing", "of": "api", "kind": "key", "every": "90d", "to": f"env:{env}#SIGNING_KEY",
+        "previous": f"env:{env}#SIGNING_KEY_BEFORE", "overlap": "1s", "restart": ["api"],
+    }  # fmt: skip
+    components = {"api": {"kind": "http", "url": "http://127.0.0.1:1", "workload": "api"}}
+    system = make_system(tmp_path / "book", components, rotations=[rotation])
+    texts = dict(families(system))
+    assert re.findall(r"id=(\S+)", texts["rotate-signing"]) == [
+        "prepare", "distribute", "restart-api", "expire", "restart-api-again", "retire",
+    ]  # fmt: skip
+    one, named = Hands(OpenConnections(system)), {"of": "api", "rotation": "signing"}
+    await one.do("credential.prepare", **named)
+    await one.do("credential.distribute", **named)
+    assert parse_env(env.read_text())["SIGNING_KEY_BEFORE"] == "the-key-of-before"
+    new = parse_env(env.read_text())["SIGNING_KEY"]
+    await one.do("credential.withdraw", **named)
+    assert parse_env(env.read_text()) == {
+        "SIGNING_KEY": "the-key-of-before", "SIGNING_KEY_BEFORE": new, "CACHE": "on",
+    }  # fmt: skip
+    await one.do("credential.distribute", **named)
+    await one.do("credential.expire", **named)
+    assert parse_env(env.read_text()) == {"SIGNING_KEY": new, "SIGNING_KEY_BEFORE": "", "CACHE": "on"}
+    await one.do("credential.retire", **named)

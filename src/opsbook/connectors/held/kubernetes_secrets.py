@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from opsbook.connectors.change import ChangeFailed
 from opsbook.connectors.executors.secrets import NotReached
 from opsbook.connectors.held.contract import PRIVATE
+from opsbook.connectors.held.places import beside
 from opsbook.connectors.runtimes.kubernetes import Kubernetes
 from opsbook.connectors.runtimes.kubernetes_api import MANAGER, ApiFault, NotThere, Object
 from opsbook.errors import Refused, Unreachable
@@ -129,11 +130,6 @@ class InSecret:
 
     def beside(self, what: str) -> InSecret:
         return InSecret(Secret(self.secret.kubernetes, beside(self.secret.name, what)), self.key)
-
-
-def beside(name: str, what: str) -> str:
-    """The name of what stands beside a Secret, as object names are written."""
-    return f"{name}.{what.replace('_', '-')}"
 
 
 def _values(found: Object) -> dict[str, bytes]:

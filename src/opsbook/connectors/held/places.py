@@ -53,3 +53,8 @@ def refused(written: Reference) -> Refused:
         f"{written} is no place that a credential can be written to",
         "write file:PATH, env:FILE#NAME or secret:NAME/KEY",
     )
+
+
+def beside(name: str, what: str) -> str:
+    """The name of what stands beside a Secret, as object names are written."""
+    return f"{name}.{what.replace('_', '-')}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from opsbook.book.system import System
 from opsbook.connectors.runtimes.kubernetes_api import Object
+from opsbook.connectors.runtimes.kubernetes_rbac_secrets import secrets_of
 
 LOOK = ("get", "list")
 ROLLING = ("deployments", "statefulsets", "daemonsets")
@@ -102,6 +103,12 @@ def _needed(system: System, operations: Collection[str]) -> Iterator[Right]:
             workload = group in ("apps", "batch")
             yield Right(group, resource, "patch", names=plain if workload else ())
         yield from (Right("autoscaling", "horizontalpodautoscalers", verb) for verb in MADE.get(operation, ()))
+    held, own = secrets_of(system) if operations else (frozenset(), frozenset())
+    for verb, which in (("get", held | own), ("patch", held | own), ("delete", own)):
+        if which:
+            yield Right("", "secrets", verb, names=tuple(sorted(which)))
+    if own:
+        yield Right("", "secrets", "create")  # what is made has no name yet that a role could hold
     if EXECUTING & set(operations) or any(one.observe.startswith("inside.") for one in system.model.checks):
         yield from (Right("", "pods/exec", verb) for verb in ("get", "create"))
     if any(one.through == "runtime" for one in components.values()):

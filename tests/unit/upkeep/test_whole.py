@@ -1,0 +1,85 @@
+"""Procedures over a whole system: their order, and what they wait for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from opsbook.book.catalogue import Risk
+from opsbook.book.load import load_book
+from opsbook.book.system import System, in_environment
+from opsbook.catalogue import catalogue
+from opsbook.engine.compile import load_procedures
+from opsbook.upkeep.whole import families, in_order, replicas_first
+
+COMPONENTS: dict[str, dict[str, Any]] = {
+    "api": {"kind": "http", "url": "http://api", "workload": "api", "depends_on": ["cache", "database"]},
+    "cache": {"kind": "redis", "url": "redis://r", "depends_on": ["broker"]},
+    "broker": {"kind": "redis", "url": "redis://r", "workload": "redis"},
+    "copy": {"kind": "postgres", "dsn": "postgresql://c", "workload": "copy", "depends_on": ["database"]},
+    "database": {"kind": "postgres", "dsn": "postgresql://d", "workload": "postgres"},
+    "read-only": {"kind": "workload", "workload": "api"},
+    "cluster": {"kind": "cluster"},
+    "host": {"kind": "host"},
+}
+CHECKS = [
+    {"id": "api-up", "observe": "http.up", "of": "api"},
+    {"id": "slow", "observe": "http.latency_p95", "of": "api", "critical": "> 1s"},
+    {"id": "database-up", "observe": "postgres.up", "of": "database"},
+    {"id": "nodes", "observe": "cluster.nodes_away", "of": "cluster"},
+]
+
+
+def book(folder: Path, runtime: dict[str, Any] | None) -> System:
+    environment = {"policy": "open", **({"runtime": runtime} if runtime else {})}
+    backups = [{"id": "nightly", "of": "database", "to": "store"}]
+    written = {"opsbook": 1, "system": "t", "environments": {"test": environment}, "components": COMPONENTS,
+               "checks": CHECKS, "backups": backups}  # fmt: skip
+    (folder / "book.yaml").write_text(yaml.safe_dump(written))
+    return in_environment(load_book(folder / "book.yaml", catalogue()))
+
+
+CLUSTER = {"kind": "kubernetes", "namespace": "shop"}
+
+
+def test_each_comes_after_what_it_needs_and_a_workload_only_once(tmp_path: Path) -> None:
+    system = book(tmp_path, CLUSTER)
+    assert in_order(system) == ["broker", "database", "api", "copy"]
+    assert replicas_first(system, in_order(system)) == ["copy", "broker", "database", "api"]
+
+
+def test_the_next_one_waits_until_what_is_vital_is_well(tmp_path: Path) -> None:
+    system = book(tmp_path, CLUSTER)
+    found = load_procedures(system, catalogue(), dict(families(system)))
+    assert [step.id for step in found["restart-all"].steps] == [
+        "renew-broker", "renew-database", "well-database", "renew-api", "well-api", "renew-copy"
+    ]  # fmt: skip
+    assert found["restart-all"].risk is Risk.DISRUPTIVE
+    assert "checks: [api-up]" in dict(families(system))["restart-all"], "what is only slow holds nothing up"
+
+
+def test_an_update_takes_backups_first_and_leaves_what_has_no_version(tmp_path: Path) -> None:
+    system = book(tmp_path, CLUSTER)
+    found = load_procedures(system, catalogue(), dict(families(system)))["update-system"]
+    ids = [step.id for step in found.steps]
+    assert (
+        ids.index("backup-nightly") < ids.index("update-copy") < ids.index("update-database") < ids.index("update-api")
+    )
+    assert {one.name for one in found.parameters} == {"broker", "database", "api", "copy"}
+    assert ids[0] == "host-packages"
+
+
+def test_a_node_is_emptied_worked_on_and_used_again(tmp_path: Path) -> None:
+    system = book(tmp_path, CLUSTER)
+    found = load_procedures(system, catalogue(), dict(families(system)))["maintain-node"]
+    kinds = [step.id for step in found.steps]
+    assert kinds[:2] == ["before", "drain"]
+    assert kinds[3:] == ["uncordon", "serves", "well"]
+
+
+def test_without_a_runtime_or_a_cluster_there_is_nothing_to_do(tmp_path: Path) -> None:
+    assert list(families(book(tmp_path, None))) == []
+    compose = dict(families(book(tmp_path, {"kind": "compose"})))
+    assert set(compose) == {"restart-all", "update-system"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +12,17 @@ from opsbook.connectors.runtimes.kubernetes import Kubernetes
 from opsbook.connectors.runtimes.kubernetes_autoscalers import Autoscaler, autoscaler_of
 from opsbook.connectors.runtimes.kubernetes_why_scaled import why
 from opsbook.errors import Refused, UsageError
+from opsbook.store.database import open_store
+from opsbook.store.history import Point, record
+from opsbook.upkeep.advice.everything import Question, advised
+from opsbook.upkeep.advice.observed import DAY, History
 from opsbook.upkeep.advice.workloads import look
 from tests.integration.cluster import BEAT, Cluster, deployment, needs_kubernetes, new_namespace, python
 from tests.integration.hands import Hands, hands_of
 
 pytestmark = [pytest.mark.real, needs_kubernetes, pytest.mark.xdist_group("kubernetes")]
 
+NOW = 1_800_000_000.0
 COMPONENTS: dict[str, dict[str, Any]] = {name: {"kind": "workload"} for name in ("asks", "asks-nothing")}
 
 
@@ -81,8 +87,30 @@ async def test_an_autoscaler_is_made_aimed_explained_and_deleted_and_each_is_und
     assert await held(hands) is None
 
 
-async def test_what_a_container_asks_for_is_read_for_advice(hands: Hands) -> None:
-    seen = await look(hands.connections, "asks")
-    assert (seen.given.cpu_request, seen.given.memory_request) == (0.01, 32 << 20)
-    assert seen.given.memory_limit is None
-    assert seen.applied
+async def test_what_was_used_becomes_requests_and_limits_of_the_container_and_goes_back(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    checks = [{"id": "cores", "observe": "workload.cores", "of": "asks", "warning": "> 4"},
+              {"id": "memory", "observe": "workload.memory", "of": "asks", "warning": "> 4GiB"}]  # fmt: skip
+    system = cluster.system(COMPONENTS, checks=checks)
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    for check, value in (("cores", 0.03), ("memory", 50.0 * 2**20)):
+        points = [Point(check, NOW - n * 3600, "ok", value, "") for n in range(60, 0, -1)]
+        record(store, "test", "test", points, 40 * DAY)
+    async with hands_of(system) as hands:
+        question = Question(["asks", "asks-nothing"], ["resources", "autoscaler"])
+        asks, nothing = await advised(hands.connections, History(store, system, NOW), question)
+        figures = {one.name: one.advised for one in asks.advice}
+        assert figures == {"cpu_request": "30m", "memory_request": "55Mi", "memory_limit": "60Mi"}
+        assert [one.now for one in asks.advice] == ["10m", "32Mi", "not set"]
+        assert nothing.advice == () and "no check stores its cpu" in nothing.untold[0]
+
+        (limits,) = await hands.plan("workload.limits", of="asks", **figures)
+        await hands.apply(limits)
+        seen = await look(hands.connections, "asks")
+        assert (seen.given.cpu_request, seen.given.memory_limit) == (0.03, 60 << 20)
+        again, _ = await advised(hands.connections, History(store, system, NOW), question)
+        assert again.advice == (), "what was taken is not advised again"
+        await hands.undo(limits)
+        seen = await look(hands.connections, "asks")
+        assert (seen.given.cpu_request, seen.given.memory_limit) == (0.01, None)

@@ -80,6 +80,10 @@ GRACE = {"preStop": {"exec": {"command": ["sleep", "3"]}}}
 """A pod that is asked to end serves on until every node knows: without it no rolling update is without a gap."""
 
 
+SIDES = {"blue": "api", "green": "api-green", "service": "api", "blue_url": "http://api-blue:8000",
+         "green_url": "http://api-green:8000", "strategy": "blue-green", "drain": "5s"}  # fmt: skip
+
+
 def side(name: str, colour: str, replicas: int, env: Sequence[Any] = (), **keys: Any) -> dict[str, Any]:
     """One of the two."""
     container = python("api", APPLICATION, env=[*FAULTS, *env], **keys, readinessProbe=READY, lifecycle=GRACE,
@@ -118,9 +122,7 @@ def objects(replicas: int = 2) -> list[dict[str, Any]]:
 def book(cluster: Cluster, folder: Path, kubeconfig: str = "", **keys: Any) -> Path:
     """A book of it, as a team writes it."""
     runtime = {"kind": "kubernetes", "namespace": cluster.namespace, "kubeconfig": kubeconfig}
-    own = {"blue": "api", "green": "api-green", "service": "api", "blue_url": "http://api-blue:8000",
-           "green_url": "http://api-green:8000", "strategy": "blue-green", "drain": "5s"}  # fmt: skip
-    deploys = {"watch": "4s", "wait": "12s", "components": {"api": own}, **keys.pop("deploys", {})}
+    deploys = {"watch": "4s", "wait": "60s", "components": {"api": SIDES}, **keys.pop("deploys", {})}
     said = {
         "opsbook": 1, "system": "shop", "environments": {"test": {"policy": "open", "runtime": runtime}},
         "components": {"api": {"kind": "http", "url": "http://api:8000", "through": "runtime", "workload": "api"},

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from tests.faults.deadly import Fault
 from tests.faults.deploy_kills import Deployed
 from tests.faults.kills import Count
 from tests.integration.cluster import needs_kubernetes, new_namespace
-from tests.integration.kubernetes_shop import Shop, book, objects
+from tests.integration.cut import Cut
+from tests.integration.kubernetes_shop import SIDES, Shop, book, objects
+from tests.integration.servers import until
 
 pytestmark = [
     pytest.mark.real,
@@ -69,3 +76,84 @@ def test_a_deploy_that_is_killed_at_its_steps_ends_with_one_version_that_serves(
     Deployed(shop, bad=True, faults=faults, folder=tmp_path / "bad", count=count).see_through()
     assert count.wrong == []
     assert count.kills >= 7, count
+
+
+def test_one_that_never_becomes_ready_or_crashes_meets_nobody(shop: Shop, tmp_path: Path) -> None:
+    impatient = {"watch": "8s", "wait": "6s", "components": {"api": SIDES}}
+    ops = book(shop.cluster, tmp_path / "ops", deploys=impatient)
+    before = shop.serving()
+    other = "2" if before[1] == "1" else "1"
+    with shop.asked() as requests:
+        shop.fault(other, "never-ready")
+        view = shop.run("deploy", "api", other, ops=ops)
+        shop.fault(other, "")
+    assert view["state"] == "undone", view["message"]
+    assert "not ready after 6 s" in view["message"]
+    assert shop.serving() == before
+    assert set(requests) == {"200"}, requests
+    shop.fault(other, "crash")
+    view = shop.run("deploy", "api", other)
+    shop.fault(other, "")
+    assert view["state"] == "undone", view["message"]
+    assert shop.serving() == before
+
+
+def test_an_api_server_that_is_away_for_a_while_ends_no_deploy(shop: Shop, tmp_path: Path) -> None:
+    """Its way is cut in the test, so that nobody else of the cluster is without it."""
+    config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
+    server = urlsplit(config["clusters"][0]["cluster"]["server"])
+    assert server.hostname == "127.0.0.1", "the cluster that is given is not on this host"
+    way = Cut(server.port or 443)
+    config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{way.port}"
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+    ops = book(shop.cluster, tmp_path / "ops", kubeconfig=str(tmp_path / "kubeconfig"))
+    before = shop.serving()
+    idle = "api-green" if before[0] == "blue" else "api"
+    try:
+        with shop.asked() as requests, ThreadPoolExecutor(1) as thread:
+            running = thread.submit(lambda: shop.run("deploy", "api", "2" if before[1] == "1" else "1", ops=ops))
+            until(lambda: shop.get("Deployment", idle)["spec"]["replicas"], 120, "the idle side is brought up")
+            way.cut()
+            time.sleep(12)  # this is the fault itself, and no wait for a state
+            way.join()
+            view = running.result()
+        assert view["state"] == "done", view["message"]
+        assert shop.serving()[0] != before[0]
+        assert set(requests) == {"200"}, requests
+    finally:
+        way.cut()
+
+
+def test_a_configuration_is_deployed_like_a_version_and_gone_back_to(shop: Shop) -> None:
+    name = "api" if shop.serving()[0] == "blue" else "api-green"
+
+    def map_of() -> tuple[str, dict[str, str]]:
+        env = shop.get("Deployment", name)["spec"]["template"]["spec"]["containers"][0]["env"]
+        taken = env[0]["valueFrom"]["configMapKeyRef"]["name"]
+        return taken, shop.get("ConfigMap", taken).get("data") or {}
+
+    version = shop.serving()[1]
+    with shop.asked() as requests:
+        view = shop.run("deploy", "api", "--config", "LEVEL=debug")
+        assert view["state"] == "done", view["message"]
+        good, data = map_of()
+        assert good.startswith("faults-") and data == {"LEVEL": "debug"}
+    assert set(requests) == {"200"}, requests
+    view = shop.run("deploy", "api", "--config", f"{version}=errors")
+    assert view["state"] == "undone", view["message"]
+    assert map_of() == (good, {"LEVEL": "debug"}), "what is worse goes back by itself"
+    back = shop.run("rollback", "api", "--to-revision", str(_revision_of(shop, name, "faults")))
+    assert back["state"] == "done", back["message"]
+    assert map_of()[0] == "faults"
+
+
+def _revision_of(shop: Shop, workload: str, taken: str) -> int:
+    """The newest revision whose pods took a config map of this name."""
+    path = f"/apis/apps/v1/namespaces/{shop.cluster.namespace}/replicasets"
+    found = []
+    for one in shop.cluster.do(lambda api: api.get(path))["items"]:
+        env = one["spec"]["template"]["spec"]["containers"][0].get("env") or [{}]
+        reference = env[0].get("valueFrom", {}).get("configMapKeyRef", {})
+        if one["metadata"]["ownerReferences"][0]["name"] == workload and reference.get("name") == taken:
+            found.append(int(one["metadata"]["annotations"]["deployment.kubernetes.io/revision"]))
+    return max(found)

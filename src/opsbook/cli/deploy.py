@@ -15,15 +15,30 @@ if TYPE_CHECKING:
 
 @click.command("deploy")
 @click.argument("component")
-@click.argument("version")
+@click.argument("version", default="")
 @click.option(
     "--strategy",
     type=click.Choice(["rolling", "blue-green", "hotfix"]),
     default=None,
     help="How versions change over (default: what the book says).",
 )
+@click.option(
+    "--config",
+    "values",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="In place of a version: another value of its config map (Kubernetes). KEY alone takes it out.",
+)
 @run_options
-def command(component: str, version: str, strategy: str | None, book: str | None, env: str | None, **how: Any) -> int:
+def command(
+    component: str,
+    version: str,
+    strategy: str | None,
+    values: tuple[str, ...],
+    book: str | None,
+    env: str | None,
+    **how: Any,
+) -> int:
     """Bring COMPONENT to VERSION: gates, backup, schema, the version, smoke tests, and a watch against before.
 
     Where a proof fails everything goes back by itself, the application first, then the schema. Exit codes: 0 it serves,
@@ -31,11 +46,25 @@ def command(component: str, version: str, strategy: str | None, book: str | None
     """
     from opsbook.upkeep.deploys import must_have_been_seen, procedure_of
 
+    if bool(version) == bool(values):
+        raise click.UsageError("name a version, or values with --config")
     with opened(book, env) as service:
+        if values:
+            name = f"deploy-{component}-config"
+            _must_be_deployed(service, component, name)
+            return run_and_tell(service, name, {"values": _as_json(values)}, How(**how))
         name = procedure_of(service.system, component, strategy or "")
         _must_be_deployed(service, component, name)
         must_have_been_seen(service.setting.store, service.system, component, version)
         return run_and_tell(service, name, {"version": version}, How(**how))
+
+
+def _as_json(values: tuple[str, ...]) -> str:
+    """As the procedure takes them."""
+    import json
+
+    parts = [one.partition("=") for one in values]
+    return json.dumps({key: text if sign else None for key, sign, text in parts}, ensure_ascii=False)
 
 
 def _must_be_deployed(service: Service, component: str, name: str) -> None:
@@ -46,6 +75,11 @@ def _must_be_deployed(service: Service, component: str, name: str) -> None:
     known = {one.removeprefix("rollback-") for one in service.setting.packaged(service.system) if "rollback-" in one}
     if component not in known:
         raise UsageError(f"there is no component {component!r} that is deployed", nearest(component, known))
+    if name.endswith("-config") and name not in service.setting.packaged(service.system):
+        raise UsageError(
+            "only on Kubernetes is a configuration deployed like a version",
+            "elsewhere change its file, and `opsbook run` a procedure that restarts it",
+        )
     if name not in service.setting.packaged(service.system):
         raise UsageError(
             f"{component} cannot be deployed {name.removeprefix(f'deploy-{component}-')}",

@@ -42,7 +42,7 @@ def command(
             names = [one.removeprefix("rollback-") for one in known if one.startswith("rollback-")]
             raise UsageError(f"there is no component {component!r} that is deployed", nearest(component, names))
         if to_revision is not None or (schema and not to_version):
-            to_version = asyncio.run(_version(service, component, to_revision))
+            to_version = asyncio.run(_version(service, component, to_revision, exact=not schema))
         name = f"rollback-{component}-with-schema" if schema else f"rollback-{component}"
         if name not in known:
             raise UsageError(
@@ -51,8 +51,11 @@ def command(
         return run_and_tell(service, name, {"version": to_version} if to_version else {}, How(**how))
 
 
-async def _version(service: Service, component: str, number: int | None) -> str:
-    """The version of a revision; of the one before where none is named. Raises UsageError."""
+async def _version(service: Service, component: str, number: int | None, *, exact: bool) -> str:
+    """The version of a revision; of the one before where none is named. Raises UsageError.
+
+    `exact`: the number itself where several revisions are of that version, and differ in their configuration.
+    """
     from opsbook.connectors.sides import serving_workload
     from opsbook.errors import UsageError
 
@@ -61,6 +64,7 @@ async def _version(service: Service, component: str, number: int | None) -> str:
     current = next((one.number for one in found if one.current), 0)
     for one in reversed(found):
         if one.number == number or (number is None and one.number < current):
-            return one.version
+            several = sum(each.version == one.version for each in found) > 1
+            return str(one.number) if exact and several else one.version
     numbers = ", ".join(f"{one.number} ({one.version})" for one in found[-8:])
     raise UsageError(f"{component} has no such revision", f"it has: {numbers}")

@@ -16,6 +16,7 @@ from datetime import timedelta
 from sqlalchemy import Engine
 
 from opsbook.book.delivery import Deploy, Deploys, Gate
+from opsbook.book.environments import KubernetesRuntime
 from opsbook.book.system import System
 from opsbook.book.units import write_duration
 from opsbook.connectors.http import HttpSettings
@@ -29,6 +30,7 @@ VERSION = '{type: text, pattern: "[A-Za-z0-9][A-Za-z0-9._+-]*", doc: "the versio
 BEFORE = VERSION.replace('pattern: "', 'default: "", pattern: "|').replace(
     "as the", "the one before where left out; as the"
 )
+VALUES = '{type: text, pattern: "\\{.*\\}", doc: "keys and their new texts as a JSON object; null takes a key out"}'
 SPARE = timedelta(minutes=5)
 BEFORE_LASTS = timedelta(seconds=10)
 """How long it is measured before a deploy, where it is not watched for less."""
@@ -67,6 +69,9 @@ def families(system: System) -> Iterator[tuple[str, str]]:
                                                version=VERSION, how=ROLLING)  # fmt: skip
         yield f"deploy-{name}-hotfix", filled("deploy", **text, steps=str(_hotfix(system, name, settings)),
                                               version=VERSION, how=HOTFIX)  # fmt: skip
+        if isinstance(system.environment.runtime, KubernetesRuntime):
+            yield f"deploy-{name}-config", filled("configure", **text, steps=str(_config(system, name, settings)),
+                                                  values=VALUES)  # fmt: skip
         back = {"component": name, "risk": "disruptive", "version": BEFORE, "what": "The schema stays as it is."}
         yield f"rollback-{name}", filled("rollback", **back, steps=str(_back(system, name, settings)))
         if system.model.deploys.migrations is not None:
@@ -154,6 +159,16 @@ def _hotfix(system: System, component: str, settings: Deploy) -> _Text:
     return text
 
 
+def _config(system: System, component: str, settings: Deploy) -> _Text:
+    text = _begun(system, component, settings, schema=False)
+    wait = settings.wait or timedelta(minutes=10)
+    text.step("Give it the values.", "op", f"id=configure timeout={_span(wait * 4)} on_failure=undo",
+              'config.deploy: {'
+              f'of: {component}, values: "{{{{ values }}}}", wait: {wait.total_seconds():g}}}')  # fmt: skip
+    _proven(text, system, component, settings)
+    return text
+
+
 def _back(system: System, component: str, settings: Deploy, *, schema: bool = False) -> _Text:
     text, wait = _Text(), settings.wait or timedelta(minutes=10)
     text.step("The application first: that is what people notice, and the older code runs on the newer schema.", "op",
@@ -173,7 +188,7 @@ def _brought(verb: str, component: str, wait: timedelta) -> str:
     return f'workload.{verb}: {{of: {component}, version: "{{{{ version }}}}", wait: {wait.total_seconds():g}}}'
 
 
-def _begun(system: System, component: str, settings: Deploy) -> _Text:
+def _begun(system: System, component: str, settings: Deploy, *, schema: bool = True) -> _Text:
     """What must be true, how it is now, a backup, the schema."""
     text, deploys = _Text(), system.model.deploys
     for gate in deploys.gates:
@@ -188,7 +203,7 @@ def _begun(system: System, component: str, settings: Deploy) -> _Text:
         text.step("How it answers now, to hold the version against.", "op", "id=before timeout=5m save=before",
                   f"service.measure: {{{asked}}}")  # fmt: skip
     migrations = deploys.migrations
-    if migrations is None:
+    if migrations is None or not schema:
         return text
     backup = next((one.id for one in system.model.backups if one.of == migrations.of and one.method == "dump"
                    and one.to and system.holds(one.environments)), "")  # fmt: skip

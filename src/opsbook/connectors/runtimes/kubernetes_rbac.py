@@ -70,6 +70,7 @@ CHANGES: dict[str, tuple[tuple[str, str], ...]] = {
     "side.retire": STOPPING,
     "traffic.switch": (("", "services"), ("autoscaling", "horizontalpodautoscalers")),
     "config_map.set": (("", "configmaps"),),
+    "config.deploy": tuple(("apps", one) for one in ROLLING),
 }
 """Operation → what it patches. Workloads are only patched by the names that the book has."""
 MIGRATING = frozenset({"migrations.upgrade", "migrations.back_to"})
@@ -115,6 +116,8 @@ def _needed(system: System, operations: Collection[str]) -> Iterator[Right]:
         yield from (Right("", "pods/portforward", verb) for verb in ("get", "create"))
     if "cron_job.trigger" in operations:
         yield Right("batch", "jobs", "create")
+    if "config.deploy" in operations:
+        yield Right("", "configmaps", "create")
     migrations = system.model.deploys.migrations
     if MIGRATING & set(operations) and migrations is not None and migrations.inside:
         yield from (Right("batch", "jobs", verb) for verb in ("create", "delete"))

@@ -74,13 +74,14 @@ http {{
 """
 CHECK = {"test": ["CMD", "true"], "interval": "1s"}
 CONNECT = """python3 -S -c 'import socket; socket.create_connection(("127.0.0.1", 8000))' """
-COMPONENTS = {name: {"kind": "workload"} for name in ("web", "api", "fixed", "sick", "strange", "needy")}
+COMPONENTS = {name: {"kind": "workload"} for name in ("web", "api", "fixed", "sick", "strange", "needy", "told")}
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Podman]:
     with new_podman("1", "2", "broken") as one:
         port = free_port()
+        (one.folder / "told.env").write_text("GREETING=good morning\n")
         one.write(
             {
                 "web": python(
@@ -95,6 +96,7 @@ def engine() -> Iterator[Podman]:
                 "sick": python(
                     BY_VERSION, healthcheck={"test": "echo no disk; exit 1", "interval": "1s", "retries": 1}
                 ),
+                "told": python(BY_VERSION, env_file="told.env", scale=2),
                 "strange": python(BY_VERSION, devices=["/dev/null:/dev/null"]),
                 "needy": python(BY_VERSION, depends_on=["web"], network_mode="none"),
             }
@@ -213,6 +215,21 @@ async def test_what_publishes_a_fixed_port_is_replaced_and_put_back(hands: Hands
     )
     await hands.undo(deploy)
     assert (await status(hands, "fixed")).version == "1"
+
+
+async def test_a_restart_gives_a_container_the_variables_that_its_file_has_now(hands: Hands, engine: Podman) -> None:
+    runtime = hands.connections.runtime
+    await hands.do("workload.start", of="told")
+    before = await runtime.containers("told")  # type: ignore[attr-defined]
+    await hands.do("workload.restart", of="told")
+    same = await runtime.containers("told")  # type: ignore[attr-defined]
+    assert [one.id for one in same] == [one.id for one in before]
+    (engine.folder / "told.env").write_text("GREETING=good evening\n")
+    await hands.do("workload.restart", of="told")
+    assert (await runtime.environment("told"))["GREETING"] == "good evening"
+    after = await runtime.containers("told")  # type: ignore[attr-defined]
+    assert [one.name for one in after] == [one.name for one in before]
+    assert not {one.id for one in after} & {one.id for one in before}
 
 
 async def test_it_goes_on_where_a_replacement_was_cut_off(hands: Hands, engine: Podman) -> None:

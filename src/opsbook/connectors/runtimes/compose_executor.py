@@ -1,7 +1,8 @@
 """Applies changes of the kind `compose`: containers made, started, stopped and removed one by one; commands run.
 
 START, STOP, SCALE, DEPLOY and ROLLBACK are states: applying one again does nothing more. A rolling change yields after
-each container. RESTART keeps those that are done in its cursor. EXEC is not idempotent.
+each container. RESTART keeps those that are done in its cursor; a container whose variables the file or its `env_file`
+says otherwise by now is made anew. EXEC is not idempotent.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class ComposeExecutor:
     async def apply(self, key: str, change: Change, cursor: Json, out: Sink) -> Done | More:
         """Raises Refused where the guard no longer holds, NotReady where a container does not do what it is told."""
         effect = change.effect
-        found = await self._guarded(change)
+        found = await self._guarded(change, (cursor or {}).get("done", ()))
         verb = effect["verb"]
         if verb in compose_networks.VERBS:
             return await compose_networks.apply(self._compose, effect, found, out)
@@ -68,7 +69,7 @@ class ComposeExecutor:
             return True
         return await compose_exec.end(self._compose, key, change.effect)
 
-    async def _guarded(self, change: Change) -> list[Container]:
+    async def _guarded(self, change: Change, done: Sequence[str]) -> list[Container]:
         effect, guard = change.effect, change.guard or {}
         workload = effect["workload"]
         found = await self._compose.containers(workload)
@@ -82,7 +83,7 @@ class ComposeExecutor:
             raise Refused(f"the service {workload} was changed in the compose file since this was planned", "plan anew")
         ids = {one.name: one.id for one in found}
         for name, planned in guard.get("ids", {}).items():
-            if ids.get(name) != planned:
+            if name not in done and ids.get(name) != planned:
                 raise Refused(f"the container {name} of the plan is not there any more", "plan anew")
         return found
 
@@ -92,11 +93,24 @@ class ComposeExecutor:
         done = list((cursor or {}).get("done", []))
         left = [name for name in effect["containers"] if name not in done]
         if left:
-            await maker.restart(next(one for one in found if one.name == left[0]))
+            one = next(one for one in found if one.name == left[0])
+            if self._told_otherwise(one):
+                await self._replace(maker, one.image, list(found), one)
+            else:
+                await maker.restart(one)
             done.append(left[0])
         if len(left) > 1:
             return More({"done": done}, {"done": len(done), "of": len(effect["containers"])})
         return Done({"workload": effect["workload"], "restarted": done})
+
+    def _told_otherwise(self, one: Container) -> bool:
+        """Whether the file gives its variables other values by now, which only a new container would have."""
+        service = self._compose.file.services.get(one.service)
+        if service is None or compose_create.not_understood(service):
+            return False
+        given = compose_create.pairs(one.told["Config"].get("Env"))
+        wanted = compose_create.environment(self._compose.file, service)
+        return any(given.get(name) != value for name, value in wanted.items())
 
     async def _number(self, maker: Maker, effect: dict[str, Any], found: list[Container]) -> Done:
         """START brings at least so many, SCALE exactly. Stopped containers are used first, of the right image."""

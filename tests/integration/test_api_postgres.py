@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from opsbook.api.pings import ping_id
-from opsbook.store import history
-from opsbook.store.database import reading
+from opsbook.store import beats, history
+from opsbook.store.beats import Beat
+from opsbook.store.database import open_store, reading, writing
 from opsbook.store.history import Point, record
 from opsbook.watch.links import link_key
 from tests.integration.servers import Postgres
@@ -42,3 +44,21 @@ async def test_every_route_answers_over_postgres(open_doors: Callable[..., Doors
     for text in (r"a\u0000b", r"\ud800"):
         refused = await client.post("/api/v1/runs", content=f'{{"procedure": "{text}"}}', headers=AS_JSON)
         assert refused.status_code == 422, refused.text
+
+
+def test_words_of_a_job_that_come_to_several_processes_at_once_are_all_kept(postgres_server: Postgres) -> None:
+    postgres_server.sql("DROP DATABASE IF EXISTS beats", "CREATE DATABASE beats", database="postgres")
+    store = open_store(postgres_server.url(database="beats").replace("postgresql://", "postgresql+psycopg://"))
+    where = {"system": "kiln", "environment": "production"}
+
+    def say(number: int) -> None:
+        with writing(store) as connection:
+            beats.add(connection, where, Beat("nightly", 0, float(number), "log", "", ""))
+
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(say, range(40)))
+    with reading(store) as connection:
+        kept = beats.latest(connection, where, "nightly", 100)
+    store.dispose()
+    assert [one.number for one in kept] == list(range(40, 0, -1))
+    assert {one.at for one in kept} == set(map(float, range(40)))

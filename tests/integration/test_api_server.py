@@ -218,7 +218,7 @@ def test_people_of_the_identity_provider_come_in_with_what_it_signed(served: Ser
         return jwt.encode({"alg": "RS256", "kid": "one"}, {**told, **more}, key)
 
     me = served.client(signed()).get("/api/v1/me").json()
-    assert me["name"] == "zoe" and me["roles"][-1] == "operator"
+    assert me["name"] == "zoe@127.0.0.1" and me["roles"][-1] == "operator"
     asked = served.client(signed()).post("/api/v1/runs", json={"procedure": "steps", "new": True})
     assert asked.status_code == 202 and asked.json()["requester"] == "zoe"
     assert served.client(signed()).post(f"/api/v1/runs/{asked.json()['id']}/cancel", json={}).status_code == 200

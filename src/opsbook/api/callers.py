@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from opsbook.api import tokens as making
 from opsbook.api.house import House
 from opsbook.api.problems import Denied
+from opsbook.book.model import BookModel
 from opsbook.book.people import Access
 from opsbook.engine.access import ROLES, Actor, asker_of
 from opsbook.errors import OpsbookError
@@ -74,12 +76,21 @@ def caller(house: House, authorization: str, address: str, recent: Recent) -> Ca
     if house.provider is None:
         raise Denied("this token is not known here", HINT, challenge=True)
     person = house.provider.person(text)
-    access = house.last_system().model.access
-    actor = Actor(person.name, f"{address}, sign-in of {person.subject}", "", person.groups)
+    book = house.last_system().model
+    access, name = book.access, known_as(book, person.name, house.provider.settings.issuer)
+    actor = Actor(name, f"{address}, sign-in of {person.subject}", "", person.groups)
     if asker_of(access, actor).roles is None:
         # Locally such a book lets everybody do all, for they hold its files. A provider knows more people than those.
-        raise Denied(f"the book gives {person.name} no role", "name them, or their group, under `access` of the book")
-    return Caller(actor, f"person {person.name}")
+        raise Denied(f"the book gives {name} no role", "name them, or their group, under `access` of the book")
+    return Caller(actor, f"person {name}")
+
+
+def known_as(book: BookModel, name: str, issuer: str) -> str:
+    """The name by which somebody of a provider acts: theirs with its host behind it, so that it is nobody's of this
+    house; the name itself where a contact of the book has it as `user`."""
+    if any(one.user == name for one in book.contacts.values()):
+        return name
+    return f"{name}@{urlsplit(issuer).hostname or issuer}"
 
 
 def _by_token(house: House, text: str, address: str, recent: Recent) -> Caller:

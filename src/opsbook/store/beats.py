@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from opsbook.store.watch_tables import beats
 
 KEPT = 500
 """Beats of a job that are kept."""
+ATTEMPTS = 20
+"""Numbers that are tried, where others take them at the same moment."""
 LOGS_KEPT = 50
 """Beats of a job whose logs are kept: a job that says much, often, must not fill the store."""
 
@@ -30,11 +33,21 @@ class Beat:
 
 
 def add(connection: Connection, where: Mapping[str, str], beat: Beat) -> Beat:
-    """Store one under the next number of its job, and drop those that are too many."""
+    """Store one under the next number of its job, and drop those that are too many.
+
+    Several processes may serve one PostgreSQL, and two of them take the same number: who comes second takes the next.
+    """
     last = select(func.max(beats.c.number)).where(_of(where, beat.job))
-    number = int(connection.execute(last).scalar() or 0) + 1
-    row = {**vars(beat), "number": number}
-    connection.execute(insert(beats).values({**where, **row}))
+    for attempt in range(ATTEMPTS):
+        number = int(connection.execute(last).scalar() or 0) + 1
+        row = {**vars(beat), "number": number}
+        try:
+            with connection.begin_nested():
+                connection.execute(insert(beats).values({**where, **row}))
+            break
+        except IntegrityError:
+            if attempt == ATTEMPTS - 1:
+                raise
     connection.execute(delete(beats).where(_of(where, beat.job), beats.c.number <= number - KEPT))
     old = (beats.c.number <= number - LOGS_KEPT) & (beats.c.log != "")
     connection.execute(update(beats).where(_of(where, beat.job), old).values(log=""))

@@ -6,6 +6,7 @@ import base64
 import hmac
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +14,9 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 from tests.unit.api.conftest import BOOK, Doors, Time
+from tests.unit.watch.watched import a_system
 
+from opsbook.api.callers import known_as
 from opsbook.api.oidc import AGAIN_AFTER, KEYS_LAST, Provider
 from opsbook.api.problems import Denied
 from opsbook.book.people import Oidc
@@ -189,9 +192,9 @@ async def test_groups_of_the_provider_are_roles_of_the_book(
     doors = open_doors(WITH_OIDC, provider=Provider(Oidc(issuer=ISSUER, client_id="opsbook"), clock, directory))
     zoe = doors.bearing(signed(claims(clock, preferred_username="zoe", sub="u-9")))
     me = (await zoe.get("/api/v1/me")).json()
-    assert me["name"] == "zoe" and me["roles"] == ["viewer", "responder", "operator"]
+    assert me["name"] == "zoe@127.0.0.1" and me["roles"] == ["viewer", "responder", "operator"]
     run = (await zoe.post("/api/v1/runs", json={"procedure": "careful"})).json()
-    assert run["requester"] == "zoe" and run["origin"].endswith("sign-in of u-9")
+    assert run["requester"] == "zoe@127.0.0.1" and run["origin"].endswith("sign-in of u-9")
     guest = doors.bearing(signed(claims(clock, preferred_username="guest", groups=["visitors"])))
     assert (await guest.get("/api/v1/checks")).status_code == 403
     for why, made in forged(clock).items():
@@ -205,3 +208,10 @@ async def test_a_book_that_gives_nobody_a_role_gives_none_to_people_of_a_provide
     doors = open_doors(open_book, provider=Provider(Oidc(issuer=ISSUER, client_id="opsbook"), clock, directory))
     answer = await doors.bearing(signed(claims(clock))).get("/api/v1/checks")
     assert answer.status_code == 403 and "no role" in answer.json()["detail"]
+
+
+def test_a_name_of_a_provider_is_nobodys_of_this_house_unless_the_book_says_so(tmp_path: Path) -> None:
+    book = a_system(tmp_path / "book", contacts={"ann": {"user": "root"}, "bob": {"user": "bob"}}).model
+    assert known_as(book, "bob", ISSUER) == "bob"
+    for name in ("ann", "opsbook", "zoe@else.example"):
+        assert known_as(book, name, "https://login.example:8443/realms/ops") == f"{name}@login.example"

@@ -138,8 +138,9 @@ def _node(system: System, cluster: str) -> _Steps:
         listed = ", ".join(dict.fromkeys([*checks, *whole]))
         steps.op("It is well before: work on top of a fault hides both.", "id=before timeout=5m",
                  f"checks.wait: {{of: {cluster}, checks: [{listed}], within: 60}}")  # fmt: skip
+    emptied = 'node: "{{ node }}", lose_local_data: "{{ lose_local_data }}"'
     steps.op("Empty the node, as disruption budgets allow.", "id=drain timeout=2h on_failure=undo",
-             f'node.drain: {{of: {cluster}, node: "{{{{ node }}}}"}}')  # fmt: skip
+             f'node.drain: {{of: {cluster}, {emptied}}}')  # fmt: skip
     steps.act("The work on {{ node }} is done, and it is up again.")
     steps.op("Use it again.", "id=uncordon timeout=5m", f'node.uncordon: {{of: {cluster}, node: "{{{{ node }}}}"}}')
     steps.op("It serves.", "id=serves timeout=20m", f'node.wait: {{of: {cluster}, node: "{{{{ node }}}}"}}')

@@ -148,6 +148,8 @@ def figures(view: View, now: datetime, zone: ZoneInfo) -> Iterator[tuple[str, st
     pages = [message for message in view.messages if message.kind == "page"]
     if pages:
         yield "pages", f"{len(pages)}, to {', '.join(dict.fromkeys(message.target for message in pages))}"
+    if one.procedure:
+        yield "procedure", f"`{one.procedure}` is the one for this"
     if one.resolved_at is None:
         yield "still open after", show_duration(now.timestamp() - one.opened_at)
 

@@ -220,7 +220,7 @@ def test_people_of_the_identity_provider_come_in_with_what_it_signed(served: Ser
     me = served.client(signed()).get("/api/v1/me").json()
     assert me["name"] == "zoe@127.0.0.1" and me["roles"][-1] == "operator"
     asked = served.client(signed()).post("/api/v1/runs", json={"procedure": "steps", "new": True})
-    assert asked.status_code == 202 and asked.json()["requester"] == "zoe"
+    assert asked.status_code == 202 and asked.json()["requester"] == "zoe@127.0.0.1"
     assert served.client(signed()).post(f"/api/v1/runs/{asked.json()['id']}/cancel", json={}).status_code == 200
     for wrong in (signed(aud="x"), signed(exp=now - 60), signed(other), signed(iss="http://127.0.0.1:1"), "x.y.z"):
         assert served.client(wrong).get("/api/v1/me").status_code == 401

@@ -212,17 +212,24 @@ def merge(which: str, into: str, **where: Any) -> int:
 @click.option("--name", metavar="NAME", default="", help="Only this one.")
 @click.option("--to", metavar="FOLDER", help="Write all of it as one archive with a list of SHA-256 sums.")
 @click.option("--file", "files", metavar="PATH", multiple=True, help="A file that goes into the archive, too.")
+@click.option("--verify", metavar="ARCHIVE", help="Hold an archive against its list of sums and the audit chain.")
 @book_options
 @format_option("text", "json")
 def evidence(
-    which: str, name: str, to: str | None, files: tuple[str, ...], book: str | None, env: str | None, output: str
-) -> int:
-    """Show what was gathered when it opened; or preserve it with timeline, alerts and audit records."""
+    which: str, name: str, to: str | None, files: tuple[str, ...], verify: str | None, book: str | None,
+    env: str | None, output: str,
+) -> int:  # fmt: skip
+    """Show what was gathered when it opened; or preserve it with timeline, alerts and audit records.
+
+    Exit codes: 0 it is there, 1 nothing was gathered, or an archive is not what was preserved.
+    """
     from opsbook.store.database import reading
     from opsbook.store.evidence import of_incident as evidence_of
     from opsbook.watch.evidence import preserve
     from opsbook.watch.incident_acts import find
 
+    if verify is not None:
+        return _verified(which, Path(verify), book, env, output)
     if to is not None:
         with opened(book, env) as service:
             kept = preserve(service.setting, service.system, service.actor, which, Path(to), [*map(Path, files)])
@@ -247,6 +254,25 @@ def evidence(
     if not chosen:
         say("nothing was gathered" + (f" by the name {name!r}" if name else "; the watch does it (opsbook serve)"))
     return 0 if chosen else 1
+
+
+def _verified(which: str, archive: Path, book: str | None, env: str | None, output: str) -> int:
+    from opsbook.store.database import reading
+    from opsbook.watch.evidence import verify
+    from opsbook.watch.incident_acts import find
+
+    with opened(book, env) as service:
+        with reading(service.setting.store) as connection:
+            incident = find(connection, service.system, which).id
+        found = verify(service.setting, archive, incident)
+    if output == "json":
+        _print_json({**vars(found), "archive": str(found.archive), "well": not found.wrong})
+    else:
+        for one in found.wrong:
+            click.echo(f"{archive}: {one}")
+        if not found.wrong:
+            click.echo(f"{archive}: {found.files} files as they were preserved, sha256 {found.sha256}")
+    return int(bool(found.wrong))
 
 
 @command.command("postmortem")

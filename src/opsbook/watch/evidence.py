@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import select
 
 from opsbook.book.system import System
-from opsbook.connectors.backups.compression import squeezer
+from opsbook.connectors.backups.compression import opener, squeezer
 from opsbook.engine.access import Actor
 from opsbook.engine.setting import Setting
 from opsbook.errors import OpsbookError, UsageError
@@ -34,6 +34,7 @@ from opsbook.watch.acting import act, must_be
 from opsbook.watch.incident_acts import find
 from opsbook.watch.incident_views import view_of
 
+PRESERVED = "evidence preserved"
 AROUND = 3600.0
 """Seconds before the opening from which audit records are preserved."""
 
@@ -71,9 +72,7 @@ def preserve(
         raise NotPreserved(f"{archive}: {error.strerror}", "name another folder with --to") from error
     digest = hashlib.sha256(data).hexdigest()
     text = f"evidence preserved: {archive.name}, {len(parts)} files, sha256 {digest}"
-    record = act(
-        system, actor, now, "evidence preserved", {"incident": one.id, "archive": str(archive), "sha256": digest}
-    )
+    record = act(system, actor, now, PRESERVED, {"incident": one.id, "archive": str(archive), "sha256": digest})
     setting.write(
         [
             lambda connection: store.tell(connection, [Event(one.id, now.timestamp(), actor.name, "evidence", text)]),
@@ -139,3 +138,59 @@ def _write(path: Path, data: bytes) -> None:
 
 def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n").encode("utf-8", "replace")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a look at an archive found. `wrong` says what of it is not as it was preserved; empty where all is."""
+
+    archive: Path
+    sha256: str
+    files: int
+    wrong: tuple[str, ...] = ()
+    recorded_at: float | None = None
+    """When it was preserved, by the audit chain of this store; None where the chain does not know its sum."""
+
+
+def verify(setting: Setting, archive: Path, incident: str) -> Checked:
+    """Hold an archive of an incident against its own list of sums, and its sum against the audit chain. Raises
+    NotPreserved."""
+    try:
+        data = archive.read_bytes()
+    except OSError as error:
+        raise NotPreserved(f"{archive}: {error.strerror}", "name an archive that `--to` wrote") from error
+    digest = hashlib.sha256(data).hexdigest()
+    kept = (one.act for one in audit.records(setting.store) if one.act.event == PRESERVED)
+    recorded = next((one for one in kept if one.detail.get("sha256") == digest), None)
+    if recorded and recorded.detail.get("incident") != incident:
+        raise NotPreserved(f"{archive} is of {recorded.detail.get('incident')}", "name that incident")
+    wrong = [] if recorded else ["the audit chain knows no archive of this sum: it was changed, or is of another store"]
+    files, problems = _held_against_its_list(data)
+    return Checked(archive, digest, files, (*wrong, *problems), recorded.at if recorded else None)
+
+
+def _unpacked(data: bytes) -> dict[str, bytes]:
+    """The files of an archive by their names in it, without the folder that they all lie in."""
+    one = opener("zstd")
+    plain = b"".join(one.take(data))
+    one.end()
+    with tarfile.open(fileobj=io.BytesIO(plain)) as tar:
+        files = ((entry.name, tar.extractfile(entry)) for entry in tar.getmembers())
+        return {name.partition("/")[2]: file.read() for name, file in files if file is not None}
+
+
+def _held_against_its_list(data: bytes) -> tuple[int, list[str]]:
+    try:
+        found = _unpacked(data)
+        listed = {one["name"]: one for one in json.loads(found.pop("manifest.json"))["files"]}
+        wrong = [f"{name} is missing" for name in sorted(listed.keys() - found.keys())]
+        wrong += [f"{name} is in no list" for name in sorted(found.keys() - listed.keys())]
+        changed = [name for name in listed.keys() & found.keys() if _sum(found[name]) != listed[name]["sha256"]]
+        wrong += [f"{name} is not what was preserved" for name in sorted(changed)]
+    except (tarfile.TarError, ValueError, KeyError, TypeError, EOFError) as error:
+        return 0, [f"it cannot be read as an archive of evidence: {error}"]
+    return len(listed), wrong
+
+
+def _sum(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

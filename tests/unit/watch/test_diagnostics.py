@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
+import tarfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from sqlalchemy import Engine, select, update
 from tests.unit.watch.on_call import ANA, Desk
 
+from opsbook.connectors.backups.compression import squeezer
 from opsbook.connectors.contract import Reading, Request
 from opsbook.errors import Unreachable
 from opsbook.observations.registry import observations
@@ -21,7 +24,7 @@ from opsbook.store.evidence import Evidence
 from opsbook.store.tables import runs
 from opsbook.watch import gathering
 from opsbook.watch.diagnostics import Diagnostics
-from opsbook.watch.evidence import NotPreserved, preserve
+from opsbook.watch.evidence import NotPreserved, _unpacked, preserve, verify
 from opsbook.watch.gathering import Gathering
 
 MEND = """---
@@ -265,3 +268,34 @@ def test_evidence_is_written_once_and_never_over_another(tmp_path: Path, store: 
         preserve(setting, desk.system, ANA, desk.one.id, kept)
     assert first.archive.read_bytes() == data
     assert [one.name for one in kept.iterdir()] == [first.archive.name]
+
+
+def test_an_archive_that_was_changed_is_told(tmp_path: Path, store: Engine) -> None:
+    desk = a_desk(tmp_path, store)
+    desk.bad()
+    setting, id = desk.watch.setting, desk.one.id
+    made = preserve(setting, desk.system, ANA, id, tmp_path / "kept", [Path(__file__)])
+    found = verify(setting, made.archive, id)
+    assert (found.wrong, found.files, found.sha256) == ((), made.files, made.sha256)
+    assert found.recorded_at == desk.now.timestamp()
+    with pytest.raises(NotPreserved, match=f"is of {id}"):
+        verify(setting, made.archive, "another")
+    parts = _unpacked(made.archive.read_bytes())
+    listed = parts.pop("manifest.json")
+    forged = {**parts, "timeline.tsv": b"nothing happened", "more.txt": b""}
+    del forged["audit.jsonl"]
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as tar:
+        for name, data in {"manifest.json": listed, **forged}.items():
+            entry = tarfile.TarInfo(f"{id}/{name}")
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    one = squeezer("zstd")
+    other = tmp_path / "other.tar.zst"
+    other.write_bytes(one.take(plain.getvalue()) + one.end())
+    unknown, *told = verify(setting, other, id).wrong
+    assert unknown.startswith("the audit chain knows no archive of this sum")
+    assert told == ["audit.jsonl is missing", "more.txt is in no list", "timeline.tsv is not what was preserved"]
+    cut = made.archive.read_bytes()[:-20]
+    other.write_bytes(cut)
+    assert "cannot be read as an archive" in verify(setting, other, id).wrong[1]

@@ -128,6 +128,7 @@ async def test_what_is_accepted_is_set_as_one_and_every_setting_goes_back(
 
     refused = {
         "max_connections=500": "has max_connections = 40: with 500 on the primary it would stop replaying",
+        "shared_buffers=4TB": "it might not start",
         "fillfactor of public.no_such=80": "there is no table",
         "security_barrier of public.jobs=on": "no storage parameter",
         "no_such=1": "has no setting",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import AsyncIterator
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -30,6 +32,8 @@ SELECT c.oid::regclass::text AS relation,
        (SELECT option_value FROM pg_options_to_table(c.reloptions) WHERE option_name = %(name)s) AS now
   FROM pg_class AS c WHERE c.oid = to_regclass(%(table)s) AND c.relkind IN ('r', 'm', 'p')
 """
+PAGE, MOST_CACHE = 8192, 0.6
+LOOPBACK = (None, "", "localhost", "127.0.0.1", "::1")
 TABLE_OPTION = re.compile(r"^(autovacuum_[a-z_]+|fillfactor|parallel_workers|toast_tuple_target)$")
 
 
@@ -76,9 +80,27 @@ class _TunePostgres(Repeatable):
                 yield await _table_option(facts, parameters.of, name, table, value)
                 continue
             change, row = await setting_change(facts, parameters.of, name, value)
+            _must_start(facts, parameters.of, change)
             if str(row["name"]) in STANDBY_NEEDS:
                 await _standby_first(facts, parameters.of, str(row["name"]), change)
             yield change
+
+
+def _must_start(facts: Facts, component: str, change: Change) -> None:
+    """Raises Refused for a cache that the host cannot hold: it might not start, and could not be undone."""
+    effect = change.effect
+    if effect["name"] != "shared_buffers" or effect["wanted"] is None:
+        return
+    connector = facts.connector(component)
+    assert isinstance(connector, PostgresConnector)
+    if urlsplit(facts.system.resolve(connector.component.dsn)).hostname not in LOOPBACK:
+        return
+    wanted, memory = int(effect["wanted"]) * PAGE, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if wanted > memory * MOST_CACHE:
+        raise Refused(
+            f"shared_buffers of {wanted / 2**30:.1f} GiB on a host of {memory / 2**30:.1f} GiB: it might not start",
+            f"say at most {MOST_CACHE:.0%} of it",
+        )
 
 
 async def _standby_first(facts: Facts, component: str, name: str, change: Change) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -84,6 +85,9 @@ class Anywhere:
 
 class ScaledFacts(FakeFacts):
     runtime = Anywhere()
+
+    def connector(self, component: str) -> Any:
+        return SimpleNamespace(connections=SimpleNamespace(system=self.system))
 
 
 async def test_by_hand_it_stays_within_the_bounds_of_the_book(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ from opsbook.connectors.postgres import PostgresComponent, PostgresConnector
 from opsbook.connectors.redis import RedisComponent, RedisConnector
 from opsbook.connectors.workload import workload_of
 from opsbook.errors import Absent, OpsbookError
+from opsbook.observations.postgres_connections import SETTINGS
 from opsbook.upkeep.advice import pgbouncer, postgres, resources, workers
 from opsbook.upkeep.advice.autoscaling import of_autoscaler
 from opsbook.upkeep.advice.contract import Advice, Advised, Machine
 from opsbook.upkeep.advice.observed import History
-from opsbook.upkeep.advice.servers import of_postgres, of_redis, together
+from opsbook.upkeep.advice.servers import of_postgres, of_redis, planned_of, together
 from opsbook.upkeep.advice.workloads import of_resources, serving_of
 
 About = Literal["settings", "resources", "autoscaler"]
@@ -145,4 +146,15 @@ async def _of_pgbouncer(connector: PgBouncerConnector) -> Advised:
     pools = await pools_of(connector.connections, connector.name)
     system = connector.system
     clients = float(sum(count * (system.components[one].replicas or 1) for one, count in pools.items())) or None
-    return pgbouncer.advise(connector.name, config, databases, used, clients=clients)
+    room = await _room(connector)
+    return pgbouncer.advise(connector.name, config, databases, used, clients=clients, room=room)
+
+
+async def _room(bouncer: PgBouncerConnector) -> float | None:
+    """Connections that the server behind it would still admit with all pools full; None where nobody adds them up."""
+    for name in bouncer.component.depends_on:
+        behind = bouncer.connections.of(name)
+        if isinstance(behind, PostgresConnector) and (planned := await planned_of(behind)) is not None:
+            ((most, reserved),) = await behind.primary.read(SETTINGS)
+            return float(most - reserved) - planned
+    return None

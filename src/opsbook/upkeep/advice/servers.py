@@ -93,7 +93,7 @@ async def load_of(connector: PostgresConnector, history: History) -> postgres.Lo
         stored.greatest, f"in {show_duration(stored.seconds)} of `{stored.check}`")  # fmt: skip
     return postgres.Load(
         await _settings(connector), databases or 0.0, max(0.0, measured or 0.0), hits, temporary or 0.0, files or 0,
-        timed, requested, rate, pages, peak, over, await _planned(connector),
+        timed, requested, rate, pages, peak, over, await planned_of(connector),
         tuple(postgres.BigTable(*row) for row in tables),
     )  # fmt: skip
 
@@ -106,7 +106,7 @@ async def _settings(connector: PostgresConnector) -> dict[str, postgres.Setting]
     }
 
 
-async def _planned(connector: PostgresConnector) -> float | None:
+async def planned_of(connector: PostgresConnector) -> float | None:
     """What all pools may open, where the book has a check that says who they are."""
     for check in connector.system.checks:
         if (check.of, check.observe) != (connector.name, "postgres.connections_planned"):

@@ -13,6 +13,7 @@ from opsbook.connectors.runtimes.contract import Usage
 from opsbook.connectors.runtimes.kubernetes import Kubernetes
 from opsbook.connectors.runtimes.kubernetes_kinds import container_of, template_of
 from opsbook.connectors.runtimes.kubernetes_quantities import quantity
+from opsbook.connectors.sides import serving_workload
 from opsbook.connectors.workload import workload_of
 from opsbook.errors import OpsbookError
 from opsbook.upkeep.advice import resources, workers
@@ -33,7 +34,7 @@ class Seen:
 
 async def look(connections: Connections, component: str) -> Seen:
     """What it is and uses now. Raises Absent for a component without workload, Unreachable."""
-    runtime, workload = connections.runtime, workload_of(connections.system, component)
+    runtime, workload = connections.runtime, await _serving(connections, component)
     found = await runtime.status(workload)
     usage = None
     if "resources" in runtime.capabilities:
@@ -47,6 +48,11 @@ async def look(connections: Connections, component: str) -> Seen:
         cpu, memory = usage.cpu_limit, usage.memory_limit
         limits = resources.Given(cpu_limit=cpu and cpu / instances, memory_limit=memory and memory / instances)
     return Seen(instances, usage, limits, applied=False)
+
+
+async def _serving(connections: Connections, component: str) -> str:
+    """Its workload; of one with two sides that of the side which serves."""
+    return await serving_workload(connections, component) or workload_of(connections.system, component)
 
 
 async def _given(runtime: Kubernetes, workload: str) -> resources.Given:
@@ -99,7 +105,7 @@ def _times(ratio: Observed | None, limit: float) -> Observed | None:
 async def serving_of(connections: Connections, component: str, machine: Machine | None) -> workers.Serving | None:
     """Its processes and pools; None where it is no known application server and says nothing of a pool."""
     seen, runtime = await look(connections, component), connections.runtime
-    workload = workload_of(connections.system, component)
+    workload = await _serving(connections, component)
     variables: Mapping[str, str] = {}
     if "environment" in runtime.capabilities:
         with contextlib.suppress(OpsbookError):

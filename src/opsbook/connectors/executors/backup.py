@@ -59,6 +59,9 @@ class BackupExecutor:
         backup = backup_named(self.connections.system, change.effect["backup"])
         attempt = _Attempt(self.connections, backup, key, change.effect, _teller(out))
         act = attempt.copy if change.effect["act"] == "copy" else attempt.take
+        if backup.of in self.connections.system.components:
+            # Opened here, not on the thread: where it is reached through the runtime, this loop carries the forward.
+            self.connections.of(backup.of)
         working = asyncio.ensure_future(asyncio.to_thread(act))
         try:
             async with asyncio.timeout(backup.timeout.total_seconds()):

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from opsbook.book.catalogue import Component, Strict
 from opsbook.book.references import Reference
@@ -45,7 +45,9 @@ class MaintenanceSwitch(Strict):
         description="file that the server's block includes, empty outside of maintenance; opsbook writes it",
     )
     pid_file: str = Field(
-        min_length=1, description="file with the pid of nginx' master process, which is told to reload"
+        "",
+        description="file with the pid of nginx' master process, which is told to reload; left out where the proxy"
+        " says how it is told (`reload`)",
     )
     check: tuple[str, ...] = Field(
         ("nginx", "-t", "-q"), min_length=1, description="command that says whether the configuration is valid"
@@ -77,6 +79,12 @@ class ProxyComponent(HttpSettings):
     maintenance: MaintenanceSwitch | None = Field(None, description="how it is put in maintenance, where it can be")
     reload: ProxyReload | None = Field(None, description="how it reads its files again, where it runs in a container")
     haproxy: HaproxyMapSettings | None = Field(None, description="the map by which HAProxy switches sides")
+
+    @model_validator(mode="after")
+    def _told(self) -> ProxyComponent:
+        if self.maintenance is not None and not self.maintenance.pid_file and self.reload is None:
+            raise ValueError("`maintenance` needs a `pid_file`, or the proxy a `reload`: else nginx reads nothing anew")
+        return self
 
 
 @connector(HttpComponent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from opsbook.book.environments import ComposeRuntime, KubernetesRuntime
 from opsbook.book.references import Reference
 from opsbook.connectors.by_hand.script import Script, as_commands
 from opsbook.connectors.by_hand.shell_text import fed, word
@@ -25,6 +26,23 @@ def maintenance(change: Json, script: Script) -> Iterator[str]:
     else:
         yield f'{mark} || [ ! -e "$include" ] || cp -p "$include" "$kept"'
         yield from fed('cat > "$include"', effect["content"], "NGINX")
+    if not switch.pid_file and (commands := script.component(component).reload):
+        inside = _inside(script, component)
+        for argv in filter(None, (commands.check, commands.command)):
+            yield " ".join([*inside, *map(word, argv)])
+        return
     check = (script.value(Reference(one), f"maintenance.check of {component}") for one in switch.check)
     yield " ".join(check)
     yield f'kill -HUP "$(cat {script.value(Reference(switch.pid_file), f"maintenance.pid_file of {component}")})"'
+
+
+def _inside(script: Script, component: str) -> list[str]:
+    """What runs a command where the proxy runs."""
+    runtime = script.system.environment.runtime
+    workload = script.component(component).workload or component
+    if isinstance(runtime, ComposeRuntime):
+        file = script.system.path(runtime.file)
+        return ["docker", "compose", "--project-directory", word(str(file.parent)), "exec", "-T", word(workload)]
+    if isinstance(runtime, KubernetesRuntime):
+        return ["kubectl", "-n", word(runtime.namespace), "exec", word(f"deployment/{workload}"), "--"]
+    return []

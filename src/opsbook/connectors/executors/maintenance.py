@@ -22,8 +22,8 @@ from opsbook.connectors.contract import Connections
 from opsbook.connectors.executors.file import FileExecutor
 from opsbook.connectors.executors.secrets import NotReached
 from opsbook.connectors.http import HttpConnector, MaintenanceSwitch, ProxyComponent
-from opsbook.connectors.nginx_reload import check_configuration, reload
 from opsbook.connectors.registry import executor
+from opsbook.connectors.switches.nginx import MasterProcess, ProxyWorkload
 from opsbook.errors import OpsbookError
 
 MARK = "# opsbook: maintenance\n"
@@ -77,14 +77,14 @@ class Maintenance:
             if not before.startswith(MARK):
                 await self._write(key, kept, before, out)
         await self._write(key, include, wanted, out)
+        nginx = self._nginx(effect["component"], switch)
         try:
-            await check_configuration(self.system, switch)
-            await reload(self.system, switch)
+            await nginx.take(wanted.encode())
             served = await self._served(effect["component"], switch, wanted)
         except OpsbookError:
             await self._write(key, include, before, out)
-            with suppress(NotReached):
-                await reload(self.system, switch)
+            with suppress(OpsbookError):
+                await nginx.take(before.encode())
             raise
         await out.write(f"{effect['component']} answers {served}\n")
         return Done({"served": served, "maintenance": bool(_mark(wanted))})
@@ -98,6 +98,14 @@ class Maintenance:
         assert isinstance(settings, ProxyComponent), "planned for a proxy"
         assert settings.maintenance is not None, "planned for one with a switch"
         return settings.maintenance
+
+    def _nginx(self, component: str, switch: MaintenanceSwitch) -> MasterProcess | ProxyWorkload:
+        """How it is told to read the file: by a signal to its process here, or by its own command where it runs."""
+        settings = self.system.components[component]
+        assert isinstance(settings, ProxyComponent)
+        if not switch.pid_file and settings.reload is not None:
+            return ProxyWorkload(self.connections, component, settings.reload)
+        return MasterProcess(self.system, switch)
 
     async def _write(self, key: str, path: Path, content: str, out: Sink) -> None:
         digest = hashlib.sha256(content.encode()).hexdigest()

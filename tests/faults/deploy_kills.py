@@ -30,7 +30,7 @@ from tests.integration.kubernetes_shop import Shop, book, objects
 PROCEDURE = "deploy-api-blue-green"
 GOOD = ("before/0", "bring-up/0", "bring-up/1", "bring-up/2", "switch/0", "switch/1", "smoke/0", "watch/0", "retire/0")
 BAD = (*GOOD[:6], "switch/1/undo", "switch/0/undo", "bring-up/1/undo", "bring-up/0/undo")
-"""Changes of a deploy that ends well, and of one whose smoke test is answered wrongly."""
+"""Changes of a deploy that ends well, and of one that is slower than before, which its watch sees."""
 PLACES = ("intent", "before", "middle", "after", "noted")
 MIDDLE_SECONDS = 0.7
 MOST_DEATHS = 8
@@ -55,7 +55,7 @@ class Deployed:
         self.folder.mkdir(parents=True)
         before = self.shop.serving()
         version = "2" if before[1] == "1" else "1"
-        self.shop.fault(version, "wrong" if self.bad else "")
+        self.shop.fault(version, "slow" if self.bad else "")
         with self.shop.asked() as requests:
             view, deaths = self._run(version)
         self.shop.fault(version, "")

@@ -30,7 +30,7 @@ VERSION = '{type: text, pattern: "[A-Za-z0-9][A-Za-z0-9._+-]*", doc: "the versio
 BEFORE = VERSION.replace('pattern: "', 'default: "", pattern: "|').replace(
     "as the", "the one before where left out; as the"
 )
-VALUES = '{type: text, pattern: "\\{.*\\}", doc: "keys and their new texts as a JSON object; null takes a key out"}'
+VALUES = '{type: text, pattern: "[{].*[}]", doc: "keys and their new texts as a JSON object; null takes a key out"}'
 SPARE = timedelta(minutes=5)
 BEFORE_LASTS = timedelta(seconds=10)
 """How long it is measured before a deploy, where it is not watched for less."""

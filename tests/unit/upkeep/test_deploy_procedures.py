@@ -87,6 +87,16 @@ def test_a_service_is_a_switch_and_what_lacks_is_said(tmp_path: Path) -> None:
         a_system(tmp_path, components={"api": sides})
 
 
+def test_only_on_kubernetes_is_a_configuration_deployed_and_the_schema_stays(tmp_path: Path) -> None:
+    assert "deploy-api-config" not in compiled(a_system(tmp_path))
+    book = yaml.safe_load((tmp_path / "book.yaml").read_text())
+    book["environments"]["production"]["runtime"] = {"kind": "kubernetes", "namespace": "shop"}
+    (tmp_path / "book.yaml").write_text(yaml.safe_dump(book))
+    system = in_environment(load_book(tmp_path / "book.yaml", catalogue()), "production")
+    ids = [one.id for one in compiled(system)["deploy-api-config"].steps]
+    assert [*ids[:2], *ids[3:]] == ["gate-tests", "gate-built", "before", "configure", "smoke", "watch"]
+
+
 def test_a_version_in_a_gate_is_one_word_whatever_it_is(tmp_path: Path) -> None:
     text = packaged_procedures(a_system(tmp_path))["deploy-api-rolling"]
     assert "ci passed --of={{ version }} 'it'\"'\"'s'" in text

@@ -54,6 +54,8 @@ def operators(instance: Instance, namespace: str) -> dict[str, object]:
         "PGBOUNCER_ADMIN_URL": f"postgresql://pgbouncer_admin:{console}@pgbouncer:6432/pgbouncer",
         "REDIS_PASSWORD": credentials.password(instance, "redis"),
         "RUN_DIR": instance.root,
+        # what is kept on this host: nothing of the pods, whose logs their nodes keep
+        "LOG_DIR": instance.folder("logs"),
         "BACKUP_DIR": instance.folder("backups"),
         "SECRETS_DIR": instance.folder("secrets"),
         "TLS_DIR": instance.folder("tls"),

@@ -36,7 +36,7 @@ def instance() -> Instance:
     folder = run / "kubernetes"
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
-    for name in ("secrets", "backups", "tls"):
+    for name in ("secrets", "backups", "tls", "logs"):
         (folder / name).mkdir(mode=0o700, exist_ok=True)
     return Instance(run, folder.resolve(), 0, folder)
 
@@ -67,9 +67,7 @@ def up(progress: Progress) -> None:
         for name in workloads():
             wait_for(cluster, name)
     kubernetes_environment.write_file(here, cluster.namespace)
-    progress.say(
-        f"Ready in {progress.seconds:.1f} s: namespace {cluster.namespace}; the book's environment: kubernetes"
-    )
+    progress.say(f"Ready in {progress.seconds:.1f} s: namespace {cluster.namespace} (--env kubernetes)")
 
 
 def load(*wanted: images.Release) -> None:

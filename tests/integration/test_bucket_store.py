@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 from opsbook.connectors.objectstore.contract import ObjectFailed, ObjectMissing, StoreUnavailable
-from tests.integration.buckets import BUCKET, SECRET, Bucket, cut_wire, new_bucket
+from opsbook.watch.status_page import HTML, JSON, PublicPage
+from tests.integration.buckets import BUCKET, KEY, SECRET, Bucket, cut_wire, new_bucket
 from tests.integration.servers import free_port
+from tests.unit.conftest import migrated as migrated
+from tests.unit.conftest import store as store
+from tests.unit.watch.planned_work import NOW, watch_of
+from tests.unit.watch.test_status_page import SHOWN
 
 pytestmark = pytest.mark.real
 
@@ -98,3 +106,18 @@ def test_a_broken_transfer_is_taken_up_again_both_ways(bucket: Bucket) -> None:
         with bucket.store("cut", wire.port).open("part") as file:
             assert file.read() == whole
         assert wire.cuts >= 2
+
+
+async def test_the_status_page_is_written_to_a_bucket_and_read_back_as_it_was(
+    bucket: Bucket, tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    keys = {**SHOWN, "status_page": {**SHOWN["status_page"], "to": bucket.address("public")}}
+    watch = watch_of(tmp_path, store, **keys)  # type: ignore[arg-type]
+    for _ in range(2):
+        await PublicPage(watch).tick(NOW)
+    there = bucket.store("public")
+    assert sorted(one.key for one in there.list()) == [HTML, JSON]
+    assert json.loads(there.get(JSON))["title"] == "Shop"
+    assert there.get(HTML).decode().rstrip().endswith("</html>")

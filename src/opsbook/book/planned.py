@@ -65,6 +65,9 @@ class Maintenance(Strict):
     notify: tuple[Name, ...] = Field((), description="channels told at its begin and end")
     checks: tuple[Name, ...] = Field((), description="ids or groups of checks that must be well before it ends")
     longest: Duration = Field(timedelta(hours=4), description="after which somebody is asked whether it goes on")
+    node: tuple[str, ...] = Field(
+        (), description="command that does the work on an emptied node, its name in NODE; a person does it if left out"
+    )
 
 
 class ChecklistItem(Strict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 
 from opsbook.book.environments import KubernetesRuntime, NoRuntime
@@ -141,13 +142,23 @@ def _node(system: System, cluster: str) -> _Steps:
     emptied = 'node: "{{ node }}", lose_local_data: "{{ lose_local_data }}"'
     steps.op("Empty the node, as disruption budgets allow.", "id=drain timeout=2h on_failure=undo",
              f'node.drain: {{of: {cluster}, {emptied}}}')  # fmt: skip
-    steps.act("The work on {{ node }} is done, and it is up again.")
+    if command := system.model.maintenance.node:
+        words = " ".join(_word(word) for word in command)
+        steps.op("The work on it, as the book says.", "id=work risk=disruptive timeout=6h on_failure=stop",
+                 f"NODE={{{{ node }}}} {words}", "sh")  # fmt: skip
+    else:
+        steps.act("The work on {{ node }} is done, and it is up again.")
     steps.op("Use it again.", "id=uncordon timeout=5m", f'node.uncordon: {{of: {cluster}, node: "{{{{ node }}}}"}}')
     steps.op("It serves.", "id=serves timeout=20m", f'node.wait: {{of: {cluster}, node: "{{{{ node }}}}"}}')
     if checks or whole:
         steps.op("Everything is well as before.", "id=well timeout=20m",
                  f"checks.wait: {{of: {cluster}, checks: [{listed}], within: 600}}")  # fmt: skip
     return steps
+
+
+def _word(word: str) -> str:
+    """One word of a command of the book; what it says in braces is no template."""
+    return "{{ '{{' }}".join(shlex.quote(part) if part else "" for part in word.split("{{")) or "''"
 
 
 HOST_PACKAGES = """\

@@ -32,11 +32,11 @@ CHECKS = [
 ]
 
 
-def book(folder: Path, runtime: dict[str, Any] | None) -> System:
+def book(folder: Path, runtime: dict[str, Any] | None, **keys: Any) -> System:
     environment = {"policy": "open", **({"runtime": runtime} if runtime else {})}
     backups = [{"id": "nightly", "of": "database", "to": "store"}]
     written = {"opsbook": 1, "system": "t", "environments": {"test": environment}, "components": COMPONENTS,
-               "checks": CHECKS, "backups": backups}  # fmt: skip
+               "checks": CHECKS, "backups": backups, **keys}  # fmt: skip
     (folder / "book.yaml").write_text(yaml.safe_dump(written))
     return in_environment(load_book(folder / "book.yaml", catalogue()))
 
@@ -83,3 +83,11 @@ def test_without_a_runtime_or_a_cluster_there_is_nothing_to_do(tmp_path: Path) -
     assert list(families(book(tmp_path, None))) == []
     compose = dict(families(book(tmp_path, {"kind": "compose"})))
     assert set(compose) == {"restart-all", "update-system"}
+
+
+def test_a_command_of_the_book_does_the_work_on_a_node(tmp_path: Path) -> None:
+    system = book(tmp_path, CLUSTER, maintenance={"node": ["/opt/patch node.sh", "--reboot", "$(id)"]})
+    text = dict(families(system))["maintain-node"]
+    found = load_procedures(system, catalogue(), dict(families(system)))["maintain-node"]
+    assert [step.id for step in found.steps] == ["before", "drain", "work", "uncordon", "serves", "well"]
+    assert "NODE={{ node }} '/opt/patch node.sh' --reboot '$(id)'" in text

@@ -36,6 +36,48 @@ FUNCTIONS = {
   if [[ $url != *://*/* ]]; then url="$url/"; fi
   printf %s "${url%/*}/$2$query"
 }""",
+    "held_in": """held_in() {  # FILE VARIABLE: $login and $secret of what it holds; the file is it where none is named
+  local value
+  if [[ -n $2 ]]; then value=$( . "$1"; printf %s "${!2}" ); else value=$(cat "$1"); fi
+  if [[ $value != *://* ]]; then secret=$value; return; fi
+  apart "$value"; login=${user:-$login} secret=${password:-$secret}
+}""",
+    "put_into": """put_into() {  # FILE VARIABLE: with $login and $secret, at once; its owner and mode stay
+  local value text new who=$login
+  if [[ -n $2 ]]; then value=$( . "$1"; printf %s "${!2}" ); else value=$(cat "$1"); fi
+  text=$secret
+  if [[ $value =~ ^([^:/]+://)([^@/]*)@(.*)$ ]]; then
+    if [[ ${BASH_REMATCH[2]} == *:* ]]; then who="$login:$secret"; fi
+    text="${BASH_REMATCH[1]}$who@${BASH_REMATCH[3]}"
+  fi
+  new=$(mktemp "$1.XXXXXX")
+  if [[ -n $2 ]]; then
+    NAME="$2=" TEXT=$text awk '{ line = $0; sub(/^[[:space:]]*(export[[:space:]]+)?/, "", line)
+      if (index(line, ENVIRON["NAME"]) != 1) { print; next }
+      print substr($0, 1, length($0) - length(line)) ENVIRON["NAME"] "\\047" ENVIRON["TEXT"] "\\047" }' "$1" > "$new"
+  else
+    printf '%s\\n' "$text" > "$new"
+  fi
+  chmod --reference="$1" "$new"; chown --reference="$1" "$new"; mv -- "$new" "$1"
+}""",
+    "logs_in": """logs_in() {  # ADDRESS LOGIN SECRET: whether it gets in
+  apart "$1"
+  local to="$address" mark='?'
+  if [[ $to == *\\?* ]]; then mark='&'; fi
+  PGUSER=$2 PGPASSWORD=$3 psql -X -q -d "$to${mark}connect_timeout=10" -c 'SELECT 1' -o /dev/null 2>/dev/null
+}""",
+    "beside_it": """beside_it() { printf %s "$(dirname "$1")/.$(basename "$1").$2"; }""",
+    "serves": """serves() {  # ADDRESS NAME CHAIN: within 20 seconds
+  local at=${1#*://} wanted shown; at=${at%%/*}; [[ $at == *:* ]] || at="$at:443"
+  wanted=$(openssl x509 -in "$3" -noout -fingerprint -sha256)
+  for _ in {1..40}; do
+    shown=$(openssl s_client -connect "$at" -servername "${2:-${at%:*}}" </dev/null 2>/dev/null |
+      openssl x509 -noout -fingerprint -sha256 2>/dev/null || true)
+    if [[ $shown == "$wanted" ]]; then return; fi
+    sleep 0.5
+  done
+  echo "$at serves another certificate" >&2; return 1
+}""",
     "put_away": """put_away() {  # FILE PLACE
   case $2 in
     s3://*) rclone copyto "$1" ":s3,env_auth:${2#s3://}/${1##*/}" ;;
@@ -96,6 +138,8 @@ NEEDS = {
     "apart": ("decoded",),
     "at_postgres": ("apart",),
     "at_redis": ("apart", "decoded"),
+    "held_in": ("apart",),
+    "logs_in": ("apart",),
     "each_at_redis": ("apart", "decoded"),
     "database_of": ("at_postgres", "beside", "unpacked"),
 }

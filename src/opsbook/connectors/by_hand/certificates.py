@@ -1,0 +1,74 @@
+"""Certificates in files by cat, openssl and a signal. What is replaced is kept where opsbook keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from opsbook.book.references import Reference
+from opsbook.connectors.by_hand.script import Script, as_commands
+from opsbook.connectors.by_hand.shell_text import comment, word
+from opsbook.connectors.certificates.places import certificate_of
+from opsbook.connectors.change import Json
+from opsbook.connectors.held.places import parts_of
+from opsbook.connectors.tls import TlsComponent
+
+
+@as_commands("certificate-install")
+def install(change: Json, script: Script) -> Iterator[str]:
+    """The pair is held against each other, kept, replaced, taken up, and seen."""
+    effect = change["effect"]
+    if not _named(effect["certificate"], script):
+        yield from comment(
+            f"by hand: install the certificate {effect['certificate']}; only files have commands", "    "
+        )
+        return
+    yield from _places(effect["certificate"], script)
+    take = effect["take"]
+    if take in ("next", "previous"):
+        yield f'from=$(beside_it "$chain" {take}) with=$(beside_it "$key" {take})'
+    else:
+        yield f'from={word(take)} with=$(beside_it "$key" next)'
+    yield 'public=$(openssl x509 -in "$from" -noout -pubkey); own=$(openssl pkey -in "$with" -pubout)'
+    yield '[ "$public" = "$own" ]  # they belong together'
+    yield 'new=$(mktemp -d); cat "$from" > "$new/chain"; cat "$with" > "$new/key"'
+    yield 'for one in "$chain" "$key"; do [ ! -e "$one" ] || cp -p -- "$one" "$(beside_it "$one" previous)"; done'
+    yield 'cat "$new/key" > "$key"; cat "$new/chain" > "$chain"; rm -r -- "$new"'
+    for name in effect["reload"]:
+        switch = script.component(name).maintenance
+        yield " ".join(script.value(Reference(one), f"maintenance.check of {name}") for one in switch.check)
+        yield f'kill -HUP "$(cat {script.value(Reference(switch.pid_file), f"maintenance.pid_file of {name}")})"'
+    yield from _served(effect["served_by"], script)
+
+
+@as_commands("certificate-served")
+def served(change: Json, script: Script) -> Iterator[str]:
+    """What lies there is what is served."""
+    if _named(change["effect"]["certificate"], script):
+        yield from _places(change["effect"]["certificate"], script)
+        yield from _served(change["effect"]["served_by"], script)
+
+
+def _named(name: str, script: Script) -> bool:
+    one = certificate_of(script.system, name)
+    found = [parts_of(script.system, each) for each in (one.certificate, one.key) if each is not None]
+    return len(found) == 2 and all(each is None or each.scheme == "file" for each in found)
+
+
+def _places(name: str, script: Script) -> Iterator[str]:
+    script.calls("beside_it")
+    one = certificate_of(script.system, name)
+    for what, written in (("chain", one.certificate), ("key", one.key)):
+        assert written is not None, "asked before"
+        path = Reference(written.text.removeprefix("file:"))
+        yield f"{what}={script.value(path, f'{what} of {name}')}"
+
+
+def _served(components: list[str], script: Script) -> Iterator[str]:
+    for name in components:
+        settings = script.component(name)
+        if not isinstance(settings, TlsComponent):
+            yield from comment(f"look: does {name} serve it?", "    ")
+            continue
+        script.calls("serves")
+        address = script.value(settings.address, f"address of {name}")
+        yield f'serves {address} {word(settings.server_name)} "$chain"'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import Any
 
 import psycopg
 import pytest
+import yaml
+from click.testing import CliRunner
 
+from opsbook.cli.advise import command
 from opsbook.connectors.postgres import PostgresConnector
 from opsbook.connectors.registry import open_connections
-from opsbook.errors import Refused
+from opsbook.errors import Refused, UsageError
 from opsbook.store.database import open_store
 from opsbook.store.history import Point, record
 from opsbook.upkeep.advice.contract import GIBI, Advised, Machine
@@ -158,3 +162,28 @@ async def test_clients_that_wait_for_a_real_pool_are_told_of(postgres_server: Po
                         await asyncio.sleep(0.1)
                     (one,) = found.advice
     assert (one.name, one.now, one.advised, one.needs) == ("pool_size of app", "1", "2", "reload")
+
+
+@pytest.fixture
+def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OPSBOOK_STORE", str(tmp_path / "store.db"))
+    model = {
+        "opsbook": 1, "system": "t", "environments": {"test": {"policy": "open"}},
+        "components": {"cache": {"kind": "redis", "url": "redis://127.0.0.1:1"}},
+    }  # fmt: skip
+    (tmp_path / "book.yaml").write_text(yaml.safe_dump(model))
+    return tmp_path
+
+
+def test_a_server_that_does_not_answer_is_told_and_nothing_is_guessed(book: Path) -> None:
+    done = CliRunner().invoke(command, ["--book", str(book), "--format", "json"], standalone_mode=False)
+    assert done.return_value == 0, done.exception
+    (found,) = json.loads(done.stdout)
+    assert (found["component"], found["of"], found["advice"], found["run"]) == ("cache", "settings", [], "")
+    assert "127.0.0.1:1" in found["untold"][0]
+
+
+@pytest.mark.parametrize("options", [["--memory", "5m"], ["--enough", "much"], ["no-such"]])
+def test_what_is_said_wrongly_is_refused_with_an_example(book: Path, options: list[str]) -> None:
+    done = CliRunner().invoke(command, ["--book", str(book), *options], standalone_mode=False)
+    assert isinstance(done.exception, UsageError)

@@ -192,7 +192,9 @@ def _begun(system: System, component: str, settings: Deploy, *, schema: bool = T
     """What must be true, how it is now, a backup, the schema."""
     text, deploys = _Text(), system.model.deploys
     for gate in deploys.gates:
-        _gate(text, gate)
+        # One that asks about a version says nothing of a configuration.
+        if schema or "{version}" not in gate.url + "".join(gate.command):
+            _gate(text, gate)
     if deploys.checklist:
         _checklist(text, system, deploys.checklist)
     if checks := _checks(system, component, settings):

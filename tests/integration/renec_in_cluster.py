@@ -70,7 +70,7 @@ class RenecInCluster:
 
     def _run(self, argv: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
         run = {"RENEC_RUN": str(self.folder / ".run"), "RENEC_NAMESPACE": self.namespace}
-        store = {"OPSBOOK_STORE": str(self.folder / "store.db")}
+        store = {"OPSBOOK_STORE": str(self.folder / "store.db"), "RENEC_VOLUMES": str(self.folder / "volumes")}
         return subprocess.run(
             argv, capture_output=True, text=True, timeout=seconds, env={**os.environ, **run, **store},
             stdin=subprocess.DEVNULL, check=False,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+import secrets
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -128,7 +129,8 @@ def give_volumes(cluster: Cluster) -> None:
         return dict(await api.get("/api/v1/nodes"))
 
     hosts = sorted(one["metadata"]["labels"]["kubernetes.io/hostname"] for one in cluster.do(nodes)["items"])
-    base = os.environ.get("RENEC_VOLUMES", "/var/tmp/renec-volumes")
+    # A folder of its own each time: what a system before left there has other passwords.
+    base = f"{os.environ.get('RENEC_VOLUMES', '/var/tmp/renec-volumes')}/{cluster.namespace}-{secrets.token_hex(3)}"
     claims = [one for one in manifests(FOLDER) if one["kind"] == "PersistentVolumeClaim"]
     for number, claim in enumerate(claims):
         cluster.make(volume(cluster.namespace, claim, base, hosts[number % len(hosts)]))
@@ -147,7 +149,7 @@ def volume(namespace: str, claim: Object, base: str, host: str) -> Object:
             "accessModes": claim["spec"]["accessModes"],
             "persistentVolumeReclaimPolicy": "Retain",
             "claimRef": {"namespace": namespace, "name": name},
-            "hostPath": {"path": f"{base}/{namespace}/{name}", "type": "DirectoryOrCreate"},
+            "hostPath": {"path": f"{base}/{name}", "type": "DirectoryOrCreate"},
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": at}]}},
         },
     }

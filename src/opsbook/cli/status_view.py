@@ -116,8 +116,11 @@ def _bad(page: Page, loud: Sequence[Bad], found: Status) -> None:
     if not roots:
         quiet = sum(1 for one in found.bad if one.silence)
         told = f", {quiet} silenced" if quiet else ""
+        told += f", {len(found.unseen)} not measured" if found.unseen else ""
         word = "nothing fires" if found.watched.lives else "nothing bad is stored"
-        page.head(f"{word}{told}", style="green" if found.watched.lives else "dim")
+        sure = found.watched.lives and not found.unseen
+        page.head(f"{word}{told}", style="green" if sure else "yellow" if found.watched.lives else "dim")
+        _not_measured(page, found)
         return
     page.head("FIRES" if found.watched.lives else "LAST SEEN BAD", f"{len(roots)}", "bold red")
     for one in roots[:MOST]:
@@ -137,6 +140,16 @@ def _bad(page: Page, loud: Sequence[Bad], found: Status) -> None:
         if one.suggestion:
             page.below(f"→ {one.suggestion}", "cyan")
     page.more(len(roots) - MOST)
+    _not_measured(page, found)
+
+
+def _not_measured(page: Page, found: Status) -> None:
+    """What nothing is known of now: silence of these is no good news."""
+    if found.unseen:
+        more = f" and {len(found.unseen) - MOST} more" if len(found.unseen) > MOST else ""
+        page.below(f"no result lately: {', '.join(found.unseen[:MOST])}{more}", "yellow")
+    if found.slow:
+        page.below(f"does not answer in time, and is asked less often: {', '.join(found.slow[:MOST])}", "yellow")
 
 
 def _incidents(page: Page, found: Status) -> None:

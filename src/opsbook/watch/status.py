@@ -33,6 +33,7 @@ from opsbook.store.incidents import Incident
 from opsbook.store.runs import RunRow
 from opsbook.store.silences import Silence
 from opsbook.watch.alert_rows import from_row
+from opsbook.watch.checking import SLOWEST
 from opsbook.watch.clocks import Clock
 from opsbook.watch.contract import Alert, Phase
 from opsbook.watch.incident_views import listed
@@ -48,6 +49,8 @@ LATELY = timedelta(hours=12)
 STALE_AFTER = 5.0
 """A newest result that is older than this many times the usual interval is no news of now."""
 LOOK_BACK = timedelta(days=2)
+STRETCHED = 1.5
+"""A result that says nothing and is older than this many intervals is of a component that is asked less often."""
 PATIENCE = 3.0
 """Seconds that looking into the stores of backups may take: this screen must not hang when a bucket does."""
 WORST = {State.CRITICAL: 0, State.UNKNOWN: 1, State.WARNING: 2, State.OK: 3}
@@ -144,6 +147,10 @@ class Status:
     backups: tuple[LastBackup, ...]
     promises: tuple[Judged, ...]
     checklists: tuple[Opened, ...]
+    unseen: tuple[str, ...] = ()
+    """Checks of which there is no result that is news of now, where somebody watches."""
+    slow: tuple[str, ...] = ()
+    """Components whose reads do not come in time, so that they are asked less often."""
 
     @property
     def failed(self) -> tuple[RunRow, ...]:
@@ -167,6 +174,7 @@ def status(setting: Setting, system: System) -> Status:
     where, moment = here(system), now.timestamp()
     with reading(setting.store) as connection:
         watched = _watched(connection, setting, system, now)
+        unseen, slow = _not_measured(connection, system, now) if watched.lives else ((), ())
         found = tuple(listed(connection, system, now, open_only=True))
         recent = run_lists.between(connection, *place(system), moment - LATELY.total_seconds(), moment + 1)
         ended = [run for run in recent if run.ended_at is not None]
@@ -184,6 +192,8 @@ def status(setting: Setting, system: System) -> Status:
             tuple(_backups(connection, system)),
             tuple(_promises(setting, system, now)),
             tuple(checklists.not_done(connection, where)),
+            unseen,
+            slow,
         )
 
 
@@ -198,6 +208,8 @@ def as_json(found: Status) -> dict[str, Any]:
             "by": found.watched.by or None, "lives": found.watched.lives, "stale": found.watched.stale,
             "newest_result": found.watched.newest.isoformat() if found.watched.newest else None,
         },
+        "not_measured": list(found.unseen),
+        "slow": list(found.slow),
         "bad": [{**vars(one), "since": one.since.isoformat(), "suggestion": one.suggestion} for one in found.bad],
         "incidents": [incident_json(one, clocks) for one, clocks in found.incidents],
         "silences": [silence_json(one, now) for one in found.silences],
@@ -234,6 +246,21 @@ def _watched(connection: Connection, setting: Setting, system: System, now: date
     newest = datetime.fromtimestamp(at, UTC) if at is not None else None
     every = system.model.intervals.check * STALE_AFTER
     return Watched(by, newest, newest is None or now - newest > every)
+
+
+def _not_measured(connection: Connection, system: System, now: datetime) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Checks without a fresh result; of them, the components that are only asked less often because they are slow."""
+    usual = system.model.intervals.check
+    known = history.newest_of(connection, *place(system), [check.id for check in system.checks])
+    unseen, slow = [], dict[str, None]()
+    for check in system.checks:
+        point, every = known.get(check.id), (check.interval or usual).total_seconds()
+        age = now.timestamp() - point.at if point else float("inf")
+        if point and point.state == State.UNKNOWN and STRETCHED * every < age <= STALE_AFTER * SLOWEST * every:
+            slow[check.of] = None
+        elif age > STALE_AFTER * every:
+            unseen.append(check.id)
+    return tuple(unseen), tuple(slow)
 
 
 def _bad(

@@ -16,7 +16,7 @@ from tests.unit.watch.planned_work import ANN, NOW, move, watch_of, write
 from opsbook.checks.evaluate import State
 from opsbook.cli.status_view import print_status
 from opsbook.cli.times import ago
-from opsbook.store import history
+from opsbook.store import history, leases
 from opsbook.watch.alerts import take_in
 from opsbook.watch.contract import Signal, Watch
 from opsbook.watch.incident_acts import acknowledge, find
@@ -114,3 +114,24 @@ def test_somebody_who_has_it_quiets_the_exit_code_only_with_what_fires(tmp_path:
 )
 def test_lengths_are_short(seconds: float, told: str) -> None:
     assert ago(seconds) == told
+
+
+def test_what_is_not_measured_is_no_good_news(tmp_path: Path, store: Engine) -> None:
+    checks = [
+        {"id": id, "observe": "postgres.database_size", "of": of, "interval": "1m", "warning": "> 1GB"}
+        for id, of in (("fresh", "db"), ("old", "db"), ("never", "db"), ("slow", "db2"))
+    ]
+    parts = {name: {"kind": "postgres", "dsn": "postgresql://localhost/none"} for name in ("db", "db2")}
+    watch = watch_of(tmp_path, store, **{**KEYS, "checks": checks, "components": parts})
+    now = watch.setting.now()
+    points = [("fresh", now - 30, "ok"), ("old", now - 3600, "ok"), ("slow", now - 240, "unknown")]
+    found = [history.Point(id, at, state, None, "no answer within 10 s") for id, at, state in points]
+    write(watch, lambda connection: history.add(connection, "shop", "test", found))
+    name = "watch/{system}/{environment}".format(**watch.where)
+    write(watch, lambda connection: leases.take(connection, name, "somebody", now, 60))
+    told = as_json(status(watch.setting, watch.system))
+    assert (told["not_measured"], told["slow"]) == (["old", "never"], ["db2"])
+    text = shown(watch)
+    assert "nothing fires, 2 not measured" in text
+    assert "no result lately: old, never" in text
+    assert "does not answer in time, and is asked less often: db2" in text

@@ -89,6 +89,9 @@ def _now(facts: Facts) -> Iterator[Section]:
     blocks: list[Block] = [Text(line("Nobody watches: this is what was stored last."))] if not now.watched.lives else []
     blocks.append(table("What is bad now", "state | what | says | since | who has it", rows) if rows
                   else Text(line("Nothing fires.")))  # fmt: skip
+    if now.unseen:
+        names = ", ".join(now.unseen[:MOST]) + (" …" if len(now.unseen) > MOST else "")
+        blocks.append(Text(line(f"Not measured lately, so that nothing is known of them: {names}.")))
     waiting = [line(Code(run.id), f" {run.procedure}: {run.state}, asked for by {run.requester}") for run in now.going]
     if waiting:
         blocks += [Text(line("Runs that go on or wait:")), Items(tuple(waiting))]

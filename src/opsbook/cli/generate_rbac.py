@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 @click.option("--to", default="-", metavar="FILE", show_default=True, help="Write it there; - prints it.")
 @click.option("--name", default="opsbook", show_default=True, help="Name of the service account and its roles.")
 @click.option("--read-only", is_flag=True, help="Only what looking needs: no procedure could change anything.")
+@click.option("--whole", is_flag=True, help="Also what restart-all, update-system and maintain-node need.")
 @click.option("--review", is_flag=True, help="Instead, hold the credential of this environment against that role.")
-def rbac(book: str | None, env: str | None, to: str, name: str, read_only: bool, review: bool) -> int:
+def rbac(book: str | None, env: str | None, to: str, name: str, read_only: bool, whole: bool, review: bool) -> int:
     """The least Kubernetes role for this book: what it reads, and what the operations of its procedures change.
 
     Workloads are named, where Kubernetes can tell them apart by name. Exit codes: 0 written, or the credential has just
@@ -31,7 +32,7 @@ def rbac(book: str | None, env: str | None, to: str, name: str, read_only: bool,
 
     system = read_system(book, env)
     namespace = _namespace(system)
-    rights = needed(system, () if read_only else _operations(system))
+    rights = needed(system, () if read_only else _operations(system, whole=whole))
     if review:
         return _tell(asyncio.run(_reviewed(system, rights)), namespace)
     return _write(to, manifests(rights, namespace, name))
@@ -48,13 +49,15 @@ def _namespace(system: System) -> str:
     return runtime.namespace
 
 
-def _operations(system: System) -> set[str]:
+def _operations(system: System, *, whole: bool) -> set[str]:
     """The operations of every procedure that can be compiled: the book's own, and what opsbook offers for it."""
     from opsbook.engine.compile import compile_all
     from opsbook.engine.procedure import StepKind
     from opsbook.recovery.packaged import packaged_procedures
+    from opsbook.upkeep.whole import WHOLE
 
-    found, _ = compile_all(system, system.book.catalogue, packaged_procedures(system))
+    packaged = {name: text for name, text in packaged_procedures(system).items() if whole or name not in WHOLE}
+    found, _ = compile_all(system, system.book.catalogue, packaged)
     steps = [step for procedure in found.values() for step in procedure.steps]
     named = {str(step.body["operation"]) for step in steps if step.kind is StepKind.OP}
     if any(step.kind is StepKind.SH and step.body.get("on") for step in steps):

@@ -19,6 +19,9 @@ VERSION = (
     ' doc: "version of @component@; it stays where left out"}'
 )
 
+WHOLE = frozenset({"restart-all", "update-system", "maintain-node"})
+"""What changes everything: a role gets what these need only where somebody asks for it."""
+
 
 def families(system: System) -> Iterator[tuple[str, str]]:
     """Name and Markdown of each that the environment's runtime can do."""

@@ -62,6 +62,7 @@ CHANGES: dict[str, tuple[tuple[str, str], ...]] = {
     "workload.stop": STOPPING,
     "workload.scale": tuple(("apps", f"{one}/scale") for one in SCALING),
     "workload.restart": tuple(("apps", one) for one in ROLLING),
+    "workload.renew": (*STOPPING, *(("apps", one) for one in ROLLING)),
     "workload.deploy": (*(("apps", one) for one in ROLLING), ("batch", "cronjobs")),
     "workload.rollback": tuple(("apps", one) for one in ROLLING),
     "workload.limits": tuple(("apps", one) for one in ROLLING),
@@ -110,6 +111,9 @@ def _needed(system: System, operations: Collection[str]) -> Iterator[Right]:
             yield Right("", "secrets", verb, names=tuple(sorted(which)))
     if own:
         yield Right("", "secrets", "create")  # what is made has no name yet that a role could hold
+    if operations and any(one.method == "runtime" for one in system.model.certificates):
+        yield from (Right("cert-manager.io", "certificates", verb) for verb in LOOK)
+        yield Right("cert-manager.io", "certificates/status", "patch")
     if EXECUTING & set(operations) or any(one.observe.startswith("inside.") for one in system.model.checks):
         yield from (Right("", "pods/exec", verb) for verb in ("get", "create"))
     if any(one.through == "runtime" for one in components.values()):

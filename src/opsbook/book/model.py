@@ -46,8 +46,6 @@ VERSION = 1
 INACTIVE = {
     "retention.*.where": "rows are purged by age alone; a rule with `where` has no procedure",
     "retention.*.archive_to": "rows of a table are not archived; such a rule has no procedure",
-    "maintenance.switch": "the switch of the proxy component in `maintenance.of` is used",
-    "maintenance.target": "the file of the proxy component in `maintenance.of` is used",
     "scaling.*.cpu": "it says that an autoscaler holds the component; the aim stays as the cluster has it",
     "scaling.*.memory": "it says that an autoscaler holds the component; the aim stays as the cluster has it",
     "scaling.*.step": "instances are added as `workload.scale` or the autoscaler says",

@@ -58,9 +58,7 @@ class Freeze(Strict):
 class Maintenance(Strict):
     """How the system is put in maintenance and taken out again."""
 
-    of: Name | None = Field(None, description="the component that serves the banner or the maintenance page")
-    switch: Literal["file", "redis", "sql", "environment", "none"] = Field("none", description="what turns it on")
-    target: str = Field("", description="the file, key, statement or variable of the switch")
+    of: Name | None = Field(None, description="the proxy that serves the maintenance page; its `switch` turns it on")
     message: str = Field("", description="what users read")
     notify: tuple[Name, ...] = Field((), description="channels told at its begin and end")
     checks: tuple[Name, ...] = Field((), description="ids or groups of checks that must be well before it ends")

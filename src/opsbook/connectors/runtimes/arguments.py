@@ -29,6 +29,7 @@ class ScaleArguments(NoArguments):
     """How many instances."""
 
     replicas: int = Field(ge=0, description="how many instances are to run")
+    autoscaler: bool = Field(False, description="bring its autoscaler to exactly this number, where one holds it")
 
 
 class DeployArguments(NoArguments):
@@ -63,14 +64,12 @@ ARGUMENTS: Mapping[Verb, type[Parameters]] = {
 }
 
 
-def read(
-    workload: str, verb: Verb, arguments: Mapping[str, Any], known: Mapping[Verb, type[Parameters]] = ARGUMENTS
-) -> Any:
+def read(workload: str, verb: Verb, arguments: Mapping[str, Any]) -> Any:
     """The arguments in their types. Raises UsageError with what is expected."""
     try:
-        return known[verb].model_validate(arguments)
+        return ARGUMENTS[verb].model_validate(arguments)
     except ValidationError as error:
         first = error.errors()[0]
         told = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
-        expected = "expected: " + ", ".join(known[verb].model_fields)
+        expected = "expected: " + ", ".join(ARGUMENTS[verb].model_fields)
         raise UsageError(f"{verb.value} of {workload}: {told}", expected) from error

@@ -10,14 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
-from opsbook.book.catalogue import Parameters
 from opsbook.book.load import nearest
 from opsbook.connectors.change import Change
 from opsbook.connectors.runtimes import kubernetes_revisions
 from opsbook.connectors.runtimes.arguments import (
-    ARGUMENTS,
     DeployArguments,
     ExecArguments,
     NoArguments,
@@ -48,18 +44,9 @@ BEFORE_STOP = "opsbook/replicas-before-stop"
 """Annotation that remembers how many ran, for a start that is not told."""
 
 
-class KubernetesScale(ScaleArguments):
-    """How many pods, and what becomes of an autoscaler."""
-
-    autoscaler: bool = Field(False, description="bring its autoscaler to exactly this number, where it has one")
-
-
-KNOWN: dict[Verb, type[Parameters]] = {**ARGUMENTS, Verb.SCALE: KubernetesScale}
-
-
 async def planned(runtime: Kubernetes, workload: str, verb: Verb, arguments: dict[str, Any]) -> Change:
     """The change that the verb would be now. Raises UsageError, Unsupported or Refused with the reason."""
-    given = read(workload, verb, arguments, KNOWN)
+    given = read(workload, verb, arguments)
     kind, now = await runtime.found(workload)
     change: Change = await PLANS[verb](_Wanted(runtime, workload, kind, now), given)
     return change
@@ -105,7 +92,7 @@ _NUMBERLESS = {
 }
 
 
-async def _scale(of: _Wanted, given: KubernetesScale) -> Change:
+async def _scale(of: _Wanted, given: ScaleArguments) -> Change:
     of.require_replicas()
     hpa = await autoscaler_of(of.runtime, of.kind.name, of.target.name)
     if hpa is not None and given.autoscaler:

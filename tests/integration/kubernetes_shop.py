@@ -32,7 +32,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         health = self.path == "/health"
         status = 503 if health and fault == "never-ready" else 500 if not health and fault == "errors" else 200
         if fault == "slow" and not health:
-            time.sleep(0.8)
+            time.sleep(3)
         wrong = fault == "wrong" and not health
         body = json.dumps({"error": "no such table"} if wrong else {"items": [], "version": version}).encode()
         self.send_response(status)
@@ -122,7 +122,7 @@ def objects(replicas: int = 2) -> list[dict[str, Any]]:
 def book(cluster: Cluster, folder: Path, kubeconfig: str = "", **keys: Any) -> Path:
     """A book of it, as a team writes it."""
     runtime = {"kind": "kubernetes", "namespace": cluster.namespace, "kubeconfig": kubeconfig}
-    deploys = {"watch": "4s", "wait": "60s", "components": {"api": SIDES}, **keys.pop("deploys", {})}
+    deploys = {"watch": "4s", "wait": "60s", "latency": "2s", "components": {"api": SIDES}, **keys.pop("deploys", {})}
     said = {
         "opsbook": 1, "system": "shop", "environments": {"test": {"policy": "open", "runtime": runtime}},
         "components": {"api": {"kind": "http", "url": "http://api:8000", "through": "runtime", "workload": "api"},

@@ -112,7 +112,7 @@ class Shop:
                            "proxy": {"kind": "proxy", "url": url, "health": "/health", "workload": "proxy",
                                      "reload": reload}},
             "smoke_tests": [{"id": "list", "of": "api", "path": "/items", "contains": "items"}],
-            "deploys": {"watch": "3s", "wait": "60s", "components": {"api": sides}},
+            "deploys": {"watch": "3s", "wait": "60s", "latency": "2s", "components": {"api": sides}},
         }))  # fmt: skip
 
     def opsbook(self, *words: str) -> dict[str, Any]:

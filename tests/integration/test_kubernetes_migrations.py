@@ -92,7 +92,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     said = {
         "components": {"database": {"kind": "postgres", "dsn": URL.replace("+psycopg", ""), "through": "runtime"}},
         "deploys": {
-            "watch": "4s", "wait": "60s", "components": {},
+            "watch": "4s", "wait": "60s", "latency": "2s", "components": {},
             "migrations": {"of": "database", "inside": "api", "folder": "/app/{version}", "backup_before": False,
                            "command": ["sh", "-c", 'PYTHONPATH=$PACKAGES exec python3 -m alembic "$@"', "alembic"]},
         },

@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -126,7 +127,9 @@ def postgres() -> Iterator[str]:
 
     call(str(found[-1] / "initdb"), "-D", str(data), "-U", "opsbook", "-A", "trust", "--no-instructions")
     call("mkdir", str(sockets))
-    port = 18_979
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     settings = f"-p {port} -k {sockets} -c listen_addresses=127.0.0.1"
     call(str(found[-1] / "pg_ctl"), "-D", str(data), "-w", "-o", settings, "-l", str(folder / "log"), "start")
     try:

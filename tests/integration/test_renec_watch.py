@@ -102,7 +102,8 @@ def test_a_slow_api_becomes_an_incident_that_climbs_is_taken_mended_and_told(ren
         assert "opsbook run high-api-latency" in here.must("incident", "show", id)
         with ThreadPoolExecutor(1) as hands:
             run = hands.submit(here.book.done, "high-api-latency", "older_than=1h", "replicas=3")
-            until(lambda: here.asked("SELECT 1 FROM runs WHERE started_at IS NOT NULL"), PATIENCE, "it runs")
+            begun = "SELECT 1 FROM runs WHERE started_at IS NOT NULL"
+            until(lambda: run.done() or here.asked(begun), PATIENCE, "it runs")
             renec.mend("slow-api")
             run.result()
         until(lambda: here.state(id) == "resolved", PATIENCE, "it is resolved")

@@ -91,8 +91,9 @@ class Visit:
         """The book as it was read last. Blocking. Who works an incident need not wait until a book is mended."""
         return self.house.last_system(self.environment)
 
-    async def write(self, do: Callable[[Connection, System, datetime], T]) -> T:
-        """One act in one transaction, recorded: in the thread that writes."""
+    async def write(self, do: Callable[[Connection, System, datetime], T], wakes: tuple[str, ...] = ()) -> T:
+        """One act in one transaction, recorded: in the thread that writes. `wakes` are the parts of the watch that it
+        brings work; all of them where left out."""
         setting = self.setting
 
         def act() -> T:
@@ -103,7 +104,7 @@ class Visit:
             return said[0]
 
         found = await self.house.act(act)
-        wake()
+        wake(*wakes)
         return found
 
     def service(self) -> Service:

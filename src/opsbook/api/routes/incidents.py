@@ -28,6 +28,7 @@ from opsbook.watch.incident_facts import where_of
 from opsbook.watch.incident_views import listed, summary, view_of
 from opsbook.watch.postmortem import written
 from opsbook.watch.security import open_security
+from opsbook.watch.waking import TELLING
 
 router = subject("incidents")
 Viewer = Annotated[Visit, needs("viewer", "incidents")]
@@ -129,7 +130,7 @@ async def open_incident(visit: Responder, asked: Opened) -> Response:
         severity, component = asked.severity or "", asked.component or ""
         return make(connection, system, visit.actor, asked.title, now, severity=severity, component=component).id
 
-    id = await visit.write(do)
+    id = await visit.write(do, TELLING)
     told = await run_in_threadpool(_view, visit, id)
     return answer({"said": f"{id} is open", "incident": told}, 201, {"Location": f"/api/v1/incidents/{id}"})
 
@@ -231,7 +232,9 @@ async def end_action(visit: Responder, id: InPath, number: int) -> Response:
 
 
 async def _act(visit: Visit, id: str, do: Callable[[Connection, System, Incident, datetime], str]) -> Response:
-    said = await visit.write(lambda connection, system, now: do(connection, system, _one(connection, visit, id), now))
+    said = await visit.write(
+        lambda connection, system, now: do(connection, system, _one(connection, visit, id), now), TELLING
+    )
     return answer({"said": said, "incident": await run_in_threadpool(_view, visit, id)})
 
 

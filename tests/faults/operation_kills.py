@@ -69,7 +69,8 @@ LEFT_OUT: dict[str, str] = dict.fromkeys(
     ),
     "needs a primary and a standby held by a runtime: the sweep of failovers has them",
 ) | dict.fromkeys(
-    ("autoscaler.set", "config_map.set", "cron_job.trigger", "node.cordon", "node.drain", "node.uncordon",
+    ("autoscaler.set", "certificate.ask", "config_map.set", "cron_job.trigger",
+     "node.cordon", "node.drain", "node.uncordon",
      "workload.limits", "workload.isolate", "workload.reconnect"),
     "needs a cluster or a container engine: the tests of those runtimes cut them off and repeat them",
 ) | dict.fromkeys(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import Field
@@ -14,11 +14,13 @@ from opsbook.book.catalogue import Risk
 from opsbook.book.planned import Certificate
 from opsbook.book.system import System
 from opsbook.book.units import show_duration
-from opsbook.book.values import Name
+from opsbook.book.values import Duration, Name
 from opsbook.connectors.certificates.acme_order import LETS_ENCRYPT, required
+from opsbook.connectors.certificates.cert_manager import condition, kept_by_cert_manager, revision
 from opsbook.connectors.certificates.pairs import Chain, fault, read_chain
 from opsbook.connectors.certificates.places import Places, certificate_of, places_of, request_of
 from opsbook.connectors.change import Change, Json
+from opsbook.connectors.cluster import kubernetes_of
 from opsbook.connectors.http import HttpConnector, ProxyComponent
 from opsbook.connectors.tls import TlsConnector
 from opsbook.errors import OpsbookError, Refused
@@ -140,6 +142,35 @@ class _Prove(Repeatable):
             raise Refused(f"the book names nothing that serves {certificate.id} over TLS", "set its `of`")
         effect = {"certificate": certificate.id, "served_by": served_by}
         yield Change("certificate-served", effect, inverse="it only looks")
+
+
+class Asked(OfCertificate):
+    within: Duration = Field(timedelta(minutes=5), description="how long cert-manager may take")
+
+
+@operation(
+    "certificate.ask",
+    Risk.SAFE,
+    of=(*KINDS, "cluster"),
+    idempotent=True,
+    parameters=Asked,
+    doc="Asks cert-manager to issue a certificate anew, as `cmctl renew` does, and waits until it has.",
+)
+class _Ask(Repeatable):
+    async def plan(self, parameters: Asked, facts: Facts) -> AsyncIterator[Change]:
+        certificate = certificate_of(facts.system, parameters.certificate)
+        if certificate.method != "runtime":
+            raise Refused(f"{certificate.id} is not renewed by cert-manager", "see its `method` in the book")
+        found = await kept_by_cert_manager(facts.system, kubernetes_of(facts.runtime), certificate)
+        name, ready = found["metadata"]["name"], condition(found, "Ready")
+        effect = {
+            "certificate": certificate.id, "name": name, "revision": revision(found),
+            "within": parameters.within.total_seconds(),
+        }  # fmt: skip
+        status = found.get("status") or {}
+        evidence = {"ends": status.get("notAfter", "unknown"), "ready": ready.get("message", "it was never issued")}
+        facts.record(f"{certificate.id}: certificate", evidence)
+        yield Change("certificate-ask", effect, evidence, inverse="cert-manager keeps no earlier one")
 
 
 def _places(facts: Facts, certificate: Certificate) -> Places:

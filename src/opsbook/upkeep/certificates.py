@@ -15,9 +15,15 @@ def families(system: System) -> Iterator[tuple[str, str]]:
     """Name and Markdown of the procedures of each certificate that opsbook renews or helps to renew."""
     for one in system.model.certificates:
         component = one.of or next(iter(one.reload), "")
-        if one.method == "runtime" or not component or not system.holds(one.environments):
+        if not component or (one.method == "runtime" and one.certificate is None) or not system.holds(one.environments):
             continue
         names = {"certificate": one.id, "component": component}
+        if one.method == "runtime":
+            yield (
+                f"renew-{one.id}",
+                filled("ask-certificate", **names, restarts=_restarts(system, one, component, first=2)),
+            )
+            continue
         if one.method == "acme":
             restarts = _restarts(system, one, component, first=2)
             risk = "disruptive" if restarts else "safe"

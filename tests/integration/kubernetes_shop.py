@@ -56,7 +56,7 @@ def ask():
     while True:
         began = time.monotonic()
         try:
-            connection = http.client.HTTPConnection("api", 8000, timeout=5)
+            connection = http.client.HTTPConnection("api", 8000, timeout=30)
             connection.request("GET", "/items")
             answer = connection.getresponse()
             answer.read()
@@ -73,7 +73,8 @@ while True:
     time.sleep(0.5)
     print(json.dumps(found), flush=True)
 """
-READY = {"httpGet": {"path": "/health", "port": 8000}, "periodSeconds": 1, "failureThreshold": 2}
+READY = {"httpGet": {"path": "/health", "port": 8000}, "periodSeconds": 1, "failureThreshold": 10, "timeoutSeconds": 10}
+"""Patient: on a loaded machine a pod that serves must not be taken for one that does not."""
 FAULTS = [{"name": f"FAULT_{one}", "valueFrom": {"configMapKeyRef": {"name": "faults", "key": one, "optional": True}}}
           for one in ("1", "2")]  # fmt: skip
 GRACE = {"preStop": {"exec": {"command": ["sleep", "3"]}}}

@@ -56,10 +56,12 @@ async def _version(service: Service, component: str, number: int | None, *, exac
 
     `exact`: the number itself where several revisions are of that version, and differ in their configuration.
     """
-    from opsbook.connectors.sides import serving_workload
+    from opsbook.connectors.sides import serving_workload, version_before
     from opsbook.errors import UsageError
 
     async with service.setting.connections(service.system) as connections:
+        if number is None and (before := await version_before(connections, component)):
+            return before
         found = await connections.runtime.revisions(await serving_workload(connections, component))
     current = next((one.number for one in found if one.current), 0)
     for one in reversed(found):

@@ -90,3 +90,20 @@ async def serving_workload(connections: Connections, component: str) -> str:
         return sides.workload(await sides.active())
     except OpsbookError:
         return settings.workload
+
+
+async def version_before(connections: Connections, component: str) -> str:
+    """The version that served before the one that does: of two sides that of the idle one, which was left as it was.
+
+    Empty where there is one workload only, whose runtime knows its revisions, or where both sides are of one version.
+    """
+    if not has_sides(connections.system, component) or connections.system.environment.runtime.kind == "supervisor":
+        # supervisor's versions are those of the host: its revisions are the same for both.
+        return ""
+    sides = sides_of(connections, component)
+    active = await sides.active()
+    found = {}
+    for side in SIDES:
+        kept = await connections.runtime.revisions(sides.workload(side))
+        found[side] = next((one.version for one in reversed(kept) if one.current), "")
+    return found[OTHER[active]] if found[OTHER[active]] != found[active] else ""

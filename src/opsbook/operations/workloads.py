@@ -13,7 +13,7 @@ from opsbook.book.values import VariableName
 from opsbook.connectors.change import Change
 from opsbook.connectors.http import HttpSettings
 from opsbook.connectors.runtimes.contract import Unsupported, Verb
-from opsbook.connectors.sides import serving_workload
+from opsbook.connectors.sides import serving_workload, version_before
 from opsbook.connectors.workload import workload_of
 from opsbook.errors import Refused
 from opsbook.operations.contract import MAY_HOLD_SECRETS, Facts, OperationParameters, Repeatable, Verdict
@@ -152,8 +152,20 @@ class Rollback(Workload):
 class _Rollback(_Verb):
     verb = Verb.ROLLBACK
 
-    def arguments(self, parameters: Rollback) -> dict[str, Any]:
-        return {"wait": parameters.wait, **({"version": parameters.version} if parameters.version else {})}
+    async def plan(self, parameters: Rollback, facts: Facts) -> AsyncIterator[Change]:
+        connections = facts.connector(parameters.of).connections
+        version = parameters.version or await version_before(connections, parameters.of)
+        arguments = {"wait": parameters.wait, **({"version": version} if version else {})}
+        verb = Verb.ROLLBACK
+        if version and not parameters.version:
+            workload = await serving_workload(connections, parameters.of)
+            kept = await facts.runtime.revisions(workload)
+            # What the other side ran, this one may never have run.
+            verb = Verb.ROLLBACK if any(one.version == version for one in kept) else Verb.DEPLOY
+        yield await change_of(facts, parameters.of, verb, arguments)
+        wait = gate(facts, parameters)
+        if wait is not None:
+            yield wait
 
 
 class Exec(OperationParameters):

@@ -166,7 +166,7 @@ class Copying:
         automatic = copying / "postgresql.auto.conf"
         lines = automatic.read_text(encoding="utf-8").splitlines() if automatic.exists() else []
         lines = [line for line in lines if line.partition("=")[0].strip() not in wanted]
-        lines += [f"{name} = '{value}'" for name, value in ((n, v.replace("'", "''")) for n, v in wanted.items())]
+        lines += [f"{name} = {quoted(value)}" for name, value in wanted.items()]
         for name, text in (("postgresql.auto.conf", "\n".join(lines) + "\n"), (SIGNAL, ""), (MADE, f"{self.slot}\n")):
             path = copying / name
             path.write_text(text, encoding="utf-8")
@@ -175,21 +175,48 @@ class Copying:
         os.sync()
 
 
+def quoted(value: str) -> str:
+    """A value of postgresql.conf, in which a backslash has a meaning too.
+
+    https://www.postgresql.org/docs/current/config-setting.html#CONFIG-SETTING-CONFIGURATION-FILE
+    """
+    return "'{}'".format(value.replace("\\", "\\\\").replace("'", "''"))
+
+
 def free_for_copy(data: Path) -> None:
-    """Raises Refused where the folder holds anything that was not made here."""
-    if data.exists() and (not data.is_dir() or any(data.iterdir())) and not (data / MADE).exists():
+    """Raises Refused where the folder holds anything that was not made here, or was promoted since."""
+    if not data.exists() or (data.is_dir() and not any(data.iterdir())):
+        return
+    if not (data / MADE).exists():
         raise Refused(f"{data} is not empty", "name a folder that is not there yet: nothing is overwritten")
+    not_promoted(data)
+
+
+def not_promoted(data: Path) -> None:
+    """Raises Refused for the folder of a replica that became a primary: what it took since is nowhere else."""
+    if not (data / SIGNAL).exists():
+        raise Refused(
+            f"{data} is no standby's any more: it was promoted, and what was written to it since is only there",
+            "keep its data, then remove the folder by hand",
+        )
 
 
 def take_away(data: Path, *, delete: bool) -> str:
     """The data folder out of the way; where it went. Raises Refused for one that was not made here."""
-    if not data.exists():
-        return "its data folder was gone"
-    if not (data / MADE).exists():
-        raise Refused(f"{data} was not made by opsbook as a read replica", "remove it by hand")
+    # What a copy that was cut off has left takes as much room as the database.
+    shutil.rmtree(data.with_name(f"{data.name}.copying"), ignore_errors=True)
     aside = data.with_name(f"{data.name}.removed")
-    shutil.rmtree(aside, ignore_errors=True)
-    data.rename(aside)
+    if aside.exists() and not (aside / MADE).exists():
+        raise Refused(f"{aside} was not made by opsbook as a read replica, and is in the way", "move it elsewhere")
+    if data.exists():
+        if not (data / MADE).exists():
+            raise Refused(f"{data} was not made by opsbook as a read replica", "remove it by hand")
+        not_promoted(data)
+        if aside.exists():
+            shutil.rmtree(aside)
+        data.rename(aside)
+    elif not (delete and aside.exists()):
+        return "its data folder was gone"
     if delete:
         shutil.rmtree(aside)
         return "its data folder is deleted"

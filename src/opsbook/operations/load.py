@@ -20,7 +20,7 @@ MOST_FORWARDED = 50
 
 
 class LoadTest(OperationParameters):
-    path: str = Field("", pattern=r"(/[\x21-\x7e]*)?", description="page that is asked for; `health` where left out")
+    path: str = Field("", pattern=r"^(/[\x21-\x7e]*)?$", description="page that is asked for; `health` where left out")
     rate: float = Field(20, gt=0, le=5000, description="requests a second, all connections together")
     duration: Duration = Field(timedelta(seconds=30), gt=timedelta(0), le=timedelta(minutes=30),
                                description="how long")  # fmt: skip

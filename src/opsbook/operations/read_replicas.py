@@ -31,6 +31,8 @@ SELECT current_setting('max_wal_senders')::int - (SELECT count(*) FROM pg_stat_r
        (SELECT sum(pg_database_size(oid))::bigint FROM pg_database)
 """
 
+STREAMED = "nothing to undo: it was there and streamed already"
+
 
 class Replica(OperationParameters):
     replica: Name = Field(description="its id in `read_replicas` of the component")
@@ -76,8 +78,9 @@ class _Add(Repeatable):
         told: dict[str, Json] = {"from": primary.address, "to": own.address, "bytes": size, "slot": slot_of(found),
                                  "now": seen.told}  # fmt: skip
         target = {"component": parameters.of, "replica": found.id}
+        removed = Change("postgres-replica-remove", {**target, "delete": True})
         yield Change("postgres-replica-add", target, told,
-                     inverse=Change("postgres-replica-remove", {**target, "delete": True}))  # fmt: skip
+                     inverse=STREAMED if seen.streaming else removed)  # fmt: skip
         for change in _leads(parameters, found, "replica"):
             yield change
 
@@ -104,6 +107,8 @@ def _must_fit(seen: Seen, found: ReadReplica, senders: int, slots: int) -> None:
 class _Remove(Repeatable):
     async def plan(self, parameters: Gone, facts: Facts) -> AsyncIterator[Change]:
         found, primary, own = await asyncio.to_thread(_look, facts, parameters)
+        if (await asyncio.to_thread(see, own)).primary:
+            raise Refused(f"{found.workload} at {own.address} is a primary itself", "see `url` of the read replica")
         try:
             readers = [row[0] for row in await asyncio.to_thread(own.rows, SESSIONS)]
         except NoAnswer as error:

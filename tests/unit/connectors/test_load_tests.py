@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import subprocess
+
 import pytest
 
 from opsbook.connectors import load_tests
+from opsbook.connectors.executors.load import Load
 from opsbook.connectors.load_tests import argv, read
+from opsbook.connectors.process_tree import KEY
+from opsbook.operations.load import LoadTest
 
 SUMMARY = """
 Summary:
@@ -49,3 +56,19 @@ def test_the_rate_is_shared_by_the_connections_and_the_name_stays(monkeypatch: p
     assert words[words.index("-q") + 1] == "12.500000"
     assert words[words.index("-host") + 1] == "api.shop:8000"
     assert words[-1] == "http://127.0.0.1:8000/x"
+
+
+@pytest.mark.parametrize("path", [".elsewhere/x", "@elsewhere/", "/a b", "/x\n"])
+def test_a_path_that_would_lead_to_another_host_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="path"):
+        LoadTest(of="api", checks=("up",), path=path)
+    assert LoadTest(of="api", checks=("up",), path="/things?x=1").path == "/things?x=1"
+
+
+def test_the_generator_that_a_dead_process_left_is_ended() -> None:
+    async def ended() -> bool:
+        return await Load(None).end("load-that-was-left", None)  # type: ignore[arg-type]
+
+    with subprocess.Popen(["sleep", "60"], env={"PATH": os.defpath, KEY: "load-that-was-left"}) as child:
+        assert asyncio.run(ended())
+        assert child.wait(10) != 0

@@ -24,6 +24,7 @@ from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.executors.failover_work import Work
 from opsbook.connectors.postgres_pair import SIGNAL, NoAnswer, Server, one_primary, see
+from opsbook.connectors.postgres_replica import quoted
 from opsbook.connectors.postgres_wal import as_owner, program
 from opsbook.connectors.process_tree import KEY, end_tree
 from opsbook.connectors.registry import executor
@@ -223,12 +224,12 @@ class Rebuilding:
         for file in self._configuration(kept):
             shutil.copy2(file, working)
             os.chown(working / file.name, owner.st_uid, owner.st_gid)
-        conninfo = make_conninfo(**following).replace("'", "''")
+        conninfo = quoted(make_conninfo(**following))
         automatic = working / "postgresql.auto.conf"
         lines = automatic.read_text(encoding="utf-8").splitlines() if automatic.exists() else []
         ours = ("primary_conninfo", "primary_slot_name")
         lines = [line for line in lines if line.partition("=")[0].strip() not in ours]
-        lines += [f"primary_conninfo = '{conninfo}'", f"primary_slot_name = '{self.slot}'"]
+        lines += [f"primary_conninfo = {conninfo}", f"primary_slot_name = '{self.slot}'"]
         for path, text in ((automatic, "\n".join(lines) + "\n"), (working / SIGNAL, "")):
             path.write_text(text, encoding="utf-8")
             path.chmod(0o600)

@@ -126,6 +126,8 @@ def moved_to(store: ObjectStore, component: str, folder: Path, path: Path) -> Mo
     except (ObjectMissing, Broken):
         _packed(store, key, path)
         stored = _proven_now(store, key, digest, path)
+    if not stored:
+        return Moved(0, 0)
     # Its name as it is once it is unpacked, so that `sha256sum -c` finds it.
     name = key.rpartition("/")[2].removesuffix(".zst")
     store.put(f"{key.removesuffix('.zst')}.sha256", f"{digest}  {name}\n".encode())

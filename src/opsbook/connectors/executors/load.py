@@ -10,6 +10,7 @@ A check that turns critical ends it at once: what was sent until then stands in 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from opsbook.connectors.change import Change, ChangeFailed, Done, Sink
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.http import HttpConnector, HttpSettings
 from opsbook.connectors.load_tests import REQUEST_SECONDS, Report, argv, read
+from opsbook.connectors.process_tree import KEY, end_tree
 from opsbook.connectors.registry import executor, registered
 from opsbook.errors import Refused
 
@@ -46,8 +48,9 @@ class Load:
         url, address = address_of(connector, effect["path"])
         words = argv(url, address, effect["rate"], effect["seconds"], effect["connections"])
         child = await asyncio.create_subprocess_exec(
-            *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-        )
+            *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, KEY: key},
+        )  # fmt: skip
         said = asyncio.ensure_future(child.communicate())
         try:
             bad = list(await self._held(said, effect))
@@ -70,8 +73,8 @@ class Load:
         return Done(told(report))
 
     async def end(self, key: str, change: Change) -> bool:
-        """It ends by itself: it was told for how long."""
-        return True
+        """End what a dead process left: nobody holds the checks while it sends."""
+        return await end_tree(key)
 
     async def _held(self, said: asyncio.Future[Any], effect: dict[str, Any]) -> Sequence[str]:
         """Looks at the checks until it is over; the sentences of those that turned bad."""

@@ -26,9 +26,11 @@ from opsbook.connectors.postgres_places import readers_led
 from opsbook.connectors.postgres_replica import (
     BEHIND,
     DROP,
+    MADE,
     SESSIONS,
     STANDING,
     Copying,
+    not_promoted,
     primary_server,
     replica_server,
     said,
@@ -39,6 +41,7 @@ from opsbook.connectors.postgres_replica import (
 from opsbook.connectors.process_tree import end_tree
 from opsbook.connectors.registry import executor
 from opsbook.connectors.runtimes.contract import Verb
+from opsbook.errors import Refused
 
 CATCH_UP_SECONDS, DRAIN_SECONDS = 600.0, 60.0
 
@@ -106,6 +109,11 @@ class Remove(_Act):
     async def apply(self, key: str, change: Change, cursor: Json, out: Sink) -> Done:
         """Raises ChangeFailed while somebody reads from it, or its slot is read."""
         replica, primary, own = await self.servers(change)
+        assert own.data is not None
+        if (await asyncio.to_thread(see, own)).primary:
+            raise Refused(f"{replica.workload} at {own.address} is a primary", "see `url` of the read replica")
+        if (own.data / MADE).exists():
+            not_promoted(own.data)
         work, slot = Work(self.connections, change.effect["component"], key, out), slot_of(replica)
         await self._nobody_reads(own)
         await work.tell_runtime(replica.workload, Verb.STOP)
@@ -118,7 +126,6 @@ class Remove(_Act):
             return not primary.rows(STANDING, slot)
 
         await work.until(dropped, STOP_SECONDS, f"somebody else reads the slot {slot}: it is not dropped")
-        assert own.data is not None
         folder = await asyncio.to_thread(take_away, own.data, delete=bool(change.effect.get("delete")))
         await out.write(f"{replica.workload} is stopped, its slot {slot} is gone, {folder}\n")
         return Done({"slot": slot, "dropped": True, "folder": folder})

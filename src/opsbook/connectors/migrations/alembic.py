@@ -127,4 +127,6 @@ def alembic_of(system: System, version: str) -> Alembic:
         raise Refused("the book does not say how the schema changes", "set `deploys.migrations`")
     if "{version}" in settings.folder and not version:
         raise Refused("the folder of the migrations is that of a version, and none is named", "name the version")
+    if "{version}" in settings.folder and ("/" in version or version in (".", "..")):
+        raise Refused(f"{version!r} is no name of a version: it would lead to another folder", "name the version alone")
     return Alembic(system, settings, version)

@@ -13,6 +13,8 @@ import httpx
 import pytest
 
 from opsbook.connectors.change import ChangeFailed
+from opsbook.connectors.executors import traffic
+from opsbook.connectors.switches.haproxy import HaproxyMap, entries
 from opsbook.errors import Refused, Unreachable
 from tests.integration.asking import asked
 from tests.integration.hands import Hands, hands_of
@@ -46,9 +48,10 @@ class Side(http.server.BaseHTTPRequestHandler):
     """Says which one it is."""
 
     name = ""
+    status = 200
 
     def do_GET(self) -> None:
-        self.send_response(200)
+        self.send_response(self.status)
         self.send_header("Content-Length", str(len(self.name)))
         self.end_headers()
         self.wfile.write(self.name.encode())
@@ -88,6 +91,12 @@ class Served:
             "api": {"kind": "http", "url": f"http://127.0.0.1:{self.port}", "health": "/"},
             "lb": {"kind": "proxy", "url": f"http://127.0.0.1:{self.port}", "haproxy": haproxy},
         }, deploys={"components": {"api": sides}}))  # fmt: skip
+
+    async def map(self) -> str:
+        """As HAProxy has it now."""
+        return await HaproxyMap(self.folder / "admin.sock", str(self.folder / "api.map"))._ask(
+            f"show map {self.folder / 'api.map'}"
+        )
 
     def stop(self) -> None:
         self.process.terminate()
@@ -142,3 +151,31 @@ async def test_what_cannot_be_switched_is_put_back_and_said(served: Served) -> N
         finally:
             (served.folder / "away.sock").rename(served.folder / "admin.sock")
     assert (served.who(), (served.folder / "api.map").read_text()) == ("blue", "api api-blue\n")
+
+
+async def test_one_that_was_cut_off_after_it_had_sent_it_to_a_bad_side_puts_it_back(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hands: Hands
+    monkeypatch.setattr(traffic, "SERVED_SECONDS", 1.0)
+    green = served.servers["green"].RequestHandlerClass
+    async with served.hands() as hands:  # type: ignore[attr-defined]
+        change = await hands.only("traffic.switch", of="api")
+        await hands.apply(change)
+        monkeypatch.setattr(green, "status", 500)
+        with pytest.raises(ChangeFailed, match="does not answer well"):
+            await hands.apply(change)
+    assert (served.who(), (served.folder / "api.map").read_text()) == ("blue", "api api-blue\n")
+
+
+async def test_an_entry_that_only_one_side_has_goes_with_it(served: Served) -> None:
+    hands: Hands
+    for name, text in (("blue", "api api-blue\nold api-blue\n"), ("green", "api api-green\n")):
+        (served.folder / f"api.map.{name}").write_text(text)
+    shutil.copy(served.folder / "api.map.blue", served.folder / "api.map")
+    async with served.hands() as hands:  # type: ignore[attr-defined]
+        change = await hands.only("traffic.switch", of="api", to="blue")
+        await hands.apply(change)
+        assert "old" in entries(await served.map(), numbered=True)
+        await hands.apply(await hands.only("traffic.switch", of="api", to="green"))
+        assert entries(await served.map(), numbered=True) == {"api": "api-green"}

@@ -45,16 +45,17 @@ class Traffic:
         sides = sides_of(self.connections, effect["component"])
         to: Side = effect["to"]
         before = await patiently(sides.active)
-        expected = (change.guard or {}).get("active", before)
+        expected: Side = (change.guard or {}).get("active", before)
         if before not in (expected, to):
             raise Refused(f"{effect['component']} is served by its {before} side by now", "plan anew")
         try:
             await sides.switch.send(to)
             await self._served(effect["component"])
         except OpsbookError:
-            if before != to:
+            # An attempt that was cut off may have sent it there already: the side from before is that of the plan.
+            if expected != to:
                 with suppress(OpsbookError):
-                    await sides.switch.send(before)
+                    await sides.switch.send(expected)
             raise
         await out.write(f"{effect['component']} is served by its {to} side ({sides.workload(to)})\n")
         return Done({"active": to})
@@ -86,7 +87,7 @@ class SideCheck:
         past = PastTheProxy(self.connections, effect["component"], effect["side"])
         workload = sides_of(self.connections, effect["component"]).workload(effect["side"])
         runs = (await patiently(lambda: self.connections.runtime.status(workload))).version
-        if runs and not effect["version"].endswith(runs):
+        if runs and not is_version(effect["version"], runs):
             raise ChangeFailed(f"the {effect['side']} side runs {runs}, not {effect['version']}", f"look at {workload}")
         try:
             connector = past.of(effect["component"])
@@ -134,6 +135,13 @@ class PastTheProxy:
 
     async def close(self) -> None:
         await self._side.close()
+
+
+def is_version(wanted: str, runs: str) -> bool:
+    """Whether it runs what is wanted: a tag, an image with its tag, or a digest, of which a runtime tells the start."""
+    return (
+        wanted == runs or wanted.endswith((f":{runs}", f"@{runs}")) or (len(runs) >= 12 and f"sha256:{runs}" in wanted)
+    )
 
 
 async def _healthy(connector: HttpConnector, within: float) -> str:

@@ -179,7 +179,8 @@ async def put(compose: Compose, workload: str, instance: str, path: str, data: b
     if one is None:
         raise ReadFailed(f"the container {instance} is gone")
     packed, about = io.BytesIO(), tarfile.TarInfo(PurePosixPath(path).name)
-    about.size, about.mode = len(data), 0o700
+    # It belongs to root there, and the container's user is to run it.
+    about.size, about.mode = len(data), 0o755
     with tarfile.open(fileobj=packed, mode="w") as tar:
         tar.addfile(about, io.BytesIO(data))
     try:

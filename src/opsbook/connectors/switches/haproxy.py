@@ -16,6 +16,8 @@ from opsbook.errors import Unreachable
 
 ANSWER_SECONDS = 10.0
 LONGEST_ANSWER = 1 << 20
+UNSAYABLE = " \t;\\"
+"""What means something to the runtime API itself: it parts words and commands by them."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,18 @@ class HaproxyMap:
     async def take(self, content: bytes) -> None:
         """Set each entry and see that all hold. Raises ChangeFailed with HAProxy's words, Unreachable."""
         wanted = entries(content.decode(errors="replace"))
+        if odd := [key for key, value in wanted.items() if set(f"{key}{value}") & set(UNSAYABLE)]:
+            raise ChangeFailed(f"the entry {odd[0]} of {self.name} cannot be told to HAProxy while it runs",
+                               "write it without spaces, `;` and backslashes")  # fmt: skip
         there = entries(await self._ask(f"show map {self.name}"), numbered=True)
         for key, value in wanted.items():
             if there.get(key) != value:
                 said = await self._ask(f"{'set' if key in there else 'add'} map {self.name} {key} {value}")
                 if said.strip():
                     raise ChangeFailed(f"HAProxy: {said.strip()}", "is its map named as `haproxy.map` says?")
+        # What only the other side's file has would go on leading there, until HAProxy starts anew.
+        for key in there.keys() - wanted.keys():
+            await self._ask(f"del map {self.name} {key}")
         there = entries(await self._ask(f"show map {self.name}"), numbered=True)
         if lacking := [key for key, value in wanted.items() if there.get(key) != value]:
             raise ChangeFailed(f"HAProxy did not take the entry {lacking[0]} of {self.name}", "look at its own log")

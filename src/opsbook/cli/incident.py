@@ -307,8 +307,7 @@ def actions(
     from zoneinfo import ZoneInfo
 
     from opsbook.cli.incident_view import print_actions
-    from opsbook.store import incidents
-    from opsbook.store.actions import of_incidents as actions_of
+    from opsbook.store.actions import of_incidents, of_system
     from opsbook.store.database import reading
     from opsbook.watch import incident_acts as acts
     from opsbook.watch.incident_facts import where_of
@@ -331,12 +330,10 @@ def actions(
         return _write(do, book=book, env=env)
     with opened(book, env) as service, reading(service.setting.store) as connection:
         system, now = service.system, service.setting.clock.now()
-        some = (
-            [acts.find(connection, system, which)]
-            if which
-            else incidents.newest(connection, where_of(system), limit=1000)
-        )
-        found = actions_of(connection, [one.id for one in some], open_only=not everything)
+        if which:
+            found = of_incidents(connection, [acts.find(connection, system, which).id], open_only=not everything)
+        else:
+            found = of_system(connection, where_of(system), open_only=not everything)
     if output == "json":
         _print_json([vars(one) for one in found])
     elif found:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
 from opsbook.store.history import IDS_A_STATEMENT, batched
-from opsbook.store.watch_tables import actions
+from opsbook.store.watch_tables import actions, incidents
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,15 @@ def of_incidents(connection: Connection, ids: Collection[str], *, open_only: boo
             query = query.where(actions.c.done_at.is_(None))
         found += [Action(**row._mapping) for row in connection.execute(query)]
     return found
+
+
+def of_system(connection: Connection, where: Mapping[str, str], *, open_only: bool = False) -> list[Action]:
+    """The actions of all incidents of an environment, however long ago those were."""
+    here = (incidents.c.system == where["system"]) & (incidents.c.environment == where["environment"])
+    query = select(actions).join(incidents, incidents.c.id == actions.c.incident).where(here).order_by(actions.c.id)
+    if open_only:
+        query = query.where(actions.c.done_at.is_(None))
+    return [Action(**row._mapping) for row in connection.execute(query)]
 
 
 def of_number(connection: Connection, number: int) -> Action | None:

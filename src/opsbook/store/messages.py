@@ -124,9 +124,11 @@ def release(connection: Connection, where: Mapping[str, str], but: str) -> int:
     return connection.execute(freed).rowcount
 
 
-def drop(connection: Connection, incident: str, kinds: Collection[str], reason: str) -> int:
-    """Messages of an incident that wait and need not be told any more."""
+def drop(connection: Connection, incident: str, kinds: Collection[str], reason: str, *, key_with: str = "") -> int:
+    """Messages of an incident that wait and need not be told any more; only those whose key holds `key_with`."""
     wanted = (messages.c.incident == incident) & messages.c.kind.in_(kinds) & (messages.c.state == "waiting")
+    if key_with:
+        wanted &= messages.c.key.contains(key_with, autoescape=True)
     return connection.execute(update(messages).where(wanted).values(state="dropped", error=reason)).rowcount
 
 

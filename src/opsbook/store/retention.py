@@ -26,9 +26,11 @@ from opsbook.store.watch_tables import (
     incident_events,
     incidents,
     messages,
+    occurrences,
     rollups,
     silences,
 )
+from opsbook.store.windows import OPEN as OCCURRENCE_OPEN
 
 A_DAY = 86_400.0
 BEATS_KEPT = 50
@@ -94,6 +96,13 @@ def drop_due(connection: Connection, where: Where, before: float) -> int:
     """What schedules asked for and came to its end. When a schedule was first seen stays."""
     old = (due.c.at < before) & due.c.state.not_in((*DUE_OPEN, KNOWN))
     return connection.execute(delete(due).where(_here(due, where), old)).rowcount
+
+
+def drop_windows(connection: Connection, where: Where, before: float) -> int:
+    """Windows that are closed, and those that were only noticed. One whose work goes on stays, however long."""
+    over = (occurrences.c.until < before) & occurrences.c.state.not_in(OCCURRENCE_OPEN)
+    late = func.coalesce(occurrences.c.closed_at, occurrences.c.until) < before
+    return connection.execute(delete(occurrences).where(_here(occurrences, where), over, late)).rowcount
 
 
 def drop_beats(connection: Connection, where: Where, before: float) -> int:

@@ -84,6 +84,7 @@ class Housekeeping:
             lambda connection: store.drop_silences(connection, where, long_ago, ROWS) == ROWS,
             lambda connection: store.drop_checklists(connection, where, long_ago, ROWS) == ROWS,
             lambda connection: store.drop_due(connection, where, long_ago) < 0,
+            lambda connection: store.drop_windows(connection, where, long_ago) < 0,
             lambda connection: store.drop_beats(connection, where, long_ago) < 0,
         ]
 

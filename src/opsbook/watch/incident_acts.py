@@ -102,7 +102,9 @@ def acknowledge(
         assignee=one.assignee or actor.name,
     )  # fmt: skip
     _change(connection, one, changed)
-    dropped = messages.drop(connection, one.id, ("page", "practice"), f"{actor.name} acknowledged before it was sent")
+    before = f"{actor.name} acknowledged before it was sent"
+    dropped = messages.drop(connection, one.id, ("page", "practice"), before)
+    messages.drop(connection, one.id, ("reminder",), before, key_with="|respond|")
     clock = next((found for found in clocks(system.model, changed, now) if found.name == "respond"), None)
     took = show_duration(now.timestamp() - (one.round_at or one.opened_at))
     text = f"{actor.name} acknowledged after {took}" + (f" ({clock.standing})" if clock else "")
@@ -297,12 +299,12 @@ def end_action(connection: Connection, system: System, number: int, actor: Actor
     """An action is done."""
     must_be(system, actor, "responder", "end actions")
     action = actions.of_number(connection, number)
-    if action is None:
+    one = store.of_id(connection, action.incident) if action else None
+    # Numbers are counted over all that share the store: who may act here may not end what is asked of another system.
+    if action is None or one is None or {"system": one.system, "environment": one.environment} != where_of(system):
         raise UsageError(f"there is no action {number}", "`opsbook incident actions` lists them")
     if not actions.end(connection, number, actor.name, now.timestamp()):
         return f"action {number} was done by {action.done_by} already"
-    one = store.of_id(connection, action.incident)
-    assert one is not None
     _record(connection, system, one, actor, now, "action", f"action {number} is done", "action done", action=number)
     return f"action {number} is done: {action.text}"
 

@@ -6,7 +6,7 @@ Figures: to detect (from the first bad result to the incident), to acknowledge, 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,12 +17,13 @@ from opsbook.engine.access import Actor
 from opsbook.engine.setting import Setting
 from opsbook.errors import OpsbookError, Refused
 from opsbook.observations.registry import observations
-from opsbook.store import audit, history
+from opsbook.store import audit, history, rollups
 from opsbook.store import incidents as store
 from opsbook.store.actions import Action
 from opsbook.store.database import reading
 from opsbook.store.history import Point
 from opsbook.store.incidents import Event
+from opsbook.store.rollups import FIVE_MINUTES, HOUR, Rollup
 from opsbook.watch.acting import act, must_be
 from opsbook.watch.incident_acts import find
 from opsbook.watch.incident_facts import where_of
@@ -33,6 +34,7 @@ WIDTH = 60
 MARGIN = timedelta(minutes=15)
 """How much before and after an incident its graphs show."""
 MOST_GRAPHS = 8
+WORST_FIRST = ("critical", "unknown", "warning", "ok")
 ASKED = """\
 ## What happened
 
@@ -160,19 +162,32 @@ def graphs(setting: Setting, system: System, view: View, now: datetime) -> list[
     since = min((alert["since"] for alert in view.alerts), default=one.opened_at) - MARGIN.total_seconds()
     until = min(now.timestamp(), (one.resolved_at or now.timestamp()) + MARGIN.total_seconds())
     drawn = []
-    where = where_of(system)
     for id in list(dict.fromkeys(alert["check_id"] for alert in view.alerts if alert["check_id"]))[:MOST_GRAPHS]:
         check = next((found for found in system.checks if found.id == id), None)
-        points = [
-            point
-            for point in history.history(setting.store, where["system"], where["environment"], id, since)
-            if point.at <= until
-        ]
+        points = _points(setting, where_of(system), id, since, until)
         spec = observations().get(check.observe) if check else None
         dimension = spec.spec.dimension if spec else Dimension.COUNT
         if points:
             drawn += [graph(id, check.title if check else "", points, since, until, dimension), ""]
     return drawn
+
+
+def _points(setting: Setting, where: Mapping[str, str], check: str, since: float, until: float) -> list[Point]:
+    """What a check said, oldest first: its results, and before the oldest of those that are kept its rollups."""
+    results = history.history(setting.store, where["system"], where["environment"], check, since)
+    begin = min(results[0].at if results else until, until)
+    # No slot of a graph is shorter than what is drawn in it.
+    span = HOUR if until - since > WIDTH * HOUR else FIVE_MINUTES
+    with reading(setting.store) as connection:
+        rolled = rollups.figures(connection, where, check, span, since - span, begin)
+    return [
+        *(Point(check, max(one.start, since), _worst(one), one.most, "") for one in rolled),
+        *(point for point in results if point.at <= until),
+    ]
+
+
+def _worst(one: Rollup) -> str:
+    return next((state for state in WORST_FIRST if getattr(one, state)), "")
 
 
 def graph(id: str, title: str, points: Sequence[Point], since: float, until: float, dimension: Dimension) -> str:
@@ -186,8 +201,7 @@ def graph(id: str, title: str, points: Sequence[Point], since: float, until: flo
     low, high = min(known, default=0.0), max(known, default=0.0)
     bars = "".join(" " if value is None else _bar(value, low, high) for value in values)
     marks = {"critical": "!", "warning": "~", "unknown": "?", "ok": "."}
-    worst = ("critical", "unknown", "warning", "ok")
-    states = "".join(next((marks[s] for s in worst if any(p.state == s for p in slot)), " ") for slot in slots)
+    states = "".join(next((marks[s] for s in WORST_FIRST if any(p.state == s for p in slot)), " ") for slot in slots)
     start, end = (datetime.fromtimestamp(at, UTC) for at in (since, until))
     reach = f"{show(low, dimension)} … {show(high, dimension)}" if known else "no values"
     axis = f"{start:%H:%M}".ljust(WIDTH - 5) + f"{end:%H:%M}"

@@ -193,6 +193,7 @@ class _Round:
     def remind(self) -> None:
         """Actions and post-mortems that are late, once a day."""
         day = int(self.now.timestamp() // REMINDERS.total_seconds())
+        known = {*self.system.model.contacts, *self.system.model.channels, *self.system.model.oncall}
         late = (
             select(actions.c.id, actions.c.incident, actions.c.text, actions.c.owner)
             .join(incidents, incidents.c.id == actions.c.incident)
@@ -201,14 +202,14 @@ class _Round:
                 incidents.c.environment == self.system.name,
                 actions.c.done_at.is_(None),
                 actions.c.due_at <= self.now.timestamp(),
+                actions.c.owner.in_(known),
             )
+            .order_by(actions.c.due_at)
             .limit(50)
         )
-        known = {*self.system.model.contacts, *self.system.model.channels, *self.system.model.oncall}
         for row in self.connection.execute(late):
-            if row.owner in known:
-                subject = f"action {row.id} of {row.incident} is late: {row.text}"
-                self.told.append(Message(f"action|{row.id}|{day}", "reminder", (row.owner,), subject, "info"))
+            subject = f"action {row.id} of {row.incident} is late: {row.text}"
+            self.told.append(Message(f"action|{row.id}|{day}", "reminder", (row.owner,), subject, "info"))
         for one in store.unwritten(self.connection, where_of(self.system), *self._reviewed()):
             text = f"its post-mortem is late: opsbook incident postmortem {one.id}"
             key, targets = f"postmortem|{one.id}|{day}", responsible(self.connection, self.system, one)

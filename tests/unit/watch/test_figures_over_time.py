@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
+from tests.unit.watch.on_call import Desk
 from tests.unit.watch.watched import START, HandClock, a_signal, a_watch
 
 from opsbook.checks.evaluate import State
@@ -16,10 +17,13 @@ from opsbook.store.database import reading, writing
 from opsbook.store.history import Point
 from opsbook.store.rollups import FIVE_MINUTES, HOUR, Rollup
 from opsbook.store.watch_tables import alerts
+from opsbook.watch import incident_acts as acts
 from opsbook.watch.alerts import take_in
 from opsbook.watch.capacity import outlooks
 from opsbook.watch.contract import Watch
 from opsbook.watch.housekeeping import Housekeeping
+from opsbook.watch.incident_views import view_of
+from opsbook.watch.postmortem import graphs
 from opsbook.watch.rollups import Rollups, stretches
 from opsbook.watch.slos import Share, availability, burn, levels, share
 
@@ -85,6 +89,25 @@ async def test_what_was_kept_for_long_enough_goes(watch: Watch) -> None:
     assert figures(watch, "up", FIVE_MINUTES) == []
     with reading(watch.setting.store) as connection:
         assert list(connection.execute(alerts.select())) == []
+
+
+async def test_a_post_mortem_that_is_written_late_draws_its_graphs_from_rollups(store: Engine, tmp_path: Path) -> None:
+    desk = Desk(tmp_path, store, checks=[CHECK])
+    say(desk.watch, "size", range(-20, 0), value=1e8)
+    desk.clock.move(seconds=1)
+    desk.bad("check:size")
+    say(desk.watch, "size", range(30), state="critical", value=2e9)
+    desk.clock.move(minutes=30)
+    desk.act(acts.resolve, "mended")
+    view = desk.read(lambda connection: view_of(connection, desk.system, desk.one, desk.now))
+    (fresh, _) = graphs(desk.watch.setting, desk.system, view, desk.now)
+    await Rollups(desk.watch).tick(desk.clock.move(days=30))
+    await Housekeeping(desk.watch).tick(desk.clock.at)
+    assert history.history(store, "shop", "production", "size") == []
+    (late, _) = graphs(desk.watch.setting, desk.system, view, desk.now)
+    for drawn in (fresh, late):
+        _, bars, states, _ = drawn.splitlines()[2:6]
+        assert {"▁", "█"} <= set(bars) and states.strip().startswith(".") and states.strip().endswith("!")
 
 
 def test_a_time_is_cut_into_parts_without_gaps() -> None:

@@ -9,13 +9,14 @@ import pytest
 from sqlalchemy import Engine, func, select
 from tests.unit.watch.on_call import ANA, WHERE, Desk
 
-from opsbook.store import actions, audit, beats, checklists, evidence, incidents, silences
+from opsbook.store import actions, audit, beats, checklists, evidence, incidents, silences, windows
 from opsbook.store import watch_tables as tables
 from opsbook.store.beats import Beat
 from opsbook.store.checklists import Item, Opened
 from opsbook.store.evidence import Evidence
 from opsbook.store.history import Point, add, history
 from opsbook.store.silences import Silence
+from opsbook.store.windows import Came
 from opsbook.watch import housekeeping
 from opsbook.watch import incident_acts as acts
 from opsbook.watch.housekeeping import Housekeeping
@@ -115,7 +116,12 @@ async def test_what_is_over_goes_and_what_holds_stays(desk: Desk) -> None:
             beats.add(connection, where, Beat("import", 0, ago + number, "success", "", ""))  # type: ignore[arg-type]
 
     desk.write(write)
+    for number, state in enumerate(("closed", "noticed", "overrun")):
+        desk.write(lambda c, n=number, s=state: windows.add(c, where, Came("w", ago + n, ago + 60, s)))  # type: ignore[misc]
+    desk.write(lambda c: windows.add(c, where, Came("w", ago + 9, ago + 60, "closed", closed_at=start)))
     await Housekeeping(desk.watch).tick(desk.now)
+    left = desk.read(lambda c: sorted(c.execute(select(tables.occurrences.c.start)).scalars()))
+    assert left == [ago + 2, ago + 9]
     assert desk.read(lambda c: [one.id for one in silences.since(c, where, 0)]) == [kept[1].id]
     assert desk.read(lambda c: sorted(one.id for one in checklists.since(c, where, 0))) == ["its", "not done"]
     assert desk.read(lambda c: [one.number for one in beats.latest(c, where, "import", 99)]) == list(range(60, 10, -1))

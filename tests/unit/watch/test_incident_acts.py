@@ -10,7 +10,7 @@ from tests.unit.watch.on_call import ANA, WHERE, Desk
 
 from opsbook.engine.access import Actor
 from opsbook.errors import Refused, UsageError
-from opsbook.store import audit, checklists
+from opsbook.store import actions, audit, checklists
 from opsbook.store.database import reading
 from opsbook.watch import incident_acts as acts
 from opsbook.watch.security import COURSE, open_security
@@ -131,3 +131,41 @@ def test_actions_stay_open_until_somebody_says_that_they_are_done(desk: Desk) ->
     assert any("action 1 of" in row.subject and row.channel == "contact:bob/notify" for row in rows)
     done = desk.write(lambda connection: acts.end_action(connection, desk.system, 1, ANA, desk.now))
     assert done == "action 1 is done: limit the pool"
+
+
+def test_actions_of_a_system_are_listed_however_old_and_ended_by_no_other(desk: Desk, tmp_path: Path) -> None:
+    desk.act(lambda c, s, o, a, now: acts.add_action(c, s, o, a, "limit the pool", "bob", None, now))
+    elsewhere = {"system": "shop", "environment": "elsewhere"}
+    assert [one.text for one in desk.read(lambda c: actions.of_system(c, WHERE, open_only=True))] == ["limit the pool"]
+    assert desk.read(lambda c: actions.of_system(c, elsewhere)) == []
+    (tmp_path / "other").mkdir()
+    other = Desk(tmp_path / "other", desk.watch.setting.store, system="bank")
+    with pytest.raises(UsageError, match="there is no action 1"):
+        other.write(lambda connection: acts.end_action(connection, other.system, 1, ANA, other.now))
+    desk.write(lambda connection: acts.end_action(connection, desk.system, 1, ANA, desk.now))
+    assert desk.read(lambda c: actions.of_system(c, WHERE, open_only=True)) == []
+    assert [one.done_by for one in desk.read(lambda c: actions.of_system(c, WHERE))] == ["ana"]
+
+
+def test_late_actions_of_nobody_do_not_keep_others_from_being_reminded(desk: Desk) -> None:
+    for owner in [*[""] * 60, "bob"]:
+        desk.act(lambda c, s, o, a, now, owner=owner: acts.add_action(c, s, o, a, "look", owner, now, now))
+    desk.later(days=1)
+    assert any("action 61 of" in row.subject for row in _reminders(desk))
+
+
+def test_who_has_acknowledged_is_not_reminded_that_nobody_has(desk: Desk) -> None:
+    desk.later(minutes=13)
+    (waits,) = [row for row in _reminders(desk) if "|respond|" in row.key]
+    desk.act(acts.acknowledge)
+    found = {row.id: row for row in _reminders(desk)}
+    assert (found[waits.id].state, found[waits.id].error) == ("dropped", "ana acknowledged before it was sent")
+    desk.later(minutes=45)
+    resolve = [row for row in _reminders(desk) if "|resolve|" in row.key]
+    assert resolve and {row.state for row in resolve} == {"waiting"}
+
+
+def _reminders(desk: Desk) -> list[acts.messages.MessageRow]:
+    table = acts.messages.messages
+    query = table.select().where(table.c.kind == "reminder").order_by(table.c.id)
+    return desk.read(lambda c: [acts.messages.MessageRow(**row._mapping) for row in c.execute(query)])

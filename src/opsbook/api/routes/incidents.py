@@ -18,8 +18,8 @@ from opsbook.api.named import found
 from opsbook.api.parameters import Asked, InPath, Limit, Text, Word
 from opsbook.book.system import System
 from opsbook.errors import UsageError
-from opsbook.store import incidents as store
 from opsbook.store.actions import of_incidents as actions_of
+from opsbook.store.actions import of_system
 from opsbook.store.database import reading
 from opsbook.store.evidence import of_incident as evidence_of
 from opsbook.store.incidents import Incident
@@ -203,8 +203,7 @@ async def merge(visit: Responder, id: InPath, asked: Merged) -> Response:
 def actions(visit: Viewer, open: bool = True) -> Response:
     """What post-mortems ask to be done."""
     with reading(visit.setting.store) as connection:
-        ids = [one.id for one in store.newest(connection, where_of(visit.known), limit=1000)]
-        return answer([vars(one) for one in actions_of(connection, ids, open_only=open)])
+        return answer([vars(one) for one in of_system(connection, where_of(visit.known), open_only=open)])
 
 
 @router.post("/incidents/{id}/actions", responses=shown(SAID))

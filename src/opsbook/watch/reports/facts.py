@@ -146,7 +146,7 @@ def gather(setting: Setting, system: System, kind: Kind, span: Span) -> Facts:
             tuple(measured),
             tuple(_certificates(connection, system)),
             tuple(growing),
-            tuple(actions.of_incidents(connection, [one.id for one in known], open_only=True)),
+            tuple(actions.of_system(connection, where, open_only=True)),
             tuple(checklists.since(connection, where, begin)),
             tuple((role, tuple(getattr(book.access, role))) for role in ROLES),
             tuple(one for one in tokens.listed(connection) if one.dead(end) is None),

@@ -151,3 +151,33 @@ async def test_the_rule_of_the_book_is_a_procedure(tmp_path: Path, to: str) -> N
             await hands.plan("files.archive", **{**ARCHIVE, "most": 2})
     assert 'files.archive: {of: logs, rule: logs, pattern: "*.log.*", older_than: 7d}' in text
     assert "risk: disruptive" in text
+
+
+async def test_what_changed_unseen_while_it_was_packed_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "logs"
+    logs(folder)
+    components, keys = book(folder, str(tmp_path / "store"))
+    real: Callable[..., None] = files_archive._packed
+
+    def changed(store: ObjectStore, key: str, path: Path) -> None:
+        before = path.stat()
+        path.write_bytes(path.read_bytes().swapcase())
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        real(store, key, path)
+
+    monkeypatch.setattr(files_archive, "_packed", changed)
+    async with hands_on(tmp_path / "book", components, **keys) as hands:
+        (change,) = await hands.plan("files.archive", **ARCHIVE)
+        told = await hands.apply(change)
+    assert sorted(told["left"]) == ["api.log.1", "old/wörker x.log.1"]
+    assert (folder / "api.log.1").read_bytes() == b"get / 200\n" * 50_000
+
+
+async def test_a_store_within_the_folder_is_refused_where_archives_would_be_archived(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    logs(folder)
+    components, keys = book(folder, str(folder / "archive"))
+    async with hands_on(tmp_path / "book", components, **keys) as hands:
+        with pytest.raises(Refused, match="would be archived again"):
+            await hands.plan("files.archive", **ARCHIVE)
+        assert await hands.plan("files.archive", **{**ARCHIVE, "pattern": "*.log"})

@@ -22,7 +22,7 @@ from opsbook.operations.contract import Facts, Repeatable
 from opsbook.operations.registry import operation
 from opsbook.operations.workloads import Workload, gate
 
-MASKED = 200
+MOST_SHOWN = 200
 """Characters of a value that a plan shows."""
 
 
@@ -69,7 +69,7 @@ class _Configure(Repeatable):
             raise Absent(f"there is no config map {there!r} in {runtime.namespace.name}") from error
         values, before = read(parameters.values), held.get("data") or {}
         base = base_of(there)
-        to = name_of(base, changed(before, values))
+        to = name_of(base, changed(before, values), held.get("binaryData"))
         effect = {"workload": workload, "map": base, "from": there, "to": to, "values": values,
                   "wait": parameters.wait}  # fmt: skip
         guard = {"uid": now["metadata"]["uid"]}
@@ -96,4 +96,4 @@ def _map_of(names: list[str], wanted: str, workload: str) -> str:
 
 
 def _shown(before: Mapping[str, str], values: Mapping[str, str | None], there: str) -> dict[str, object]:
-    return {"now": there, "before": {key: (before.get(key) or "")[:MASKED] for key in values}}
+    return {"now": there, "before": {key: (before.get(key) or "")[:MOST_SHOWN] for key in values}}

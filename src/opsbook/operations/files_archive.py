@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from fnmatch import fnmatch
+from pathlib import Path
 
 from pydantic import Field
 
@@ -14,10 +17,15 @@ from opsbook.connectors.change import Change
 from opsbook.connectors.executors.files_purge import old_files
 from opsbook.connectors.files import FilesConnector
 from opsbook.connectors.objectstore.addresses import open_store
+from opsbook.connectors.objectstore.folder import FolderStore
 from opsbook.connectors.objectstore.keys import safe
 from opsbook.errors import Refused
 from opsbook.operations.contract import Facts, OperationParameters, Repeatable
 from opsbook.operations.registry import operation
+
+ANY = re.compile(r"[*?]|\[[^]]+\]")
+ARCHIVED = ".20260101T000000Z-0123456789ab.zst"
+"""What is added to the name of a file, as the executor names it."""
 
 
 class Archive(OperationParameters):
@@ -43,7 +51,7 @@ class _Archive(Repeatable):
         to = rules[0].archive_to if rules else None
         if to is None:
             raise Refused(f"the book has no rule {parameters.rule} of files with a store", "set its `archive_to`")
-        address = await asyncio.to_thread(_address, facts, to)
+        address = await asyncio.to_thread(_address, facts, to, connector.path, parameters.pattern)
         before = facts.clock.now().timestamp() - parameters.older_than.total_seconds()
         found = await asyncio.to_thread(lambda: list(old_files(connector.path, parameters.pattern, before)))
         if len(found) > parameters.most:
@@ -59,9 +67,18 @@ class _Archive(Repeatable):
                      inverse="the files lie in the store: unpack them with `zstd -d` where they were")  # fmt: skip
 
 
-def _address(facts: Facts, to: Reference) -> str:
+def _address(facts: Facts, to: Reference, folder: Path, pattern: str) -> str:
     """The store as the book wrote it; it can be opened. Raises Refused, UsageError, MissingSecret."""
     system = facts.system
     store = open_store(system, to, safe(system.model.system))
     store.close()
+    if (
+        isinstance(store, FolderStore)
+        and store.root.resolve().is_relative_to(folder.resolve())
+        and fnmatch(ANY.sub("x", pattern) + ARCHIVED, pattern)
+    ):
+        raise Refused(
+            f"the store {store.address} lies in {folder} itself: what is archived would be archived again",
+            "name a store elsewhere, or a pattern that no archive has",
+        )
     return store.address

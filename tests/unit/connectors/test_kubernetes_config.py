@@ -21,6 +21,11 @@ TEMPLATE: dict[str, Any] = {"spec": {
 def test_a_name_tells_what_is_in_it_and_of_which_map_it_is() -> None:
     first = name_of("settings", {"LEVEL": "info", "SIZE": "2"})
     assert first == name_of("settings", {"SIZE": "2", "LEVEL": "info"}) != name_of("settings", {"LEVEL": "debug"})
+    assert (
+        first
+        == name_of("settings", {"LEVEL": "info", "SIZE": "2"}, {})
+        != name_of("settings", {"LEVEL": "info", "SIZE": "2"}, {"logo": "AAAA"})
+    )
     assert base_of(first) == base_of("settings") == "settings"
 
 

@@ -38,8 +38,13 @@ class ApplicationSecret:
         hear([told.strip()])
         if code:
             raise ChangeFailed(f"`make` of its issuer ended with {code}: {words}", "run it by hand")
-        if not (secret := told.strip()) or "\n" in secret:
+        if not (secret := told.strip()) or not secret.isprintable():
             raise ChangeFailed("`make` of its issuer did not print one line", "let it print the credential alone")
+        if "'" in secret:
+            raise ChangeFailed(
+                "`make` of its issuer made a credential with a quote in it, which no line of KEY=VALUE holds",
+                "revoke it, and let it make one without",
+            )
         return secret
 
     async def allow(self, role: str, new: Credential) -> None:

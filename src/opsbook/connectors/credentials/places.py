@@ -7,7 +7,7 @@ into other places.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from opsbook.book.references import Reference
@@ -24,7 +24,7 @@ class Credential:
     """A user's name, where there is one, and the secret."""
 
     login: str
-    secret: str
+    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -59,14 +59,18 @@ class Config:
         """The version is there; made where it is not."""
         maps, api = self.runtime.namespace, self.runtime.api
         try:
-            await api.get(maps.core("configmaps", effect["to"]))
+            there = await api.get(maps.core("configmaps", effect["to"]))
+            held = name_of(effect["map"], there.get("data") or {}, there.get("binaryData"))
+            if "values" in effect and effect["to"] not in (held, effect["from"]):
+                raise Refused(f"the config map {effect['to']} was changed since it was made",
+                              "delete it where nothing uses it, then deploy again")  # fmt: skip
             return
         except NotThere:
             if "values" not in effect:
                 raise Refused(f"the config map {effect['to']} is gone", "deploy its values anew") from None
         before = await api.get(maps.core("configmaps", effect["from"]))
         data = changed(before.get("data") or {}, effect["values"])
-        if name_of(effect["map"], data) != effect["to"]:
+        if name_of(effect["map"], data, before.get("binaryData")) != effect["to"]:
             raise Refused(f"the config map {effect['from']} was changed since this was planned", "plan anew")
         try:
             await api.post(maps.core("configmaps"),

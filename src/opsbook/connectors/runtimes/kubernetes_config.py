@@ -25,9 +25,9 @@ def base_of(name: str) -> str:
     return _VERSION.sub("", name)
 
 
-def name_of(base: str, data: Mapping[str, str]) -> str:
+def name_of(base: str, data: Mapping[str, str], binary: Mapping[str, Any] | None = None) -> str:
     """The name of a version with this in it."""
-    text = json.dumps(dict(data), sort_keys=True)
+    text = json.dumps([dict(data), dict(binary)] if binary else dict(data), sort_keys=True)
     return f"{base[:240]}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 

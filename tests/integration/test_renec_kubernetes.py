@@ -12,6 +12,7 @@ from tests.integration.servers import until
 pytestmark = [
     pytest.mark.real,
     pytest.mark.xdist_group("kubernetes"),
+    pytest.mark.timeout(1200),  # the first image is made from packages
     pytest.mark.skipif(bool(lacking()), reason=lacking()),
 ]
 FROM_OUTSIDE = ("api-up", "api-ready", "ui-up", "proxy-up", "certificate", "certificate-chain", "registry-up")

@@ -58,9 +58,9 @@ class Compose:
 
     @property
     def file(self) -> ComposeFile:
-        """Read anew when somebody has written it, or the `.env` beside it. Raises UsageError."""
+        """Read anew when somebody has written it, the `.env` beside it, or the book's variables. Raises UsageError."""
         path = self._system.path(self._settings.file)
-        written = tuple(map(_written, (path, path.with_name(".env"))))
+        written = (*map(_written, (path, path.with_name(".env"))), self._system.variables)
         if self._read_file is None or self._read_file[0] != written:
             self._read_file = written, read_compose_file(path, self._settings.project, self._system.variables)
         return self._read_file[1]

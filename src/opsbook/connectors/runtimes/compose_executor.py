@@ -45,7 +45,7 @@ class ComposeExecutor:
     async def apply(self, key: str, change: Change, cursor: Json, out: Sink) -> Done | More:
         """Raises Refused where the guard no longer holds, NotReady where a container does not do what it is told."""
         effect = change.effect
-        found = await self._guarded(change, (cursor or {}).get("done", ()))
+        found = await self._guarded(change)
         verb = effect["verb"]
         if verb in compose_networks.VERBS:
             return await compose_networks.apply(self._compose, effect, found, out)
@@ -58,7 +58,7 @@ class ComposeExecutor:
                 await maker.stop(one)
             return Done({"workload": effect["workload"], "stop": [one.name for one in found if one.active]})
         if verb == Verb.RESTART.value:
-            return await self._restart(maker, effect, found, cursor)
+            return await self._restart(maker, change, found, cursor)
         if verb in (Verb.DEPLOY.value, Verb.ROLLBACK.value):
             return await self._roll(maker, effect, found)
         return await self._number(maker, effect, found)
@@ -69,7 +69,7 @@ class ComposeExecutor:
             return True
         return await compose_exec.end(self._compose, key, change.effect)
 
-    async def _guarded(self, change: Change, done: Sequence[str]) -> list[Container]:
+    async def _guarded(self, change: Change) -> list[Container]:
         effect, guard = change.effect, change.guard or {}
         workload = effect["workload"]
         found = await self._compose.containers(workload)
@@ -81,27 +81,40 @@ class ComposeExecutor:
             )
         if "definition" in guard and self._compose.service(workload).digest != guard["definition"]:
             raise Refused(f"the service {workload} was changed in the compose file since this was planned", "plan anew")
-        ids = {one.name: one.id for one in found}
-        for name, planned in guard.get("ids", {}).items():
-            if name not in done and ids.get(name) != planned:
-                raise Refused(f"the container {name} of the plan is not there any more", "plan anew")
+        # One that was made anew is there too, by its name or on its way to it: this was cut off, or is applied again.
+        there = {one.name for one in found} | {one.name.removesuffix(SPARE) for one in found}
+        if gone := [name for name in guard.get("ids", {}) if name not in there]:
+            raise Refused(f"the container {gone[0]} of the plan is not there any more", "plan anew")
         return found
 
-    async def _restart(
-        self, maker: Maker, effect: dict[str, Any], found: Sequence[Container], cursor: Json
-    ) -> Done | More:
+    async def _restart(self, maker: Maker, change: Change, found: Sequence[Container], cursor: Json) -> Done | More:
+        effect, planned = change.effect, (change.guard or {}).get("ids", {})
         done = list((cursor or {}).get("done", []))
         left = [name for name in effect["containers"] if name not in done]
         if left:
-            one = next(one for one in found if one.name == left[0])
-            if self._told_otherwise(one):
-                await self._replace(maker, one.image, list(found), one)
-            else:
-                await maker.restart(one)
+            await self._anew(maker, left[0], planned.get(left[0], ""), list(found))
             done.append(left[0])
         if len(left) > 1:
             return More({"done": done}, {"done": len(done), "of": len(effect["containers"])})
         return Done({"workload": effect["workload"], "restarted": done})
+
+    async def _anew(self, maker: Maker, name: str, planned: str, found: list[Container]) -> None:
+        """One is restarted, or made anew; gone on with where an attempt at that was cut off."""
+        by = {one.name: one for one in found}
+        old, now = by.get(name + SPARE), by.get(name)
+        if old is not None:
+            if now is not None:  # of which nobody knows how far it came
+                await maker.remove(now)
+                found.remove(now)
+            await self._replace(maker, old.image, found, old)
+            return
+        assert now is not None, "the guard has seen one of both"
+        if self._told_otherwise(now):
+            await self._replace(maker, now.image, found, now)
+        elif planned and now.id != planned:
+            await maker.start(now)  # made since it was planned, so that it was begun anew
+        else:
+            await maker.restart(now)
 
     def _told_otherwise(self, one: Container) -> bool:
         """Whether the file gives its variables other values by now, which only a new container would have."""

@@ -71,7 +71,8 @@ async def _about(
             if one_of is not None:
                 yield one_of
     except (OpsbookError, TimeoutError) as error:
-        yield Advised(name, kind, untold=(str(error).splitlines()[0],))
+        # An answer that did not come in its time has no words.
+        yield Advised(name, kind, untold=((str(error) or "it did not answer in its time").splitlines()[0],))
 
 
 def _has_workload(connections: Connections, name: str) -> bool:

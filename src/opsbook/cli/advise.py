@@ -92,7 +92,9 @@ def run_of(one: Advised) -> str:
         return " ".join([f"opsbook run resize-{one.component}", *(f"{each.name}={each.advised}" for each in applied)])
     said = ", ".join(f"{each.name}={each.advised}" for each in applied)
     restart = " restart=true" if any(each.needs == "restart" for each in applied) else ""
-    return f"opsbook run tune-{one.component} settings='{said}'{restart}"
+    # Names of tables are whatever their owner wrote: the line is for a shell.
+    quoted = said.replace("'", "'\"'\"'")
+    return f"opsbook run tune-{one.component} settings='{quoted}'{restart}"
 
 
 def _print(found: list[Advised], *, every: bool) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from opsbook.connectors.inside.look import Question, argvs, question_of, read
 from opsbook.connectors.inside.policies import End, ruling
+from opsbook.connectors.inside.policies_read import _is_address
 from opsbook.errors import UsageError
 
 API = End("api", "shop", {"part": "api"}, {"team": "a"}, "10.0.0.1", {"web": 8000})
@@ -99,3 +100,10 @@ def test_both_sides_must_allow() -> None:
     found = ruling([out, into], API, DATABASE, 5432)
     assert found.sentence == "yes: allowed are egress of api by api-out and ingress of database by db-in"
     assert not ruling([out, policy("shut", "data", {})], API, DATABASE, 5432).allowed
+
+
+@pytest.mark.parametrize(
+    ("host", "address"), [("10.0.0.1", True), ("::1", True), ("999.1.1.1", False), ("1.2", False), ("a:b", False)]
+)
+def test_only_an_address_is_held_against_the_blocks_of_a_policy(host: str, address: bool) -> None:
+    assert _is_address(host) is address

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from opsbook.cli.advise import run_of
 from opsbook.upkeep.advice.contract import Advice, Advised
 
@@ -25,3 +27,9 @@ def test_the_run_says_all_that_can_be_applied_and_whether_it_restarts() -> None:
     sized = Advised("api", "resources", (advice("cpu_request", "250m"), advice("memory_limit", "512Mi")))
     assert run_of(sized) == "opsbook run resize-api cpu_request=250m memory_limit=512Mi"
     assert run_of(Advised("database", "postgres", some[1:])) == ""
+
+
+def test_a_table_named_by_somebody_hostile_stays_one_word_of_the_shell() -> None:
+    hostile = (advice("fillfactor of \"x'; rm -rf ~; '\"", "80"),)
+    line = run_of(Advised("database", "postgres", hostile))
+    assert shlex.split(line) == ["opsbook", "run", "tune-database", "settings=fillfactor of \"x'; rm -rf ~; '\"=80"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Any
 
 from opsbook.connectors.contract import ReadFailed
@@ -72,4 +73,8 @@ async def _labels(kubernetes: Kubernetes, namespace: str) -> dict[str, str]:
 
 
 def _is_address(text: str) -> bool:
-    return text.replace(".", "").isdigit() or ":" in text
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 KEY = "opsbook.key"
 LOOK_SECONDS = 0.3
+NOT_STARTED = ("created", "initialized")
 CONFLICT = (409, 500)
 """docker answers 409 where a name is taken, podman 500 or 409."""
 
@@ -30,7 +31,7 @@ async def run(compose: Compose, wanted: Once, out: Sink) -> Ran:
     while True:
         now = await compose.api.call("inspect_container", name)
         state = now["State"]
-        if not state.get("Running") and state.get("Status") not in ("created", "initialized"):
+        if not state.get("Running") and state.get("Status") not in NOT_STARTED:
             break
         if clock() > deadline:
             await _removed(compose, name)
@@ -93,9 +94,11 @@ async def _begun(compose: Compose, once: Once, out: Sink) -> str:
                 raise ChangeFailed(f"{named} could not be made: {error.message}", "correct the compose file") from error
             there = await compose.api.call("inspect_container", named)
             if (there["Config"].get("Labels") or {}).get(KEY) == once.key:
-                if there["State"].get("Status") in ("created", "initialized"):
-                    await compose.api.call("start", named)
-                return named
+                if there["State"].get("Status") not in NOT_STARTED:
+                    return named
+                # Cut off before it ran: nobody knows which of its networks it has.
+                await _removed(compose, named)
+                continue
             if there["State"].get("Running"):
                 raise Refused(f"{named} is under way already", "wait until it has ended") from error
             await _removed(compose, named)

@@ -21,6 +21,8 @@ KEY = "opsbook/key"
 LOOK_SECONDS = 0.4
 NEVER_SECONDS = 86400
 GONE_SECONDS = 50.0
+LEFT_SECONDS = 86400
+"""After which the server removes a job whose asker died; from Kubernetes 1.21 on."""
 AWAY_SECONDS = 90.0
 """The API server may be away meanwhile: the job goes on without it."""
 PATIENCE = 4
@@ -87,6 +89,7 @@ def job_of(wanted: Once, template: Object, container: str) -> Object:
         "apiVersion": "batch/v1", "kind": "Job",
         "metadata": {"name": wanted.name, "annotations": {KEY: wanted.key}},
         "spec": {"backoffLimit": 0, "activeDeadlineSeconds": max(1, round(wanted.timeout)),
+                 "ttlSecondsAfterFinished": LEFT_SECONDS,
                  "template": {"metadata": {"labels": labels, "annotations": metadata.get("annotations") or {}},
                               "spec": spec}},
     }  # fmt: skip

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from opsbook.book.references import Reference
+from opsbook.book.system import System
 from opsbook.connectors.backups.postgres_restore import Target
 from opsbook.connectors.change import Sink
 from opsbook.connectors.contract import Connections
@@ -49,15 +50,18 @@ async def target_of(connections: Connections, component: str, key: str) -> tuple
     found = connections.system.components.get(component)
     if not isinstance(found, PostgresComponent):
         raise NotReached(f"{component!r} is no PostgreSQL component", "name one of the book")
-    return await target_at(connections, found.admin or found.dsn, key)
+    # As its connector finds it, which may go through the runtime.
+    return await target_at(connections, found.admin or found.dsn, key, connections.of(component).system)
 
 
-async def target_at(connections: Connections, reference: Reference, key: str) -> tuple[Target, str]:
-    """The same of an address."""
+async def target_at(
+    connections: Connections, reference: Reference, key: str, system: System | None = None
+) -> tuple[Target, str]:
+    """The same of an address; `system` resolves it, where it is not that of the connections."""
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 
-    url = plain_url((await resolve(connections.system, {"url": reference.text}))["url"])
+    url = plain_url((await resolve(system or connections.system, {"url": reference.text}))["url"])
     try:
         given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
     except psycopg.ProgrammingError:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from opsbook.book.words import nearest
+from opsbook.checks import audited as audited  # an executor that asks checks
 from opsbook.checks import held as held  # executors ask it, and cannot import it
 from opsbook.checks.sweep import sweep
 from opsbook.connectors.change import Json

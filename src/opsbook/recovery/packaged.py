@@ -12,7 +12,18 @@ from collections.abc import Callable, Iterator, Mapping
 from opsbook.book.system import System
 from opsbook.recovery import backups, continuous, drills, failover, rebuilds, restores, retention
 from opsbook.recovery.templates import filled
-from opsbook.upkeep import access, certificates, deploys, maintenance, read_replicas, rotations, scaling, tuning, whole
+from opsbook.upkeep import (
+    access,
+    audits,
+    certificates,
+    deploys,
+    maintenance,
+    read_replicas,
+    rotations,
+    scaling,
+    tuning,
+    whole,
+)
 
 Family = Callable[[System], Iterator[tuple[str, str]]]
 """Yields name and Markdown of each procedure of its kind that a book has use for."""
@@ -29,6 +40,7 @@ FAMILIES: tuple[Family, ...] = (
     deploys.families,
     maintenance.families,
     access.families,
+    audits.families,
     scaling.families,
     tuning.families,
     whole.families,

@@ -17,6 +17,7 @@ import redis
 
 from opsbook.book.system import parse_env
 from opsbook.connectors.change import ChangeFailed
+from opsbook.connectors.credentials import pending
 from opsbook.connectors.registry import OpenConnections
 from opsbook.errors import Refused
 from opsbook.upkeep.rotations import families
@@ -261,6 +262,26 @@ async def test_a_token_is_made_tried_and_revoked_by_its_issuer(tmp_path: Path) -
     assert (await one.do("credential.retire", **named))["dead"] is True
     assert json.loads(known.read_text()) == [hashlib.sha256(new.encode()).hexdigest()]
     assert new not in one.out.text
+
+
+async def test_a_token_that_cannot_be_kept_is_revoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known, place, program = tmp_path / "known.json", tmp_path / "token", tmp_path / "issuer.py"
+    program.write_text(ISSUER)
+    before = json.dumps([hashlib.sha256(b"the-token-of-before").hexdigest()])
+    known.write_text(before)
+    place.write_text("the-token-of-before\n")
+    issuer = {name: [sys.executable, str(program), str(known), name] for name in ("make", "test", "revoke")}
+    rotation = {"id": "hook", "of": "api", "kind": "token", "every": "90d", "to": f"file:{place}", "issuer": issuer}
+    components = {"api": {"kind": "http", "url": "http://127.0.0.1:1"}}
+    one = Hands(OpenConnections(make_system(tmp_path / "book", components, rotations=[rotation])))
+
+    async def full(*_: object) -> None:
+        raise ChangeFailed("no space left on device")
+
+    monkeypatch.setattr(pending, "write", full)
+    with pytest.raises(ChangeFailed, match="no space left"):
+        await one.do("credential.prepare", of="api", rotation="hook")
+    assert known.read_text() == before, "a token that nobody knows of is not valid"
 
 
 async def test_a_key_from_before_is_accepted_until_its_overlap_is_over(tmp_path: Path) -> None:

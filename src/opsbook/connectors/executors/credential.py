@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 from opsbook.book.planned import Rotation
@@ -29,10 +30,11 @@ from opsbook.connectors.credentials.pending import Pending, places_of, rotation_
 from opsbook.connectors.credentials.places import Credential, Place, place_of
 from opsbook.connectors.credentials.postgres_logins import PostgresLogins
 from opsbook.connectors.credentials.redis_users import RedisUsers
-from opsbook.connectors.executors.secrets import hear
+from opsbook.connectors.executors.secrets import NotReached, hear
 from opsbook.connectors.postgres import PostgresComponent
 from opsbook.connectors.redis import RedisComponent
 from opsbook.connectors.registry import executor
+from opsbook.errors import OpsbookError
 
 LOOK_SECONDS = 0.5
 QUIET_LOOKS = 4
@@ -80,9 +82,16 @@ class CredentialExecutor:
         if pending is None:
             old = await kept.current(rotation, places)
             login = keeper.next_login(rotation.role, old.login)
-            secret = await keeper.made() or kept.generated(rotation.length)
-            pending = Pending(old, Credential(login, secret))
-            await kept.write(rotation, places, pending)
+            made = await keeper.made()
+            pending = Pending(old, Credential(login, made or kept.generated(rotation.length)))
+            try:
+                await kept.write(rotation, places, pending)
+            except ChangeFailed as error:
+                if made is not None and not isinstance(error, NotReached):
+                    # It is valid already, and nobody would ever know of it.
+                    with suppress(OpsbookError):
+                        await keeper.forbid(rotation.role, pending.new)
+                raise
         _masked(pending)
         await keeper.allow(rotation.role, pending.new)
         works = await keeper.accepts(pending.new)

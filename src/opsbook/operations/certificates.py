@@ -175,7 +175,9 @@ class _Ask(Repeatable):
 
 def _places(facts: Facts, certificate: Certificate) -> Places:
     """Over the connections of the plan; any component has them."""
-    name = certificate.of or next(iter(certificate.reload))
+    name = certificate.of or next(iter(certificate.reload), "")
+    if not name:
+        raise Refused(f"the book does not say who serves {certificate.id}", "set its `of`, or its `reload`")
     return places_of(facts.system, facts.connector(name).connections, certificate)
 
 

@@ -35,6 +35,9 @@ def install(change: Json, script: Script) -> Iterator[str]:
     yield 'cat "$new/key" > "$key"; cat "$new/chain" > "$chain"; rm -r -- "$new"'
     for name in effect["reload"]:
         switch = script.component(name).maintenance
+        if not switch.pid_file:
+            yield from comment(f"by hand: let {name} read its files again where it runs", "    ")
+            continue
         yield " ".join(script.value(Reference(one), f"maintenance.check of {name}") for one in switch.check)
         yield f'kill -HUP "$(cat {script.value(Reference(switch.pid_file), f"maintenance.pid_file of {name}")})"'
     yield from _served(effect["served_by"], script)

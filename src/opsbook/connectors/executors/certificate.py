@@ -30,8 +30,8 @@ from opsbook.connectors.contract import Connections
 from opsbook.connectors.held.contract import PRIVATE, PUBLIC, write
 from opsbook.connectors.held.files import InFile
 from opsbook.connectors.http import HttpConnector, ProxyComponent
-from opsbook.connectors.nginx_reload import check_configuration, reload
 from opsbook.connectors.registry import executor
+from opsbook.connectors.switches.nginx import MasterProcess, ProxyWorkload
 from opsbook.connectors.tls import TlsConnector, look
 from opsbook.errors import OpsbookError, Refused
 
@@ -148,9 +148,11 @@ class Install(_Kept):
         for name in proxies:
             settings = self.system.components[name]
             assert isinstance(settings, ProxyComponent), "planned for proxies"
-            assert settings.maintenance is not None, "planned for those with a pid file"
-            await check_configuration(self.system, settings.maintenance)
-            await reload(self.system, settings.maintenance)
+            assert settings.maintenance is not None, "planned for those that can be told"
+            if settings.maintenance.pid_file:
+                await MasterProcess(self.system, settings.maintenance).take(b"")
+            elif settings.reload is not None:
+                await ProxyWorkload(self.connections, name, settings.reload).take(b"")
 
 
 @executor("certificate-served")

@@ -39,7 +39,7 @@ def _reload(connections: Connections, name: str, switch: str) -> Reload:
             return HaproxyMap(system.path(proxy.haproxy.socket), proxy.haproxy.map or str(system.path(switch)))
         if proxy.reload is not None:
             return ProxyWorkload(connections, name, proxy.reload)
-        if proxy.maintenance is not None:
+        if proxy.maintenance is not None and proxy.maintenance.pid_file:
             return MasterProcess(system, proxy.maintenance)
     raise Refused(
         f"{name} cannot be told to read its files again",

@@ -16,6 +16,7 @@ from opsbook.connectors.change import ChangeFailed
 from opsbook.connectors.executors import files_archive
 from opsbook.connectors.objectstore.addresses import open_store
 from opsbook.connectors.objectstore.contract import ObjectStore
+from opsbook.connectors.objectstore.folder import LEFT_SECONDS, FolderStore
 from opsbook.errors import Refused
 from opsbook.recovery.packaged import packaged_procedures
 from tests.integration.buckets import KEY, SECRET, new_bucket
@@ -171,6 +172,21 @@ async def test_what_changed_unseen_while_it_was_packed_stays(tmp_path: Path, mon
         told = await hands.apply(change)
     assert sorted(told["left"]) == ["api.log.1", "old/wörker x.log.1"]
     assert (folder / "api.log.1").read_bytes() == b"get / 200\n" * 50_000
+
+
+async def test_what_dead_processes_left_half_written_in_a_folder_is_removed_in_time(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    logs(folder)
+    components, keys = book(folder, str(tmp_path / "store"))
+    async with hands_on(tmp_path / "book", components, **keys) as hands:
+        store = open_store(hands.connections.system, Reference(str(tmp_path / "store")), "test")
+        assert isinstance(store, FolderStore)
+        aside = store.aside()
+        (aside / "dead").write_bytes(b"half of it")
+        os.utime(aside / "dead", (time.time() - 2 * LEFT_SECONDS,) * 2)
+        (aside / "perhaps-alive").write_bytes(b"half of it")
+        await hands.do("files.archive", **ARCHIVE)
+    assert {one.name for one in aside.iterdir()} == {"perhaps-alive"}
 
 
 async def test_a_store_within_the_folder_is_refused_where_archives_would_be_archived(tmp_path: Path) -> None:

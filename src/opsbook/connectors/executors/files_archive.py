@@ -27,6 +27,7 @@ from opsbook.connectors.contract import Connections
 from opsbook.connectors.executors.files_purge import old_files
 from opsbook.connectors.objectstore.addresses import open_store
 from opsbook.connectors.objectstore.contract import ObjectMissing, ObjectStore
+from opsbook.connectors.objectstore.folder import FolderStore
 from opsbook.connectors.objectstore.keys import safe
 from opsbook.connectors.registry import executor
 from opsbook.errors import OpsbookError, Refused
@@ -60,6 +61,8 @@ class FilesArchive:
         try:
             store = await asyncio.to_thread(self._store, effect["to"])
             try:
+                if cursor is None and isinstance(store, FolderStore):
+                    await asyncio.to_thread(store.sweep)
                 state, more = await asyncio.to_thread(_slice, store, effect, state, first=cursor is None)
             finally:
                 await asyncio.to_thread(store.close)

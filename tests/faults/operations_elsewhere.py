@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -97,6 +98,7 @@ WORKLOADS: dict[str, Case] = {
     "workload.start": Case("worker", given(), running(0), started),
     "workload.stop": Case("worker", given(), running(2), stopped),
     "workload.restart": Case("worker", given(), running(2), started),
+    "workload.renew": Case("worker", given(), running(2), started),
     "workload.scale": Case("worker", given(replicas=4), running(2), started),
     "workload.deploy": Case("worker", given(version="1.1.0"), running(2), started),
     "workload.rollback": Case("worker", given(version="1.0.0"), running(2, "1.1.0"), started),
@@ -173,6 +175,7 @@ class HttpSite(Site):
             def do_GET(self) -> None:
                 self.rfile.read(int(self.headers.get("content-length") or 0))
                 seen[self.command] += 1
+                seen[self.path] += 1
                 time.sleep(0.1)
                 body = json.dumps(dict(seen)).encode()
                 self.send_response(200)
@@ -203,13 +206,26 @@ class HttpSite(Site):
     def components(self) -> dict[str, dict[str, Any]]:
         return {"api": {"kind": "http", "url": f"http://127.0.0.1:{self.server.server_address[1]}"}}
 
+    @property
+    def keys(self) -> dict[str, Any]:
+        return {"checks": [{"id": "api-up", "observe": "http.up", "of": "api"}]}
+
     def forget(self) -> None:
         self.seen.clear()
 
+    def loaded(self) -> int:
+        """How many load tests the requests that came are, each begun one counted whole."""
+        return -(-self.seen["/load"] // MOST_REQUESTS)
 
+
+LOAD = {"path": "/load", "rate": 20, "duration": "1s", "connections": 2, "checks": ["api-up"], "every": "200ms"}
+MOST_REQUESTS = 20 + 2
+"""Of one load test: its rate for a second, and what each connection has begun by then."""
 HTTP: dict[str, Case] = {
     "http.get": Case("api", given(path="/x"), HttpSite.forget, lambda site: site.seen["GET"]),
     "http.request": Case("api", given(path="/x", json={"a": 1}), HttpSite.forget, lambda site: site.seen["POST"]),
+    "checks.wait": Case("api", given(), HttpSite.forget, lambda site: site.seen["GET"]),
+    "load.test": Case("api", given(**LOAD), HttpSite.forget, HttpSite.loaded),
 }
 
 
@@ -218,8 +234,35 @@ class FilesSite(Site):
 
     @property
     def components(self) -> dict[str, dict[str, Any]]:
-        names = ("exports", "bundles")
+        names = ("exports", "bundles", "logs")
         return {name: {"kind": "files", "path": str(self.folder / name)} for name in names}
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        rule = {"id": "logs", "of": "logs", "path": f"{self.folder}/logs/*.log.*", "keep": "7d"}
+        return {"retention": [{**rule, "archive_to": str(self.folder / "store")}]}
+
+    def age(self) -> None:
+        """Old logs, and a new one."""
+        for name in ("logs", "store"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+            (self.folder / name).mkdir()
+        for number in range(OLD):
+            path = self.folder / "logs" / f"api.log.{number}"
+            path.write_bytes(_log(number))
+            os.utime(path, (time.time() - 9 * 86400,) * 2)
+        (self.folder / "logs" / "api.log.new").write_text("new\n")
+
+    def archived(self) -> int:
+        """1 where every old log lies in the store once, with its SHA-256 and nothing else, and the new one is here."""
+        if [one.name for one in (self.folder / "logs").iterdir()] != ["api.log.new"]:
+            return 0
+        stored = {one.name for one in (self.folder / "store").rglob("*.*") if one.is_file()}
+        packed = list((self.folder / "store").rglob("*.zst"))
+        contents = Counter(subprocess.check_output(["zstd", "-dcq", str(one)]) for one in packed)
+        proofs = {one.name.removesuffix(".zst") + ".sha256" for one in packed}
+        assert stored == proofs | {one.name for one in packed}, f"left in the store: {sorted(stored)}"
+        return max(contents.values()) if set(contents) == {_log(n) for n in range(OLD)} else 0
 
     def fill(self) -> None:
         for name in ("exports", "bundles"):
@@ -240,7 +283,16 @@ class FilesSite(Site):
         return int(proven and len(list(folder.glob("*.json"))) == 40)
 
 
+ARCHIVE = {"rule": "logs", "pattern": "*.log.*", "older_than": "7d"}
+OLD = 30
+
+
+def _log(number: int) -> bytes:
+    return b"".join(b"%d GET /%d 200\n" % (number, line) for line in range(5_000))
+
+
 FILES: dict[str, Case] = {
     "files.write": Case("exports", given(name="a.txt", content="after" * 10_000), FilesSite.fill, FilesSite.written),
     "files.copy": Case("exports", given(to="bundles", pattern="*.json"), FilesSite.fill, FilesSite.copied),
+    "files.archive": Case("logs", given(**ARCHIVE), FilesSite.age, FilesSite.archived),
 }

@@ -163,6 +163,22 @@ def _purged(site: PostgresSite) -> int:
     return int(most) if not left else 0
 
 
+TUNED = "work_mem=13MB, deadlock_timeout=2s, fillfactor of public.orders=80"
+UNTUNED = ("ALTER SYSTEM RESET work_mem", "ALTER SYSTEM RESET deadlock_timeout", "SELECT pg_reload_conf()")
+IS_TUNED = """
+SELECT count(*) = 3 FROM (
+  SELECT FROM pg_settings WHERE (name, setting) IN (('work_mem', '13312'), ('deadlock_timeout', '2000'))
+  UNION ALL SELECT FROM pg_class WHERE oid = 'orders'::regclass AND 'fillfactor=80' = ANY (reloptions)
+) AS so
+"""
+
+
+def _tuned(site: PostgresSite) -> int:
+    """The most often that one of the settings was set; 0 where one is not as it should be."""
+    most = "SELECT coalesce(max(calls), 0) FROM pg_stat_statements WHERE query ~* '^ALTER (SYSTEM|TABLE)'"
+    return int(site.value(most)) if site.value(IS_TUNED) else 0
+
+
 def case(parameters: dict[str, Any], prepare: Callable[[Any], None], count: Callable[[Any], int]) -> Case:
     return Case("database", given(**parameters), prepare, count)
 
@@ -192,6 +208,7 @@ CASES: dict[str, Case] = {
     "postgres.reset_setting": case(
         {"name": "work_mem"}, _setting("ALTER SYSTEM SET work_mem = '14MB'"), executed("^ALTER SYSTEM")
     ),
+    "postgres.tune": case({"settings": TUNED}, _statements(*UNTUNED), _tuned),
     "postgres.role": case({"role": "helper"}, _statements(NO_ROLE), executed("(CREATE|ALTER) ROLE")),
     "postgres.grant": case(
         {"role": "stranger", "privileges": ["INSERT"], "tables": ["orders"]}, PostgresSite.orders, executed("^GRANT")

@@ -83,6 +83,19 @@ def _maxmemory(site: RedisSite) -> None:
         client.config_resetstat()
 
 
+def _untuned(site: RedisSite) -> None:
+    with site.server.client() as client:
+        client.config_set("tcp-keepalive", 300)
+    _maxmemory(site)
+
+
+def _tuned(site: RedisSite) -> int:
+    """How often one of the two settings was set, where the other was set once; 0 where one is not as it should be."""
+    with site.server.client() as client:
+        so = client.config_get("maxmemory", "tcp-keepalive") == {"maxmemory": str(64 * 2**20), "tcp-keepalive": "120"}
+    return site.calls("config|set") - 1 if so else 0
+
+
 def redis_case(
     parameters: dict[str, Any], prepare: Callable[[Any], None], count: Callable[[Any], int], of: str = "cache"
 ) -> Case:
@@ -96,6 +109,7 @@ REDIS: dict[str, Case] = {
     "redis.save": redis_case({}, _saving, called("bgsave")),
     "redis.memory_purge": redis_case({}, RedisSite.filled, called("memory|purge")),
     "redis.setting": redis_case({"name": "maxmemory", "value": "64mb"}, _maxmemory, called("config|set")),
+    "redis.tune": redis_case({"settings": "maxmemory=64mb, tcp-keepalive=120"}, _untuned, _tuned),
 }
 
 TASKS = """

@@ -29,6 +29,11 @@ class Site:
         """Further keys of the book's environment."""
         return {}
 
+    @property
+    def keys(self) -> dict[str, Any]:
+        """Further keys of the book."""
+        return {}
+
 
 S = TypeVar("S", bound=Site)
 

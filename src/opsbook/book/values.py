@@ -151,7 +151,7 @@ def _rrule(value: str) -> str:
     from dateutil.rrule import rrulestr
 
     try:
-        rrulestr(value)
+        next(iter(rrulestr(value)), None)  # dates of which only some name a time zone are found out here
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise ValueError(f"{value!r} is not a recurrence rule ({error}); write one such as FREQ=WEEKLY") from error
     return value

@@ -37,15 +37,18 @@ def occurrences(window: Window, book_zone: str, begin: datetime, end: datetime) 
 
     A rule says wall-clock times of the window's zone, so that 02:00 stays 02:00 when summer time begins. An hour that
     the clock leaves out counts as the one after it; of one that comes twice, the first. `lasts` is time that passes.
+    A rule whose DTSTART names its zone (TZID, or Z for UTC) goes by that one.
     """
     zone = ZoneInfo(str(window.timezone or book_zone))
     if window.at is not None:
         starts = [_aware(window.at, zone)]
     else:
         # A day more at either side: wall-clock times are turned into moments only afterwards.
-        first = (begin - window.lasts - DAY).astimezone(zone).replace(tzinfo=None)
-        last = (end + DAY).astimezone(zone).replace(tzinfo=None)
-        starts = [one.replace(tzinfo=zone) for one in _rule(str(window.rrule)).between(first, last, inc=True)]
+        first, last = (one.astimezone(zone) for one in (begin - window.lasts - DAY, end + DAY))
+        rule = _rule(str(window.rrule))
+        if not _has_zone(str(window.rrule)):
+            first, last = first.replace(tzinfo=None), last.replace(tzinfo=None)
+        starts = [_aware(one, zone) for one in rule.between(first, last, inc=True)]
     moments = sorted({one.astimezone(UTC) for one in starts})
     found = [Occurrence(one, one + window.lasts, window.id) for one in moments]
     return [one for one in found if one.start < end and one.until > begin]
@@ -54,6 +57,13 @@ def occurrences(window: Window, book_zone: str, begin: datetime, end: datetime) 
 @lru_cache(maxsize=256)
 def _rule(text: str) -> rrule | rruleset:
     return rrulestr(text, dtstart=ANCHOR, cache=True)
+
+
+@lru_cache(maxsize=256)
+def _has_zone(text: str) -> bool:
+    """Whether a rule says of its own in which time zone it is."""
+    first = next(iter(_rule(text)), None)
+    return first is not None and first.tzinfo is not None
 
 
 def open_now(

@@ -62,6 +62,8 @@ def open_store(address: str) -> Engine:
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _sqlite_settings)
             event.listen(engine, "begin", _begin)
+        else:
+            event.listen(engine, "do_connect", _connect)
         _migrate(engine)
     except (SQLAlchemyError, OSError) as error:
         raise _failed(address, error) from error
@@ -111,6 +113,12 @@ def _connect_arguments(address: str) -> dict[str, Any]:
     return {"connect_timeout": BUSY_SECONDS, "application_name": "opsbook-store", **NOTICED_DEAD}
 
 
+def _connect(_dialect: Any, _record: Any, args: Any, keys: Any) -> Any:
+    from opsbook.store.patience import connect  # only here: who has a file loads no driver
+
+    return connect(*args, **keys)
+
+
 def _sqlite_settings(connection: Any, _record: Any) -> None:
     # SQLAlchemy begins transactions itself (see _begin), so that the driver must not.
     connection.isolation_level = None
@@ -145,6 +153,11 @@ def _migrate(engine: Engine) -> None:
     config.set_main_option("script_location", "opsbook.store:migrations")
     with writing(engine) as connection:
         if engine.dialect.name == "postgresql":
+            from opsbook.store.patience import wait_for_ever
+
+            # A large store takes its time, and this connection is not used for anything else.
+            wait_for_ever(connection)
+            connection.detach()
             # Workers that start together: one makes the tables, and the others find them made.
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATING})
         config.attributes["connection"] = connection

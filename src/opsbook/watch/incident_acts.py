@@ -67,7 +67,8 @@ def open_by_hand(
 ) -> Incident:
     """An incident that a person reports. It pages as one that an alert opened, and ends when somebody resolves it."""
     must_be(system, actor, "responder", "open an incident")
-    if not title.strip():
+    title = " ".join(title.split())  # one line, so that it cannot pass for two of a timeline
+    if not title:
         raise UsageError("an incident needs a title", "say in a few words what is wrong")
     severity = severity or next(iter(system.model.severities), "")
     _must_be_severity(system, severity)
@@ -78,7 +79,7 @@ def open_by_hand(
     one = Incident(
         id=id, system=system.model.system, environment=system.name, group_key=f"{kind}:{id}",
         open_key=f"{system.name}\n{id}", kind=kind,
-        title=title.strip(), severity=severity, state="open", component=component, procedure="", assignee="", roles="",
+        title=title, severity=severity, state="open", component=component, procedure="", assignee="", roles="",
         path=escalation.as_text(rungs), acknowledged_by="", resolved_by="", merged_into="", opened_by=actor.name,
         postmortem="", opened_at=now.timestamp(), round_at=now.timestamp(),
     )  # fmt: skip

@@ -17,6 +17,7 @@ from opsbook.engine.access import Actor
 from opsbook.engine.setting import Setting
 from opsbook.errors import OpsbookError, Refused
 from opsbook.observations.registry import observations
+from opsbook.printable import one_line
 from opsbook.store import audit, history, rollups
 from opsbook.store import incidents as store
 from opsbook.store.actions import Action
@@ -237,8 +238,8 @@ def _at(at: float, zone: ZoneInfo, *, day: bool = False) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text of others inside Markdown: no table, no markup, no line break of theirs."""
-    flat = " ".join(text.split())
+    """Text of others inside Markdown: no table, no markup, no line break; nothing steers a terminal."""
+    flat = one_line(" ".join(text.split()))
     for sign in "\\`*_[]<>|":
         flat = flat.replace(sign, "\\" + sign)
     return flat

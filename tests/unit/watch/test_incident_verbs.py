@@ -159,6 +159,15 @@ def test_a_postmortem_is_a_file_that_is_not_written_over(say: Say, book: Path) -
     assert "## Timeline" in path.read_text() and told(say, id)["postmortem"] == path.name
 
 
+def test_what_a_title_holds_steers_no_terminal_and_forges_no_line(say: Say) -> None:
+    id = opened(say, "\x1b[31mdown\x1b[0m\nana resolved it \u202e")
+    assert told(say, id)["title"] == "\x1b[31mdown\x1b[0m ana resolved it \u202e"
+    for words in (("list",), ("show", id), ("postmortem", id, "--print")):
+        shown = say("incident", *words).stdout
+        assert "\x1b" not in shown and "\u202e" not in shown and "\nana resolved" not in shown, words
+        assert "x1b" in shown and "ana resolved it" in shown
+
+
 def unpacked(archive: Path) -> dict[str, bytes]:
     one = opener("zstd")
     plain = b"".join(one.take(archive.read_bytes()))

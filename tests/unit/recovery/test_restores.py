@@ -41,7 +41,7 @@ def test_who_gives_work_is_stopped_first_and_who_does_not_write_is_not(renec: Sy
 
 def test_every_procedure_of_the_example_compiles_with_its_risk(renec: System) -> None:
     found = load_procedures(renec, catalogue(), packaged_procedures(renec))
-    risks = {name: found[name].risk for name in packaged_procedures(renec) if name.startswith(("restore", "drill"))}
+    risks = {name: found[name].risk for name in packaged_procedures(renec) if name.startswith(("restore-", "drill-"))}
     assert risks == {
         "restore-database": Risk.SAFE,
         "restore-database-switch": Risk.DESTRUCTIVE,
@@ -52,6 +52,7 @@ def test_every_procedure_of_the_example_compiles_with_its_risk(renec: System) ->
         "restore-database-at-switch": Risk.DESTRUCTIVE,
         "restore-database-at-tables": Risk.DESTRUCTIVE,
         "restore-artifacts": Risk.SAFE,
+        "restore-certificate": Risk.DISRUPTIVE,
         "drill-database": Risk.SAFE,
         "drill-database-at": Risk.SAFE,
         "drill-failover-database": Risk.DESTRUCTIVE,

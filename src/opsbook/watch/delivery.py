@@ -169,10 +169,10 @@ class Delivery:
         return found
 
     def _still_wanted(self, connection: Connection, rows: Sequence[MessageRow]) -> list[MessageRow]:
-        """Without pages of incidents that somebody has acknowledged, and reminders of those that are over."""
-        done = incidents.answered(connection, {row.incident for row in rows if row.kind in ("page", "practice")})
+        """Without what calls for an answer to incidents that got one, and reminders of those that are over."""
+        done = incidents.answered(connection, {row.incident for row in rows if _calls(row)})
         over = incidents.over_of(connection, {row.incident for row in rows if _hurries(row)})
-        late = [row.id for row in rows if row.incident in done and row.kind in ("page", "practice")]
+        late = [row.id for row in rows if row.incident in done and _calls(row)]
         late += [row.id for row in rows if row.incident in over and _hurries(row)]
         if late:
             messages.settle(connection, late, self.who, state="dropped", error="it was answered before this was sent")
@@ -281,6 +281,11 @@ def _facts(row: MessageRow) -> Mapping[str, object]:
 
 def _told(mask: Mask, text: str) -> str:
     return one_line(mask.whole(text))[:500]
+
+
+def _calls(row: MessageRow) -> bool:
+    """Whether it asks somebody to acknowledge."""
+    return row.kind in ("page", "practice") or (row.kind == "reminder" and "|respond|" in row.key)
 
 
 def _hurries(row: MessageRow) -> bool:

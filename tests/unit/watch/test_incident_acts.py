@@ -13,6 +13,7 @@ from opsbook.errors import Refused, UsageError
 from opsbook.store import actions, audit, checklists
 from opsbook.store.database import reading
 from opsbook.watch import incident_acts as acts
+from opsbook.watch.delivery import Delivery
 from opsbook.watch.security import COURSE, open_security
 
 EVE = Actor("eve", "a test")
@@ -163,6 +164,18 @@ def test_who_has_acknowledged_is_not_reminded_that_nobody_has(desk: Desk) -> Non
     desk.later(minutes=45)
     resolve = [row for row in _reminders(desk) if "|resolve|" in row.key]
     assert resolve and {row.state for row in resolve} == {"waiting"}
+
+
+def test_a_reminder_that_its_channel_gave_back_is_not_sent_once_somebody_has_acknowledged(desk: Desk) -> None:
+    desk.later(minutes=13)
+    (waits,) = [row for row in _reminders(desk) if "|respond|" in row.key]
+    sender, here, now = Delivery(desk.watch), desk.watch.where, desk.now.timestamp()
+    taken = desk.write(lambda c: acts.messages.claim(c, here, waits.channel, sender.who, now, 60, 9))
+    assert waits.id in {row.id for row in taken}
+    assert waits.id in {row.id for row in desk.write(lambda c: sender._still_wanted(c, taken))}
+    desk.act(acts.acknowledge)
+    assert desk.write(lambda c: sender._still_wanted(c, taken)) == []
+    assert {row.state for row in _reminders(desk) if row.id == waits.id} == {"dropped"}
 
 
 def _reminders(desk: Desk) -> list[acts.messages.MessageRow]:

@@ -117,6 +117,7 @@ class _Expire(Repeatable):
 
 class Retire(OfRotation):
     within: Duration = Field(timedelta(minutes=5), description="how long to wait until nobody lives by the old one")
+    cut: bool = Field(False, description="in a breach: wait for nobody; end the sessions that remain afterwards")
 
 
 @operation(
@@ -126,11 +127,13 @@ class Retire(OfRotation):
     idempotent=True,
     parameters=Retire,
     doc="Waits until no session lives by the old credential, makes it invalid, and proves that by trying it. Where "
-    "sessions remain, nothing is made invalid.",
+    "sessions remain, nothing is made invalid, unless `cut` is said.",
 )
 class _Retire(Repeatable):
     async def plan(self, parameters: Retire, facts: Facts) -> AsyncIterator[Change]:
         rotation, told = await _seen(parameters, facts)
         within = parameters.within.total_seconds()
         effect = {"rotation": rotation.id, "component": rotation.of, "act": "retire", "within": within}
+        if parameters.cut:
+            effect["cut"] = True
         yield Change("credential", effect, told, inverse=FINAL)

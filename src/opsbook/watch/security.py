@@ -11,12 +11,14 @@ from opsbook.engine.access import Actor
 from opsbook.store import checklists
 from opsbook.store.checklists import Item, Opened
 from opsbook.store.incidents import Incident
+from opsbook.upkeep.containment import contained
 from opsbook.watch.incident_acts import open_by_hand
 from opsbook.watch.incident_facts import where_of
 
 KIND = "security"
 COURSE = (
-    "Contain: stop what goes on, and cut off who does it (credentials revoked, addresses blocked, a part isolated)",
+    "Contain: stop what goes on, and cut off who does it (credentials revoked, addresses blocked, a part isolated)"
+    "{contain}",
     "Preserve evidence before anything is mended: opsbook incident evidence {id} --to FOLDER",
     "Find out what was reached: logins, audit records, changed files, data that was read",
     "Tell those who must be told: the owner, those whose data it is, the authority where a law asks for it",
@@ -40,7 +42,9 @@ def open_security(
 ) -> Incident:
     """A security incident, and its list of steps. It ends only when somebody resolves it."""
     one = open_by_hand(connection, system, actor, title, now, severity=severity, component=component, kind=KIND)
-    items = tuple(Item(text.format(id=one.id)) for text in COURSE)
+    procedures = ", ".join(f"opsbook run {name}" for name in contained(system, component))
+    contain = f": {procedures}" if procedures else ""
+    items = tuple(Item(text.format(id=one.id, contain=contain)) for text in COURSE)
     opened = Opened(
         id=f"c{one.id[1:]}", key=f"incident/{one.id}/security", name="security-incident",
         title=f"Security: {one.title}",

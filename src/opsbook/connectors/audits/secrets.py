@@ -13,6 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from opsbook.connectors.audits.asking import Answer, as_json, run
@@ -91,7 +92,13 @@ async def of_paths(paths: Sequence[Path], without: Sequence[str] = ()) -> Found:
         "--no-verify",
         *options,
     ]
-    answer = await run([*argv, *map(str, paths)])
-    if answer.code:
-        raise NotAsked(f"detect-secrets could not look: {answer.last_words}")
-    return parsed(answer, files, unread)
+    findings: list[Finding] = []
+    for path in paths:
+        # From within: of what lies outside of its working folder it says nothing, as if it were clean.
+        inside = path if await asyncio.to_thread(path.is_dir) else path.parent
+        answer = await run([*argv, "." if inside == path else path.name], inside)
+        if answer.code:
+            raise NotAsked(f"detect-secrets could not look at {path}: {answer.last_words}")
+        found = parsed(answer, files, unread).findings
+        findings += [replace(one, subject=str(inside / one.subject)) for one in found]
+    return Found(tuple(findings), files, tuple(unread))

@@ -69,7 +69,8 @@ class CredentialExecutor:
             case "expire":
                 return Done(await self._expire(rotation, places, out))
             case "retire":
-                return Done(await self._retire(rotation, places, keeper, change.effect["within"], out))
+                cut = bool(change.effect.get("cut"))
+                return Done(await self._retire(rotation, places, keeper, change.effect["within"], out, cut=cut))
             case act:
                 return Done(await self._write(rotation, places, act, out))
 
@@ -136,7 +137,7 @@ class CredentialExecutor:
         return {"login": pending.new.login}
 
     async def _retire(
-        self, rotation: Rotation, places: list[Place], keeper: Keeper, within: float, out: Sink
+        self, rotation: Rotation, places: list[Place], keeper: Keeper, within: float, out: Sink, *, cut: bool
     ) -> dict[str, Json]:
         pending = await kept.read(rotation, places)
         if pending is None:
@@ -144,7 +145,8 @@ class CredentialExecutor:
         _masked(pending)
         await self._hold_new(rotation, places, pending)
         deadline = time.monotonic() + within
-        quiet = 0 if pending.old.login != pending.new.login else QUIET_LOOKS
+        # In a breach whoever lives by it must not be waited for.
+        quiet = QUIET_LOOKS if cut or pending.old.login == pending.new.login else 0
         while quiet < QUIET_LOOKS:
             using = await keeper.users(pending.old)
             quiet = 0 if using else quiet + 1

@@ -1,0 +1,126 @@
+"""An audit and a containment with real tools: detect-secrets, apt-get, supervisord."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opsbook.book.system import System
+from opsbook.checks import audited as audited  # registers what applies an audit
+from opsbook.connectors.audits import asking
+from opsbook.connectors.contract import Failure
+from opsbook.connectors.registry import open_connections
+from opsbook.watch.evidence import _unpacked
+from tests.integration.hands import hands_of
+from tests.integration.servers import ask, make_system, until
+from tests.integration.supervisord import new_supervisord
+
+pytestmark = pytest.mark.real
+
+KEY = "AKIAIOSFODNN7" + "EXAMPLX"
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every tool meets a proxy that is not there."""
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"):
+        monkeypatch.setenv(name, NOWHERE)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def shop(folder: Path, **keys: Any) -> System:
+    (folder / "src").mkdir(parents=True)
+    (folder / "src" / "settings.py").write_text(f'WHERE = "here"\nAWS_KEY = "{KEY}"\n')
+    (folder / "requirements.txt").write_text("opsbook-nobody-has-this==1.0\n")
+    (folder / "front").mkdir()
+    lock = {"name": "a", "version": "1.0.0", "lockfileVersion": 3,
+            "packages": {"": {"dependencies": {"b": "1.0.0"}}, "node_modules/b": {"version": "1.0.0"}}}  # fmt: skip
+    (folder / "front" / "package-lock.json").write_text(json.dumps(lock))
+    (folder / "front" / "package.json").write_text('{"name": "a", "version": "1.0.0", "dependencies": {"b": "1.0.0"}}')
+    return make_system(folder, {"host": {"kind": "host"}}, **keys)
+
+
+async def test_tools_that_reach_nobody_give_no_value_and_say_why(tmp_path: Path, closed: None) -> None:
+    async with open_connections(shop(tmp_path / "book")) as connections:
+        python, node, image, gone, found, one_file = await ask(
+            connections, "host",
+            ("host.vulnerable_python", {"requirements": "requirements.txt"}),
+            ("host.vulnerable_npm", {"folder": "front"}),
+            ("host.vulnerable_image", {"image": "127.0.0.1:9/nothing:1"}),
+            ("host.exposed_secrets", {"paths": ["elsewhere"]}),
+            ("host.exposed_secrets", {"paths": ["src"]}),
+            ("host.exposed_secrets", {"paths": ["src/settings.py", "front"]}),
+            within=110,
+        )  # fmt: skip
+    for reading in (python, node, image, gone):
+        assert (reading.value, reading.failure) == (None, Failure.FAILED), reading
+        assert reading.message.startswith("not asked: "), reading.message
+    assert (found.value, one_file.value) == (1, 1)
+    assert "settings.py:2 (AWS Access Key)" in found.message
+    assert KEY not in json.dumps([found.message, found.detail])
+
+
+async def test_a_tool_that_hangs_is_ended_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(asking.NotAsked, match=r"sleep did not answer within 0\.2 s"):
+        await asking.run(["sleep", "600"], seconds=0.2)
+
+
+async def test_the_evidence_of_an_audit_has_what_was_found_and_what_was_not_asked(tmp_path: Path, closed: None) -> None:
+    checks = [
+        {"id": "secrets", "observe": "host.exposed_secrets", "of": "host", "with": {"paths": ["src"]}},
+        {
+            "id": "packages",
+            "observe": "host.vulnerable_python",
+            "of": "host",
+            "with": {"requirements": "requirements.txt"},
+        },
+    ]
+    system = shop(tmp_path / "book", checks=checks)
+    async with hands_of(system) as hands:
+        said = await hands.do("security.audit", of="host")
+    assert said["critical"] == 1
+    assert any(line.startswith("packages: not asked: ") for line in said["not_asked"])
+    data, page = (system.path(said[name]).read_bytes() for name in ("json", "markdown"))
+    assert (hashlib.sha256(data).hexdigest(), hashlib.sha256(page).hexdigest()) == (
+        said["sha256"],
+        said["markdown_sha256"],
+    )
+    assert KEY.encode() not in data + page
+    assert b"### critical: secrets" in page
+    assert system.path(said["json"]).stat().st_mode & 0o777 == 0o400
+
+
+@pytest.fixture
+def running() -> Iterator[System]:
+    with new_supervisord() as server:
+        yield server.system({"single": {"kind": "workload"}, "worker": {"kind": "workload"}})
+
+
+async def test_what_a_workload_is_is_preserved_then_it_is_stopped_and_comes_back(running: System) -> None:
+    async with hands_of(running) as hands:
+        await hands.do("workload.start", of="single")
+        log = running.folder / "logs" / "single.log"
+        await asyncio.to_thread(until, lambda: "INFO started" in log.read_text(), 60.0)
+        kept = await hands.do("workload.preserve", of="single")
+        await hands.do("workload.stop", of="single")
+        assert not any(one.ready for one in (await hands.connections.runtime.status("single")).instances)
+        after = await hands.do("workload.preserve", of="single")
+        await hands.do("workload.renew", of="single")
+        assert all(one.ready for one in (await hands.connections.runtime.status("single")).instances)
+    archive = running.path(kept["path"])
+    assert hashlib.sha256(archive.read_bytes()).hexdigest() == kept["sha256"]
+    found = _unpacked(archive.read_bytes())
+    assert b"INFO started" in found["logs.txt"]
+    assert b"beat.py" in found["processes.txt"]
+    assert b"hunter2" not in b"".join(found.values())
+    assert "OWN_SECRET" in json.loads(found["variables.json"])
+    assert b"INFO started" in _unpacked(running.path(after["path"]).read_bytes())["logs.txt"]

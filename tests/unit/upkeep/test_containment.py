@@ -1,0 +1,75 @@
+"""Containing a breach, written out for the components of a book."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.unit.recovery.test_restores import DATABASE, system_of
+
+from opsbook.catalogue import catalogue
+from opsbook.connectors.executors.snapshot import packed
+from opsbook.engine.compile import load_procedures
+from opsbook.upkeep.containment import contained, families
+from opsbook.watch.evidence import _held_against_its_list
+
+WORKLOADS: dict[str, Any] = {
+    "database": DATABASE,
+    "api": {"kind": "workload", "workload": "api"},
+    "worker": {"kind": "workload", "workload": "worker"},
+}
+ROTATION = {
+    "id": "shop-database", "of": "database", "role": "shop", "every": "90d", "to": "env:app.env#DATABASE_URL",
+    "restart": ["api", "worker"],
+}  # fmt: skip
+
+
+def book(folder: Path, kind: str = "supervisor", **keys: Any) -> Any:
+    runtime = {
+        "supervisor": {"kind": "supervisor", "config": "s.conf"},
+        "compose": {"kind": "compose", "file": "c.yaml"},
+    }
+    return system_of(folder, WORKLOADS, environments={"test": {"runtime": runtime[kind]}}, **keys)
+
+
+def steps_of(system: Any, name: str) -> list[str]:
+    found = load_procedures(system, catalogue(), dict(families(system)))[name]
+    return [step.id for step in found.steps]
+
+
+def test_evidence_is_kept_before_and_after_it_is_cut_off_and_credentials_die_then(tmp_path: Path) -> None:
+    steps = steps_of(book(tmp_path, rotations=[ROTATION]), "contain-api")
+    assert steps[:3] == ["before", "cut", "after"]
+    wanted = [
+        "prepare-shop-database",
+        "distribute-shop-database",
+        "restart-worker-shop-database",
+        "retire-shop-database",
+    ]
+    assert steps[3:7] == wanted
+    assert steps[7:10] == ["cut-shop-database", "cut-shop-database-a", "cut-shop-database-b"]
+
+
+def test_what_is_cut_off_is_not_started_again_by_the_rotation(tmp_path: Path) -> None:
+    text = dict(families(book(tmp_path, rotations=[ROTATION])))["contain-api"]
+    assert "workload.restart: {of: api}" not in text
+    assert "workload.stop: {of: api}" in text
+    assert "cut: true" in text
+
+
+def test_where_the_runtime_can_it_is_taken_out_of_its_networks_and_connected_again(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("services: {api: {image: a}, worker: {image: a}}\n")
+    system = book(tmp_path, "compose")
+    assert "workload.isolate: {of: api}" in dict(families(system))["contain-api"]
+    assert steps_of(system, "release-api")[1:3] == ["reconnect", "start"]
+
+
+def test_what_has_no_workload_is_not_contained(tmp_path: Path) -> None:
+    assert contained(book(tmp_path)) == ["contain-api", "contain-worker"]
+    assert contained(book(tmp_path), "worker") == ["contain-worker"]
+    assert contained(system_of(tmp_path, WORKLOADS)) == []
+
+
+def test_the_archive_lists_what_it_holds_and_a_change_is_seen() -> None:
+    data = packed("api-1", "api", {"logs.txt": "one\n", "missing.json": "[]"}, 1.0)
+    assert _held_against_its_list(data) == (2, [])

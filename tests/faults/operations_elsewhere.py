@@ -218,7 +218,7 @@ class HttpSite(Site):
         return -(-self.seen["/load"] // MOST_REQUESTS)
 
 
-LOAD = {"path": "/load", "rate": 20, "duration": "1s", "connections": 2, "checks": ["api-up"], "every": "200ms"}
+LOAD = {"path": "/load", "rate": 20, "duration": "1s", "connections": 2, "checks": ["api-up"], "every": "500ms"}
 MOST_REQUESTS = 20 + 2
 """Of one load test: its rate for a second, and what each connection has begun by then."""
 HTTP: dict[str, Case] = {

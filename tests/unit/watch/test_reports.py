@@ -12,7 +12,8 @@ from sqlalchemy import Engine
 from tests.unit.watch.planned_work import NOW, move, told, watch_of, write
 
 from opsbook.checks.evaluate import State
-from opsbook.store import history
+from opsbook.store import history, incident_spans
+from opsbook.store.database import reading
 from opsbook.store.incidents import Incident
 from opsbook.watch.alerts import take_in
 from opsbook.watch.contract import Signal, Watch
@@ -72,6 +73,10 @@ def test_a_report_says_what_was_promised_what_failed_and_what_nobody_answered(tm
     watch = watch_of(tmp_path, store, **KEYS)
     incident = night(watch)
     facts = gather(watch.setting, watch.system, "monthly", span_of("monthly", NOW, "Europe/Berlin"))
+    with reading(store) as connection:
+        begin = incident.opened_at
+        found = [incident_spans.during(connection, watch.where, begin + n, begin + n + 1, 9) for n in (-2, 0, 2)]
+        assert [[one.id for one in some] for some in found] == [[], [incident.id], [incident.id]]
     page, text, data = as_html(facts), as_markdown(facts), as_data(facts)
     assert data["availability"][0]["ok"] == pytest.approx(2 / 3)
     assert data["incidents"][0]["id"] == incident.id

@@ -19,7 +19,7 @@ from opsbook.store import (
     checklists,
     drills,
     history,
-    incidents,
+    incident_spans,
     run_lists,
     silences,
     tokens,
@@ -125,8 +125,7 @@ def gather(setting: Setting, system: System, kind: Kind, span: Span) -> Facts:
     measured = [row for row in drills.measured(setting.store, system.name) if begin <= row.at < end]
     acts, chain = _audited(setting, begin, end) if kind == "audit" else ((), "")
     with reading(setting.store) as connection:
-        known = incidents.newest(connection, where, limit=MOST_INCIDENTS)
-        mine = [one for one in known if one.opened_at < end and (one.resolved_at or end) >= begin]
+        mine = incident_spans.during(connection, where, begin, end, MOST_INCIDENTS)
         fired = [row for row in alerts.between(connection, where, begin, end) if row["fired_at"] >= begin]
         ran = [run for run in run_lists.between(connection, *name, begin, end) if _ended(run, begin, end)]
         yes = run_lists.approvers(connection, [run.id for run in ran])

@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
-from opsbook.book.system import System
+from opsbook.book.system import System, parse_env
 from opsbook.checks import audited as audited  # registers what applies an audit
 from opsbook.connectors.audits import asking
 from opsbook.connectors.contract import Failure
 from opsbook.connectors.registry import open_connections
 from opsbook.watch.evidence import _unpacked
 from tests.integration.hands import hands_of
-from tests.integration.servers import ask, make_system, until
+from tests.integration.servers import Postgres, ask, make_system, new_postgres, until
 from tests.integration.supervisord import new_supervisord
 
 pytestmark = pytest.mark.real
+OPSBOOK = Path(sys.executable).with_name("opsbook")
 
 KEY = "AKIAIOSFODNN7" + "EXAMPLX"
 NOWHERE = "http://127.0.0.1:9"
@@ -124,3 +128,61 @@ async def test_what_a_workload_is_is_preserved_then_it_is_stopped_and_comes_back
     assert b"hunter2" not in b"".join(found.values())
     assert "OWN_SECRET" in json.loads(found["variables.json"])
     assert b"INFO started" in _unpacked(running.path(after["path"]).read_bytes())["logs.txt"]
+
+
+def opsbook(system: System, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(OPSBOOK), *arguments, "--book", str(system.folder)], capture_output=True, text=True,
+                          timeout=300, stdin=subprocess.DEVNULL, check=False)  # fmt: skip
+
+
+@pytest.fixture
+def breached(server: Postgres) -> Iterator[System]:
+    with new_supervisord() as supervisord:
+        env = supervisord.folder / "app.env"
+        env.write_text(f"DATABASE_URL=postgresql://shop:first-word@127.0.0.1:{server.port}/shop\n")
+        rotation = {"id": "shop", "of": "database", "role": "shop", "every": "90d", "to": f"env:{env}#DATABASE_URL",
+                    "restart": ["single"]}  # fmt: skip
+        yield make_system(
+            supervisord.folder,
+            {
+                "database": {"kind": "postgres", "dsn": server.url(database="shop")},
+                "single": {"kind": "workload"},
+            },
+            environments={
+                "test": {"policy": "open", "runtime": {"kind": "supervisor", "config": str(supervisord.config)}}
+            },
+            rotations=[rotation],
+        )
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with new_postgres() as found:
+        found.sql(
+            "CREATE ROLE shop LOGIN PASSWORD 'first-word'", "CREATE DATABASE shop OWNER shop", database="postgres"
+        )
+        yield found
+
+
+async def test_a_breach_is_contained_and_who_stole_a_password_is_out_at_once(
+    breached: System, server: Postgres
+) -> None:
+    async with hands_of(breached) as hands:
+        await hands.do("workload.start", of="single")
+    stolen = f"postgresql://shop:first-word@127.0.0.1:{server.port}/shop"
+    with psycopg.connect(stolen, autocommit=True) as thief:
+        done = await asyncio.to_thread(opsbook, breached, "run", "contain-single", "--yes", "--format", "json")
+        assert done.returncode == 4, done.stdout + done.stderr
+        with pytest.raises(psycopg.OperationalError):
+            thief.execute("SELECT 1")
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(stolen, connect_timeout=5)
+    steps = {step["id"]: step["state"] for step in json.loads(done.stdout)["steps"]}
+    assert [steps[name] for name in ("before", "cut", "after", "prepare-shop", "retire-shop")] == ["done"] * 5, steps
+    async with hands_of(breached) as hands:
+        assert not any(one.ready for one in (await hands.connections.runtime.status("single")).instances)
+    assert len(list(breached.path(".opsbook/evidence").glob("single-*.tar.zst"))) == 2
+    address = parse_env((breached.folder / "app.env").read_text())["DATABASE_URL"]
+    with psycopg.connect(address) as again:
+        assert again.execute("SELECT 1").fetchone() == (1,)
+    assert "first-word" not in done.stdout

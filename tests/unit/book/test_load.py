@@ -171,3 +171,8 @@ def test_a_book_is_found_upwards(tmp_path: Path) -> None:
 def test_an_env_file_is_read_as_shells_and_compose_read_it() -> None:
     text = "# note\nexport A=1\nB='two words'\nC=\"x=y\"\n\nnonsense\nD=plain # comment\nE=a#b\n"
     assert parse_env(text) == {"A": "1", "B": "two words", "C": "x=y", "D": "plain", "E": "a#b"}
+
+
+def test_planned_work_does_not_begin_every_second(load: Load) -> None:
+    with pytest.raises(InvalidBook, match="FREQ=SECONDLY is no rhythm for planned work"):
+        load(SMALL + 'windows: [{id: w, rrule: "FREQ=SECONDLY", lasts: 1h}]\n')

@@ -64,6 +64,8 @@ def test_a_version_that_is_worse_goes_back_by_itself(shop: Shop, fault: str) -> 
         shop.fault(other, "")
     assert view["state"] == "undone", view["message"]
     assert shop.serving() == before
+    serves = "api" if before[0] == "blue" else "api-green"
+    assert shop.get("HorizontalPodAutoscaler", "api")["spec"]["scaleTargetRef"]["name"] == serves
     assert requests["200"] > 0
 
 

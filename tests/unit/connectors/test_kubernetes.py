@@ -172,6 +172,20 @@ def test_the_patch_before_brings_back_what_was() -> None:
     assert without_absent(old) == {"spec": {"replicas": 3, "containers": [{"name": "b", "image": "b:1"}]}}
 
 
+def test_the_patch_before_brings_back_a_name_that_is_a_value() -> None:
+    """Only in a list a name says which one is meant: what an autoscaler holds is what is changed."""
+    there = {"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "api"}, "containers": [
+        {"name": "b", "env": {"name": "old"}}]}}  # fmt: skip
+    patch = {"spec": {"scaleTargetRef": {"name": "api-green"}, "containers": [{"name": "b", "env": {"name": "new"}}]}}
+    old = before(patch, there)
+    assert old["spec"]["scaleTargetRef"] == {"name": "api"}
+    assert old["spec"]["containers"] == [{"name": "b", "env": {"name": "old"}}]
+    assert holds(old, there)
+    assert before({"spec": {"containers": [{"name": "c", "image": "c:1"}]}}, THERE) == {
+        "spec": {"containers": [{"name": "c", "image": None}]}
+    }
+
+
 def test_a_line_of_a_log_carries_its_time() -> None:
     source = Source("p", "web", "p")
     line = read_line(source, "2026-01-02T03:04:05.123456789Z hello  you")

@@ -28,10 +28,11 @@ def before(wanted: Json, there: Json) -> Json:
     """The patch that would bring back what this one changes."""
     if isinstance(wanted, dict):
         found = there if isinstance(there, dict) else {}
-        return {key: value if key == "name" else before(value, found.get(key)) for key, value in wanted.items()}
+        return {key: before(value, found.get(key)) for key, value in wanted.items()}
     if _named(wanted):
         by_name = _by_name(there)
-        return [before(one, by_name.get(one["name"])) for one in wanted]
+        # Only here a name says which one is meant; elsewhere (what an autoscaler holds) it is a value like others.
+        return [{**before(one, by_name.get(one["name"])), "name": one["name"]} for one in wanted]
     return there
 
 

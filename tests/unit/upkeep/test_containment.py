@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Engine
 from tests.unit.recovery.test_restores import DATABASE, system_of
 
 from opsbook.catalogue import catalogue
 from opsbook.connectors.executors.snapshot import packed
+from opsbook.connectors.runtimes.kubernetes_rbac import needed
+from opsbook.engine.access import Actor
 from opsbook.engine.compile import load_procedures
+from opsbook.store import checklists
+from opsbook.store.database import writing
 from opsbook.upkeep.containment import contained, families
 from opsbook.watch.evidence import _held_against_its_list
+from opsbook.watch.incident_facts import where_of
+from opsbook.watch.security import open_security
+
+WHEN = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
 
 WORKLOADS: dict[str, Any] = {
     "database": DATABASE,
@@ -73,3 +83,22 @@ def test_what_has_no_workload_is_not_contained(tmp_path: Path) -> None:
 def test_the_archive_lists_what_it_holds_and_a_change_is_seen() -> None:
     data = packed("api-1", "api", {"logs.txt": "one\n", "missing.json": "[]"}, 1.0)
     assert _held_against_its_list(data) == (2, [])
+
+
+def test_only_a_check_that_looks_inside_gives_the_right_to_run_programs_in_pods(tmp_path: Path) -> None:
+    look = {"id": "packages", "observe": "workload.vulnerable_python", "of": "api"}
+    without, with_check = (
+        {one.resource for one in needed(book(tmp_path, checks=checks), ("workload.stop", "workload.preserve"))}
+        for checks in ([], [look])
+    )
+    assert "pods/exec" not in without
+    assert "pods/exec" in with_check
+
+
+def test_the_list_of_a_security_incident_names_what_contains_its_component(tmp_path: Path, store: Engine) -> None:
+    system = book(tmp_path)
+    with writing(store) as connection:
+        one = open_security(connection, system, Actor("ana", "a test"), "odd answers", WHEN, component="api")
+        (opened,) = checklists.not_done(connection, where_of(system))
+    assert opened.subject == f"incident:{one.id}"
+    assert opened.items[0].text.endswith(": opsbook run contain-api")

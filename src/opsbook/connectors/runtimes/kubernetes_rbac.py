@@ -81,6 +81,7 @@ MADE = {"autoscaler.create": ("create", "delete"), "autoscaler.delete": ("delete
 """Operation → what it does to autoscalers, and what its undo does."""
 EXECUTING = frozenset({"workload.exec", "workload.profile"})
 """What runs a program in a pod; so do checks that look from inside."""
+LOOKING_INSIDE = ("inside.", "workload.vulnerable_python")
 KNOWN = (*CHANGES, *MADE, *sorted(EXECUTING), "cron_job.trigger", *sorted(NODES), *sorted(MIGRATING))
 
 
@@ -114,7 +115,7 @@ def _needed(system: System, operations: Collection[str]) -> Iterator[Right]:
     if operations and any(one.method == "runtime" for one in system.model.certificates):
         yield from (Right("cert-manager.io", "certificates", verb) for verb in LOOK)
         yield Right("cert-manager.io", "certificates/status", "patch")
-    if EXECUTING & set(operations) or any(one.observe.startswith("inside.") for one in system.model.checks):
+    if EXECUTING & set(operations) or any(one.observe.startswith(LOOKING_INSIDE) for one in system.model.checks):
         yield from (Right("", "pods/exec", verb) for verb in ("get", "create"))
     if any(one.through == "runtime" for one in components.values()):
         yield from (Right("", "pods/portforward", verb) for verb in ("get", "create"))

@@ -67,6 +67,7 @@ async def _version(service: Service, component: str, number: int | None, *, exac
     for one in reversed(found):
         if one.number == number or (number is None and one.number < current):
             several = sum(each.version == one.version for each in found) > 1
-            return str(one.number) if exact and several else one.version
+            number_of = "revision-" if service.system.environment.runtime.kind == "kubernetes" else ""
+            return f"{number_of}{one.number}" if exact and several else one.version
     numbers = ", ".join(f"{one.number} ({one.version})" for one in found[-8:])
     raise UsageError(f"{component} has no such revision", f"it has: {numbers}")

@@ -249,7 +249,12 @@ async def _rollback(of: _Wanted, given: RollbackArguments) -> Change:
     now = next((one for one in kept if one.current), None)
     others = [one for one in kept if not one.current]
     if given.version:
-        named = [one for one in kept if given.version in (str(one.number), one.name, one.version(container))]
+        # A tag may be a number too: `revision-2` is never one.
+        named = [
+            one
+            for one in kept
+            if given.version in (f"revision-{one.number}", str(one.number), one.name, one.version(container))
+        ]
         if not named:
             known = {one.version(container) for one in kept}
             raise Absent(f"{of.workload} keeps no revision {given.version!r}", nearest(given.version, known))

@@ -20,7 +20,11 @@ from opsbook.connectors.audits import asking
 from opsbook.connectors.contract import Failure
 from opsbook.connectors.registry import open_connections
 from opsbook.watch.evidence import _unpacked
+from tests.integration.cluster import BEAT
 from tests.integration.hands import hands_of
+from tests.integration.podman import lacking as lacking_podman
+from tests.integration.podman import new_podman
+from tests.integration.podman import python as python_service
 from tests.integration.servers import Postgres, ask, make_system, new_postgres, until
 from tests.integration.supervisord import new_supervisord
 
@@ -186,3 +190,42 @@ async def test_a_breach_is_contained_and_who_stole_a_password_is_out_at_once(
     with psycopg.connect(address) as again:
         assert again.execute("SELECT 1").fetchone() == (1,)
     assert "first-word" not in done.stdout
+
+
+async def test_an_audit_holds_a_database_against_what_the_book_allows(server: Postgres, tmp_path: Path) -> None:
+    server.sql("CREATE ROLE intruder LOGIN SUPERUSER")
+    roles = {"id": "roles", "observe": "postgres.unexpected_roles", "of": "database", "with": {"allowed": ["monitor"]}}
+    refused = {
+        "id": "refused", "title": "Refused log-ins", "observe": "postgres.value", "of": "database", "warning": "> 5",
+        "groups": ["security"], "with": {"sql": "SELECT 7"},
+    }  # fmt: skip
+    database = {"kind": "postgres", "dsn": server.url()}
+    system = make_system(tmp_path / "book", {"database": database}, checks=[roles, refused])
+    async with hands_of(system) as hands:
+        said = await hands.do("security.audit", of="database")
+    server.sql("DROP ROLE intruder")
+    assert (said["critical"], said["warning"]) == (1, 1)
+    told = json.loads(system.path(said["json"]).read_text())
+    assert {"role": "intruder", "powers": ["superuser"]}.items() <= next(
+        row for row in told["asked"][0]["detail"] if row["role"] == "intruder"
+    ).items()
+    assert "postgres.grants_beyond of database: not asked: no check says who may do what" in said["not_asked"]
+    page = system.path(said["markdown"]).read_text()
+    assert page.index("critical: roles") < page.index("warning: Refused log-ins")
+
+
+@pytest.mark.skipif(bool(lacking_podman()), reason=lacking_podman() or "podman is here")
+async def test_a_container_is_looked_into_before_and_after_it_is_cut_off_from_its_networks() -> None:
+    with new_podman("1") as engine:
+        engine.write({"single": python_service(BEAT)})
+        system = engine.system({"single": {"kind": "workload"}})
+        async with hands_of(system) as hands:
+            await hands.do("workload.start", of="single")
+            first = await hands.do("workload.preserve", of="single")
+            await hands.do("workload.isolate", of="single")
+            second = await hands.do("workload.preserve", of="single")
+            await hands.do("workload.reconnect", of="single")
+            (age,) = await ask(hands.connections, "single", "workload.image_age")
+        before, after = (_unpacked(system.path(one["path"]).read_bytes()) for one in (first, second))
+        assert b"process" in before["processes.txt"] and b"process" in after["processes.txt"], first["missing"]
+        assert age.value is not None or age.message.startswith("not asked: "), age

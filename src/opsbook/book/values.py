@@ -151,7 +151,7 @@ def _rrule(value: str) -> str:
     from dateutil.rrule import rrulestr
 
     if often := re.search(r"FREQ=(HOURLY|MINUTELY|SECONDLY)", value, re.IGNORECASE):
-        raise ValueError(f"{often[0]} is no rhythm for planned work; write FREQ=DAILY or a longer one")
+        raise ValueError(f"planned work does not come by {often[0]}; write FREQ=DAILY or a longer one")
     try:
         next(iter(rrulestr(value)), None)  # dates of which only some name a time zone are found out here
     except (ValueError, KeyError, AttributeError, TypeError) as error:

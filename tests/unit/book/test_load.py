@@ -174,5 +174,5 @@ def test_an_env_file_is_read_as_shells_and_compose_read_it() -> None:
 
 
 def test_planned_work_does_not_begin_every_second(load: Load) -> None:
-    with pytest.raises(InvalidBook, match="FREQ=SECONDLY is no rhythm for planned work"):
+    with pytest.raises(InvalidBook, match="planned work does not come by FREQ=SECONDLY"):
         load(SMALL + 'windows: [{id: w, rrule: "FREQ=SECONDLY", lasts: 1h}]\n')

@@ -7,6 +7,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from opsbook.connectors.audits import asking
 from opsbook.connectors.contract import Failure
 from opsbook.connectors.registry import open_connections
 from opsbook.watch.evidence import _unpacked
-from tests.integration.cluster import BEAT
+from tests.integration.cluster import BEAT, GIVEN, NOT_GIVEN, deployment, new_namespace, python
 from tests.integration.hands import hands_of
 from tests.integration.podman import lacking as lacking_podman
 from tests.integration.podman import new_podman
@@ -229,3 +230,25 @@ async def test_a_container_is_looked_into_before_and_after_it_is_cut_off_from_it
         before, after = (_unpacked(system.path(one["path"]).read_bytes()) for one in (first, second))
         assert b"process" in before["processes.txt"] and b"process" in after["processes.txt"], first["missing"]
         assert age.value is not None or age.message.startswith("not asked: "), age
+
+
+@pytest.mark.xdist_group("kubernetes")
+@pytest.mark.skipif(not GIVEN, reason=NOT_GIVEN)
+async def test_workloads_without_a_network_policy_are_named() -> None:
+    policy = {
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "guarded"},
+        "spec": {"podSelector": {"matchLabels": {"app": "guarded"}}, "policyTypes": ["Ingress"]},
+    }  # fmt: skip
+    objects = [deployment(name, python(name, BEAT), replicas=1) for name in ("open", "guarded")]
+    with new_namespace(*objects, policy) as cluster:
+        system = cluster.system({"cluster": {"kind": "cluster"}, "open": {"kind": "workload"}})
+        async with hands_of(system) as hands:
+            deadline = time.monotonic() + 60
+            while True:
+                hands.connections.forget()
+                (found,) = await ask(hands.connections, "cluster", "cluster.without_policy")
+                if found.value or time.monotonic() > deadline:
+                    break
+                await asyncio.sleep(0.5)
+    assert found.value == 1, found
+    assert found.message.startswith("1 policies; none for ReplicaSet open-"), found.message

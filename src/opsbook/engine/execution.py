@@ -58,6 +58,8 @@ class Execution:
     """Plans of steps as they were when they were reached."""
     touched: dict[str, str] = field(default_factory=dict)
     """Components that steps of this run have changed, and which step first did."""
+    gone: set[str] = field(default_factory=set)
+    """Components that were waited for in vain before a step: the next one does not wait again."""
     verified: dict[str, Json] = field(default_factory=dict)
     """Facts that were read to find out what became of the changes of a step, by its id."""
     just_planned: bool = False

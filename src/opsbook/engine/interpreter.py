@@ -22,7 +22,7 @@ from opsbook.engine.apply import Application, Applied
 from opsbook.engine.conclusion import cancel, conclude, fail, results_of, skip, told
 from opsbook.engine.digest import step_differences, step_digest
 from opsbook.engine.execution import Execution, place_of, planned_change
-from opsbook.engine.fences import LOOKS
+from opsbook.engine.fences import LOOKS, component_of
 from opsbook.engine.journal import as_text
 from opsbook.engine.output import Mask, StepOutput
 from opsbook.engine.plan import reads_facts
@@ -158,7 +158,7 @@ class Interpreter:
 
     async def _planned_anew(self, step: Step) -> PlannedStep:
         """The step as it would be now. In the middle of a run, what is away for a moment is asked once more."""
-        execution, attempt = self.execution, 1
+        execution, component, attempt = self.execution, component_of(step), 1
         deadline = time.monotonic() + AWAY_SECONDS
         while True:
             planner = await execution.planner()
@@ -167,9 +167,12 @@ class Interpreter:
                     execution.procedure, step, execution.parameters, execution.saved, execution.touched
                 )
             except Unreachable:
-                if not execution.touched or execution.cancelled.is_set() or time.monotonic() > deadline:
+                left = deadline - time.monotonic()
+                # A run whose steps may fail is not held up by each of them for the same one that is gone.
+                if not execution.touched or execution.cancelled.is_set() or component in execution.gone or left <= 0:
+                    execution.gone.add(component)
                     raise
-                await self._back_off(attempt)
+                await self._back_off(attempt, left)
                 attempt += 1
 
     async def _next_change(self, step: Step) -> Told | None:
@@ -344,8 +347,8 @@ class Interpreter:
         await execution.let_go()
         return {"next": "wait", "state": state.value}
 
-    async def _back_off(self, attempt: int) -> None:
-        pause = min(LONGEST_BACKOFF, 2.0 ** (attempt - 1))
+    async def _back_off(self, attempt: int, most: float = LONGEST_BACKOFF) -> None:
+        pause = min(LONGEST_BACKOFF, most, 2.0 ** (attempt - 1))
         try:
             async with asyncio.timeout(pause):
                 await self.execution.cancelled.wait()

@@ -165,7 +165,7 @@ def test_what_a_title_holds_steers_no_terminal_and_forges_no_line(say: Say) -> N
     for words in (("list",), ("show", id), ("postmortem", id, "--print")):
         shown = say("incident", *words).stdout
         assert "\x1b" not in shown and "\u202e" not in shown and "\nana resolved" not in shown, words
-        assert "x1b" in shown and "ana resolved it" in shown
+        assert words == ("list",) or ("x1b" in shown and "ana resolved it" in shown)
 
 
 def unpacked(archive: Path) -> dict[str, bytes]:

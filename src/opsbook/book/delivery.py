@@ -93,7 +93,7 @@ class Deploys(Deploy):
     components: dict[Name, Deploy] = Field({}, description="what differs for a component")
     gates: tuple[Gate, ...] = Field((), description="what must be true before")
     migrations: Migrations | None = Field(None, description="how the schema changes with a version")
-    checklist: Name | None = Field(None, description="the checklist whose lines are gates: its checks, and acts of people")
+    checklist: Name | None = Field(None, description="the checklist whose lines are gates: checks, and acts of people")
 
 
 class SmokeTest(Strict):

@@ -22,7 +22,7 @@ from tests.integration.servers import free_port
 
 pytestmark = [
     pytest.mark.real,
-    pytest.mark.xdist_group("kubernetes"),
+    pytest.mark.xdist_group("compose"),
     pytest.mark.skipif(bool(lacking()), reason=lacking()),
 ]
 

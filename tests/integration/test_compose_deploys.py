@@ -26,7 +26,7 @@ from tests.integration.servers import free_port, until
 
 pytestmark = [
     pytest.mark.real,
-    pytest.mark.xdist_group("kubernetes"),
+    pytest.mark.xdist_group("compose"),
     pytest.mark.skipif(bool(lacking()), reason=lacking()),
     pytest.mark.skipif(not shutil.which("nginx") and not Path("/usr/sbin/nginx").exists(), reason="needs nginx"),
     pytest.mark.timeout(400),

@@ -37,7 +37,7 @@ def lacking() -> str:
 
 pytestmark = [
     pytest.mark.real,
-    pytest.mark.xdist_group("renec-compose"),
+    pytest.mark.xdist_group("compose"),
     pytest.mark.timeout(900),
     pytest.mark.skipif(bool(lacking()), reason=lacking()),
 ]

@@ -15,7 +15,6 @@ PACKAGES = (
     "ca-certificates", "python3", "procps", "postgresql-15", "redis-server", "nginx-light", "pgbouncer", "prometheus",
     "prometheus-alertmanager",
 )  # fmt: skip
-MIRROR = "http://deb.debian.org/debian"
 LEFT_OUT = (
     "dev/*", "proc/*", "sys/*", "run/*", "tmp/*", "var/cache/apt/*", "var/lib/apt/lists/*", "var/log/*",
     "var/lib/postgresql/15/main", "etc/postgresql/15/main", "etc/resolv.conf", "usr/sbin/policy-rc.d",
@@ -49,7 +48,8 @@ def make(root: Path, base: Path | None) -> None:
                 "debootstrap is not installed",
                 "apt-get install debootstrap, or name the archive of a Debian 12 image in RENEC_BASE_IMAGE",
             )
-        run(["debootstrap", "--variant=minbase", SUITE, str(root), os.environ.get("RENEC_MIRROR", MIRROR)])
+        mirror = filter(None, [os.environ.get("RENEC_MIRROR")])  # debootstrap knows Debian's own
+        run(["debootstrap", "--variant=minbase", SUITE, str(root), *mirror])
     keep_servers_from_starting(root)
     lookup = Path("/etc/resolv.conf")
     if lookup.exists():

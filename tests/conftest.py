@@ -17,7 +17,9 @@ CI = os.environ.get("CI", "").lower() in ("1", "true")
 
 settings.register_profile("quick", max_examples=25, deadline=None)
 settings.register_profile("thorough", max_examples=400, deadline=None)
-settings.load_profile("thorough" if os.environ.get("OPSBOOK_THOROUGH") else "quick")
+THOROUGH = bool(os.environ.get("OPSBOOK_THOROUGH"))
+"""Whether `make faults` runs the tests."""
+settings.load_profile("thorough" if THOROUGH else "quick")
 
 OPTIONAL = (
     "promtool",
@@ -63,6 +65,12 @@ def excused(reason: str) -> bool:
     if CLOSED in reason:
         return any(not folder.stat().st_mode & 0o001 for folder in Path(sys.executable).resolve().parents)
     return any(name in words and shutil.which(name) is None for name in OPTIONAL)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not THOROUGH and (left := [item for item in items if item.get_closest_marker("thorough")]):
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

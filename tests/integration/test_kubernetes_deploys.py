@@ -52,7 +52,7 @@ def test_a_version_is_switched_under_load_and_rolled_back_without_a_lost_request
     assert requests["200"] > 100
 
 
-@pytest.mark.parametrize("fault", ["errors", "slow", "wrong"])
+@pytest.mark.parametrize("fault", ["errors", *(pytest.param(f, marks=pytest.mark.thorough) for f in ("slow", "wrong"))])
 def test_a_version_that_is_worse_goes_back_by_itself(shop: Shop, fault: str) -> None:
     before = shop.serving()
     other = "2" if before[1] == "1" else "1"

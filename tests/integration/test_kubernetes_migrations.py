@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -175,7 +174,7 @@ def test_application_and_schema_go_forth_and_back_together(shop: Shop) -> None:
     assert jobs(shop) == []
 
 
-@pytest.mark.skipif(not os.environ.get("OPSBOOK_THOROUGH"), reason="takes minutes: `make faults` runs it")
+@pytest.mark.thorough
 def test_the_schema_goes_back_with_a_version_that_is_worse_and_from_half_way(shop: Shop) -> None:
     shop.fault("2", "errors")
     view = shop.run("deploy", "api", "2")

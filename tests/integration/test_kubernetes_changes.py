@@ -79,9 +79,9 @@ async def version(hands: Hands, workload: str) -> str:
 
 async def test_a_version_that_never_becomes_ready_is_told_and_taken_back(hands: Hands) -> None:
     await hands.do("workload.scale", of="web", replicas=2, wait=60)
-    (deploy,) = await hands.plan("workload.deploy", of="web", version="9", wait=4)
+    (deploy,) = await hands.plan("workload.deploy", of="web", version="9", wait=12)
     assert deploy.evidence["also_set_by"] == ["opsbook"], "who else sets the image is told"
-    with pytest.raises(NotReady, match=r"web is not ready after 4 s .*its image localhost/base:9 cannot be had"):
+    with pytest.raises(NotReady, match=r"web is not ready after 12 s .*its image localhost/base:9 cannot be had"):
         await hands.apply(deploy)
     assert (await hands.connections.runtime.status("web")).workload.ready == 2, "the old pods still serve"
     await hands.undo(deploy)

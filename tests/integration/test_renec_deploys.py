@@ -43,7 +43,8 @@ def book(renec: Renec, tmp_path_factory: pytest.TempPathFactory) -> Book:
     ops = beside(renec, tmp_path_factory.mktemp("deploys"))
     text = (ops / "book.yaml").read_text()
     # The figures of a test: it looks for seconds, where people look for minutes.
-    text = re.sub(r"^  watch: 1m$", "  watch: 4s", text, flags=re.MULTILINE)
+    # Other tests run on this machine: how fast it answers says nothing here.
+    text = re.sub(r"^  watch: 1m$", "  watch: 4s\n  latency: 5s", text, flags=re.MULTILINE)
     (ops / "book.yaml").write_text(re.sub(r"^  wait: 1m$", "  wait: 8s", text, flags=re.MULTILINE))
     return Book(ops, renec)
 

@@ -79,17 +79,18 @@ def test_certificate_expiring_is_served_and_replaced(renec: Renec) -> None:
     until(lambda: served_days(renec) > 80, 5, "the expiring certificate is still served")
 
 
+@pytest.mark.timeout(300)
 def test_stalled_spider_runs_and_scrapes_nothing(renec: Renec) -> None:
     def stats() -> dict[str, Any]:
         with api(renec) as client:
             return dict(client.get("/api/v1/stats/harvests").json())
 
-    until(lambda: stats()["running"] is None, 60, "the harvest of another test did not end")
+    until(lambda: stats()["running"] is None, 80, "the harvest of another test did not end")
     with renec.broken("stalled-spider"):
         until(lambda: stats()["running"] is not None, 15, "no harvest runs")
         assert stats()["running"]["items"] == 0
         assert metric(renec, "renec_harvests_running") == 1
-    until(lambda: stats()["running"] is None, 60, "the harvest did not go on")
+    until(lambda: stats()["running"] is None, 100, "the harvest did not go on")
 
 
 def test_connections_exhausted_takes_nearly_all_of_them(renec: Renec) -> None:

@@ -173,7 +173,7 @@ def test_what_a_killed_one_has_left_is_removed_when_its_run_goes_on(shop: Shop) 
     child = subprocess.Popen([*opsbook, "drill", "system", "--yes", *book], stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)  # fmt: skip
     try:
-        until(lambda: (shop.folder / "made").exists(), what="the fresh system is being made")
+        until(lambda: (shop.folder / "made").exists(), 80, "the fresh system is being made")
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
     finally:

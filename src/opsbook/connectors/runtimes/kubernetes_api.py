@@ -88,10 +88,10 @@ class KubernetesApi:
         try:
             # An instance of its own: kr8s shares others, and this one is closed with the connections of its system.
             found = Api(bypass_factory=True, **given, **({"context": self._context} if self._context else {}))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # it warns of versions whose objects it has no classes for
-                async with asyncio.timeout(self.seconds):
-                    await found
+            # It warns of versions whose objects it has no classes for; several sessions may open at once.
+            warnings.filterwarnings("ignore", "Kubernetes version .* is not supported", UserWarning)
+            async with asyncio.timeout(self.seconds):
+                await found
         except (httpx.HTTPError, APITimeoutError, TimeoutError, ssl.SSLError) as error:
             raise self._unreachable(error) from error
         except (ValueError, KeyError, OSError, AssertionError) as error:

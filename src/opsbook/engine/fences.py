@@ -8,6 +8,7 @@ from typing import Any
 
 from opsbook.book.words import nearest
 from opsbook.connectors.change import Change, Json
+from opsbook.connectors.workload import workload_name
 from opsbook.engine.procedure import Step, StepKind
 from opsbook.engine.values import Filled, change_of, fill
 from opsbook.errors import UsageError
@@ -26,8 +27,11 @@ async def changes_of(step: Step, filled: Filled, facts: Facts) -> AsyncIterator[
         async for change in operation.plan(parameters, facts):
             yield change
     elif step.kind in (StepKind.SH, StepKind.SQL, StepKind.HTTP):
-        inside = step.kind is StepKind.SH and step.on
-        yield await change_of(step, filled, facts.system, facts.runtime if inside else None)
+        inside = None
+        if step.kind is StepKind.SH and step.on:
+            # Of a component with two sides, the one that has the traffic: the other may have no instance.
+            inside = facts.runtime, await workload_name(facts.connector(step.on))
+        yield await change_of(step, filled, inside)
 
 
 async def undoing(step: Step, names: Mapping[str, Any], facts: Facts) -> Change | None:

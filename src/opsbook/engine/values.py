@@ -45,8 +45,8 @@ def fill(step: Step, names: Mapping[str, Any], system: System) -> Filled:
         raise type(error)(f"step {step.id!r} (line {step.line}): {error.message}", error.hint) from error
 
 
-async def change_of(step: Step, filled: Filled, system: System, runtime: Runtime | None = None) -> Change:
-    """The one change of an `sh`, `sql` or `http` step. `runtime` is asked for commands inside a workload."""
+async def change_of(step: Step, filled: Filled, inside: tuple[Runtime, str] | None = None) -> Change:
+    """The one change of an `sh`, `sql` or `http` step. A command inside a workload needs the runtime and its name."""
     if step.kind is StepKind.SQL:
         return Change("sql", filled, inverse=NO_UNDO if filled["write"] else NOTHING_CHANGES)
     if step.kind is StepKind.HTTP:
@@ -54,8 +54,9 @@ async def change_of(step: Step, filled: Filled, system: System, runtime: Runtime
     assert step.kind is StepKind.SH, f"a step of the kind {step.kind} is not one change"
     if not step.on:
         return Change("argv", filled, inverse=NO_UNDO)
-    assert runtime is not None, "a command inside a workload needs the runtime"
-    change = await runtime.change(system.components[step.on].workload, Verb.EXEC, filled)
+    assert inside is not None, "a command inside a workload needs the runtime"
+    runtime, workload = inside
+    change = await runtime.change(workload, Verb.EXEC, filled)
     return Change(change.kind, change.effect, change.evidence, change.guard, NO_UNDO)
 
 

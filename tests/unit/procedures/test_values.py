@@ -84,7 +84,7 @@ def test_it_fills_an_operation_with_typed_values(compiled: Compile, shop: System
 
 async def test_a_change_of_a_read_says_that_nothing_changes(compiled: Compile, shop: System) -> None:
     (step,) = compiled("```sql on=database\nSELECT 1\n```").steps
-    change = await change_of(step, fill(step, {}, shop), shop)
+    change = await change_of(step, fill(step, {}, shop))
     assert (change.kind, change.inverse, change.effect["write"]) == ("sql", "it changes nothing", False)
 
 

@@ -47,7 +47,7 @@ async def test_every_route_answers_over_postgres(open_doors: Callable[..., Doors
 
 
 def test_words_of_a_job_that_come_to_several_processes_at_once_are_all_kept(postgres_server: Postgres) -> None:
-    postgres_server.sql("DROP DATABASE IF EXISTS beats", "CREATE DATABASE beats", database="postgres")
+    postgres_server.sql("DROP DATABASE IF EXISTS beats WITH (FORCE)", "CREATE DATABASE beats", database="postgres")
     store = open_store(postgres_server.url(database="beats").replace("postgresql://", "postgresql+psycopg://"))
     where = {"system": "kiln", "environment": "production"}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,9 +16,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from stack.credentials import write_private
 from stack.instance import Instance
+from stack.waiting import POLL_SECONDS, until
 
 AUTHORITY_DAYS, SERVER_DAYS = 3650, 90
 CLOCKS = timedelta(minutes=5)
+LOOKS, SERVED_SECONDS = 10, 30.0
+"""Answers in a row that must be the new certificate, and how long that may take."""
 NAMES = ("localhost", "renec.localhost", "api.renec.localhost", "nginx")
 
 
@@ -94,6 +99,25 @@ def issue(
     )
     write_private(folder / f"{name}.key", key_text(key))
     (folder / f"{name}.crt").write_text(certificate_text(certificate))
+
+
+def wait_until_served(instance: Instance) -> None:
+    """Returns when nginx shows the certificate of its file: for a moment after a reload the old workers answer too."""
+    wanted = x509.load_pem_x509_certificate((instance.folder("tls") / "server.crt").read_bytes())
+    address = ("127.0.0.1", instance.port("https"))
+
+    def all_new() -> bool:
+        for look in range(LOOKS):
+            time.sleep(POLL_SECONDS if look else 0)
+            try:
+                served = ssl.get_server_certificate(address, timeout=5)
+            except OSError:
+                return False
+            if x509.load_pem_x509_certificate(served.encode()) != wanted:
+                return False
+        return True
+
+    until(all_new, SERVED_SECONDS, "nginx does not serve the certificate of its file", "look at nginx's log")
 
 
 def days_left(path: Path) -> float:

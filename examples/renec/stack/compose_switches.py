@@ -76,3 +76,4 @@ def mend(instance: Instance, name: str, compose: Compose) -> None:
 
 def reload_nginx(instance: Instance, compose: Compose) -> None:
     compose(instance, "exec", "-T", "nginx", "nginx", "-c", "/etc/nginx/renec/nginx.conf", "-s", "reload")
+    certificates.wait_until_served(instance)

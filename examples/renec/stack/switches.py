@@ -72,6 +72,7 @@ def reload_nginx(instance: Instance) -> None:
     if pid is None:
         raise StackError("nginx does not run", "run `renec up` first")
     os.kill(pid, signal.SIGHUP)
+    certificates.wait_until_served(instance)
 
 
 def serve_expiring_certificate(instance: Instance) -> None:

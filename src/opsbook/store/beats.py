@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, text, update
 
 from opsbook.store.watch_tables import beats
 
 KEPT = 500
 """Beats of a job that are kept."""
-ATTEMPTS = 20
-"""Numbers that are tried, where others take them at the same moment."""
+NUMBERS_LOCK = 0x6F70736274
+"""PostgreSQL's advisory lock around taking a number; SQLite has one writer anyway."""
 LOGS_KEPT = 50
 """Beats of a job whose logs are kept: a job that says much, often, must not fill the store."""
 
@@ -35,19 +34,14 @@ class Beat:
 def add(connection: Connection, where: Mapping[str, str], beat: Beat) -> Beat:
     """Store one under the next number of its job, and drop those that are too many.
 
-    Several processes may serve one PostgreSQL, and two of them take the same number: who comes second takes the next.
+    Several processes may serve one PostgreSQL: they take their numbers one after the other.
     """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": NUMBERS_LOCK})
     last = select(func.max(beats.c.number)).where(_of(where, beat.job))
-    for attempt in range(ATTEMPTS):
-        number = int(connection.execute(last).scalar() or 0) + 1
-        row = {**vars(beat), "number": number}
-        try:
-            with connection.begin_nested():
-                connection.execute(insert(beats).values({**where, **row}))
-            break
-        except IntegrityError:
-            if attempt == ATTEMPTS - 1:
-                raise
+    number = int(connection.execute(last).scalar() or 0) + 1
+    row = {**vars(beat), "number": number}
+    connection.execute(insert(beats).values({**where, **row}))
     connection.execute(delete(beats).where(_of(where, beat.job), beats.c.number <= number - KEPT))
     old = (beats.c.number <= number - LOGS_KEPT) & (beats.c.log != "")
     connection.execute(update(beats).where(_of(where, beat.job), old).values(log=""))

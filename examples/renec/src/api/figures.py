@@ -64,7 +64,8 @@ class HarvestFigures:
     def collect(self) -> Iterator[Metric]:
         deadline = time.monotonic() + LONGEST_WAIT_SECONDS
         for name, read in self.readers.items():
-            if name not in self.running:
+            # What a reader brought after its scrape had given up is old by now.
+            if name not in self.running or self.running[name].done():
                 self.running[name] = self.threads.submit(read)
         up = GaugeMetricFamily("renec_source_up", "1 where the source of figures answered.", labels=["source"])
         for name in self.readers:

@@ -8,6 +8,8 @@ every status, so that they are not in it: the patch carries the `resourceVersion
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 from opsbook.book.load import nearest
@@ -40,7 +42,10 @@ from opsbook.errors import Absent, Refused
 if TYPE_CHECKING:
     from opsbook.connectors.runtimes.kubernetes import Kubernetes
 
-BEFORE_STOP = "opsbook/replicas-before-stop"
+NOTICED_SECONDS = 10.0
+NOTICED_PAUSE = 0.2
+"""How long a controller may take to notice a change, and between looks at it."""
+BEFORE_STOP = "opsbook/replicas-wanted"
 """Annotation that remembers how many ran, for a start that is not told."""
 
 
@@ -244,6 +249,7 @@ async def _admitted(of: _Wanted, template: Object, quota_refuses: bool = True) -
 
 async def _rollback(of: _Wanted, given: RollbackArguments) -> Change:
     _require_rolls(of, "brought back")
+    await _noticed(of)
     container, _ = of.runtime.image_of(of.now, of.workload)
     kept = await kubernetes_revisions.kept(of.runtime.namespace, of.kind, of.now)
     now = next((one for one in kept if one.current), None)
@@ -267,10 +273,26 @@ async def _rollback(of: _Wanted, given: RollbackArguments) -> Change:
     effect = _to_revision(of, wanted, container, given.wait)
     evidence = of.evidence(revision=now.number if now else None, to=wanted.number)
     back: Change | str = "nothing to undo: it runs this revision already"
-    if now is not None and wanted is not now:
+    if now is None:
+        back = "what it was told to run is no revision yet (is it paused?): deploy it by its name"
+    elif wanted is not now:
         images = {one["name"]: one.get("image", "") for one in wanted.template["spec"]["containers"]}
         back = Change(KIND, _to_revision(of, now, container, given.wait), guard={**guard, "images": images})
     return Change(KIND, effect, evidence, guard, back)
+
+
+async def _noticed(of: _Wanted) -> None:
+    """Waits for the controller: until it made the revision of the last change, the one before would pass as current,
+    and going back would go one too far. Raises Refused."""
+    deadline = time.monotonic() + NOTICED_SECONDS
+    while not kubernetes_revisions.is_noticed(of.now):
+        if time.monotonic() > deadline:
+            raise Refused(
+                f"the controller of {of.target.words} has not noticed its last change for {NOTICED_SECONDS:g} s",
+                "look whether the controller manager of the cluster runs, then plan anew",
+            )
+        await asyncio.sleep(NOTICED_PAUSE)
+        of.now = await of.target.read_now(of.runtime)
 
 
 def _to_revision(of: _Wanted, to: kubernetes_revisions.Kept, container: str, wait: float) -> dict[str, Any]:

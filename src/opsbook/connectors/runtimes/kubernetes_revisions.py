@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from opsbook.connectors.runtimes.contract import Revision, Unsupported
 from opsbook.connectors.runtimes.kubernetes_api import Object
-from opsbook.connectors.runtimes.kubernetes_kinds import DEPLOYMENT, REPLICA_SET, Kind, version_of
+from opsbook.connectors.runtimes.kubernetes_kinds import DEPLOYMENT, REPLICA_SET, Kind, template_of, version_of
 from opsbook.connectors.runtimes.kubernetes_look import Namespace, owner_labels
 from opsbook.connectors.runtimes.kubernetes_pods import moment
 
@@ -55,8 +55,17 @@ def plain(template: Object) -> Object:
     return {**template, "metadata": metadata}
 
 
+def is_noticed(one: Object) -> bool:
+    """Its controller has seen the last change: before that, the revision of this change is not there yet."""
+    seen = (one.get("status") or {}).get("observedGeneration", 0)
+    return bool(seen >= one["metadata"].get("generation", 0))
+
+
 async def kept(namespace: Namespace, kind: Kind, one: Object) -> list[Kept]:
-    """Oldest first. Raises Unsupported for kinds that keep none."""
+    """Oldest first; none is current where the controller has not made the one that is wanted.
+
+    Raises Unsupported for kinds that keep none.
+    """
     if not kind.rolls:
         raise Unsupported(f"a {kind.name} keeps no revisions", "deploy a version by its name")
     selector = owner_labels(one)
@@ -78,8 +87,13 @@ async def kept(namespace: Namespace, kind: Kind, one: Object) -> list[Kept]:
             if _owned(revision, one)
         ]  # fmt: skip
     found.sort(key=lambda each: each.number)
-    last = found[-1].number if found else 0
-    return [Kept(each.name, each.number, each.at, each.template, each.number == last) for each in found]
+    current = found[-1].name if found and _is_wanted(found[-1], kind, one) else ""
+    return [replace(each, current=each.name == current) for each in found]
+
+
+def _is_wanted(last: Kept, kind: Kind, one: Object) -> bool:
+    """A paused Deployment is noticed, and its revision waits until it goes on."""
+    return is_noticed(one) and (kind is not DEPLOYMENT or last.digest == digest_of(template_of(one)))
 
 
 def _owned(one: Object, by: Object) -> bool:

@@ -20,8 +20,10 @@ from opsbook.watch.deciding import tell
 from opsbook.watch.registry import part
 
 RHYTHM = timedelta(seconds=10)
-TOLD = {RunState.UNDONE: timedelta(minutes=15), RunState.FAILED: timedelta(days=1)}
-"""How long after its end a deploy that went wrong is told: one that went back has left the system as it was."""
+TOLD = timedelta(minutes=15)
+"""How long a deploy that went back is told: it has left the system as it was. One that failed has not, and is told until
+another one, or a rollback, goes well."""
+LOOKED_BACK = timedelta(days=1)
 NAMES = ("deploy-", "rollback-")
 MOST = 200
 """Runs among which deploys are looked for."""
@@ -56,7 +58,7 @@ class DeploysThatWentBack:
 
     def _runs(self, now: datetime) -> list[RunRow]:
         """The newest first, without their plans. Those that a rehearsal asked for are its own affair."""
-        begin = (now - max(TOLD.values()) - timedelta(hours=1)).timestamp()
+        begin = (now - LOOKED_BACK).timestamp()
         where = self.watch.where
         with reading(self.watch.setting.store) as connection:
             found = page(connection, where["system"], where["environment"], limit=MOST)
@@ -77,13 +79,14 @@ class DeploysThatWentBack:
     def _signal(self, component: str, run: RunRow, now: datetime) -> Signal:
         state = RunState(run.state)
         ended = datetime.fromtimestamp(run.ended_at or 0, UTC)
-        bad = state in TOLD and now - ended < TOLD[state] and run.procedure.startswith("deploy-")
+        bad = state is RunState.FAILED or (state is RunState.UNDONE and now - ended < TOLD)
+        kind = "rollback" if run.procedure.startswith("rollback") else "deploy"
         version = self._version(run) if bad else ""
         words = f"{component} {version}".strip()
-        if state is RunState.UNDONE:
+        if state is RunState.UNDONE and kind == "deploy":
             sentence = f"{words} went back by itself: {run.message} (run {run.id})"
         else:
-            sentence = f"the deploy of {words} ended {state}: {run.message} (run {run.id})"
+            sentence = f"the {kind} of {words} ended {state}: {run.message} (run {run.id})"
         return Signal(
             fingerprint=f"deploy:{component}", source="opsbook", at=now, state=State.CRITICAL if bad else State.OK,
             title=f"deploy of {component}", sentence=sentence if bad else "", shown=version, component=component,

@@ -60,9 +60,9 @@ async def test_it_is_told_of_its_component_and_ends_with_a_good_one(
 
 
 @pytest.mark.parametrize(
-    ("state", "minutes", "still"), [("undone", 10, True), ("undone", 20, False), ("failed", 600, True)]
+    ("state", "minutes", "still"), [("undone", 10, True), ("undone", 20, False), ("failed", 3000, True)]
 )
-async def test_one_that_went_back_is_told_for_a_while_and_one_that_could_not_for_longer(
+async def test_one_that_went_back_is_told_for_a_while_and_one_that_could_not_until_another_goes_well(
     tmp_path: Path, store: Engine, clock: HandClock, state: str, minutes: int, still: bool
 ) -> None:
     watch = a_watch(tmp_path, store, clock, components=COMPONENTS)
@@ -70,6 +70,20 @@ async def test_one_that_went_back_is_told_for_a_while_and_one_that_could_not_for
     assert list(await told(watch, clock)) == ["deploy:api-admin"]
     clock.move(minutes=minutes)
     assert bool(await told(watch, clock)) is still
+
+
+async def test_a_rollback_that_failed_does_not_end_what_the_deploy_began(
+    tmp_path: Path, store: Engine, clock: HandClock
+) -> None:
+    watch = a_watch(tmp_path, store, clock, components=COMPONENTS)
+    ran(store, clock, "deploy-api-rolling", "failed")
+    assert list(await told(watch, clock)) == ["deploy:api"]
+    clock.move(minutes=1)
+    ran(store, clock, "rollback-api", "failed")
+    assert (await told(watch, clock))["deploy:api"].startswith("the rollback of api 3-broken ended failed: ")
+    clock.move(minutes=1)
+    ran(store, clock, "rollback-api", "done")
+    assert await told(watch, clock) == {}
 
 
 async def test_what_a_rehearsal_deploys_is_its_own_affair(tmp_path: Path, store: Engine, clock: HandClock) -> None:

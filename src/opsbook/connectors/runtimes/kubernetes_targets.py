@@ -79,10 +79,14 @@ class Target:
 
 
 async def send(runtime: Kubernetes, effect: Mapping[str, Any], now: Object, *, dry: bool, force: bool = True) -> Object:
-    """Sends the patch of an effect, bound to the object as it was read. Raises ApiFault, 409 where it moved."""
+    """Sends the patch of an effect, bound to the object as it was read. Raises ApiFault, 409 where it moved.
+
+    A dry run is not bound: a node's status moves all the time, and that is no reason to refuse a plan.
+    """
     target = Target.read(effect["object"])
     patch, applied = effect["patch"], effect["how"] == "apply"
-    metadata = {**patch.get("metadata", {}), "resourceVersion": now["metadata"]["resourceVersion"]}
+    bound = {} if dry else {"resourceVersion": now["metadata"]["resourceVersion"]}
+    metadata = {**patch.get("metadata", {}), **bound}
     body = {**patch, "metadata": metadata}
     path = await target.path(runtime, effect.get("below", ""))
     if applied:

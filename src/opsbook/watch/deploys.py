@@ -21,7 +21,7 @@ from opsbook.watch.registry import part
 
 RHYTHM = timedelta(seconds=10)
 TOLD = timedelta(minutes=15)
-"""How long a deploy that went back is told: it has left the system as it was. One that failed has not, and is told until
+"""How long a deploy that went back is told: it has left the system as it was. One that failed has not: it is told until
 another one, or a rollback, goes well."""
 LOOKED_BACK = timedelta(days=1)
 NAMES = ("deploy-", "rollback-")

@@ -14,7 +14,7 @@ from opsbook.book.planned import Rotation
 from opsbook.book.system import System
 from opsbook.connectors.workload import workload_of
 from opsbook.errors import Absent
-from opsbook.upkeep.templates import filled
+from opsbook.upkeep.templates import Steps, filled
 from opsbook.upkeep.whole import health_of
 
 LOGINS = ("", "_a", "_b")
@@ -57,27 +57,8 @@ def known_to(system: System, component: str) -> list[Rotation]:
     ]  # fmt: skip
 
 
-class _Steps:
-    """Numbered steps, as Markdown."""
-
-    def __init__(self, first: int) -> None:
-        self.number = first
-        self.written: list[str] = []
-
-    def op(self, said: str, attributes: str, body: str) -> None:
-        self.written.append(f"{self.number}. {said}\n\n   ```op {attributes}\n   {body}\n   ```\n")
-        self.number += 1
-
-    def act(self, text: str) -> None:
-        self.written.append(f"{self.number}. - [ ] {text}\n")
-        self.number += 1
-
-    def __str__(self) -> str:
-        return "\n".join(self.written)
-
-
 def _revoking(system: System, component: str) -> str:
-    steps = _Steps(4)
+    steps = Steps(4)
     for one in known_to(system, component):
         _rotated(steps, system, one, component)
     done = ", ".join(one.id for one in known_to(system, component)) or "none"
@@ -91,7 +72,7 @@ def _revoking(system: System, component: str) -> str:
     return str(steps)
 
 
-def _rotated(steps: _Steps, system: System, one: Rotation, component: str) -> None:
+def _rotated(steps: Steps, system: System, one: Rotation, component: str) -> None:
     """As a rotation does, but whoever lives by the old credential is not waited for: it is dead, then cut off."""
     ident, saved = f"{{of: {one.of}, rotation: {one.id}", "new_" + re.sub("[^a-z0-9]", "_", one.id)
     steps.op(f"Make a new credential of {one.id}, and try it.", f"id=prepare-{one.id} timeout=5m save={saved}",
@@ -114,7 +95,7 @@ def _rotated(steps: _Steps, system: System, one: Rotation, component: str) -> No
 
 
 def _back(system: System, component: str, isolates: bool) -> str:
-    steps = _Steps(2)
+    steps = Steps(2)
     if isolates:
         steps.op(
             "Connect it to its networks again.", "id=reconnect timeout=10m", f"workload.reconnect: {{of: {component}}}"

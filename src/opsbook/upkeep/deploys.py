@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import timedelta
 
 from sqlalchemy import Engine
@@ -24,7 +23,7 @@ from opsbook.connectors.sides import has_sides
 from opsbook.engine.states import RunState
 from opsbook.errors import Refused
 from opsbook.store import runs
-from opsbook.upkeep.templates import filled
+from opsbook.upkeep.templates import Steps, filled, listed
 
 VERSION = '{type: text, pattern: "[A-Za-z0-9][A-Za-z0-9._+-]*", doc: "the version, as the runtime names it"}'
 BEFORE = VERSION.replace('pattern: "', 'default: "", pattern: "|').replace(
@@ -36,23 +35,6 @@ BEFORE_LASTS = timedelta(seconds=10)
 """How long it is measured before a deploy, where it is not watched for less."""
 SEEN_WITHIN = 1000
 """Runs of the earlier environment among which a deploy is looked for."""
-
-
-@dataclass
-class _Text:
-    """Numbered steps, as Markdown."""
-
-    steps: list[str] = field(default_factory=list)
-
-    def act(self, text: str) -> None:
-        self.steps.append(f"{len(self.steps) + 1}. - [ ] {text}")
-
-    def step(self, said: str, kind: str, attributes: str, *body: str) -> None:
-        lines = "\n".join(f"   {line}" for line in (f"```{kind} {attributes}".rstrip(), *body, "```"))
-        self.steps.append(f"{len(self.steps) + 1}. {said}\n\n{lines}")
-
-    def __str__(self) -> str:
-        return "\n".join(self.steps)
 
 
 def families(system: System) -> Iterator[tuple[str, str]]:
@@ -124,63 +106,63 @@ def procedure_of(system: System, component: str, strategy: str = "") -> str:
     return f"deploy-{component}-{'rolling' if wanted == 'recreate' else wanted}"
 
 
-def _rolling(system: System, component: str, settings: Deploy) -> _Text:
+def _rolling(system: System, component: str, settings: Deploy) -> Steps:
     text = _begun(system, component, settings)
     wait = settings.wait or timedelta(minutes=10)
-    text.step("Bring it to the version.", "op", f"id=deploy timeout={_span(wait * 4)} on_failure=undo",
-              _brought("deploy", component, wait))  # fmt: skip
+    text.op("Bring it to the version.", f"id=deploy timeout={_span(wait * 4)} on_failure=undo",
+            _brought("deploy", component, wait))  # fmt: skip
     _proven(text, system, component, settings)
     return text
 
 
-def _sides(system: System, component: str, settings: Deploy) -> _Text:
+def _sides(system: System, component: str, settings: Deploy) -> Steps:
     text = _begun(system, component, settings)
     wait = settings.wait or timedelta(minutes=10)
     drain = settings.drain or timedelta(seconds=30)
-    text.step("Bring the side without traffic to the version, and prove it.", "op",
-              f"id=bring-up timeout={_span(wait * 4)} on_failure=undo",
-              f'side.bring_up: {{of: {component}, version: "{{{{ version }}}}", wait: {_span(wait)}}}')  # fmt: skip
-    text.step("Send the traffic there.", "op", "id=switch timeout=5m save=switched on_failure=undo",
-              f"traffic.switch: {{of: {component}}}")  # fmt: skip
+    text.op("Bring the side without traffic to the version, and prove it.",
+            f"id=bring-up timeout={_span(wait * 4)} on_failure=undo",
+            f'side.bring_up: {{of: {component}, version: "{{{{ version }}}}", wait: {_span(wait)}}}')  # fmt: skip
+    text.op("Send the traffic there.", "id=switch timeout=5m save=switched on_failure=undo",
+            f"traffic.switch: {{of: {component}}}")  # fmt: skip
     _proven(text, system, component, settings)
-    text.step("Stop the old side.", "op", f"id=retire timeout={_span(drain + SPARE)}",
-              f"side.retire: {{of: {component}, drain: {_span(drain)}, " 'keep: "{{ switched.active }}"}')  # fmt: skip
+    text.op("Stop the old side.", f"id=retire timeout={_span(drain + SPARE)}",
+            f"side.retire: {{of: {component}, drain: {_span(drain)}, " 'keep: "{{ switched.active }}"}')  # fmt: skip
     return text
 
 
-def _hotfix(system: System, component: str, settings: Deploy) -> _Text:
-    text = _Text()
+def _hotfix(system: System, component: str, settings: Deploy) -> Steps:
+    text = Steps()
     wait = settings.wait or timedelta(minutes=10)
-    text.step("Bring it to the version.", "op", f"id=deploy timeout={_span(wait * 4)} on_failure=undo",
-              _brought("deploy", component, wait))  # fmt: skip
+    text.op("Bring it to the version.", f"id=deploy timeout={_span(wait * 4)} on_failure=undo",
+            _brought("deploy", component, wait))  # fmt: skip
     if _speaks(system, component):
-        text.step("It answers.", "op", "id=answers timeout=5m on_failure=undo",
-                  f"service.compare: {{of: {component}, for: 10s, errors: {_errors(settings) or 0.05}}}")  # fmt: skip
+        text.op("It answers.", "id=answers timeout=5m on_failure=undo",
+                f"service.compare: {{of: {component}, for: 10s, errors: {_errors(settings) or 0.05}}}")  # fmt: skip
     return text
 
 
-def _config(system: System, component: str, settings: Deploy) -> _Text:
+def _config(system: System, component: str, settings: Deploy) -> Steps:
     text = _begun(system, component, settings, schema=False)
     wait = settings.wait or timedelta(minutes=10)
-    text.step("Give it the values.", "op", f"id=configure timeout={_span(wait * 4)} on_failure=undo",
-              'config.deploy: {'
-              f'of: {component}, values: "{{{{ values }}}}", wait: {wait.total_seconds():g}}}')  # fmt: skip
+    text.op("Give it the values.", f"id=configure timeout={_span(wait * 4)} on_failure=undo",
+            'config.deploy: {'
+            f'of: {component}, values: "{{{{ values }}}}", wait: {wait.total_seconds():g}}}')  # fmt: skip
     _proven(text, system, component, settings)
     return text
 
 
-def _back(system: System, component: str, settings: Deploy, *, schema: bool = False) -> _Text:
-    text, wait = _Text(), settings.wait or timedelta(minutes=10)
-    text.step("The application first: that is what people notice, and the older code runs on the newer schema.", "op",
-              f"id=rollback timeout={_span(wait * 4)} save=rolled",
-              _brought("rollback", component, wait))  # fmt: skip
+def _back(system: System, component: str, settings: Deploy, *, schema: bool = False) -> Steps:
+    text, wait = Steps(), settings.wait or timedelta(minutes=10)
+    text.op("The application first: that is what people notice, and the older code runs on the newer schema.",
+            f"id=rollback timeout={_span(wait * 4)} save=rolled",
+            _brought("rollback", component, wait))  # fmt: skip
     migrations = system.model.deploys.migrations
     if schema and migrations is not None:
-        text.step("Then the schema.", "op", "id=schema timeout=1h retry=2",
-                  f'migrations.back_to: {{of: {migrations.of}, version: "{{{{ version }}}}"}}')  # fmt: skip
+        text.op("Then the schema.", "id=schema timeout=1h retry=2",
+                f'migrations.back_to: {{of: {migrations.of}, version: "{{{{ version }}}}"}}')  # fmt: skip
     if _speaks(system, component):
-        text.step("It answers.", "op", "id=answers timeout=5m",
-                  f"service.compare: {{of: {component}, for: 10s, errors: 0.05}}")  # fmt: skip
+        text.op("It answers.", "id=answers timeout=5m",
+                f"service.compare: {{of: {component}, for: 10s, errors: 0.05}}")  # fmt: skip
     return text
 
 
@@ -188,9 +170,9 @@ def _brought(verb: str, component: str, wait: timedelta) -> str:
     return f'workload.{verb}: {{of: {component}, version: "{{{{ version }}}}", wait: {wait.total_seconds():g}}}'
 
 
-def _begun(system: System, component: str, settings: Deploy, *, schema: bool = True) -> _Text:
+def _begun(system: System, component: str, settings: Deploy, *, schema: bool = True) -> Steps:
     """What must be true, how it is now, a backup, the schema."""
-    text, deploys = _Text(), system.model.deploys
+    text, deploys = Steps(), system.model.deploys
     for gate in deploys.gates:
         # One that asks about a version says nothing of a configuration.
         if schema or "{version}" not in gate.url + "".join(gate.command):
@@ -198,31 +180,31 @@ def _begun(system: System, component: str, settings: Deploy, *, schema: bool = T
     if deploys.checklist:
         _checklist(text, system, deploys.checklist)
     if checks := _checks(system, component, settings):
-        text.step("It is well: a deploy on top of a fault hides both.", "check", "id=well retry=2", *_list(checks))
+        text.op("It is well: a deploy on top of a fault hides both.", "id=well retry=2", listed(checks), "check")
     before = min(BEFORE_LASTS, settings.watch or BEFORE_LASTS)
     if _speaks(system, component):
         asked = f"of: {component}, for: {_span(before)}{_path(system, component, settings)}"
-        text.step("How it answers now, to hold the version against.", "op", "id=before timeout=5m save=before",
-                  f"service.measure: {{{asked}}}")  # fmt: skip
+        text.op("How it answers now, to hold the version against.", "id=before timeout=5m save=before",
+                f"service.measure: {{{asked}}}")  # fmt: skip
     migrations = deploys.migrations
     if migrations is None or not schema:
         return text
     backup = next((one.id for one in system.model.backups if one.of == migrations.of and one.method == "dump"
                    and one.to and system.holds(one.environments)), "")  # fmt: skip
     if migrations.backup_before and backup:
-        text.step("A backup, before the schema changes.", "op", "id=backup timeout=12h",
-                  f"backup.take: {{of: {migrations.of}, backup: {backup}}}")  # fmt: skip
-    text.step("Bring the schema to what the version wants.", "op", "id=schema timeout=1h retry=2 on_failure=undo",
-              f'migrations.upgrade: {{of: {migrations.of}, version: "{{{{ version }}}}"}}')  # fmt: skip
+        text.op("A backup, before the schema changes.", "id=backup timeout=12h",
+                f"backup.take: {{of: {migrations.of}, backup: {backup}}}")  # fmt: skip
+    text.op("Bring the schema to what the version wants.", "id=schema timeout=1h retry=2 on_failure=undo",
+            f'migrations.upgrade: {{of: {migrations.of}, version: "{{{{ version }}}}"}}')  # fmt: skip
     return text
 
 
-def _proven(text: _Text, system: System, component: str, settings: Deploy) -> None:
+def _proven(text: Steps, system: System, component: str, settings: Deploy) -> None:
     """Smoke tests, the watch, the checks: whatever fails takes everything back."""
     if any(one.of == component for one in system.model.smoke_tests):
         tests = f", tests: [{', '.join(settings.smoke_tests)}]" if settings.smoke_tests else ""
-        text.step("The smoke tests.", "op", "id=smoke timeout=10m on_failure=undo",
-                  f"smoke.test: {{of: {component}{tests}}}")  # fmt: skip
+        text.op("The smoke tests.", "id=smoke timeout=10m on_failure=undo",
+                f"smoke.test: {{of: {component}{tests}}}")  # fmt: skip
     watch = settings.watch or timedelta(0)
     if _speaks(system, component) and watch:
         limits = "".join(
@@ -236,29 +218,29 @@ def _proven(text: _Text, system: System, component: str, settings: Deploy) -> No
         undo = "undo" if settings.rollback is not False else "stop"
         before = 'before_errors: "{{ before.errors }}", before_p95: "{{ before.p95 }}"'
         asked = f"of: {component}, for: {_span(watch)}{_path(system, component, settings)}"
-        text.step("Watch it, against before: worse goes back at once.", "op",
-                  f"id=watch timeout={_span(watch + SPARE)} on_failure={undo}",
-                  f"service.compare: {{{asked}, {before}{limits}}}")  # fmt: skip
+        text.op("Watch it, against before: worse goes back at once.",
+                f"id=watch timeout={_span(watch + SPARE)} on_failure={undo}",
+                f"service.compare: {{{asked}, {before}{limits}}}")  # fmt: skip
     if checks := _checks(system, component, settings):
-        text.step("The checks say so too.", "check", "id=as-before retry=3 on_failure=undo", *_list(checks))
+        text.op("The checks say so too.", "id=as-before retry=3 on_failure=undo", listed(checks), "check")
 
 
-def _gate(text: _Text, gate: Gate) -> None:
+def _gate(text: Steps, gate: Gate) -> None:
     if gate.kind == "command":
         words = " ".join(_word(word) for word in gate.command)
-        text.step(f"Gate {gate.id}.", "sh", f"id=gate-{gate.id} risk=read timeout=1h", words)
+        text.op(f"Gate {gate.id}.", f"id=gate-{gate.id} risk=read timeout=1h", words, "sh")
     elif gate.kind == "url":
         url = gate.url.replace("{version}", "{{ version }}")
-        text.step(f"Gate {gate.id}.", "http", f'id=gate-{gate.id} expect="200 <= status < 300"', f"GET {url}")
+        text.op(f"Gate {gate.id}.", f'id=gate-{gate.id} expect="200 <= status < 300"', f"GET {url}", "http")
     elif gate.kind == "person":
         text.act(gate.text)
 
 
-def _checklist(text: _Text, system: System, name: str) -> None:
+def _checklist(text: Steps, system: System, name: str) -> None:
     """Its checks are held; everything else is an act that a person ticks. A procedure is named, and run by itself."""
     lines = system.model.checklists[name].items
     if checks := [one.check for one in lines if one.check]:
-        text.step("What the checklist has checked.", "check", "id=checklist retry=2", *_list(checks))
+        text.op("What the checklist has checked.", "id=checklist retry=2", listed(checks), "check")
     for one in lines:
         if not one.check and not one.optional:
             text.act(one.text + (f" (opsbook run {one.procedure})" if one.procedure else ""))
@@ -275,10 +257,6 @@ def _checks(system: System, component: str, settings: Deploy) -> list[str]:
     if settings.checks is not None:
         return list(settings.checks)
     return [one.id for one in system.checks if one.of == component]
-
-
-def _list(names: Sequence[str]) -> list[str]:
-    return [f"- {name}" for name in names]
 
 
 def _path(system: System, component: str, settings: Deploy) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import count
 
 from opsbook.book.environments import KubernetesRuntime
 from opsbook.book.system import System
@@ -12,7 +11,7 @@ from opsbook.connectors.postgres import PostgresComponent
 from opsbook.connectors.redis import RedisComponent
 from opsbook.connectors.workload import workload_of
 from opsbook.errors import Absent
-from opsbook.upkeep.templates import filled
+from opsbook.upkeep.templates import Steps, filled, listed
 
 MEASURED = "10s"
 RESTART = "  restart: {type: bool, default: false, doc: restart @component@ so that all of it holds at once}\n"
@@ -44,9 +43,9 @@ def _tune(system: System, name: str) -> str:
     if database:
         steps.append(("It answers; what still waits for a restart is listed.", "sql",
                       f"id=waits on={name} retry=5 on_failure=undo", WAITING))  # fmt: skip
-    checks = [f"- {one.id}" for one in system.checks if one.of == name and one.observe in HEALTH]
+    checks = [one.id for one in system.checks if one.of == name and one.observe in HEALTH]
     if checks:
-        steps.append(("It is well.", "check", "id=well retry=4 on_failure=undo", "\n   ".join(checks)))
+        steps.append(("It is well.", "check", "id=well retry=4 on_failure=undo", listed(checks)))
     parameter, note = (RESTART.replace("@component@", name), NOTE) if restarts else ("", "")
     asked = _steps(system, name, steps)
     example = "work_mem=8MB" if database else "tcp-keepalive=300"
@@ -79,11 +78,10 @@ def _steps(system: System, name: str, steps: Sequence[Step]) -> str:
                  f'service.compare: {{{asked}, before_errors: "{{{{ before.errors }}}}", '
                  'before_p95: "{{ before.p95 }}"}')  # fmt: skip
         every = [before, *every, after]
-    numbers = count(1)
-    return "\n".join(
-        f"{next(numbers)}. {text}\n\n   ```{fence} {attributes}\n   {body}\n   ```\n"
-        for text, fence, attributes, body in every
-    )
+    written = Steps()
+    for said, kind, attributes, body in every:
+        written.op(said, attributes, body, kind)
+    return str(written)
 
 
 def measured(system: System, component: str) -> str:

@@ -12,7 +12,7 @@ from opsbook.connectors.postgres import PostgresComponent
 from opsbook.connectors.workload import workload_of
 from opsbook.errors import Absent
 from opsbook.observations.registry import observations
-from opsbook.upkeep.templates import filled
+from opsbook.upkeep.templates import Steps, filled
 
 VERSION = (
     '{type: text, default: "", pattern: "|[A-Za-z0-9][A-Za-z0-9._+-]*",'
@@ -33,23 +33,6 @@ def families(system: System) -> Iterator[tuple[str, str]]:
     cluster = next((name for name, one in system.components.items() if one.kind == "cluster"), "")
     if cluster and isinstance(system.environment.runtime, KubernetesRuntime):
         yield "maintain-node", filled("maintain-node", cluster=cluster, steps=str(_node(system, cluster)))
-
-
-class _Steps:
-    """Numbered steps, as Markdown."""
-
-    def __init__(self) -> None:
-        self._written: list[str] = []
-
-    def op(self, said: str, attributes: str, body: str, kind: str = "op") -> None:
-        lines = "\n".join(f"   {line}" for line in (f"```{kind} {attributes}", *body.splitlines(), "```"))
-        self._written.append(f"{len(self._written) + 1}. {said}\n\n{lines}\n")
-
-    def act(self, text: str) -> None:
-        self._written.append(f"{len(self._written) + 1}. - [ ] {text}\n")
-
-    def __str__(self) -> str:
-        return "\n".join(self._written)
 
 
 def in_order(system: System) -> list[str]:
@@ -86,14 +69,14 @@ def health_of(system: System, component: str) -> list[str]:
     ]
 
 
-def _health(steps: _Steps, system: System, component: str, attributes: str = "") -> None:
+def _health(steps: Steps, system: System, component: str, attributes: str = "") -> None:
     if checks := health_of(system, component):
         steps.op("Go on when it is well.", f"id=well-{component} timeout=15m{attributes}",
                  f"checks.wait: {{of: {component}, checks: [{', '.join(checks)}], within: 600}}")  # fmt: skip
 
 
-def _restarts(system: System, order: Sequence[str]) -> _Steps:
-    steps = _Steps()
+def _restarts(system: System, order: Sequence[str]) -> Steps:
+    steps = Steps()
     for name in order:
         steps.op(f"Restart {name}, or start it where it is down.", f"id=renew-{name} timeout=30m",
                  f"workload.renew: {{of: {name}}}")  # fmt: skip
@@ -101,9 +84,9 @@ def _restarts(system: System, order: Sequence[str]) -> _Steps:
     return steps
 
 
-def _updates(system: System, order: Sequence[str]) -> tuple[str, _Steps]:
+def _updates(system: System, order: Sequence[str]) -> tuple[str, Steps]:
     """The parameters, one for the version of each component, and the steps."""
-    steps = _Steps()
+    steps = Steps()
     if any(one.kind == "host" for one in system.components.values()):
         steps.op("What Debian would change on opsbook's host. It is only shown: its owner installs them.",
                  "id=host-packages risk=read timeout=5m idempotent", HOST_PACKAGES, "sh")  # fmt: skip
@@ -135,8 +118,8 @@ def replicas_first(system: System, order: Sequence[str]) -> list[str]:
     return [name for name in order if follows(name)] + [name for name in order if not follows(name)]
 
 
-def _node(system: System, cluster: str) -> _Steps:
-    steps, checks = _Steps(), health_of(system, cluster) or [one.id for one in system.checks if one.of == cluster]
+def _node(system: System, cluster: str) -> Steps:
+    steps, checks = Steps(), health_of(system, cluster) or [one.id for one in system.checks if one.of == cluster]
     whole = [name for component in in_order(system) for name in health_of(system, component)]
     if checks or whole:
         listed = ", ".join(dict.fromkeys([*checks, *whole]))

@@ -61,7 +61,8 @@ def _judged(desk: Desk, hook: Hook, checks: int, seconds: float) -> Count:
         pages = select(alerts.c.fingerprint, func.count(func.distinct(messages.c.id))).where(
             messages.c.kind == "page", messages.c.incident == alerts.c.incident
         )
-        told: Counter[str] = Counter(dict(connection.execute(pages.group_by(alerts.c.fingerprint)).tuples().all()))
+        found = connection.execute(pages.group_by(alerts.c.fingerprint))
+        told: Counter[str] = Counter({row[0]: row[1] for row in found})
         open_ = connection.execute(select(func.count()).where(incidents.c.state != "resolved")).scalar()
         lost = connection.execute(select(func.count()).where(messages.c.state != "delivered")).scalar()
     if len(told) != checks:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, text, update
 
+from opsbook.store.calls import call
 from opsbook.store.history import IDS_A_STATEMENT, batched
 from opsbook.store.watch_tables import messages
 
@@ -65,9 +66,10 @@ class MessageRow:
 
 
 def add(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Put messages into the outbox; those whose key is there already stay as they are."""
+    """Put messages into the outbox; those whose key is there already stay as they are. Whoever sends is called."""
     if rows:
         connection.execute(ADD, list(rows))
+        call(connection, rows)
 
 
 def claim(

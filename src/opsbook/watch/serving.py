@@ -53,6 +53,7 @@ async def serve(
         jobs = [asyncio.create_task(watching.run(stop))]
         if leadership:
             jobs.append(asyncio.create_task(leadership.keep(stop)))
+            jobs.append(asyncio.create_task(_called(watch, stop)))
         if open_doors and doors is not None:
             jobs.append(asyncio.create_task(open_doors(watch, watching.parts, **doors, stop=stop)))
         tell(f"watches {watch.system.model.system} {watch.system.name}: {len(watch.system.checks)} checks")
@@ -73,6 +74,12 @@ async def serve(
         for error in found:
             if isinstance(error, BaseException) and not isinstance(error, asyncio.CancelledError):
                 raise error
+
+
+async def _called(watch: Watch, stop: asyncio.Event) -> None:
+    from opsbook.watch.called import Called  # only here: who has a file loads no driver
+
+    await Called(watch).keep(stop)
 
 
 def _doors() -> Doors | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,8 @@ class Deployed:
     faults: Sequence[Fault]
     folder: Path
     count: Count
+    answered: int = 0
+    """How many requests were asked meanwhile and answered with 200."""
 
     def __str__(self) -> str:
         return f"deploy of a {'bad' if self.bad else 'good'} version at {', '.join(map(str, self.faults))}"
@@ -59,6 +62,7 @@ class Deployed:
         with self.shop.asked() as requests:
             view, deaths = self._run(version)
         self.shop.fault(version, "")
+        self.answered = requests.get("200", 0)
         self.count.kills += deaths
         self.count.missed += len(self.faults) - deaths
         wanted = (RunState.UNDONE, before) if self.bad else (RunState.DONE, (other(before[0]), version))
@@ -121,9 +125,30 @@ def rounds(keys: Sequence[str]) -> Iterator[list[Fault]]:
             yield faults[start : start + MOST_DEATHS]
 
 
+def chosen(only: str) -> list[tuple[bool, int, list[Fault]]]:
+    """The runs that are asked for: whether the version is bad, the run's number, its faults.
+
+    `only` is empty, `good`, `bad`, or one of these with the numbers of its runs: `good/3`, `bad/0-4`. Raises
+    ValueError.
+    """
+    kind, _, span = only.partition("/")
+    if kind not in ("", "good", "bad"):
+        raise ValueError(f"{only!r} is none of the deploys: good, bad, good/3, bad/0-4")
+    first, _, last = span.partition("-")
+    numbers = range(int(first), int(last or first) + 1) if span else None
+    return [
+        (name == "bad", number, faults)
+        for name, keys in (("good", GOOD), ("bad", BAD))
+        if kind in ("", name)
+        for number, faults in enumerate(rounds(keys))
+        if numbers is None or number in numbers
+    ]
+
+
 def deploy_sweep(only: str, tell: Callable[[str], None]) -> Count:
-    """Every place of a good and of a bad deploy; nothing where no cluster is given."""
+    """Every place of a good and of a bad deploy, or the runs that `only` names; nothing where no cluster is given."""
     count = Count()
+    runs = chosen(only)
     if not GIVEN:
         tell("no disposable kubernetes is given: nothing is swept")
         return count
@@ -133,11 +158,13 @@ def deploy_sweep(only: str, tell: Callable[[str], None]) -> Count:
             shop = Shop(cluster, book(cluster, folder / "ops"))
             shop.scale("api", 2)
             shop.scale("ask", 1)
-            for name, keys in (("good", GOOD), ("bad", BAD)):
-                for number, faults in enumerate(rounds(keys) if only in ("", name) else ()):
-                    trial = Deployed(shop, name == "bad", faults, folder / f"{name}-{number}", count)
-                    trial.see_through()
-                    tell(f"{trial}: {count}")
+            for bad, number, faults in runs:
+                trial = Deployed(shop, bad, faults, folder / f"{'bad' if bad else 'good'}-{number}", count)
+                began, before = time.monotonic(), len(count.wrong)
+                trial.see_through()
+                took = time.monotonic() - began
+                tell("\n".join([f"run {number}, {trial}: {count}; {trial.answered} answers in {took:.0f} s",
+                                *count.wrong[before:]]))  # fmt: skip
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return count

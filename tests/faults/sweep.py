@@ -109,7 +109,7 @@ SWEEPS: dict[str, Callable[[str, Tell], Count | Swept]] = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sweeps", nargs="*", choices=[*SWEEPS, []], help="what is swept")
-    parser.add_argument("--only", default="", help="one scenario, operation or runbook")
+    parser.add_argument("--only", default="", help="one scenario, operation or runbook; of deploys good/0-4")
     parser.add_argument("--tell", action="store_true", help="tell each kill")
     given = parser.parse_args()
     live = given.tell or sys.stderr.isatty()

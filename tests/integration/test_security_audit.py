@@ -19,8 +19,8 @@ from opsbook.book.system import System, parse_env
 from opsbook.checks import audited as audited  # registers what applies an audit
 from opsbook.connectors.audits import asking
 from opsbook.connectors.contract import Failure
+from opsbook.connectors.preserved import unpacked
 from opsbook.connectors.registry import open_connections
-from opsbook.watch.evidence import _unpacked
 from tests.integration.cluster import BEAT, GIVEN, NOT_GIVEN, deployment, new_namespace, python
 from tests.integration.hands import hands_of
 from tests.integration.podman import lacking as lacking_podman
@@ -127,12 +127,12 @@ async def test_what_a_workload_is_is_preserved_then_it_is_stopped_and_comes_back
         assert all(one.ready for one in (await hands.connections.runtime.status("single")).instances)
     archive = running.path(kept["path"])
     assert hashlib.sha256(archive.read_bytes()).hexdigest() == kept["sha256"]
-    found = _unpacked(archive.read_bytes())
+    found = unpacked(archive.read_bytes())
     assert b"INFO started" in found["logs.txt"]
     assert b"beat.py" in found["processes.txt"]
     assert b"hunter2" not in b"".join(found.values())
     assert "OWN_SECRET" in json.loads(found["variables.json"])
-    assert b"INFO started" in _unpacked(running.path(after["path"]).read_bytes())["logs.txt"]
+    assert b"INFO started" in unpacked(running.path(after["path"]).read_bytes())["logs.txt"]
 
 
 def opsbook(system: System, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -227,7 +227,7 @@ async def test_a_container_is_looked_into_before_and_after_it_is_cut_off_from_it
             second = await hands.do("workload.preserve", of="single")
             await hands.do("workload.reconnect", of="single")
             (age,) = await ask(hands.connections, "single", "workload.image_age")
-        before, after = (_unpacked(system.path(one["path"]).read_bytes()) for one in (first, second))
+        before, after = (unpacked(system.path(one["path"]).read_bytes()) for one in (first, second))
         assert b"process" in before["processes.txt"] and b"process" in after["processes.txt"], first["missing"]
         assert age.value is not None or age.message.startswith("not asked: "), age
 

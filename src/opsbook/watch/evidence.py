@@ -7,11 +7,6 @@ of it was changed.
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import os
-import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +15,7 @@ from typing import Any
 from sqlalchemy import select
 
 from opsbook.book.system import System
-from opsbook.connectors.backups.compression import opener, squeezer
+from opsbook.connectors.preserved import as_json, held_against_its_list, packed, sum_of, write
 from opsbook.engine.access import Actor
 from opsbook.engine.setting import Setting
 from opsbook.errors import OpsbookError, UsageError
@@ -66,11 +61,11 @@ def preserve(
     archive = folder / f"{one.id}-{now:%Y%m%dT%H%M%SZ}.tar.zst"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        data = _packed(one.id, parts, now.timestamp())
-        _write(archive, data)
+        data = packed(one.id, parts, now.timestamp(), {"incident": one.id})
+        write(archive, data)
     except OSError as error:
         raise NotPreserved(f"{archive}: {error.strerror}", "name another folder with --to") from error
-    digest = hashlib.sha256(data).hexdigest()
+    digest = sum_of(data)
     text = f"evidence preserved: {archive.name}, {len(parts)} files, sha256 {digest}"
     record = act(system, actor, now, PRESERVED, {"incident": one.id, "archive": str(archive), "sha256": digest})
     setting.write(
@@ -84,7 +79,7 @@ def preserve(
 
 
 def _parts(setting: Setting, one: Incident, view: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
-    yield "incident.json", _json(view)
+    yield "incident.json", as_json(view)
     lines = [f"{event['at']:.3f}\t{event['actor']}\t{event['kind']}\t{event['text']}" for event in view["timeline"]]
     yield "timeline.tsv", ("\n".join(lines) + "\n").encode("utf-8", "replace")
     with reading(setting.store) as connection:
@@ -99,7 +94,7 @@ def _gathered(found: Sequence[Evidence]) -> Iterator[tuple[str, bytes]]:
     for one in found:
         name = "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in one.name)
         yield f"gathered/{name}.txt", one.text.encode("utf-8", "replace")
-    yield "gathered/index.json", _json([{**asdict(one), "text": None} for one in found])
+    yield "gathered/index.json", as_json([{**asdict(one), "text": None} for one in found])
 
 
 def _given(files: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
@@ -108,36 +103,6 @@ def _given(files: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
             yield f"files/{number:03d}-{path.name}", path.read_bytes()
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}", "name files that can be read") from error
-
-
-def _packed(incident: str, parts: Sequence[tuple[str, bytes]], at: float) -> bytes:
-    listed = [{"name": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in parts]
-    manifest = _json({"incident": incident, "preserved_at": at, "files": listed})
-    plain = io.BytesIO()
-    with tarfile.open(fileobj=plain, mode="w") as tar:
-        for name, data in (("manifest.json", manifest), *parts):
-            entry = tarfile.TarInfo(f"{incident}/{name}")
-            entry.size, entry.mtime, entry.mode = len(data), int(at), 0o400
-            tar.addfile(entry, io.BytesIO(data))
-    one = squeezer("zstd")
-    return one.take(plain.getvalue()) + one.end()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all, readable by this user only, and never over another."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n").encode("utf-8", "replace")
 
 
 @dataclass(frozen=True)
@@ -159,38 +124,11 @@ def verify(setting: Setting, archive: Path, incident: str) -> Checked:
         data = archive.read_bytes()
     except OSError as error:
         raise NotPreserved(f"{archive}: {error.strerror}", "name an archive that `--to` wrote") from error
-    digest = hashlib.sha256(data).hexdigest()
+    digest = sum_of(data)
     kept = (one.act for one in audit.records(setting.store) if one.act.event == PRESERVED)
     recorded = next((one for one in kept if one.detail.get("sha256") == digest), None)
     if recorded and recorded.detail.get("incident") != incident:
         raise NotPreserved(f"{archive} is of {recorded.detail.get('incident')}", "name that incident")
     wrong = [] if recorded else ["the audit chain knows no archive of this sum: it was changed, or is of another store"]
-    files, problems = _held_against_its_list(data)
+    files, problems = held_against_its_list(data)
     return Checked(archive, digest, files, (*wrong, *problems), recorded.at if recorded else None)
-
-
-def _unpacked(data: bytes) -> dict[str, bytes]:
-    """The files of an archive by their names in it, without the folder that they all lie in."""
-    one = opener("zstd")
-    plain = b"".join(one.take(data))
-    one.end()
-    with tarfile.open(fileobj=io.BytesIO(plain)) as tar:
-        files = ((entry.name, tar.extractfile(entry)) for entry in tar.getmembers())
-        return {name.partition("/")[2]: file.read() for name, file in files if file is not None}
-
-
-def _held_against_its_list(data: bytes) -> tuple[int, list[str]]:
-    try:
-        found = _unpacked(data)
-        listed = {one["name"]: one for one in json.loads(found.pop("manifest.json"))["files"]}
-        wrong = [f"{name} is missing" for name in sorted(listed.keys() - found.keys())]
-        wrong += [f"{name} is in no list" for name in sorted(found.keys() - listed.keys())]
-        changed = [name for name in listed.keys() & found.keys() if _sum(found[name]) != listed[name]["sha256"]]
-        wrong += [f"{name} is not what was preserved" for name in sorted(changed)]
-    except (tarfile.TarError, ValueError, KeyError, TypeError, EOFError) as error:
-        return 0, [f"it cannot be read as an archive of evidence: {error}"]
-    return len(listed), wrong
-
-
-def _sum(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -10,14 +10,12 @@ from sqlalchemy import Engine
 from tests.unit.recovery.test_restores import DATABASE, system_of
 
 from opsbook.catalogue import catalogue
-from opsbook.connectors.executors.snapshot import packed
 from opsbook.connectors.runtimes.kubernetes_rbac import needed
 from opsbook.engine.access import Actor
 from opsbook.engine.compile import load_procedures
 from opsbook.store import checklists
 from opsbook.store.database import writing
 from opsbook.upkeep.containment import contained, families
-from opsbook.watch.evidence import _held_against_its_list
 from opsbook.watch.incident_facts import where_of
 from opsbook.watch.security import open_security
 
@@ -78,11 +76,6 @@ def test_what_has_no_workload_is_not_contained(tmp_path: Path) -> None:
     assert contained(book(tmp_path)) == ["contain-api", "contain-worker"]
     assert contained(book(tmp_path), "worker") == ["contain-worker"]
     assert contained(system_of(tmp_path, WORKLOADS)) == []
-
-
-def test_the_archive_lists_what_it_holds_and_a_change_is_seen() -> None:
-    data = packed("api-1", "api", {"logs.txt": "one\n", "missing.json": "[]"}, 1.0)
-    assert _held_against_its_list(data) == (2, [])
 
 
 def test_only_a_check_that_looks_inside_gives_the_right_to_run_programs_in_pods(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tests.unit.watch.on_call import ANA, Desk
 
 from opsbook.connectors.backups.compression import squeezer
 from opsbook.connectors.contract import Reading, Request
+from opsbook.connectors.preserved import unpacked
 from opsbook.errors import Unreachable
 from opsbook.observations.registry import observations
 from opsbook.store import evidence
@@ -24,7 +25,7 @@ from opsbook.store.evidence import Evidence
 from opsbook.store.tables import runs
 from opsbook.watch import gathering
 from opsbook.watch.diagnostics import Diagnostics
-from opsbook.watch.evidence import NotPreserved, _unpacked, preserve, verify
+from opsbook.watch.evidence import NotPreserved, preserve, verify
 from opsbook.watch.gathering import Gathering
 
 MEND = """---
@@ -280,7 +281,7 @@ def test_an_archive_that_was_changed_is_told(tmp_path: Path, store: Engine) -> N
     assert found.recorded_at == desk.now.timestamp()
     with pytest.raises(NotPreserved, match=f"is of {id}"):
         verify(setting, made.archive, "another")
-    parts = _unpacked(made.archive.read_bytes())
+    parts = unpacked(made.archive.read_bytes())
     listed = parts.pop("manifest.json")
     forged = {**parts, "timeline.tsv": b"nothing happened", "more.txt": b""}
     del forged["audit.jsonl"]

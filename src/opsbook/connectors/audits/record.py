@@ -5,14 +5,13 @@ The record says what was asked and answered, what could not be asked and why, an
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from opsbook.connectors.preserved import sum_of, write
 from opsbook.errors import OpsbookError
 
 FOLDER = ".opsbook/audits"
@@ -127,23 +126,16 @@ def _cell(text: object) -> str:
 def written(folder: Path, audit: Audit) -> dict[str, Any]:
     """Both files, never over another. Raises OpsbookError where they cannot be written."""
     data = as_json(audit)
-    digest = hashlib.sha256(data).hexdigest()
+    digest = sum_of(data)
     page = as_markdown(audit, digest)
     name = f"{audit.system}-{audit.environment}-{audit.at:%Y%m%dT%H%M%S%fZ}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path, content in ((folder / f"{name}.json", data), (folder / f"{name}.md", page)):
-            _write(path, content)
+            write(path, content)
     except OSError as error:
         raise OpsbookError(
             f"{folder}: the evidence cannot be written: {error.strerror}", "make room or check its rights"
         ) from error
     return {"json": f"{name}.json", "sha256": digest, "markdown": f"{name}.md",
-            "markdown_sha256": hashlib.sha256(page).hexdigest()}  # fmt: skip
-
-
-def _write(path: Path, content: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+            "markdown_sha256": sum_of(page)}  # fmt: skip

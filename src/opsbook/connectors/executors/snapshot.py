@@ -9,11 +9,6 @@ has the names alone.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import io
-import json
-import os
-import tarfile
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -22,12 +17,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from opsbook.connectors.backups.compression import squeezer
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.executors.profile import seen_here
 from opsbook.connectors.inside.look import runtime_that_looks
 from opsbook.connectors.postgres import PostgresConnector
+from opsbook.connectors.preserved import as_json, packed, sum_of, write
 from opsbook.connectors.registry import executor
 from opsbook.connectors.runtimes.contract import LogQuery
 from opsbook.errors import OpsbookError
@@ -70,14 +65,15 @@ class Snapshot:
             raise ChangeFailed(f"nothing of {workload} could be preserved: {missing[0]}", "look at it by hand")
         name = f"{effect['component']}-{now:%Y%m%dT%H%M%S%fZ}"
         had["missing.json"] = _json(missing)
-        data = packed(name, effect["component"], had, now.timestamp())
+        parts = [(part, text.encode("utf-8", "replace")) for part, text in had.items()]
+        data = packed(name, parts, now.timestamp(), {"subject": effect["component"]})
         path = f"{effect['folder']}/{name}.tar.zst"
         try:
-            await asyncio.to_thread(_write, self.system.path(path), data)
+            await asyncio.to_thread(_kept, self.system.path(path), data)
         except OSError as error:
             raise ChangeFailed(f"{path}: {error.strerror}", "make room, or name another folder") from error
         await out.write(f"{path}, {len(had)} files\n")
-        return Done({"path": path, "sha256": hashlib.sha256(data).hexdigest(), "files": len(had), "missing": missing})
+        return Done({"path": path, "sha256": sum_of(data), "files": len(had), "missing": missing})
 
     async def end(self, key: str, change: Change) -> bool:
         """It ends by itself: everything that it asks is bounded in time."""
@@ -166,31 +162,10 @@ def _script() -> str:
     return files("opsbook.connectors.audits").joinpath("inside.sh.txt").read_text(encoding="utf-8")
 
 
-def packed(name: str, subject: str, parts: dict[str, str], at: float) -> bytes:
-    """The archive: `manifest.json` first, then each part."""
-    contents = {part: text.encode("utf-8", "replace") for part, text in parts.items()}
-    listed = [
-        {"name": part, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        for part, data in contents.items()
-    ]
-    manifest = _json({"subject": subject, "preserved_at": at, "files": listed}).encode()
-    plain = io.BytesIO()
-    with tarfile.open(fileobj=plain, mode="w") as tar:
-        for part, data in {"manifest.json": manifest, **contents}.items():
-            entry = tarfile.TarInfo(f"{name}/{part}")
-            entry.size, entry.mtime, entry.mode = len(data), int(at), 0o400
-            tar.addfile(entry, io.BytesIO(data))
-    one = squeezer("zstd")
-    return one.take(plain.getvalue()) + one.end()
-
-
-def _write(path: Path, data: bytes) -> None:
+def _kept(path: Path, data: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    write(path, data)
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
+    return as_json(value).decode()

@@ -22,7 +22,7 @@ from opsbook.errors import OpsbookError, Refused, UsageError
 from opsbook.rehearsal.alerts import Alerts, alerts_of
 from opsbook.rehearsal.model import Outcome, Rehearsal, Silent, Verdict
 from opsbook.rehearsal.one import One
-from opsbook.rehearsal.seeing import firings, silent, worse
+from opsbook.rehearsal.seeing import SETTLE_SECONDS, firings, patience, silent, worse
 from opsbook.rehearsal.stage import Stage, executing
 from opsbook.store import history, rehearsals
 from opsbook.store.rehearsals import Firing, ResultRow
@@ -31,8 +31,6 @@ from opsbook.store.runs import REHEARSAL
 ANSWERS = "rehearsal"
 """Who approves and ticks in a rehearsal. A book that gives roles must give this name one, or nothing is approved."""
 
-SETTLE_SECONDS = 30.0
-"""How long a check may be bad after a change before that counts: what was restarted must warm up."""
 SETTLE_PAUSE = 2.0
 
 
@@ -106,12 +104,16 @@ class Conductor:
         self.remember(firings(done.results))
         return {one.check.id: one for one in done.results}
 
-    async def settled(self, checks: Sequence[str], before: Mapping[str, Result]) -> dict[str, Result]:
-        """The checks once none is worse than before, or when they had time enough."""
+    async def settled(
+        self, checks: Sequence[str], before: Mapping[str, Result], most: float = SETTLE_SECONDS
+    ) -> dict[str, Result]:
+        """The checks once none is worse than before, or when they had time enough (`patience`)."""
         clock = self.service.setting.clock
-        deadline = clock.monotonic() + SETTLE_SECONDS
+        began = clock.monotonic()
         found = await self.look(checks)
-        while (bad := worse(before, found)) and clock.monotonic() < deadline and not self.interrupted.is_set():
+        while bad := worse(before, found):
+            if clock.monotonic() - began >= patience(bad, most) or self.interrupted.is_set():
+                break
             await asyncio.sleep(SETTLE_PAUSE)
             found |= await self.look([one.check.id for one in bad])
         return found

@@ -24,7 +24,7 @@ from opsbook.rehearsal.deriving import derived
 from opsbook.rehearsal.lacking import absent, needed
 from opsbook.rehearsal.model import Outcome, Sample, Undo, Verdict
 from opsbook.rehearsal.samples import sample
-from opsbook.rehearsal.seeing import checks_of, seen, worse
+from opsbook.rehearsal.seeing import MOST_PATIENCE, checks_of, seen, worse
 from opsbook.rehearsal.stage import Stopped, Stuck, Unapproved, at_end
 from opsbook.rehearsal.staging import END, seconds_at_most, staged, touched
 from opsbook.store.rehearsals import Firing
@@ -56,6 +56,7 @@ class One:
             return self._needs("; ".join(without))
         if goes_on:
             self.conductor.stage.notes.append(f"it goes on without {', '.join(goes_on)}")
+        await self.conductor.stage.catch_up()
         if holders := service.in_the_way(self.procedure):
             return self._needs(f"what another run holds: {holders[0]}")
         # What an earlier procedure restarted may still be warming up: this one is not blamed for it.
@@ -114,7 +115,7 @@ class One:
     async def _judge(self, plan: Plan, view: View, checks: list[str], before: Mapping[str, Result]) -> Outcome:
         """Everything was done: hold the checks and the plan against it, and take it back."""
         conductor = self.conductor
-        after = await conductor.settled(checks, before)
+        after = await conductor.settled(checks, before, MOST_PATIENCE)
         restored: dict[str, Result] = {}
         if at_end(view):
             try:
@@ -122,7 +123,7 @@ class One:
             except Stuck as error:
                 return replace(self._outcome(Verdict.FAILS, view), step="while it was undone", message=error.message)
             if undo_of(view.changes).undone:
-                restored = await conductor.settled(checks, before)
+                restored = await conductor.settled(checks, before, MOST_PATIENCE)
         if nothing := self._nothing_done(view):
             return nothing
         undo = undo_of(view.changes)

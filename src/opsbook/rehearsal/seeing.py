@@ -11,6 +11,10 @@ from opsbook.rehearsal.model import CheckSeen, Silent
 from opsbook.store.rehearsals import Firing
 
 FIRES = (State.WARNING, State.CRITICAL)
+SETTLE_SECONDS = 30.0
+"""How long a check may be bad after a change before that counts: what was restarted must warm up."""
+MOST_PATIENCE = 300.0
+"""What a check gets at most that the book calls an alert only where it is bad for longer (`for`)."""
 
 
 def checks_of(system: System, touched: frozenset[str], procedure: str) -> list[Check]:
@@ -21,6 +25,11 @@ def checks_of(system: System, touched: frozenset[str], procedure: str) -> list[C
 def worse(before: Mapping[str, Result], after: Mapping[str, Result]) -> list[Result]:
     """What is critical or unknown now, and was neither before."""
     return [one for name, one in after.items() if one.state.bad and not (name in before and before[name].state.bad)]
+
+
+def patience(bad: Iterable[Result], most: float) -> float:
+    """Seconds that checks get to recover: as long as the book lets them be bad before it calls them an alert."""
+    return min(most, max([SETTLE_SECONDS, *(one.check.for_.total_seconds() for one in bad)]))
 
 
 def seen(before: Mapping[str, Result], after: Mapping[str, Result], restored: Mapping[str, Result]) -> list[CheckSeen]:

@@ -20,7 +20,9 @@ from opsbook.rehearsal.staging import END
 LOOK_SECONDS = 0.1
 """How often the run is looked at."""
 LETTING_GO_SECONDS = 120.0
-"""What a run gets to end, or to be taken back, once it was cancelled."""
+"""What a run gets at least to end, or to be taken back, once it was cancelled."""
+BACK_TO_THERE = 3.0
+"""How many times as long as its steps took it may take to undo them: a busy machine is slow both ways."""
 MOST_APPROVALS = 20
 """A run whose plan changes more often than this is not approved any more."""
 
@@ -64,6 +66,8 @@ class Stage:
     """Who approves and ticks: never the one that asked for the run."""
     interrupted: asyncio.Event
     notes: list[str] = field(default_factory=list)
+    behind: list[str] = field(default_factory=list)
+    """Runs that were still being taken back when nobody waited for them any longer."""
 
     async def play(self, run: str, seconds: float) -> View:
         """The run when all its steps are done and it waits for its end, when it has ended, or when it is ambiguous.
@@ -91,13 +95,24 @@ class Stage:
         view = view_of(self.setting.store, run)
         if not view.state.ended and view.state is not RunState.AMBIGUOUS:
             acts.cancel(self.setting, view, self.answers, reason, undo=True)
-        deadline = self.setting.clock.monotonic() + LETTING_GO_SECONDS
+        seconds = max(LETTING_GO_SECONDS, BACK_TO_THERE * seconds_there(view))
+        deadline = self.setting.clock.monotonic() + seconds
         while self.setting.clock.monotonic() < deadline:
             view = view_of(self.setting.store, run)
             if view.state.ended or (view.waits and view.state is RunState.AMBIGUOUS):
                 return view
             await asyncio.sleep(LOOK_SECONDS)
-        raise Stuck(f"it could not be taken back within {LETTING_GO_SECONDS:.0f} s")
+        self.behind.append(run)
+        raise Stuck(f"it could not be taken back within {seconds:.0f} s")
+
+    async def catch_up(self) -> None:
+        """Wait a while for what is still being taken back: the next procedure is not to find its locks."""
+        deadline = self.setting.clock.monotonic() + LETTING_GO_SECONDS
+        while self.behind and self.setting.clock.monotonic() < deadline:
+            views = [view_of(self.setting.store, run) for run in self.behind]
+            self.behind = [one.run.id for one in views if not one.state.ended and not one.waits]
+            await asyncio.sleep(LOOK_SECONDS)
+        self.behind.clear()
 
     async def let_go(self, run: str, reason: str) -> View:
         """The run after it was taken back, though nobody knows what became of a change of it.
@@ -144,3 +159,9 @@ class Stage:
 def at_end(view: View) -> bool:
     """Whether everything was done, and the run waits for the rehearsal's own last act."""
     return view.waits and view.state is RunState.PERSON and view.last_step == END
+
+
+def seconds_there(view: View) -> float:
+    """What the steps of a run took that have ended, without what it waited for the rehearsal."""
+    rows = [row for name, row in view.steps.items() if name != END]
+    return sum(row.ended_at - row.started_at for row in rows if row.ended_at and row.started_at)

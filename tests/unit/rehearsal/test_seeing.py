@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from opsbook.book.system import System
 from opsbook.checks.evaluate import Result, State
-from opsbook.rehearsal.seeing import checks_of, firings, silent, worse
+from opsbook.rehearsal.seeing import MOST_PATIENCE, SETTLE_SECONDS, checks_of, firings, patience, silent, worse
 from opsbook.store.rehearsals import Firing
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
@@ -39,3 +39,11 @@ def test_what_never_fired_is_told(shop: System) -> None:
         ("check", "database-up", "database"),
         ("alert", "ApiDown", "api"),
     ]
+
+
+def test_a_check_may_be_bad_as_long_as_the_book_lets_it_be_before_it_is_an_alert(shop: System) -> None:
+    at_once = result(shop, "api-up", State.CRITICAL)
+    later = replace(at_once, check=at_once.check.model_copy(update={"for_": timedelta(minutes=2)}))
+    assert patience([at_once], MOST_PATIENCE) == SETTLE_SECONDS
+    assert patience([at_once, later], MOST_PATIENCE) == 120
+    assert patience([later], SETTLE_SECONDS) == SETTLE_SECONDS

@@ -120,7 +120,7 @@ class _Restore(Repeatable):
     async def plan(self, parameters: OfCertificate, facts: Facts) -> AsyncIterator[Change]:
         certificate = certificate_of(facts.system, parameters.certificate)
         places = _places(facts, certificate)
-        kept = await places.previous.read_chain()
+        kept = await places.wanted_back()
         if kept is None:
             raise Refused(f"nothing was kept of {certificate.id}", "it was never renewed by opsbook")
         yield await _install(facts, certificate, places, "previous", fingerprint=kept.fingerprint)

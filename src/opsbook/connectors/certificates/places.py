@@ -1,10 +1,13 @@
 """Where the certificate of a book lies: its chain and key, what is to come beside them, and what was there before.
 
-Either may be a file, or a key of a Kubernetes Secret; a Secret that holds both is written at once.
+Either may be a file, or a key of a Kubernetes Secret. A Secret that holds both is written at once, and so are files of
+one folder that is a link. Others are two renames: a process that is killed between them leaves halves, which whoever
+goes on repairs; what is wanted lies beside, as `next` or `restoring`, until both are there.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +15,9 @@ from opsbook.book.planned import Certificate
 from opsbook.book.references import Reference
 from opsbook.book.system import System
 from opsbook.book.words import nearest
-from opsbook.connectors.certificates.pairs import Chain, PrivateKey, read_chain, read_key
+from opsbook.connectors.certificates.linked import Contents, switch, switches
+from opsbook.connectors.certificates.pairs import Chain, PrivateKey, belongs, read_chain, read_key
+from opsbook.connectors.change import ChangeFailed
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.held.contract import PRIVATE, PUBLIC, Held, write
 from opsbook.connectors.held.files import InFile
@@ -44,7 +49,7 @@ class Places:
 
     @property
     def restoring(self) -> Places:
-        """What is being put back, while it takes the place of what it then replaces."""
+        """What is being put back, until it is in its place: whoever finds it goes on with it."""
         return Places(self.chain.beside("restoring"), self.key.beside("restoring"))
 
     async def pem(self) -> bytes | None:
@@ -68,13 +73,47 @@ class Places:
             kind = TLS_SECRET if {chain.key, key.key} == {CHAIN, KEY} else "Opaque"
             await chain.secret.change(lambda _: {chain.key: pem, key.key: private}, kind)
             return
+        if isinstance(chain, InFile) and isinstance(key, InFile) and chain.path.parent == key.path.parent:
+            folder = chain.path.parent
+            files = {chain.path.name: (pem, PUBLIC), key.path.name: (private, PRIVATE)}
+            if await asyncio.to_thread(_switched, folder, files):
+                return
         await write(key, private, PRIVATE)
         await write(chain, pem, PUBLIC)
+
+    async def is_pair(self) -> bool:
+        """Whether there are both, and belong together."""
+        try:
+            chain, key = await self.read_chain(), await self.read_key()
+        except Refused:
+            return False
+        return chain is not None and key is not None and belongs(chain, key)
+
+    async def wanted_back(self) -> Chain | None:
+        """The pair that is put back: the one from before, or the one that an attempt which was cut off had begun with.
+
+        Raises Refused.
+        """
+        served, begun = await self.pem(), self.restoring
+        if await begun.is_pair() and not (await self.is_pair() and served == await begun.pem()):
+            return await begun.read_chain()
+        return await self.previous.read_chain()
 
     async def remove(self) -> None:
         """Nothing is left of both."""
         await self.chain.remove()
         await self.key.remove()
+
+
+def _switched(folder: Path, files: Contents) -> bool:
+    """Whether both were put there at once. Raises ChangeFailed."""
+    try:
+        if not switches(folder):
+            return False
+        switch(folder, files)
+    except OSError as error:
+        raise ChangeFailed(f"{folder}: {error.strerror}", "check its folder, permissions and space") from error
+    return True
 
 
 def certificate_of(system: System, name: str) -> Certificate:

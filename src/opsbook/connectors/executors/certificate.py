@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from opsbook.book.planned import Certificate
 from opsbook.book.system import System
 from opsbook.connectors.certificates.acme_order import LETS_ENCRYPT, Authority, order
-from opsbook.connectors.certificates.pairs import KEYS, Chain, belongs, fault, key_pem, read_chain, request_pem
+from opsbook.connectors.certificates.pairs import KEYS, Chain, fault, key_pem, read_chain, request_pem
 from opsbook.connectors.certificates.places import Places, certificate_of, places_of, request_of
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections
@@ -120,10 +120,11 @@ class Install(_Kept):
                 await _put_back(places)
                 if take == "previous":
                     await places.previous.write(pem, private)
+                    await places.restoring.remove()
                 with suppress(OpsbookError):
                     await self._read_again(change.effect["reload"])
             raise
-        await _tidy(places.restoring, chain)
+        await places.restoring.remove()
         await _tidy(places.next, chain)
         return Done(told(chain))
 
@@ -136,7 +137,10 @@ class Install(_Kept):
         elif take == "next":
             source = places.next if await places.next.pem() is not None else places
         else:
-            source = Places(InFile(self.system.path(take)), places.next.key)
+            brought = Places(InFile(self.system.path(take)), places.next.key)
+            told = await brought.read_chain()
+            # Its key is no longer beside where an attempt that was cut off had put all in its place.
+            source = await _one_of(brought, places, fingerprint=told.fingerprint) if told is not None else brought
         pem, chain, key = await source.pem(), await source.read_chain(), await source.read_key()
         if pem is None or chain is None or key is None:
             raise Refused(f"there is no {take} pair of {certificate.id}", "obtain one first")
@@ -245,29 +249,21 @@ async def _swap(places: Places, pem: bytes, private: bytes) -> None:
     """The old pair is kept, then the new one takes its place."""
     old, key = await places.pem(), await places.key.read()
     # Else an attempt was cut off on the way, and has kept the old pair already.
-    if old is not None and key is not None and old != pem and await _is_pair(places):
+    if old is not None and key is not None and old != pem and await places.is_pair():
         await places.previous.write(old, key)
     await places.write(pem, private)
 
 
-async def _is_pair(places: Places) -> bool:
-    try:
-        chain, key = await places.read_chain(), await places.read_key()
-    except Refused:
-        return False
-    return chain is not None and key is not None and belongs(chain, key)
-
-
 async def _put_back(places: Places) -> None:
     pem, key = await places.previous.pem(), await places.previous.key.read()
-    if pem is not None and key is not None and await _is_pair(places.previous):
+    if pem is not None and key is not None and await places.previous.is_pair():
         await places.write(pem, key)
 
 
 async def _one_of(*sources: Places, fingerprint: str) -> Places:
     """The first that holds this certificate with its key; without a fingerprint the first that holds any."""
     for one in sources:
-        if await _is_pair(one):
+        if await one.is_pair():
             chain = await one.read_chain()
             if chain is not None and fingerprint in ("", chain.fingerprint):
                 return one

@@ -102,7 +102,7 @@ class FileExecutor:
     def _apply(self, change: Change) -> dict[str, Json]:
         target = _target(self.system, change.effect["path"])
         try:
-            with _alone(target):
+            with alone(target):
                 return self._change(target, change)
         except OSError as error:
             raise ChangeFailed(f"{target}: {error.strerror}", "check its folder, permissions and free space") from error
@@ -118,7 +118,7 @@ class FileExecutor:
         if effect.get("absent"):
             _keep(target, now)
             target.unlink()
-            _sync(target.parent)
+            synced(target.parent)
             return {"path": str(target), "did": "removed", "digest": ABSENT}
         content = self._content(target, effect)
         if now != ABSENT:
@@ -183,10 +183,10 @@ def replace_file(target: Path, content: bytes, mode: int, like: Path | None = No
         with suppress(OSError):
             Path(name).unlink()
         raise
-    _sync(target.parent)
+    synced(target.parent)
 
 
-def _sync(folder: Path) -> None:
+def synced(folder: Path) -> None:
     """The rename itself reaches the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -196,7 +196,7 @@ def _sync(folder: Path) -> None:
 
 
 @contextmanager
-def _alone(target: Path) -> Iterator[None]:
+def alone(target: Path) -> Iterator[None]:
     """No other opsbook changes a file of this folder meanwhile."""
     descriptor = os.open(target.parent, os.O_RDONLY)
     try:

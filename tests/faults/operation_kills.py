@@ -69,6 +69,9 @@ LEFT_OUT: dict[str, str] = dict.fromkeys(
     ),
     "needs a primary and a standby held by a runtime: the sweep of failovers has them",
 ) | dict.fromkeys(
+    ("workload.copy",),
+    "needs instances with files of their own: the contract of the runtimes repeats it and puts it back",
+) | dict.fromkeys(
     ("autoscaler.create", "autoscaler.delete", "autoscaler.set", "certificate.ask",
      "config_map.set", "cron_job.trigger",
      "node.cordon", "node.drain", "node.uncordon",
@@ -93,7 +96,7 @@ LEFT_OUT: dict[str, str] = dict.fromkeys(
     ("postgres.add_replica", "postgres.remove_replica"),
     "needs a primary, a runtime that holds the replica and a pool: test_read_replicas.py adds it again over itself",
 ) | dict.fromkeys(
-    ("security.audit", "workload.preserve", "workload.profile"),
+    ("security.audit", "workload.fetch", "workload.preserve", "workload.profile"),
     "it only looks, and writes what it saw to new files of its own"
 ) | {
     "config.deploy": "needs a cluster: test_kubernetes_deploys.py has it undone and gone back from; none cuts it off",

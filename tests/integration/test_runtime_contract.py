@@ -12,6 +12,7 @@ from opsbook.connectors.runtimes.contract import CRASHED, LogQuery, Verb
 from opsbook.errors import Absent, OpsbookError, Refused, UsageError
 from tests.integration.hands import Hands, hands_of
 from tests.integration.runtime_contract import SUBJECTS, Subject
+from tests.integration.servers import own_folder
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("kubernetes")]
 
@@ -29,6 +30,16 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
 async def hands(subject: Subject) -> AsyncIterator[Hands]:
     async with hands_of(subject.system) as one:
         yield one
+
+
+@pytest.fixture
+def folder(subject: Subject) -> Iterator[str]:
+    """A folder that every instance has: on one host that of the test, in containers one of their own."""
+    if subject.shares_versions:
+        with own_folder("copies") as one:
+            yield str(one)
+    else:
+        yield "/tmp"
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
@@ -180,6 +191,66 @@ async def test_it_runs_a_command_without_a_shell(hands: Hands) -> None:
         await hands.do("workload.exec", of="worker", argv=["sleep", "300.25"], timeout=1)
     (sleeping,) = await hands.plan("workload.exec", of="worker", argv=["sleep", "300.25"])
     assert await hands.end(sleeping), "nothing of it runs any more"
+
+
+async def test_it_copies_a_file_in_and_takes_it_back(hands: Hands, subject: Subject, folder: str) -> None:
+    await hands.do("workload.start", of="worker")
+    local = subject.system.folder / "settings.bin"
+    local.write_bytes(b"confidential\0two\n" * 20_000)
+    path = f"{folder}/it's $HOME; \u00fcber.bin"
+    (first, *others) = await hands.plan("workload.copy", of="worker", path=path, file="settings.bin", mode="0640")
+    assert all("confidential" not in str(change) for change in (first, *others)), "the plan has its digest, not its content"
+    assert (await hands.apply(first))["did"] == "written"
+    assert (await hands.apply(first))["did"] == "it is so already", "twice is once"
+    assert await hands.verify("workload.copy", first) == "unknown"
+
+    (again, *_) = await hands.plan("workload.copy", of="worker", path=path, content="second\n", mode="0600")
+    await hands.apply(again)
+    into = subject.system.folder / "fetched.bin"
+    instance = again.effect["instance"]
+    got = await hands.do("workload.fetch", of="worker", path=path, to=str(into), instance=instance)
+    assert (into.read_bytes(), into.stat().st_mode & 0o777, got["files"]) == (b"second\n", 0o640, 1), (
+        "it keeps its mode"
+    )
+    with pytest.raises(Refused, match="changed since this was planned"):
+        await hands.undo(first)
+    await hands.undo(again)
+    with pytest.raises(Refused, match="is there already, and differs"):
+        await hands.do("workload.fetch", of="worker", path=path, to=str(into), instance=instance)
+    await hands.do("workload.fetch", of="worker", path=path, to=str(into), instance=instance, overwrite=True)
+    assert into.read_bytes() == local.read_bytes(), "what was there before is there again"
+    await hands.undo(first)
+    await hands.undo(first)
+    with pytest.raises(Refused, match="there is no"):
+        await hands.plan("workload.fetch", of="worker", path=path, to="nothing", instance=instance)
+    assert not [one for one in subject.system.folder.iterdir() if one.name.endswith(".part")]
+
+
+async def test_it_fetches_a_folder_without_what_leads_out_of_it(hands: Hands, subject: Subject, folder: str) -> None:
+    await hands.do("workload.start", of="worker")
+    make = (
+        "mkdir -p $0/tree/below && cd $0/tree && echo kept > below/a && ln -s below/a near && ln -s /etc/passwd far"
+        " && ln -s ../../../../etc/passwd out && mkfifo pipe && ln below/a second"
+    )
+    (change,) = await hands.plan("workload.exec", of="worker", argv=["sh", "-c", make, folder])
+    made = await hands.apply(change)
+    instance = made.get("pod") or made.get("container") or ""
+    got = await hands.do("workload.fetch", of="worker", path=f"{folder}/tree", to="tree", instance=instance)
+    tree = subject.system.folder / "tree"
+    assert (tree / "near").read_text() == (tree / "second").read_text() == "kept\n"
+    assert sorted(one.name for one in tree.iterdir()) == ["below", "near", "second"]
+    assert len(got["left_out"]) == 3
+    again = await hands.do("workload.fetch", of="worker", path=f"{folder}/tree", to="tree", instance=instance)
+    assert again["digest"] == got["digest"], "what is there already and is the same stays"
+    with pytest.raises(OpsbookError, match="larger than 3 bytes"):
+        await hands.do("workload.fetch", of="worker", path=f"{folder}/tree", to="small", instance=instance, most="3B")
+    assert not (subject.system.folder / "small").exists()
+    with pytest.raises(Refused, match="is a folder"):
+        await hands.plan("workload.copy", of="worker", path=f"{folder}/tree", content="x", instance=instance)
+    with pytest.raises(Refused, match="has no folder"):
+        await hands.plan("workload.copy", of="worker", path=f"{folder}/no/such/file", content="x", instance=instance)
+    with pytest.raises(Refused, match="write it in full"):
+        await hands.plan("workload.copy", of="worker", path="../etc/passwd", content="x")
 
 
 async def test_it_refuses_what_it_cannot_do(hands: Hands) -> None:

@@ -25,7 +25,14 @@ def shown(change: Json) -> list[str]:
     if isinstance(effect, dict) and isinstance(effect.get("content"), str) and difference(change):
         # The diff shows it.
         effect = {**effect, "content": f"{len(effect['content']):,} characters"}
-    make = {"argv": _argv, "sql": _sql, "http": _http, "redis": _redis, "supervisor": _workload}.get(change["kind"])
+    make = {
+        "argv": _argv,
+        "sql": _sql,
+        "http": _http,
+        "redis": _redis,
+        "supervisor": _workload,
+        "inside-file": _inside_file,
+    }.get(change["kind"])
     told = make(effect) if make and isinstance(effect, dict) else pairs(effect)
     # A line break inside a value must not look like a further key.
     below = "" if change["kind"] in ("sql", "argv") else "  "
@@ -114,6 +121,16 @@ def _workload(effect: Json) -> list[str]:
     told = {key: value for key, value in effect.items() if key not in ("verb", "workload", "processes", "wait")}
     processes = f": {_line(effect['processes'])}" if effect.get("processes") else ""
     return [f"{effect['verb']} {effect['workload']}{processes}", *pairs(told)]
+
+
+def _inside_file(effect: Json) -> list[str]:
+    """Where it goes, and how large what goes there is: never the content."""
+    where = f"{effect['path']} in {effect['instance'] or effect['workload']}"
+    if "previous" in effect or "absent" in effect:
+        return [f"put the version before of {where} back" if "previous" in effect else f"remove {where}"]
+    given = next((effect[name] for name in ("from", "secret") if name in effect), "a text")
+    size = f": {effect['size']:,} bytes, SHA-256 {effect['digest']}" if "digest" in effect else ""
+    return [f"write {where}, mode {effect['mode']}", f"from {given}{size}"]
 
 
 def _line(value: Json, depth: int = 0) -> str:

@@ -26,13 +26,24 @@ from opsbook.connectors.runtimes.compose_containers import Container, moment
 from opsbook.connectors.runtimes.compose_file import ComposeFile, Service, read_compose_file
 from opsbook.connectors.runtimes.compose_logs import follow_logs, last_words, read_logs
 from opsbook.connectors.runtimes.compose_record import Record, version_of
-from opsbook.connectors.runtimes.contract import Event, LogLine, LogQuery, Revision, Seen, Status, Usage, Verb, Workload
+from opsbook.connectors.runtimes.contract import (
+    Event,
+    LogLine,
+    LogQuery,
+    Revision,
+    Seen,
+    Status,
+    Take,
+    Usage,
+    Verb,
+    Workload,
+)
 from opsbook.connectors.runtimes.together import Together
 from opsbook.errors import Absent
 
 CAPABILITIES = frozenset({
     "list", "status", "logs", "events", "revisions", "environment", "resources",
-    "start", "stop", "restart", "scale", "deploy", "rollback", "exec", "isolate",
+    "start", "stop", "restart", "scale", "deploy", "rollback", "exec", "copy", "isolate",
 })  # fmt: skip
 MOST_WORDS = 5
 """Containers whose last words are asked for in one look."""
@@ -55,6 +66,11 @@ class Compose:
         self._system, self._settings = system, settings
         self.api = ComposeApi(system.resolve(Reference(settings.host)) if settings.host else "")
         self._read_file: tuple[object, ComposeFile] | None = None
+
+    @property
+    def system(self) -> System:
+        """The system whose containers these are."""
+        return self._system
 
     @property
     def file(self) -> ComposeFile:
@@ -231,11 +247,20 @@ class Compose:
 
         return await look(self, workload, argv, seconds, instances, every)
 
-    async def put_inside(self, workload: str, instance: str, path: str, data: bytes) -> None:
+    async def put_inside(
+        self, workload: str, instance: str, path: str, data: bytes, owner: tuple[int, int] | None = None
+    ) -> None:
         """A file written in a container."""
-        from opsbook.connectors.runtimes.compose_exec import put
+        from opsbook.connectors.runtimes.compose_files import put
 
-        await put(self, workload, instance, path, data)
+        await put(self, workload, instance, path, data, owner)
+
+    async def take_inside(self, workload: str, instance: str, path: str, take: Take, *, plain: bool = False) -> None:
+        """What stands at a path of a container, which need not have a tar."""
+        from opsbook.connectors.runtimes.compose_files import take_out
+
+        assert not plain, "the engine makes the archive"
+        await take_out(self, workload, instance, path, take)
 
     async def close(self) -> None:
         await self.api.close()

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import tarfile
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from opsbook.connectors.change import ChangeFailed, Done, Sink
@@ -171,22 +168,6 @@ async def first_process(compose: Compose, one: Container) -> dict[str, str]:
     seen = await _look(compose, one, ENVIRONMENT_OF_FIRST, LOOK_SECONDS)
     pairs = (pair.partition("=") for pair in seen.said.split("\0") if "=" in pair) if seen.code == 0 else ()
     return {name: value for name, _, value in pairs}
-
-
-async def put(compose: Compose, workload: str, instance: str, path: str, data: bytes) -> None:
-    """A file written in a container. Raises ReadFailed."""
-    one = next((each for each in await compose.containers(workload) if each.name == instance), None)
-    if one is None:
-        raise ReadFailed(f"the container {instance} is gone")
-    packed, about = io.BytesIO(), tarfile.TarInfo(PurePosixPath(path).name)
-    # It belongs to root there, and the container's user is to run it.
-    about.size, about.mode = len(data), 0o755
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        tar.addfile(about, io.BytesIO(data))
-    try:
-        await compose.api.call("put_archive", one.id, str(PurePosixPath(path).parent), packed.getvalue())
-    except ApiFault as error:
-        raise ReadFailed(f"{path} cannot be written in {instance}: {error.message}") from error
 
 
 async def end(compose: Compose, key: str, effect: Mapping[str, Any]) -> bool:

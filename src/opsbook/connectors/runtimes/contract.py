@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -116,7 +116,7 @@ class Event:
 
 Capability = Literal[
     "list", "status", "logs", "events", "revisions", "environment", "resources",
-    "start", "stop", "restart", "scale", "deploy", "rollback", "exec",
+    "start", "stop", "restart", "scale", "deploy", "rollback", "exec", "copy",
 ]  # fmt: skip
 
 
@@ -177,9 +177,34 @@ class LooksInside(Protocol):
 class TakesFiles(Protocol):
     """A runtime whose instances have files of their own, into which one can be put."""
 
-    async def put_inside(self, workload: str, instance: str, path: str, data: bytes) -> None:
-        """Write a file that may be executed. Raises ReadFailed with why it could not be written."""
+    async def put_inside(
+        self, workload: str, instance: str, path: str, data: bytes, owner: tuple[int, int] | None = None
+    ) -> None:
+        """Write a file that may be executed. Raises ReadFailed with why it could not be written.
+
+        With an `owner` (uid, gid: who runs there) it is that one's alone to read.
+        """
         ...
+
+
+Take = Callable[[bytes], Awaitable[None]]
+"""Takes the pieces of what is read, one after the other."""
+
+
+@runtime_checkable
+class GivesFiles(Protocol):
+    """A runtime out of whose instances files and folders can be read."""
+
+    async def take_inside(self, workload: str, instance: str, path: str, take: Take, *, plain: bool = False) -> None:
+        """Hand on a tar archive of what stands at a path; with `plain` the bytes of a file.
+
+        An empty `instance` is any that runs. Raises NoTar where the instance cannot make one, ReadFailed for the rest.
+        """
+        ...
+
+
+class NoTar(OpsbookError):
+    """The image has no tar."""
 
 
 class Unsupported(OpsbookError):

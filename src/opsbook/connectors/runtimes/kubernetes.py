@@ -26,6 +26,7 @@ from opsbook.connectors.runtimes.contract import (
     Revision,
     Seen,
     Status,
+    Take,
     Usage,
     Verb,
     Workload,
@@ -51,7 +52,7 @@ LONGEST_ANSWER = 5.0
 """Seconds for one answer: below the time-out of a check, so that the reason is told and not only that time is up."""
 CAPABILITIES = frozenset(
     {"list", "status", "logs", "events", "revisions", "environment", "resources",
-     "start", "stop", "restart", "scale", "deploy", "rollback", "exec"}
+     "start", "stop", "restart", "scale", "deploy", "rollback", "exec", "copy"}
 )  # fmt: skip
 
 
@@ -251,11 +252,24 @@ class Kubernetes:
 
         return await look(self, workload, argv, seconds, instances, every)
 
-    async def put_inside(self, workload: str, instance: str, path: str, data: bytes) -> None:
-        """A file written in a pod."""
-        from opsbook.connectors.runtimes.kubernetes_exec import put
+    async def put_inside(
+        self,
+        workload: str,
+        instance: str,
+        path: str,
+        data: bytes,
+        owner: tuple[int, int] | None = None,  # noqa: ARG002  it is who runs there
+    ) -> None:
+        """A file written in a pod, by who runs there."""
+        from opsbook.connectors.runtimes.kubernetes_files import put
 
         await put(self, workload, instance, path, data)
+
+    async def take_inside(self, workload: str, instance: str, path: str, take: Take, *, plain: bool = False) -> None:
+        """What stands at a path of a pod."""
+        from opsbook.connectors.runtimes.kubernetes_files import take_out
+
+        await take_out(self, workload, instance, path, take, plain)
 
     async def may(self, verb: str, group: str, resource: str, below: str = "") -> bool:
         """Whether this credential may do something in the namespace."""

@@ -1,12 +1,8 @@
-"""A command in a pod: its argv as it is, never through a shell; marked with its key so that it can be ended.
-
-The protocol is `v4.channel.k8s.io`: the first byte of a message is its channel.
-"""
+"""A command in a pod: its argv as it is, never through a shell; marked with its key so that it can be ended."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +11,7 @@ from opsbook.connectors.change import ChangeFailed, Done, Sink
 from opsbook.connectors.contract import ReadFailed
 from opsbook.connectors.runtimes.contract import Seen
 from opsbook.connectors.runtimes.kubernetes_api import ApiFault
+from opsbook.connectors.runtimes.kubernetes_exchange import TAKEN, exchange
 from opsbook.connectors.runtimes.kubernetes_pods import Pod
 from opsbook.errors import OpsbookError, Unreachable
 
@@ -23,14 +20,10 @@ if TYPE_CHECKING:
 
 KEY = "OPSBOOK_KEY"
 """Marks the command and its children, so that they can be ended after a crash of opsbook itself."""
-IN, OUT, ERRORS, STATUS = 0, 1, 2, 3
-PIECE = 32_768
 KEPT = 65_536
 """Characters of the end of its output that are kept as its result."""
 SEEN = 16 << 20
 """The same of a program that looks."""
-PUT_SECONDS = 120.0
-PUTTING = 'head -c "$1" > "$2" && chmod 700 "$2"'
 END_SECONDS = 20.0
 NO_PROGRAM = ("executable file not found", "no such file or directory", "permission denied")
 ENDING = """
@@ -70,13 +63,13 @@ async def run(runtime: Kubernetes, key: str, effect: Mapping[str, Any], out: Sin
     variables = [f"{name}={value}" for name, value in effect.get("env", {}).items()]
     argv = ["env", f"{KEY}={key}", *variables, *effect["argv"]]
     code, said, words = await _bounded(runtime, pod, effect, argv, key, out)
-    if code is None and _not_started(words) and '"env"' in words and not variables:
+    if code is None and not_started(words) and '"env"' in words and not variables:
         # An image without `env`: nothing has run yet. Without its mark it cannot be ended afterwards.
         code, said, words = await _bounded(runtime, pod, effect, list(effect["argv"]), key, out)
-    if code is None and _not_started(words):
+    if code is None and not_started(words):
         raise ChangeFailed(f"{effect['argv'][0]} could not be started in {pod.name}: {words[:300]}",
                            "is it in the image of the workload?")  # fmt: skip
-    if code is None:
+    if code is None or (code > 128 and words == TAKEN):
         raise CommandLost(f"the command in {pod.name} was cut off: {words[:300]}", "look whether it has done its work")
     if code in (126, 127) and not said.replace("env: ", "").strip():
         raise ChangeFailed(f"{effect['argv'][0]} is not in the image of {effect['workload']}")
@@ -88,7 +81,8 @@ async def run(runtime: Kubernetes, key: str, effect: Mapping[str, Any], out: Sin
     return Done({"exit": 0, "pod": pod.name, "stdout": said})
 
 
-def _not_started(words: str) -> bool:
+def not_started(words: str) -> bool:
+    """Whether these words say that a program is not in the image."""
     return any(one in words.lower() for one in NO_PROGRAM) or "OCI runtime exec failed" in words
 
 
@@ -110,57 +104,20 @@ async def _bounded(
 
 
 async def _run(
-    runtime: Kubernetes,
-    pod: Pod,
-    container: str,
-    argv: list[str],
-    out: Sink | None,
-    kept: int = KEPT,
-    given: bytes = b"",
+    runtime: Kubernetes, pod: Pod, container: str, argv: list[str], out: Sink | None, kept: int = KEPT
 ) -> tuple[int | None, str, str]:
-    """Exit code, the end of its output, and the server's words where there is no code. `given` is its standard input,
-    whose end is not told: this protocol knows none."""
-    from httpx_ws import HTTPXWSException
-
+    """Exit code, the end of its output, and why where there is no code."""
     said = ""
-    query: dict[str, str | int | list[str]] = {
-        "container": container,
-        "command": argv,
-        "stdout": "true",
-        "stderr": "true",
-        **({"stdin": "true"} if given else {}),
-    }
-    path = runtime.namespace.core("pods", pod.name, "exec")
-    try:
-        async with runtime.api.socket(path, query) as socket:
-            for start in range(0, len(given), PIECE):
-                await socket.send_bytes(bytes([IN]) + given[start : start + PIECE])
-            while True:
-                message = await socket.receive_bytes()
-                channel, data = message[0], message[1:]
-                if channel in (OUT, ERRORS) and data:
-                    text = data.decode("utf-8", errors="replace")
-                    said = (said + text)[-kept:]
-                    if out is not None:
-                        await out.write(text)
-                elif channel == STATUS:
-                    code, words = read_status(data)
-                    return code, said, words
-    except HTTPXWSException as error:
-        return None, said, f"the connection to its pod was lost ({type(error).__name__})"
-    except Unreachable as error:
-        return None, said, error.message
 
+    async def hear(_: int, data: bytes) -> None:
+        nonlocal said
+        text = data.decode("utf-8", errors="replace")
+        said = (said + text)[-kept:]
+        if out is not None:
+            await out.write(text)
 
-def read_status(data: bytes) -> tuple[int | None, str]:
-    """The exit code of a v1.Status, and its words; no code where the command was not run to an end."""
-    said = json.loads(data)
-    if said.get("status") == "Success":
-        return 0, ""
-    for cause in (said.get("details") or {}).get("causes") or []:
-        if cause.get("reason") == "ExitCode":
-            return int(cause["message"]), str(said.get("message", ""))
-    return None, str(said.get("message", ""))
+    code, words = await exchange(runtime, pod, container, argv, hear)
+    return code, said, words
 
 
 async def _ready_pod(runtime: Kubernetes, workload: str, container: str) -> Pod:
@@ -201,26 +158,9 @@ async def _look(runtime: Kubernetes, pod: Pod, container: str, argv: Sequence[st
         return Seen(pod.name, None, "", f"nothing came back from {pod.name} within {seconds:g} s")
     except (ApiFault, Unreachable) as error:
         return Seen(pod.name, None, "", error.message)
-    if code is None and not _not_started(words):
+    if code is None and not not_started(words):
         return Seen(pod.name, None, said, words[:300] or "the look was cut off")
     return Seen(pod.name, code, said)
-
-
-async def put(runtime: Kubernetes, workload: str, instance: str, path: str, data: bytes) -> None:
-    """A file written in a pod. Raises ReadFailed."""
-    _, one = await runtime.found(workload)
-    container, _ = runtime.image_of(one, workload)
-    pod = next((pod for pod in await runtime.pods(workload) if pod.name == instance), None)
-    if pod is None:
-        raise ReadFailed(f"the pod {instance} is gone")
-    argv = ["sh", "-c", PUTTING, "sh", str(len(data)), path]
-    try:
-        async with asyncio.timeout(PUT_SECONDS):
-            code, said, words = await _run(runtime, pod, container, argv, None, given=data)
-    except TimeoutError as error:
-        raise ReadFailed(f"{path} was not written in {instance} within {PUT_SECONDS:g} s") from error
-    if code != 0:
-        raise ReadFailed(f"{path} cannot be written in {instance}: {(said.strip() or words)[:300]}")
 
 
 async def end(runtime: Kubernetes, key: str, effect: Mapping[str, Any]) -> bool:

@@ -79,7 +79,7 @@ MIGRATING = frozenset({"migrations.upgrade", "migrations.back_to"})
 NODES = frozenset({"node.drain", "node.cordon", "node.uncordon"})
 MADE = {"autoscaler.create": ("create", "delete"), "autoscaler.delete": ("delete", "create")}
 """Operation → what it does to autoscalers, and what its undo does."""
-EXECUTING = frozenset({"workload.exec", "workload.profile"})
+EXECUTING = frozenset({"workload.exec", "workload.profile", "workload.copy", "workload.fetch"})
 """What runs a program in a pod; so do checks that look from inside."""
 LOOKING_INSIDE = ("inside.", "workload.vulnerable_python")
 KNOWN = (*CHANGES, *MADE, *sorted(EXECUTING), "cron_job.trigger", *sorted(NODES), *sorted(MIGRATING))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from opsbook.book.environments import SupervisorRuntime
@@ -32,6 +32,7 @@ from opsbook.connectors.runtimes.contract import (
     Revision,
     Seen,
     Status,
+    Take,
     Unsupported,
     Usage,
     Verb,
@@ -45,11 +46,14 @@ from opsbook.connectors.runtimes.supervisor_rpc import SupervisorRpc, settings_o
 from opsbook.connectors.tails import tail
 from opsbook.errors import Absent, UsageError
 
+if TYPE_CHECKING:
+    from opsbook.connectors.runtimes.supervisor_exec import Place
+
 FRESH_SECONDS = 0.2
 """Ten workloads that are observed at once need one look, not ten."""
 TAIL_BYTES = 512 * 1024
 READS = frozenset({"list", "status", "logs", "events", "start", "stop", "restart", "scale"})
-LOCAL = frozenset({"environment", "resources", "exec"})
+LOCAL = frozenset({"environment", "resources", "exec", "copy"})
 VERSIONS = frozenset({"revisions", "deploy", "rollback"})
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -288,15 +292,49 @@ class Supervisor:
 
         Where none of them runs, it is run as the configuration would start one.
         """
-        from opsbook.connectors.runtimes.supervisor_exec import Place, look
+        from opsbook.connectors.runtimes.supervisor_exec import look
 
         self.require("exec")
-        programs, environment = self.programs(workload), await self.environment(workload)
+        place = await self._place(workload)
         running = [process.name for process in await self.processes(workload) if process.pid]
         chosen = [name for name in running or [workload] if instances is None or name in instances]
-        user = programs[0].user if programs else ""
-        place = Place((programs[0].directory if programs else "") or "/", user, environment)
         return [await look(name, argv, place, seconds) for name in (chosen if every else chosen[:1])]
+
+    async def put_inside(
+        self,
+        workload: str,
+        instance: str,  # noqa: ARG002  its processes share this host
+        path: str,
+        data: bytes,
+        owner: tuple[int, int] | None = None,  # noqa: ARG002
+    ) -> None:
+        """A file of this host, written as the user of the program."""
+        from opsbook.connectors.runtimes.supervisor_files import put
+
+        self.require("copy")
+        await put(await self._place(workload), path, data)
+
+    async def take_inside(
+        self,
+        workload: str,
+        instance: str,  # noqa: ARG002  its processes share this host
+        path: str,
+        take: Take,
+        *,
+        plain: bool = False,
+    ) -> None:
+        """What stands at a path of this host, read as the user of the program."""
+        from opsbook.connectors.runtimes.supervisor_files import take_out
+
+        self.require("copy")
+        await take_out(await self._place(workload), path, take, plain=plain)
+
+    async def _place(self, workload: str) -> Place:
+        from opsbook.connectors.runtimes.supervisor_exec import Place
+
+        programs = self.programs(workload)
+        directory, user = (programs[0].directory, programs[0].user) if programs else ("", "")
+        return Place(directory or "/", user, await self.environment(workload))
 
     async def change(self, workload: str, verb: Verb, arguments: Json) -> Change:
         """See `supervisor_changes` for the arguments of each verb."""

@@ -58,7 +58,7 @@ async def run(key: str, effect: dict[str, Any], environment: dict[str, str], out
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
-            **_as_user(effect["user"]),
+            **as_user(effect["user"]),
         )
     except OSError as error:
         raise ChangeFailed(
@@ -124,8 +124,8 @@ def _carriers(key: str) -> list[int]:
     return found
 
 
-def _as_user(name: str) -> dict[str, Any]:
-    """The user of the program, where this one may become it."""
+def as_user(name: str) -> dict[str, Any]:
+    """The user of the program, where this one may become it: what starts a child."""
     if not name or os.geteuid() != 0:
         return {}
     entry = pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
@@ -138,7 +138,7 @@ async def look(instance: str, argv: Sequence[str], place: Place, seconds: float)
         child = await asyncio.create_subprocess_exec(
             *argv, cwd=place.directory, env=dict(place.environment), stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
-            **_as_user(place.user),
+            **as_user(place.user),
         )  # fmt: skip
     except FileNotFoundError:
         return Seen(instance, None, "")

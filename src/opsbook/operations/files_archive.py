@@ -14,13 +14,12 @@ from opsbook.book.catalogue import Risk
 from opsbook.book.references import Reference
 from opsbook.book.values import Duration, Name
 from opsbook.connectors.change import Change
-from opsbook.connectors.executors.files_purge import old_files
-from opsbook.connectors.files import FilesConnector
 from opsbook.connectors.objectstore.addresses import open_store
 from opsbook.connectors.objectstore.folder import FolderStore
 from opsbook.connectors.objectstore.keys import safe
 from opsbook.errors import Refused
-from opsbook.operations.contract import Facts, OperationParameters, Repeatable
+from opsbook.operations.contract import Facts, Repeatable
+from opsbook.operations.files_by_age import ByAge, folder_of, old_in
 from opsbook.operations.registry import operation
 
 ANY = re.compile(r"[*?]|\[[^]]+\]")
@@ -28,8 +27,7 @@ ARCHIVED = ".20260101T000000Z-0123456789ab.zst"
 """What is added to the name of a file, as the executor names it."""
 
 
-class Archive(OperationParameters):
-    pattern: str = Field("*", min_length=1, description="which files, by name or by path within the folder")
+class Archive(ByAge):
     older_than: Duration = Field(description="files whose content is older are moved")
     rule: Name = Field(description="the rule of `retention` whose `archive_to` is the store: its id, or its component")
     most: int = Field(10_000, gt=0, description="the most files that may be moved; with more none is")
@@ -42,28 +40,15 @@ class Archive(OperationParameters):
 )  # fmt: skip
 class _Archive(Repeatable):
     async def plan(self, parameters: Archive, facts: Facts) -> AsyncIterator[Change]:
-        if parameters.older_than.total_seconds() <= 0:
-            raise Refused("`older_than` is no age: every file would go", "give an age such as 7d")
-        connector = facts.connector(parameters.of)
-        if not isinstance(connector, FilesConnector) or not connector.path.is_dir():
-            raise Refused(f"{parameters.of} is no folder", "name a files component that is one")
+        folder = folder_of(parameters, facts, "7d")
         rules = [one for one in facts.system.model.retention if (one.id or one.of) == parameters.rule and one.path]
         to = rules[0].archive_to if rules else None
         if to is None:
             raise Refused(f"the book has no rule {parameters.rule} of files with a store", "set its `archive_to`")
-        address = await asyncio.to_thread(_address, facts, to, connector.path, parameters.pattern)
-        before = facts.clock.now().timestamp() - parameters.older_than.total_seconds()
-        found = await asyncio.to_thread(lambda: list(old_files(connector.path, parameters.pattern, before)))
-        if len(found) > parameters.most:
-            raise Refused(
-                f"{len(found):,} files are that old, more than the {parameters.most:,} allowed", "raise `most`"
-            )
-        effect = {
-            "component": parameters.of, "folder": str(connector.path), "pattern": parameters.pattern,
-            "seconds": parameters.older_than.total_seconds(), "most": parameters.most, "to": to.text,
-        }  # fmt: skip
-        evidence = {"files": len(found), "bytes": sum(size for _, size in found), "store": address}
-        yield Change("files-archive", effect, evidence,
+        address = await asyncio.to_thread(_address, facts, to, folder, parameters.pattern)
+        found = await old_in(folder, parameters, facts)
+        effect = {"component": parameters.of, **found.asked, "to": to.text}
+        yield Change("files-archive", effect, {**found.told, "store": address},
                      inverse="the files lie in the store: unpack them with `zstd -d` where they were")  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 from pydantic import Field
@@ -10,15 +9,12 @@ from pydantic import Field
 from opsbook.book.catalogue import Risk
 from opsbook.book.values import Duration
 from opsbook.connectors.change import Change
-from opsbook.connectors.executors.files_purge import old_files
-from opsbook.connectors.files import FilesConnector
-from opsbook.errors import Refused
-from opsbook.operations.contract import Facts, OperationParameters, Repeatable
+from opsbook.operations.contract import Facts, Repeatable
+from opsbook.operations.files_by_age import ByAge, folder_of, old_in
 from opsbook.operations.registry import operation
 
 
-class Purge(OperationParameters):
-    pattern: str = Field("*", min_length=1, description="which files, by name or by path within the folder")
+class Purge(ByAge):
     older_than: Duration = Field(description="files whose content is older go")
     most: int = Field(10_000, gt=0, description="the most files that may go; with more none goes")
 
@@ -33,20 +29,5 @@ class Purge(OperationParameters):
 )
 class _Purge(Repeatable):
     async def plan(self, parameters: Purge, facts: Facts) -> AsyncIterator[Change]:
-        if parameters.older_than.total_seconds() <= 0:
-            raise Refused("`older_than` is no age: every file would go", "give an age such as 90d")
-        connector = facts.connector(parameters.of)
-        if not isinstance(connector, FilesConnector) or not connector.path.is_dir():
-            raise Refused(f"{parameters.of} is no folder", "name a files component that is one")
-        before = facts.clock.now().timestamp() - parameters.older_than.total_seconds()
-        found = await asyncio.to_thread(lambda: list(old_files(connector.path, parameters.pattern, before)))
-        if len(found) > parameters.most:
-            raise Refused(
-                f"{len(found):,} files are that old, more than the {parameters.most:,} allowed", "raise `most`"
-            )
-        effect = {
-            "folder": str(connector.path), "pattern": parameters.pattern,
-            "seconds": parameters.older_than.total_seconds(), "most": parameters.most,
-        }  # fmt: skip
-        evidence = {"files": len(found), "bytes": sum(size for _, size in found)}
-        yield Change("files-purge", effect, evidence, inverse="deleted files are gone; take a backup first")
+        found = await old_in(folder_of(parameters, facts, "90d"), parameters, facts)
+        yield Change("files-purge", found.asked, found.told, inverse="deleted files are gone; take a backup first")

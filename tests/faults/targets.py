@@ -19,7 +19,7 @@ from pydantic import Field
 
 from opsbook.book.catalogue import Component, Risk
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, More, Sink
-from opsbook.connectors.contract import Connections, Connector
+from opsbook.connectors.contract import Connections, Connector, CredentialRefused
 from opsbook.connectors.registry import connector, executor
 from opsbook.errors import Refused
 from opsbook.operations.contract import Facts, OperationParameters, Verdict
@@ -89,6 +89,8 @@ class TestExecutor:
             case "lose":
                 happened(folder, f"{key} {effect['text']}")
                 raise ConnectionResetError("connection reset")
+            case "locked-out" if not (folder / "credential").exists():
+                raise CredentialRefused("the credential is not taken (any more)", "log in anew")
             case "hang":
                 await asyncio.sleep(600)
             case "child":

@@ -43,6 +43,14 @@ async def test_a_step_is_left_out_when_its_condition_does_not_hold(world: World)
     assert (view.steps["one"].state, world.effects) == ("skipped", ["two/0 b"])
 
 
+async def test_a_step_that_is_left_out_needs_no_result_of_another_that_was(world: World) -> None:
+    params = [Parameter("loud", "bool", default=False)]
+    later = op("two", text="got {{ first.rows }}", needs=("first",), when="loud")
+    steps = (op("one", text="a", result={"rows": 3}, save="first", when="loud"), later, op("three", text="c"))
+    view = await world.run(procedure(*steps, params=params), loud=False)
+    assert (view.state, view.steps["two"].state, world.effects) == (RunState.DONE, "skipped", ["three/0 c"])
+
+
 async def test_an_expectation_that_does_not_hold_fails_the_run(world: World) -> None:
     view = await world.run(procedure(op("one", result={"rows": 3}, expect="rows == 0"), op("two", text="b")))
     assert (view.state, world.effects) == (RunState.FAILED, ["one/0 "])
@@ -121,6 +129,18 @@ async def test_a_person_decides_what_is_ambiguous(world: World, decided: str, ag
     view = await world.see(view.run.id)
     assert world.attempts.count("one/0") == again
     assert view.state is (RunState.DONE if decided == "done" else RunState.AMBIGUOUS)
+
+
+async def test_a_credential_that_is_not_taken_any_more_is_waited_for(world: World) -> None:
+    """Its undo would be refused alike, so it is not begun."""
+    steps = (op("one", text="a", undo="not a"), op("two", do="locked-out", text="b", on_failure=OnFailure.UNDO))
+    view = await world.run(procedure(*steps))
+    assert view.state is RunState.AMBIGUOUS and "the credential is not taken (any more) → log in" in view.run.message
+    assert world.effects == ["one/0 a"]
+    (world.target / "credential").touch()
+    acts.resolve(world.setting, view, world.actor, "not-done", "logged in")
+    view = await world.see(view.run.id)
+    assert (view.state, world.effects) == (RunState.DONE, ["one/0 a", "two/0 b"])
 
 
 async def test_a_person_does_one_act_after_the_other(world: World) -> None:

@@ -29,6 +29,10 @@ class ReadFailed(OpsbookError):
     """One fact could not be read; the component itself answered."""
 
 
+class CredentialRefused(ReadFailed):
+    """It does not take the credential, and will take it no more: it expired, or somebody revoked it."""
+
+
 @dataclass(frozen=True)
 class Request:
     """One fact that is wanted of a component. `id` is the asker's own."""

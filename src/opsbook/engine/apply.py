@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from opsbook.connectors.change import Change, ChangeFailed, Done, Executor, Json, More
-from opsbook.connectors.contract import ReadFailed
+from opsbook.connectors.contract import CredentialRefused, ReadFailed
 from opsbook.engine.output import FLUSH_SECONDS, StepOutput
 from opsbook.engine.setting import Setting, Write
 from opsbook.engine.states import ChangeState
@@ -32,6 +32,8 @@ class Applied:
     state: ChangeState | None
     result: Json = None
     message: str = ""
+    locked_out: bool = False
+    """Whether the target does not take the credential: only a person can go on."""
 
 
 class Application:
@@ -101,6 +103,9 @@ def _judged(work: asyncio.Future[Done], seconds: float) -> Applied:
         return Applied(ChangeState.DONE, work.result().result)
     if isinstance(error, Refused):
         return Applied(ChangeState.REFUSED, message=_told(error))
+    if isinstance(error, CredentialRefused):
+        # Whatever comes next, an undo too, would be refused alike: it waits for a credential that is taken.
+        return Applied(None, message=_told(error), locked_out=True)
     if isinstance(error, ChangeFailed | ReadFailed):
         return Applied(ChangeState.FAILED, message=_told(error))
     if not isinstance(error, OpsbookError | OSError | TimeoutError):

@@ -243,6 +243,8 @@ class Interpreter:
 
     async def _settle_cut(self, step: Step, row: runs.ChangeRow, applied: Applied) -> Told:
         """A time-out, a lost connection or a cancellation, with this process alive."""
+        if applied.locked_out:
+            return _outcome(row, ChangeState.AMBIGUOUS, None, applied.message)
         settled = await self._settle(step, row)
         message = "; ".join(filter(None, [applied.message, settled.message]))
         given_up = (self.execution.cancelled.is_set() and not row.undo) or row.attempt >= 2 + step.retry

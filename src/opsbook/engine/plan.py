@@ -14,7 +14,7 @@ from opsbook.book.system import System
 from opsbook.clock import Clock
 from opsbook.connectors.contract import Connections
 from opsbook.engine.digest import canonical, sealed
-from opsbook.engine.expressions import holds
+from opsbook.engine.expressions import ExpressionError, holds
 from opsbook.engine.fact_names import facts_of, nested
 from opsbook.engine.facts import RecordedFacts
 from opsbook.engine.fences import changes_of, component_of, undoing
@@ -70,6 +70,8 @@ class Planner:
         """One step as it would be now. `saved` are results of steps that ran, `touched` components they changed."""
         lacking = [name for name in step.needs if name not in saved]
         if lacking:
+            if self._is_left_out(procedure, step, parameters, saved):
+                return PlannedStep(step.id, step.risk, skipped=f"`{step.when}` does not hold")
             return PlannedStep(step.id, step.risk, deferred=f"it reads {' and '.join(lacking)}, which is not there yet")
         facts = RecordedFacts(self.system, self.clock, self.connections)
         names = await self.names(procedure, step, parameters, saved, facts)
@@ -94,14 +96,26 @@ class Planner:
         found = {}
         for fact in facts_of(step, self.system, self.system.book.catalogue):
             found[fact] = (await facts.observe(fact.observation, fact.component)).value
+        return {**self._given(procedure, parameters, saved), "facts": nested(found)}
+
+    def _given(self, procedure: Procedure, parameters: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:
+        """What is known without a look at the system."""
         return {
             "environment": self.system.name,
             "system": self.system.model.system,
             **names_of_parameters(procedure, parameters),
             **saved,
             "saved": dict(saved),
-            "facts": nested(found),
         }
+
+    def _is_left_out(
+        self, procedure: Procedure, step: Step, parameters: Mapping[str, Any], saved: Mapping[str, Any]
+    ) -> bool:
+        """Whether its condition says no already, whatever the results that are not there yet will be."""
+        try:
+            return not holds(step.when, self._given(procedure, parameters, saved))
+        except ExpressionError:
+            return False
 
 
 def reads_facts(step: Step) -> bool:

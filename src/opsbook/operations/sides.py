@@ -75,6 +75,7 @@ async def _running(facts: Facts, workload: str) -> int:
 
 class Switch(OperationParameters):
     to: Side | None = Field(None, description="the side that gets traffic; the other one where left out")
+    ask: bool = Field(True, description="see that it serves through its proxy; not where that shows a banner")
 
 
 @operation(
@@ -90,9 +91,11 @@ class _Switch(Repeatable):
     async def plan(self, parameters: Switch, facts: Facts) -> AsyncIterator[Change]:
         sides, active = await _sides(parameters, facts)
         to = parameters.to or OTHER[active]
+        asked = {} if parameters.ask else {"asked": False}
         back = Change(
-            "traffic", {"component": parameters.of, "to": active}, guard={"active": to}, inverse="it is an undo"
-        )
+            "traffic", {"component": parameters.of, "to": active, **asked}, guard={"active": to},
+            inverse="it is an undo",
+        )  # fmt: skip
         # Before the traffic: what the step yields is its last change.
         if isinstance(sides.switch, ServiceSwitch) and to != active:
             moved = await moved_autoscaler(sides.switch.runtime, sides.workload(active), sides.workload(to))
@@ -101,7 +104,7 @@ class _Switch(Repeatable):
         evidence = {"now": f"{active} ({sides.workload(active)})", "then": f"{to} ({sides.workload(to)})",
                     **await sides.switch.told(to)}  # fmt: skip
         yield Change(
-            "traffic", {"component": parameters.of, "to": to}, evidence, {"active": active},
+            "traffic", {"component": parameters.of, "to": to, **asked}, evidence, {"active": active},
             back if to != active else "nothing to undo: it has the traffic already",
         )  # fmt: skip
 

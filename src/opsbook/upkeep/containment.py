@@ -14,8 +14,8 @@ from opsbook.book.planned import Rotation
 from opsbook.book.system import System
 from opsbook.connectors.workload import workload_of
 from opsbook.errors import Absent
+from opsbook.upkeep.order import health_of
 from opsbook.upkeep.templates import Steps, filled
-from opsbook.upkeep.whole import health_of
 
 LOGINS = ("", "_a", "_b")
 """Of a role in PostgreSQL: itself, before its first rotation, and the two that take turns."""

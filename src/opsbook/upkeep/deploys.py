@@ -8,6 +8,7 @@ then the schema, which its plan has shown to be possible or not before anything 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator
 from datetime import timedelta
@@ -40,10 +41,10 @@ SEEN_WITHIN = 1000
 def families(system: System) -> Iterator[tuple[str, str]]:
     """Name and Markdown of `deploy-…` and `rollback-…` of each component that has versions."""
     for name, component in system.components.items():
-        if not component.workload or not (name in system.model.deploys.components or _is_application(component.kind)):
+        if not component.workload or not (name in system.model.deploys.components or is_application(component.kind)):
             continue
         settings = settings_of(system.model.deploys, name)
-        text = {"component": name, "watch": _span(settings.watch or timedelta(0))}
+        text = {"component": name, "watch": span(settings.watch or timedelta(0))}
         if has_sides(system, name):
             yield f"deploy-{name}-blue-green", filled("deploy", **text, steps=str(_sides(system, name, settings)),
                                                       version=VERSION, how=BLUE_GREEN)  # fmt: skip
@@ -109,9 +110,9 @@ def procedure_of(system: System, component: str, strategy: str = "") -> str:
 def _rolling(system: System, component: str, settings: Deploy) -> Steps:
     text = _begun(system, component, settings)
     wait = settings.wait or timedelta(minutes=10)
-    text.op("Bring it to the version.", f"id=deploy timeout={_span(wait * 4)} on_failure=undo",
+    text.op("Bring it to the version.", f"id=deploy timeout={span(wait * 4)} on_failure=undo",
             _brought("deploy", component, wait))  # fmt: skip
-    _proven(text, system, component, settings)
+    proven(text, system, component, settings)
     return text
 
 
@@ -120,22 +121,22 @@ def _sides(system: System, component: str, settings: Deploy) -> Steps:
     wait = settings.wait or timedelta(minutes=10)
     drain = settings.drain or timedelta(seconds=30)
     text.op("Bring the side without traffic to the version, and prove it.",
-            f"id=bring-up timeout={_span(wait * 4)} on_failure=undo",
-            f'side.bring_up: {{of: {component}, version: "{{{{ version }}}}", wait: {_span(wait)}}}')  # fmt: skip
+            f"id=bring-up timeout={span(wait * 4)} on_failure=undo",
+            f'side.bring_up: {{of: {component}, version: "{{{{ version }}}}", wait: {span(wait)}}}')  # fmt: skip
     text.op("Send the traffic there.", "id=switch timeout=5m save=switched on_failure=undo",
             f"traffic.switch: {{of: {component}}}")  # fmt: skip
-    _proven(text, system, component, settings)
-    text.op("Stop the old side.", f"id=retire timeout={_span(drain + SPARE)}",
-            f"side.retire: {{of: {component}, drain: {_span(drain)}, " 'keep: "{{ switched.active }}"}')  # fmt: skip
+    proven(text, system, component, settings)
+    text.op("Stop the old side.", f"id=retire timeout={span(drain + SPARE)}",
+            f"side.retire: {{of: {component}, drain: {span(drain)}, " 'keep: "{{ switched.active }}"}')  # fmt: skip
     return text
 
 
 def _hotfix(system: System, component: str, settings: Deploy) -> Steps:
     text = Steps()
     wait = settings.wait or timedelta(minutes=10)
-    text.op("Bring it to the version.", f"id=deploy timeout={_span(wait * 4)} on_failure=undo",
+    text.op("Bring it to the version.", f"id=deploy timeout={span(wait * 4)} on_failure=undo",
             _brought("deploy", component, wait))  # fmt: skip
-    if _speaks(system, component):
+    if speaks(system, component):
         text.op("It answers.", "id=answers timeout=5m on_failure=undo",
                 f"service.compare: {{of: {component}, for: 10s, errors: {_errors(settings) or 0.05}}}")  # fmt: skip
     return text
@@ -144,23 +145,23 @@ def _hotfix(system: System, component: str, settings: Deploy) -> Steps:
 def _config(system: System, component: str, settings: Deploy) -> Steps:
     text = _begun(system, component, settings, schema=False)
     wait = settings.wait or timedelta(minutes=10)
-    text.op("Give it the values.", f"id=configure timeout={_span(wait * 4)} on_failure=undo",
+    text.op("Give it the values.", f"id=configure timeout={span(wait * 4)} on_failure=undo",
             'config.deploy: {'
             f'of: {component}, values: "{{{{ values }}}}", wait: {wait.total_seconds():g}}}')  # fmt: skip
-    _proven(text, system, component, settings)
+    proven(text, system, component, settings)
     return text
 
 
 def _back(system: System, component: str, settings: Deploy, *, schema: bool = False) -> Steps:
     text, wait = Steps(), settings.wait or timedelta(minutes=10)
     text.op("The application first: that is what people notice, and the older code runs on the newer schema.",
-            f"id=rollback timeout={_span(wait * 4)} save=rolled",
+            f"id=rollback timeout={span(wait * 4)} save=rolled",
             _brought("rollback", component, wait))  # fmt: skip
     migrations = system.model.deploys.migrations
     if schema and migrations is not None:
         text.op("Then the schema.", "id=schema timeout=1h retry=2",
                 f'migrations.back_to: {{of: {migrations.of}, version: "{{{{ version }}}}"}}')  # fmt: skip
-    if _speaks(system, component):
+    if speaks(system, component):
         text.op("It answers.", "id=answers timeout=5m",
                 f"service.compare: {{of: {component}, for: 10s, errors: 0.05}}")  # fmt: skip
     return text
@@ -175,17 +176,13 @@ def _begun(system: System, component: str, settings: Deploy, *, schema: bool = T
     text, deploys = Steps(), system.model.deploys
     for gate in deploys.gates:
         # One that asks about a version says nothing of a configuration.
-        if schema or "{version}" not in gate.url + "".join(gate.command):
-            _gate(text, gate)
+        if schema or not asks_about_version(gate):
+            held(text, gate)
     if deploys.checklist:
-        _checklist(text, system, deploys.checklist)
+        checklist(text, system, deploys.checklist)
     if checks := _checks(system, component, settings):
         text.op("It is well: a deploy on top of a fault hides both.", "id=well retry=2", listed(checks), "check")
-    before = min(BEFORE_LASTS, settings.watch or BEFORE_LASTS)
-    if _speaks(system, component):
-        asked = f"of: {component}, for: {_span(before)}{_path(system, component, settings)}"
-        text.op("How it answers now, to hold the version against.", "id=before timeout=5m save=before",
-                f"service.measure: {{{asked}}}")  # fmt: skip
+    measured(text, system, component, settings)
     migrations = deploys.migrations
     if migrations is None or not schema:
         return text
@@ -199,44 +196,68 @@ def _begun(system: System, component: str, settings: Deploy, *, schema: bool = T
     return text
 
 
-def _proven(text: Steps, system: System, component: str, settings: Deploy) -> None:
-    """Smoke tests, the watch, the checks: whatever fails takes everything back."""
+def proven(text: Steps, system: System, component: str, settings: Deploy, *, of: str = "", when: str = "") -> None:
+    """Smoke tests, the watch, the checks: whatever fails takes everything back.
+
+    `of` ends the ids of the steps where several components are proven in one procedure; `when` is their condition.
+    """
     if any(one.of == component for one in system.model.smoke_tests):
         tests = f", tests: [{', '.join(settings.smoke_tests)}]" if settings.smoke_tests else ""
-        text.op("The smoke tests.", "id=smoke timeout=10m on_failure=undo",
+        text.op("The smoke tests.", f"id=smoke{of} timeout=10m on_failure=undo{when}",
                 f"smoke.test: {{of: {component}{tests}}}")  # fmt: skip
     watch = settings.watch or timedelta(0)
-    if _speaks(system, component) and watch:
+    if speaks(system, component) and watch:
         limits = "".join(
             f", {name}: {value}"
             for name, value in (
                 ("errors", _errors(settings)),
-                ("latency", _span(settings.latency) if settings.latency else ""),
+                ("latency", span(settings.latency) if settings.latency else ""),
             )
             if value != ""
         )
-        undo = "undo" if settings.rollback is not False else "stop"
-        before = 'before_errors: "{{ before.errors }}", before_p95: "{{ before.p95 }}"'
-        asked = f"of: {component}, for: {_span(watch)}{_path(system, component, settings)}"
+        undo, saved = "undo" if settings.rollback is not False else "stop", saved_as(of)
+        before = f'before_errors: "{{{{ {saved}.errors }}}}", before_p95: "{{{{ {saved}.p95 }}}}"'
+        asked = f"of: {component}, for: {span(watch)}{_path(system, component, settings)}"
         text.op("Watch it, against before: worse goes back at once.",
-                f"id=watch timeout={_span(watch + SPARE)} on_failure={undo}",
+                f"id=watch{of} timeout={span(watch + SPARE)} on_failure={undo}{when}",
                 f"service.compare: {{{asked}, {before}{limits}}}")  # fmt: skip
     if checks := _checks(system, component, settings):
-        text.op("The checks say so too.", "id=as-before retry=3 on_failure=undo", listed(checks), "check")
+        text.op("The checks say so too.", f"id=as-before{of} retry=3 on_failure=undo{when}", listed(checks), "check")
 
 
-def _gate(text: Steps, gate: Gate) -> None:
+def measured(text: Steps, system: System, component: str, settings: Deploy, *, of: str = "", when: str = "") -> None:
+    """How it answers before anything changes: what `proven` holds the version against."""
+    if speaks(system, component):
+        before = min(BEFORE_LASTS, settings.watch or BEFORE_LASTS)
+        asked = f"of: {component}, for: {span(before)}{_path(system, component, settings)}"
+        text.op("How it answers now, to hold the version against.",
+                f"id=before{of} timeout=5m save={saved_as(of)}{when}", f"service.measure: {{{asked}}}")  # fmt: skip
+
+
+def saved_as(of: str) -> str:
+    """The name under which `measured` saves what it found."""
+    return "before" + re.sub(r"[^a-z0-9]", "_", of)
+
+
+def asks_about_version(gate: Gate) -> bool:
+    """Whether its answer is another one for another version."""
+    return "{version}" in gate.url + "".join(gate.command)
+
+
+def held(text: Steps, gate: Gate, version: str = "version", *, of: str = "", when: str = "") -> None:
+    """A gate before a deploy of the version that a parameter names; `of` and `when` as for `proven`."""
+    named = f"id=gate-{gate.id}{of}"
     if gate.kind == "command":
-        words = " ".join(_word(word) for word in gate.command)
-        text.op(f"Gate {gate.id}.", f"id=gate-{gate.id} risk=read timeout=1h", words, "sh")
+        words = " ".join(_word(word, version) for word in gate.command)
+        text.op(f"Gate {gate.id}.", f"{named} risk=read timeout=1h{when}", words, "sh")
     elif gate.kind == "url":
-        url = gate.url.replace("{version}", "{{ version }}")
-        text.op(f"Gate {gate.id}.", f'id=gate-{gate.id} expect="200 <= status < 300"', f"GET {url}", "http")
+        url = gate.url.replace("{version}", f"{{{{ {version} }}}}")
+        text.op(f"Gate {gate.id}.", f'{named} expect="200 <= status < 300"{when}', f"GET {url}", "http")
     elif gate.kind == "person":
         text.act(gate.text)
 
 
-def _checklist(text: Steps, system: System, name: str) -> None:
+def checklist(text: Steps, system: System, name: str) -> None:
     """Its checks are held; everything else is an act that a person ticks. A procedure is named, and run by itself."""
     lines = system.model.checklists[name].items
     if checks := [one.check for one in lines if one.check]:
@@ -246,10 +267,10 @@ def _checklist(text: Steps, system: System, name: str) -> None:
             text.act(one.text + (f" (opsbook run {one.procedure})" if one.procedure else ""))
 
 
-def _word(word: str) -> str:
+def _word(word: str, version: str) -> str:
     """A word of a gate's command, the version a single shell word in it."""
     parts = [shlex.quote(part) if part else "" for part in word.split("{version}")]
-    return "{{ version }}".join(parts)
+    return f"{{{{ {version} }}}}".join(parts)
 
 
 def _checks(system: System, component: str, settings: Deploy) -> list[str]:
@@ -270,11 +291,13 @@ def _path(system: System, component: str, settings: Deploy) -> str:
     return ""
 
 
-def _speaks(system: System, component: str) -> bool:
+def speaks(system: System, component: str) -> bool:
+    """Whether it answers requests."""
     return isinstance(system.components[component], HttpSettings)
 
 
-def _is_application(kind: str) -> bool:
+def is_application(kind: str) -> bool:
+    """Whether what is of this kind is the team's own code, with versions of its own."""
     return kind in ("http", "celery", "workload", "celery-beat")
 
 
@@ -282,5 +305,6 @@ def _errors(settings: Deploy) -> str:
     return "" if settings.errors is None else f"{float(settings.errors):g}"
 
 
-def _span(span: timedelta | None) -> str:
-    return write_duration(span.total_seconds()).replace(" ", "") if span else "0s"
+def span(of: timedelta | None) -> str:
+    """A duration as an attribute of a step says it."""
+    return write_duration(of.total_seconds()).replace(" ", "") if of else "0s"

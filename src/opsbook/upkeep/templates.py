@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 
@@ -23,6 +24,8 @@ class Steps:
 
     def op(self, said: str, attributes: str, body: str, kind: str = "op") -> None:
         """What opsbook does: a fenced block, of an operation where no other `kind` is named."""
+        # A component's name may have dots, and the id of a step has none.
+        attributes = re.sub(r"^id=\S+", lambda found: found[0].replace(".", "-"), attributes)
         lines = (f"```{kind} {attributes}", *body.splitlines(), "```")
         self._number(f"{said}\n\n" + "\n".join(f"   {line}" for line in lines))
 

@@ -12,7 +12,10 @@ from opsbook.book.load import load_book
 from opsbook.book.system import System, in_environment
 from opsbook.catalogue import catalogue
 from opsbook.engine.compile import load_procedures
-from opsbook.upkeep.whole import families, in_order, replicas_first
+from opsbook.engine.expressions import holds
+from opsbook.engine.procedure import OnFailure, Procedure
+from opsbook.upkeep.order import in_order, replicas_first
+from opsbook.upkeep.whole import families
 
 COMPONENTS: dict[str, dict[str, Any]] = {
     "api": {"kind": "http", "url": "http://api", "workload": "api", "depends_on": ["cache", "database"]},
@@ -35,7 +38,8 @@ CHECKS = [
 def book(folder: Path, runtime: dict[str, Any] | None, **keys: Any) -> System:
     environment = {"policy": "open", **({"runtime": runtime} if runtime else {})}
     backups = [{"id": "nightly", "of": "database", "to": "store"}]
-    written = {"opsbook": 1, "system": "t", "environments": {"test": environment}, "components": COMPONENTS,
+    components = keys.pop("components", COMPONENTS)
+    written = {"opsbook": 1, "system": "t", "environments": {"test": environment}, "components": components,
                "checks": CHECKS, "backups": backups, **keys}  # fmt: skip
     (folder / "book.yaml").write_text(yaml.safe_dump(written))
     return in_environment(load_book(folder / "book.yaml", catalogue()))
@@ -60,15 +64,66 @@ def test_the_next_one_waits_until_what_is_vital_is_well(tmp_path: Path) -> None:
     assert "checks: [api-up]" in dict(families(system))["restart-all"], "what is only slow holds nothing up"
 
 
+def updates(system: System) -> Procedure:
+    return load_procedures(system, catalogue(), dict(families(system)))["update-system"]
+
+
 def test_an_update_takes_backups_first_and_leaves_what_has_no_version(tmp_path: Path) -> None:
-    system = book(tmp_path, CLUSTER)
-    found = load_procedures(system, catalogue(), dict(families(system)))["update-system"]
+    found = updates(book(tmp_path, CLUSTER))
     ids = [step.id for step in found.steps]
     assert (
         ids.index("backup-nightly") < ids.index("update-copy") < ids.index("update-database") < ids.index("update-api")
     )
     assert {one.name for one in found.parameters} == {"broker", "database", "api", "copy"}
     assert ids[0] == "host-packages"
+    assert {step.when for step in found.steps if step.id.endswith("-api") and step.id != "backup-nightly"} == {
+        "api != ''"
+    }
+
+
+FRONT = {"kind": "proxy", "url": "http://front", "workload": "nginx",
+         "maintenance": {"include": "closed.conf", "pid_file": "nginx.pid"}}  # fmt: skip
+SIDES = {"strategy": "blue-green", "blue": "api", "green": "api-green", "switch": "side.conf", "proxy": "front",
+         "blue_url": "http://b", "green_url": "http://g"}  # fmt: skip
+MIGRATIONS = {"of": "database", "folder": "releases/{version}"}
+GATES = [{"id": "tests", "kind": "command", "command": ["passed", "{version}"]},
+         {"id": "told", "kind": "person", "text": "Somebody told the others"}]  # fmt: skip
+
+
+def test_an_update_closes_the_front_and_all_of_it_goes_back_where_one_part_is_bad(tmp_path: Path) -> None:
+    deploys = {"components": {"api": SIDES}, "migrations": MIGRATIONS, "gates": GATES}
+    components = {**COMPONENTS, "front": FRONT, "api": {**COMPONENTS["api"], "depends_on": ["front", "database"]}}
+    found = updates(book(tmp_path, CLUSTER, components=components, deploys=deploys, maintenance={"of": "front"}))
+    steps = {step.id: step for step in found.steps}
+    order = ["gate-tests-api", "well", "before-api", "backup-nightly", "enter", "update-database", "schema",
+             "bring-up-api", "switch-api", "serves-api", "leave", "all-well", "watch-api", "retire-api"]  # fmt: skip
+    assert [name for name in steps if name in order] == order
+    after = [*steps][[*steps].index("enter") :]
+    assert {steps[name].on_failure for name in after if name != "retire-api"} == {OnFailure.UNDO}
+    assert steps["schema"].when == "(schema_version or api) != ''"
+    assert steps["serves-api"].when == "not maintenance and api != ''", "the front shows a banner meanwhile"
+    assert steps["switch-api"].body["parameters"]["ask"] == "{{ not maintenance }}"
+    assert steps["gate-tests-api"].body["script"] == "passed {{ api }}"
+    assert {"schema_version", "maintenance"} <= {one.name for one in found.parameters}
+
+
+def test_on_one_host_all_that_runs_from_its_releases_is_of_one_version(tmp_path: Path) -> None:
+    components = {**COMPONENTS, "worker": {"kind": "workload", "workload": "worker"}}
+    runtime = {"kind": "supervisor", "config": "s.conf", "releases": "releases", "current": "current"}
+    found = updates(book(tmp_path, runtime, components=components))
+    (step,) = [step for step in found.steps if step.id == "one-version"]
+    assert not holds(step.when, {"api": "2", "worker": "", "read_only": "2"})
+    assert holds(step.when, {"api": "2", "worker": "3", "read_only": ""})
+
+
+def test_a_component_may_be_named_like_a_word_of_the_language(tmp_path: Path) -> None:
+    components = {
+        **COMPONENTS,
+        "status": {"kind": "workload", "workload": "s"},
+        "9.a": {"kind": "workload", "workload": "n"},
+    }
+    found = updates(book(tmp_path, CLUSTER, components=components))
+    assert {"version_of_status", "version_of_9_a"} <= {one.name for one in found.parameters}
 
 
 def test_a_node_is_emptied_worked_on_and_used_again(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Changes of the kinds `traffic` and `side`: blue and green.
 
-effect of `traffic`: `component`, `to` ("blue" or "green"). guard: `active`, the side that had traffic when it was
-planned. What sends the traffic is told (a proxy's file, a map of HAProxy, the selector of a service), and the component
-asked until it answers well several times in a row; where any of that fails the traffic is sent back.
+effect of `traffic`: `component`, `to` ("blue" or "green"), and `asked`, false where its proxy shows a banner. guard:
+`active`, the side that had traffic when it was planned. What sends the traffic is told (a proxy's file, a map of
+HAProxy, the selector of a service), and the component asked until it answers well several times in a row; where any of
+that fails the traffic is sent back.
 
 effect of `side`: `component`, `side`, `version`, `within` (seconds), `tests` (ids of smoke tests): the side must run
 the version; it is asked, past the proxy, until it is healthy, and then by the smoke tests.
@@ -50,7 +51,8 @@ class Traffic:
             raise Refused(f"{effect['component']} is served by its {before} side by now", "plan anew")
         try:
             await sides.switch.send(to)
-            await self._served(effect["component"])
+            if effect.get("asked", True):
+                await self._served(effect["component"])
         except OpsbookError:
             # An attempt that was cut off may have sent it there already: the side from before is that of the plan.
             if expected != to:

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opsbook.connectors.contract import ReadFailed
+from opsbook.connectors.contract import CredentialRefused, ReadFailed
 from opsbook.errors import OpsbookError, Unreachable
 
 if TYPE_CHECKING:
@@ -47,11 +47,15 @@ class ApiFault(ReadFailed):
     def __init__(self, code: int, reason: str, words: str, causes: tuple[str, ...] = ()) -> None:
         hint = ""
         if code == 401:
-            hint = "renew the credential of the kubeconfig"
+            hint = "put one that is valid into the kubeconfig, or log in anew"
         elif code == 403 and reason == "Forbidden" and " cannot " in words:
             hint = "`opsbook generate rbac` prints the role that this book needs"
         super().__init__(f"Kubernetes: {words}", hint)
         self.code, self.reason, self.causes = code, reason, causes
+
+
+class Unauthorized(ApiFault, CredentialRefused):
+    """It does not know who asks."""
 
 
 class NotThere(ApiFault):
@@ -283,7 +287,9 @@ def _fault(code: int, content: bytes) -> OpsbookError:
         words, reason, causes = content.decode("utf-8", errors="replace").strip()[:300] or f"status {code}", "", ()
     if code >= 500:
         return Unreachable(f"Kubernetes answers {code}: {words}", "look at the API server and its webhooks")
-    return (NotThere if code == 404 else ApiFault)(code, reason, words, causes)
+    if code == 401:
+        words = "the credential is not taken (any more)"
+    return {401: Unauthorized, 404: NotThere}.get(code, ApiFault)(code, reason, words, causes)
 
 
 def _remove_written_keys(api: Api) -> None:

@@ -24,6 +24,7 @@ from opsbook.errors import Refused, UsageError
 from opsbook.printable import printable
 from opsbook.store import audit
 from opsbook.store import incidents as store
+from opsbook.store.incident_spans import told_of
 from opsbook.store.incidents import Event, Incident
 from opsbook.watch.acting import act, must_be
 from opsbook.watch.public_days import Day
@@ -190,11 +191,7 @@ def statements_of(connection: Connection, ids: Sequence[str]) -> dict[str, tuple
 def problems(connection: Connection, system: System, now: datetime) -> list[Problem]:
     """The incidents of the last days that the public was told of, those that go on first, else the newest first."""
     since = (now - PAST).timestamp()
-    lately = [
-        *store.newest(connection, here(system), since=since, limit=500),
-        *store.open_ones(connection, here(system)),
-    ]
-    known = list({one.id: one for one in lately}.values())
+    known = told_of(connection, here(system), KIND, since)
     told = statements_of(connection, [one.id for one in known])
     found = [_problem(one, *told[one.id]) for one in known if one.id in told]
     return sorted(found, key=lambda one: (one.ended is not None, -one.begun.timestamp()))

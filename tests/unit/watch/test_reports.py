@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert
 from tests.unit.watch.planned_work import NOW, move, told, watch_of, write
 
 from opsbook.checks.evaluate import State
 from opsbook.store import history, incident_spans
 from opsbook.store.database import reading
 from opsbook.store.incidents import Incident
+from opsbook.store.watch_tables import incidents
 from opsbook.watch.alerts import take_in
 from opsbook.watch.contract import Signal, Watch
 from opsbook.watch.incident_acts import find
 from opsbook.watch.incidents import respond
 from opsbook.watch.reports.data import told as as_data
 from opsbook.watch.reports.facts import gather
-from opsbook.watch.reports.pages import as_html, as_markdown
+from opsbook.watch.reports.pages import MOST, as_html, as_markdown
 from opsbook.watch.reports.spans import KINDS, Kind, span_of
 from opsbook.watch.reports.writing import Reports
 
@@ -75,7 +77,7 @@ def test_a_report_says_what_was_promised_what_failed_and_what_nobody_answered(tm
     facts = gather(watch.setting, watch.system, "monthly", span_of("monthly", NOW, "Europe/Berlin"))
     with reading(store) as connection:
         begin = incident.opened_at
-        found = [incident_spans.during(connection, watch.where, begin + n, begin + n + 1, 9) for n in (-2, 0, 2)]
+        found = [incident_spans.during(connection, watch.where, begin + n, begin + n + 1) for n in (-2, 0, 2)]
         assert [[one.id for one in some] for some in found] == [[], [incident.id], [incident.id]]
     page, text, data = as_html(facts), as_markdown(facts), as_data(facts)
     assert data["availability"][0]["ok"] == pytest.approx(2 / 3)
@@ -86,6 +88,21 @@ def test_a_report_says_what_was_promised_what_failed_and_what_nobody_answered(tm
     assert "<health>" not in page.partition("</style>")[2]
     assert "cleo" in text
     assert json.loads(json.dumps(data))["summary"].startswith("1 incident, 1 alert")
+
+
+def test_a_time_of_many_incidents_is_told_whole_and_a_page_says_what_it_leaves_out(
+    tmp_path: Path, store: Engine
+) -> None:
+    watch = watch_of(tmp_path, store, **KEYS)
+    one = vars(night(watch))
+    more = [{**one, "id": f"i{n:04}", "open_key": None, "group_key": f"g{n}"} for n in range(700)]
+    write(watch, lambda connection: connection.execute(insert(incidents), more))
+    facts = gather(watch.setting, watch.system, "monthly", span_of("monthly", NOW, "Europe/Berlin"))
+    assert len(as_data(facts)["incidents"]) == 701
+    text = as_markdown(facts)
+    assert "701 incidents" in text
+    assert f"the newest {MOST} of 701; the report as JSON has all of them" in text
+    assert "the newest" not in as_markdown(replace(facts, incidents=facts.incidents[:MOST]))
 
 
 @pytest.mark.parametrize("kind", KINDS)

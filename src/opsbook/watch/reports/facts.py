@@ -43,8 +43,6 @@ from opsbook.watch.silences import here
 from opsbook.watch.slos import Level, Share, availability, level, share
 from opsbook.watch.status import Status, status
 
-MOST_INCIDENTS = 500
-
 
 @dataclass(frozen=True)
 class Kept:
@@ -125,19 +123,16 @@ def gather(setting: Setting, system: System, kind: Kind, span: Span) -> Facts:
     measured = [row for row in drills.measured(setting.store, system.name) if begin <= row.at < end]
     acts, chain = _audited(setting, begin, end) if kind == "audit" else ((), "")
     with reading(setting.store) as connection:
-        mine = incident_spans.during(connection, where, begin, end, MOST_INCIDENTS)
-        fired = [row for row in alerts.between(connection, where, begin, end) if row["fired_at"] >= begin]
+        mine = incident_spans.during(connection, where, begin, end)
+        fired = alerts.fired_by_check(connection, where, begin, end)
         ran = [run for run in run_lists.between(connection, *name, begin, end) if _ended(run, begin, end)]
         yes = run_lists.approvers(connection, [run.id for run in ran])
-        times: dict[str, int] = {}
-        for row in fired:
-            times[row["check_id"]] = times.get(row["check_id"], 0) + 1
         return Facts(
             kind, system, span, now,
             tuple(_kept(connection, system, span)),
-            tuple(_checked(connection, system, span, times)),
+            tuple(_checked(connection, system, span, fired)),
             tuple((one, tuple(clocks(book, one, span.end))) for one in mine),
-            len(fired),
+            sum(fired.values()),
             tuple(Change(run, yes.get(run.id, ())) for run in ran),
             tuple(_revisions(connection, name, begin, end)),
             tuple(row for row in windows.came(connection, where, since=begin) if (row.opened_at or end) < end),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -38,7 +38,7 @@ STATE_TONE: dict[str, Tone] = {
     "undone": "care", "runs": "care",
 }  # fmt: skip
 MOST = 60
-"""Rows of one table; the JSON has all."""
+"""Rows of one table; the JSON has all, and the page says so."""
 
 
 def as_html(facts: Facts) -> str:
@@ -140,7 +140,7 @@ def _incidents(facts: Facts) -> Iterator[Section]:
     head = (
         "incident | what | severity | opened | acknowledged after | mitigated after | resolved after | promises | who"
     )
-    blocks: list[Block] = [table("Incidents", head, rows)]
+    blocks: list[Block] = [table("Incidents", head, rows), *_cut(facts.incidents, "newest")]
     closed = [one.resolved_at - one.opened_at for one, _ in facts.incidents if one.resolved_at is not None]
     answered = [one.acknowledged_at - one.opened_at for one, _ in facts.incidents if one.acknowledged_at is not None]
     means = [f"mean time to {word}: {show_duration(sum(times) / len(times))}"
@@ -162,6 +162,7 @@ def _checks(facts: Facts) -> Iterator[Section]:
             for one in worst[:MOST]
         ]  # fmt: skip
         blocks.append(table("Checks that were not always ok", "check | component | ok | fired | no data", rows))
+        blocks += _cut(worst, "worst")
     yield Section("Checks", tuple(blocks))
 
 
@@ -177,6 +178,7 @@ def _changes(facts: Facts) -> Iterator[Section]:
     ]  # fmt: skip
     head = "ended | procedure | run | asked for by | approved by | outcome"
     blocks: list[Block] = [table("Runs", head, rows) if rows else Text(line("No run ended in this time."))]
+    blocks += _cut(facts.changes, "newest")
     if facts.revisions:
         told = [line(f"{_time(facts, at)}: the book became ", Code(revision[:12])) for at, revision in facts.revisions]
         blocks += [Text(line("Configuration:")), Items(tuple(told))]
@@ -258,7 +260,8 @@ def _checklists(facts: Facts) -> Iterator[Section]:
         who = ", ".join(dict.fromkeys(item.by for item in one.items if item.by))
         rows.append((line(one.title), line(_time(facts, one.opened_at)), _mark(stands),
                      line(f"{one.ticked} of {len(one.items)}"), line(who), line(lacks)))  # fmt: skip
-    yield Section("Checklists", (table("Checklists", "list | opened | stands | ticked | by | missing", rows),))
+    made = table("Checklists", "list | opened | stands | ticked | by | missing", rows)
+    yield Section("Checklists", (made, *_cut(facts.checklists, "newest")))
 
 
 def _actions(facts: Facts) -> Iterator[Section]:
@@ -272,7 +275,8 @@ def _actions(facts: Facts) -> Iterator[Section]:
          line(_time(facts, one.due_at) if one.due_at is not None else ""))
         for one in facts.actions[:MOST]
     ]  # fmt: skip
-    yield Section("Open actions", (table("Open actions", "action | owner | of | made | due", rows),))
+    made = table("Open actions", "action | owner | of | made | due", rows)
+    yield Section("Open actions", (made, *_cut(facts.actions, "first")))
 
 
 def _access(facts: Facts) -> Iterator[Section]:
@@ -313,6 +317,12 @@ SECTIONS: dict[Kind, tuple[Callable[[Facts], Iterator[Section]], ...]] = {
     "audit": (_audit, _changes, _access),
 }  # fmt: skip
 """Kind → what it tells, in its order."""
+
+
+def _cut(found: Sized, which: str) -> Iterator[Block]:
+    """What is said below a table that has not all of it."""
+    if len(found) > MOST:
+        yield Text(line(f"These are the {which} {MOST} of {len(found):,}; the report as JSON has all of them."))
 
 
 def _clock_marks(found: tuple[Clock, ...]) -> Line:

@@ -19,7 +19,8 @@ from tests.faults.kills import Count
 from tests.integration.servers import Postgres, new_postgres
 from tests.integration.sinks import Hook, webhook
 
-WRITES, SENDS = 9, 2
+BORDERS = {"write": (9, ("before", "within", "after")), "send": (2, ("before", "after"))}
+"""Kind → how many there are, and when one can die at it."""
 BOOK = {
     "opsbook": 1,
     "system": "shop",
@@ -36,12 +37,12 @@ BOOK = {
 
 
 def all_places() -> list[str]:
-    """Every border: before and after each write, before and after each sending."""
+    """Every border: before, within and after each write, before and after each sending."""
     return [
         f"{kind}:{number}:{when}"
-        for kind, most in (("write", WRITES), ("send", SENDS))
+        for kind, (most, moments) in BORDERS.items()
         for number in range(1, most + 1)
-        for when in ("before", "after")
+        for when in moments
     ]
 
 

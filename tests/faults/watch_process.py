@@ -34,7 +34,10 @@ TARGETS = ("first", "second")
 
 
 def deadly(place: str) -> None:
-    """Count writes and sendings, and die before or after one of them: `write:3:after`, `send:1:before`."""
+    """Count writes and sendings, and die before, within or after one of them: `write:3:after`, `send:1:before`.
+
+    Within a write: everything was said, and nothing committed.
+    """
     kind, number, when = place.split(":")
     seen = {"write": 0, "send": 0}
 
@@ -47,7 +50,7 @@ def deadly(place: str) -> None:
     def write(self: Setting, writes: list[Write]) -> None:
         seen["write"] += 1
         at("write", "before")
-        whole(self, writes)
+        whole(self, [*writes, lambda _: at("write", "within")])
         at("write", "after")
 
     Setting.write = write  # type: ignore[method-assign, assignment]

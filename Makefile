@@ -40,7 +40,8 @@ test-unit: $(VENV)/installed
 faults: packages $(VENV)/installed
 	$(PYTHON) -m tests.faults.sweep
 	OPSBOOK_THOROUGH=1 $(PYTHON) -m pytest tests/unit -n $(PYTEST_WORKERS) -p no:schemathesis -p no:rerunfailures
-	OPSBOOK_THOROUGH=1 $(PYTHON) -m pytest tests/integration/test_kubernetes_migrations.py tests/integration/test_kubernetes_deploys.py
+	OPSBOOK_THOROUGH=1 $(PYTHON) -m pytest tests/integration/test_kubernetes_migrations.py tests/integration/test_kubernetes_deploys.py \
+	  tests/integration/test_store_frozen.py
 	OPSBOOK_FUZZ=60 $(PYTHON) -m pytest -s tests/integration/test_api_fuzz.py
 
 ## make lint       style, types and the import contract

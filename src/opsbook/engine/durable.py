@@ -22,6 +22,7 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from opsbook.errors import OpsbookError
+from opsbook.store.database import patient_engine
 from opsbook.store.shared_files import make_file
 
 PINNED = "3.4.0"
@@ -187,9 +188,10 @@ class Durable:
         if self._tasks:
             await asyncio.wait(self._tasks)
         stopped()
-        DBOS.destroy()
-        # The engine made its own threads this loop's default ones, and has ended them.
+        # The engine made its own threads this loop's default ones, and ends them.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="opsbook"))
+        # In a thread: it waits for its own, and those for a store that may not answer.
+        await asyncio.to_thread(DBOS.destroy)
         self._engine.dispose()
 
 
@@ -206,7 +208,7 @@ def sqlite_address(folder: Path) -> str:
 def _own_engine(address: str) -> Engine:
     """An engine with the settings that durability needs, tested at every start."""
     if not address.startswith("sqlite"):
-        return create_engine(address, pool_size=10, connect_args={"application_name": "opsbook-engine"})
+        return patient_engine(address, "opsbook-engine", pool_size=10)
     make_file(Path(address.removeprefix("sqlite:///")))
     engine = create_engine(address, connect_args={"check_same_thread": False, "timeout": 30})
     event.listen(engine, "connect", _sqlite_settings)

@@ -104,7 +104,7 @@ class Executor:
             lock.give_back()
 
     async def _work(self) -> None:
-        with Membership(self.setting, itself(), self.lease) as membership:
+        async with Membership(self.setting, itself(), self.lease) as membership:
             await self._execute(membership)
 
     async def _execute(self, membership: Membership | None) -> None:

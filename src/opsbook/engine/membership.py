@@ -40,7 +40,8 @@ class ClaimLost(OpsbookError):
 
 
 class Membership:
-    """A worker's lease, and its claims on runs. Use as a context manager, in a running event loop."""
+    """A worker's lease, and its claims on runs. Use as a context manager, in a running event loop; with `async with`
+    a store that does not answer holds nothing else up."""
 
     def __init__(self, setting: Setting, holder: str, seconds: float = LEASE_SECONDS, only: str = "") -> None:
         self.setting, self.holder, self.seconds, self.only = setting, holder, seconds, only
@@ -50,7 +51,8 @@ class Membership:
         self.lost = asyncio.Event()
         """Set when it must stop: the lease is over, or soon will be."""
         self.stopped = threading.Event()
-        """Set by whoever executes when nothing of it runs any more."""
+        """Cleared by whoever executes before something runs, and set when nothing of it runs any more."""
+        self.stopped.set()
         self._over = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._fences: dict[str, int] = {}
@@ -68,11 +70,26 @@ class Membership:
         self.stopped.set()
         self._over.set()
         self._thread.join()
+        if self.lost.is_set():
+            return  # it runs out by itself, and the store may be what was lost
         try:
             with writing(self.setting.store) as connection:
                 workers.leave(connection, self.name)
         except StoreFailed as failed:
             log.error("the lease runs out by itself: %s", failed)
+
+    async def __aenter__(self) -> Self:
+        joining = asyncio.to_thread(self.__enter__)
+        try:
+            return await joining
+        except asyncio.CancelledError:
+            self._over.set()  # a store that does not answer yet: what it takes after all runs out by itself
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.__exit__, kind, error, trace)
 
     def others(self) -> Mapping[str, str]:
         """Runs that a living worker has, this one too."""
@@ -105,11 +122,14 @@ class Membership:
 
     def _keep(self) -> None:
         """Renew the lease until it is given back or lost."""
+        from opsbook.store.patience import hurried  # only here: who has a file loads no driver
+
         begun = _now()
         while not self._over.wait(self.seconds / RENEWALS):
             asked = _now()
             try:
-                with writing(self.setting.store) as connection:
+                # A store that is frozen must be noticed while there is time to stop.
+                with hurried(self.seconds * STOP_SHARE / 2), writing(self.setting.store) as connection:
                     kept = workers.renew(connection, self.name, self.seconds)
             except StoreFailed as error:
                 log.error("the lease of this worker is not renewed: %s", error)

@@ -73,6 +73,8 @@ class Owner:
     async def __aenter__(self) -> Self:
         await self.setting.in_writer(self.setting.check_audit)
         taken = await asyncio.to_thread(self._durable.launch)
+        if self.membership is not None:
+            self.membership.stopped.clear()
         unfinished = {row.id: row for row in runs.unfinished(self.setting.store, ENDED)}
         self._carried = set(taken) & set(unfinished)
         self.recovered = [run for run, row in unfinished.items() if not RunState(row.state).parked and row.executor]

@@ -56,17 +56,24 @@ def open_store(address: str) -> Engine:
     try:
         if address.startswith("sqlite:///"):
             _prepare(Path(address.removeprefix("sqlite:///")))
-        # A server that was started again has closed what lies in the pool; to ask first costs a tenth of a millisecond.
-        shared = address.startswith("postgresql")
-        engine = create_engine(address, connect_args=_connect_arguments(address), pool_pre_ping=shared)
-        if engine.dialect.name == "sqlite":
+        if address.startswith("postgresql"):
+            engine = patient_engine(address, "opsbook-store")
+        else:
+            engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
             event.listen(engine, "connect", _sqlite_settings)
             event.listen(engine, "begin", _begin)
-        else:
-            event.listen(engine, "do_connect", _connect)
         _migrate(engine)
     except (SQLAlchemyError, OSError) as error:
         raise _failed(address, error) from error
+    return engine
+
+
+def patient_engine(address: str, name: str, **more: Any) -> Engine:
+    """Connections to a PostgreSQL that notice a server that is gone or frozen; nothing is connected yet."""
+    given = {"connect_timeout": BUSY_SECONDS, "application_name": name, **NOTICED_DEAD}
+    # A server that was started again has closed what lies in the pool; to ask first costs a tenth of a millisecond.
+    engine = create_engine(address, connect_args=given, pool_pre_ping=True, **more)
+    event.listen(engine, "do_connect", _connect)
     return engine
 
 
@@ -105,12 +112,6 @@ def _prepare(path: Path) -> None:
     if make_folder(path.parent) and path.parent.name == ".opsbook":
         (path.parent / ".gitignore").write_text("*\n")
     make_file(path)
-
-
-def _connect_arguments(address: str) -> dict[str, Any]:
-    if address.startswith("sqlite"):
-        return {"timeout": BUSY_SECONDS, "check_same_thread": False}
-    return {"connect_timeout": BUSY_SECONDS, "application_name": "opsbook-store", **NOTICED_DEAD}
 
 
 def _connect(_dialect: Any, _record: Any, args: Any, keys: Any) -> Any:

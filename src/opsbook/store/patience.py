@@ -6,16 +6,20 @@ No timeout of its own ends a statement then, and no keep-alive notices, so that 
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from sqlalchemy import Connection
 
-PATIENCE = 60.0
+PATIENCE = 40.0
 """Seconds without a byte of an answer after which a server is taken for gone: no statement of the store lasts nearly
-so long, but for migrations."""
+so long, but for migrations. With an attempt to connect anew it is less than the minute that is promised."""
+
+_hurry = threading.local()
 
 
 class Patient(psycopg.Connection[Any]):
@@ -27,8 +31,16 @@ class Patient(psycopg.Connection[Any]):
         """As psycopg does for each thing that the server is asked."""
         return super().wait(self._limited(gen), *args, **keys)
 
+    def notifies(self, **keys: Any) -> Generator[psycopg.Notify, None, None]:
+        """As psycopg does; whoever listens may hear nothing for long."""
+        before, self.patience = self.patience, None
+        try:
+            yield from super().notifies(**keys)
+        finally:
+            self.patience = before
+
     def _limited(self, asking: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-        limit, heard = self.patience, time.monotonic()
+        limit, heard = self._limit(), time.monotonic()
         try:
             wanted = next(asking)
             while True:
@@ -41,6 +53,20 @@ class Patient(psycopg.Connection[Any]):
                 wanted = asking.send(ready)
         except StopIteration as done:
             return done.value
+
+    def _limit(self) -> float | None:
+        less: float | None = getattr(_hurry, "seconds", None)
+        return self.patience if less is None or self.patience is None else min(less, self.patience)
+
+
+@contextmanager
+def hurried(seconds: float) -> Iterator[None]:
+    """What this thread asks meanwhile is given up after so long: something else depends on when it is known."""
+    _hurry.seconds = seconds
+    try:
+        yield
+    finally:
+        _hurry.seconds = None
 
 
 def connect(*args: Any, **keys: Any) -> Patient:

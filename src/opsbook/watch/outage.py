@@ -12,6 +12,8 @@ log = logging.getLogger(__name__)
 
 AGAIN_EVERY = 600.0
 """Seconds after which an outage that goes on is told again."""
+AFTERMATH = 15.0
+"""Seconds after the end of one in which what failed may have begun before it: an attempt to connect lasts as long."""
 
 
 class Outage:
@@ -20,12 +22,14 @@ class Outage:
     def __init__(self) -> None:
         self.since: float | None = None
         """By the steady clock; None while the store can be used."""
-        self._told = 0.0
+        self._told, self._over = 0.0, float("-inf")
 
     def met(self, error: OpsbookError) -> None:
         """Somebody could not use the store."""
         now = time.monotonic()
         if self.since is not None and now - self._told < AGAIN_EVERY:
+            return
+        if self.since is None and now - self._over < AFTERMATH:
             return
         self.since, self._told = self.since or now, now
         log.error("%s; nothing is decided or told until it can be used, and then it goes on by itself", error.message)
@@ -34,4 +38,4 @@ class Outage:
         """Somebody has used it."""
         if self.since is not None:
             log.warning("the store can be used again, after %s", show_duration(round(time.monotonic() - self.since)))
-            self.since = None
+            self.since, self._over = None, time.monotonic()

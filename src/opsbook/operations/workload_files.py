@@ -39,9 +39,8 @@ class Copied(OperationParameters):
     path: str = Field(min_length=1, description="where it goes in the container, in full")
     file: str = Field("", description="the file of this host that is copied; from the book's folder")
     content: str | SecretReference = Field(
-        "", max_length=LONGEST_TEXT, description="or all of its text; may be a secret",
-        json_schema_extra=MAY_HOLD_SECRETS,
-    )  # fmt: skip
+        "", description="or all of its text; may be a secret", json_schema_extra=MAY_HOLD_SECRETS
+    )
     mode: str = Field(
         "", pattern="^(0?[0-7]{3})?$",
         description="permissions of a new file, those of `file` or 0644 where left out; one that is there keeps its",
@@ -52,6 +51,8 @@ class Copied(OperationParameters):
     def _one_of_both(self) -> Copied:
         if self.file and self.content:
             raise ValueError("`file` and `content` exclude each other")
+        if isinstance(self.content, str) and len(self.content) > LONGEST_TEXT:
+            raise ValueError(f"a text of more than {LONGEST_TEXT:,} characters is a `file`")
         return self
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from opsbook.connectors.runtimes.contract import Revision
+from opsbook.connectors.runtimes.succession import before, succession
 from opsbook.errors import Unreachable
 
 RECORD = ".deploys.jsonl"
@@ -47,36 +48,40 @@ class Releases:
         return inside.parts[0] if inside.parts else ""
 
     def revisions(self) -> list[Revision]:
-        """Every version, in the order in which they were deployed last; those never deployed by age of their folder."""
-        deployed = self._deployed()
+        """Every version: those never deployed by age of their folder, those gone back from, and then the others as they
+        followed each other."""
+        switches = self._switches()
+        deployed, followed = dict(switches), succession([version for version, _ in switches])
         now = self.running()
 
-        def at(version: str) -> datetime:
-            made = datetime.fromtimestamp((self.folder / version).stat().st_mtime, UTC)
-            return deployed.get(version, made)
+        def place(version: str) -> tuple[bool, int, datetime]:
+            return version in deployed, followed.index(version) if version in followed else -1, at(version)
 
-        ordered = sorted(self.versions(), key=lambda version: (version in deployed, at(version)))
+        def at(version: str) -> datetime:
+            return deployed.get(version) or self._made(version)
+
+        ordered = sorted(self.versions(), key=place)
         return [Revision(n, version, at(version), version == now) for n, version in enumerate(ordered, 1)]
 
     def previous(self) -> str:
-        """The version that ran before the current one: the last other one that was deployed, else the next older.
+        """The version that the current one followed; of one that followed none, the next older that never ran.
 
         Empty where there is none.
         """
-        deployed, now = self._deployed(), self.running()
-        others = [version for version in self.versions() if version != now]
-        known = [version for version in others if version in deployed]
-        if known:
-            return max(known, key=lambda version: deployed[version])
-        older = [r.version for r in self.revisions() if r.version in others]
-        numbers = {r.version: r.number for r in self.revisions()}
-        below = [version for version in older if numbers[version] < numbers.get(now, 0)]
-        return below[-1] if below else ""
+        deployed, now, there = [version for version, _ in self._switches()], self.running(), self.versions()
+        if found := before([version for version in deployed if version in there], now):
+            return found
+        older = [one for one in there if one not in deployed and now in there and self._made(one) < self._made(now)]
+        return max(older, key=self._made, default="")
+
+    def _made(self, version: str) -> datetime:
+        """When its folder was made."""
+        return datetime.fromtimestamp((self.folder / version).stat().st_mtime, UTC)
 
     def switch(self, version: str, at: datetime) -> None:
         """Point the symlink to a release in one step, and record it."""
-        if not self._deployed() and (before := self.running()):
-            self._record(before, datetime.fromtimestamp(self.current.lstat().st_mtime, UTC))
+        if not self._switches() and (first := self.running()):
+            self._record(first, datetime.fromtimestamp(self.current.lstat().st_mtime, UTC))
         fresh = self.current.with_name(f".{self.current.name}.{os.getpid()}.new")
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(os.path.relpath(self.folder / version, self.current.parent))
@@ -87,17 +92,17 @@ class Releases:
         with (self.folder / RECORD).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"version": version, "at": at.isoformat()}) + "\n")
 
-    def _deployed(self) -> dict[str, datetime]:
-        """Version → when it was deployed last."""
+    def _switches(self) -> list[tuple[str, datetime]]:
+        """Every version that was switched to, and when; the oldest first."""
         try:
             lines = (self.folder / RECORD).read_text(encoding="utf-8").splitlines()
         except OSError:
-            return {}
-        found = {}
+            return []
+        found = []
         for line in lines:
             try:
                 entry = json.loads(line)
-                found[str(entry["version"])] = datetime.fromisoformat(entry["at"])
+                found.append((str(entry["version"]), datetime.fromisoformat(entry["at"])))
             except (ValueError, KeyError, TypeError):
                 continue  # a line that was cut by a full disk tells nothing
         return found

@@ -99,7 +99,8 @@ LEFT_OUT: dict[str, str] = dict.fromkeys(
     ("security.audit", "workload.fetch", "workload.preserve", "workload.profile"),
     "it only looks, and writes what it saw to new files of its own"
 ) | {
-    "config.deploy": "needs a cluster: test_kubernetes_deploys.py has it undone and gone back from; none cuts it off",
+    "config.deploy": "needs a cluster or containers: the tests of deploys have it undone, gone back from and cut off",
+    "config.prune": "needs a cluster or containers: the tests of deploys of configurations have it",
     "backup.prune": "needs a store of backups: test_pruning.py ends it at every deletion"}  # fmt: skip
 """Operations that cannot be tried here, each with the reason."""
 FRACTIONS = (0.2, 0.5, 0.8)

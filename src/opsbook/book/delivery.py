@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from opsbook.book.catalogue import Strict
 from opsbook.book.references import Reference
@@ -13,6 +13,26 @@ from opsbook.book.values import Duration, Name, Ratio, VariableName
 
 CPU = r"^\d+(\.\d+)?m?$"
 MEMORY = r"^\d+(\.\d+)?([KMGT]i?B?|B)?$"
+
+
+LabelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=200)]
+"""Of a container, as docker has it."""
+
+
+class ConfigFiles(Strict):
+    """Files of this host that hold the configuration of a component, which is deployed like a version."""
+
+    files: tuple[str, ...] = Field(
+        min_length=1,
+        description="lines of KEY=VALUE where its name ends with `.env`, else a text that is deployed whole",
+        examples=[["etc/api.env", "etc/api.ini"]],
+    )
+    check: tuple[str, ...] = Field(
+        (), description="argv that must end with 0 while the new file is in its place", examples=[["nginx", "-t"]]
+    )
+    reload: tuple[str, ...] = Field(
+        (), description="argv by which it reads them again; its workload is restarted where left out"
+    )
 
 
 class Deploy(Strict):
@@ -39,6 +59,14 @@ class Deploy(Strict):
     )
     proxy: Name | None = Field(None, description="the proxy that includes it and is told to read it again")
     service: str = Field("", description="Kubernetes service whose selector sends traffic to a side; no `switch` then")
+    labels: dict[LabelName, str] = Field(
+        {},
+        description="labels by which a proxy finds containers of compose: only those of the side that serves have them",
+        examples=[{"traefik.enable": "true"}],
+    )
+    config: ConfigFiles | None = Field(
+        None, description="files of its configuration; on compose, env files and files that it mounts are known"
+    )
     wave: int = Field(0, ge=0, description="components of a lower wave are deployed first")
 
 

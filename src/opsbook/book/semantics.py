@@ -221,11 +221,12 @@ def _capacity(book: BookModel, catalogue: Catalogue) -> Iterator[Contradiction]:
 
 def _blue_green(book: BookModel) -> Iterator[Contradiction]:
     for name, deploy in book.deploys.components.items():
-        if deploy.strategy == "blue-green" and not (deploy.blue and deploy.green and (deploy.switch or deploy.service)):
+        switched = deploy.switch or deploy.service or deploy.labels
+        if deploy.strategy == "blue-green" and not (deploy.blue and deploy.green and switched):
             said = {
                 "`blue`": deploy.blue,
                 "`green`": deploy.green,
-                "`switch` or `service`": deploy.switch or deploy.service,
+                "`switch`, `service` or `labels`": switched,
             }
             lacking = [key for key, value in said.items() if not value]
             yield Contradiction(

@@ -27,7 +27,14 @@ if TYPE_CHECKING:
     "values",
     multiple=True,
     metavar="KEY=VALUE",
-    help="In place of a version: another value of its config map (Kubernetes). KEY alone takes it out.",
+    help="In place of a version: another value of its configuration. KEY alone takes it out.",
+)
+@click.option(
+    "--config-file",
+    "texts",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="In place of a version: another text of a whole file, or key, of its configuration; read from PATH.",
 )
 @run_options
 def command(
@@ -35,6 +42,7 @@ def command(
     version: str,
     strategy: str | None,
     values: tuple[str, ...],
+    texts: tuple[str, ...],
     book: str | None,
     env: str | None,
     **how: Any,
@@ -46,25 +54,34 @@ def command(
     """
     from opsbook.upkeep.deploys import must_have_been_seen, procedure_of
 
-    if bool(version) == bool(values):
+    if bool(version) == bool(values or texts):
         raise click.UsageError("name a version, or values with --config")
     with opened(book, env) as service:
-        if values:
+        if values or texts:
             name = f"deploy-{component}-config"
             _must_be_deployed(service, component, name)
-            return run_and_tell(service, name, {"values": _as_json(values)}, How(**how))
+            return run_and_tell(service, name, {"values": _as_json(values, texts)}, How(**how))
         name = procedure_of(service.system, component, strategy or "")
         _must_be_deployed(service, component, name)
         must_have_been_seen(service.setting.store, service.system, component, version)
         return run_and_tell(service, name, {"version": version}, How(**how))
 
 
-def _as_json(values: tuple[str, ...]) -> str:
-    """As the procedure takes them."""
+def _as_json(values: tuple[str, ...], texts: tuple[str, ...]) -> str:
+    """As the procedure takes them. Raises UsageError for a file that cannot be read."""
     import json
+    from pathlib import Path
 
     parts = [one.partition("=") for one in values]
-    return json.dumps({key: text if sign else None for key, sign, text in parts}, ensure_ascii=False)
+    found: dict[str, str | None] = {key: text if sign else None for key, sign, text in parts}
+    for name, sign, path in (one.partition("=") for one in texts):
+        if not sign:
+            raise click.UsageError("write --config-file NAME=PATH")
+        try:
+            found[name] = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise click.UsageError(f"{path} cannot be read as text: {error}") from error
+    return json.dumps(found, ensure_ascii=False)
 
 
 def _must_be_deployed(service: Service, component: str, name: str) -> None:
@@ -77,8 +94,8 @@ def _must_be_deployed(service: Service, component: str, name: str) -> None:
         raise UsageError(f"there is no component {component!r} that is deployed", nearest(component, known))
     if name.endswith("-config") and name not in service.setting.packaged(service.system):
         raise UsageError(
-            "only on Kubernetes is a configuration deployed like a version",
-            "elsewhere change its file, and `opsbook run` a procedure that restarts it",
+            f"the book does not say in which file the configuration of {component} is",
+            f"write `config` in `deploys.components.{component}`",
         )
     if name not in service.setting.packaged(service.system):
         raise UsageError(

@@ -1,7 +1,7 @@
 """Blue and green: two workloads of one component, and what sends its traffic to one of them.
 
 Which side is active is a fact that can be read wherever the traffic is sent from (a file that a proxy includes, the
-selector of a service), whoever switched last.
+selector of a service, the labels of containers), whoever switched last.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Sides:
 def has_sides(system: System, component: str) -> bool:
     """Whether the book gives it two."""
     found = system.model.deploys.components.get(component)
-    return found is not None and bool(found.blue and found.green and (found.switch or found.service))
+    return found is not None and bool(found.blue and found.green and (found.switch or found.service or found.labels))
 
 
 def sides_of(connections: Connections, component: str) -> Sides:
@@ -75,7 +75,7 @@ def sides_of(connections: Connections, component: str) -> Sides:
     if found is None or not (found.blue and found.green):
         raise Refused(
             f"the book does not give {component} two sides",
-            f"set `blue`, `green`, and `service` or `switch` and `proxy`, in `deploys.components.{component}`",
+            f"set `blue`, `green` and `switch`, `service` or `labels` in `deploys.components.{component}`",
         )
     return Sides(system, component, found, switch_of(connections, component, found))
 
@@ -107,3 +107,22 @@ async def version_before(connections: Connections, component: str) -> str:
         kept = await connections.runtime.revisions(sides.workload(side))
         found[side] = next((one.version for one in reversed(kept) if one.current), "")
     return found[OTHER[active]] if found[OTHER[active]] != found[active] else ""
+
+
+async def version_to_go_back_to(connections: Connections, component: str, said: str = "") -> str:
+    """The version that a rollback of a component would bring: of what is `said` (a version, or `revision-3`), or the
+    one before where nothing is.
+
+    Raises Refused where there is none.
+    """
+    number = said.removeprefix("revision-") if said.startswith("revision-") else ""
+    if said and not number.isdigit():
+        return said
+    if not said and (before := await version_before(connections, component)):
+        return before
+    found = await connections.runtime.revisions(await serving_workload(connections, component))
+    current = next((one.number for one in found if one.current), 0)
+    for one in reversed(found):
+        if one.number == int(number) if number else one.number < current:
+            return one.version
+    raise Refused(f"{component} has no {said or 'version before this one'} to go back to", "name one")

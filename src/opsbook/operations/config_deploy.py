@@ -10,8 +10,21 @@ from pydantic import Field, field_validator
 from opsbook.book.catalogue import Risk
 from opsbook.book.words import nearest
 from opsbook.connectors.change import Change
-from opsbook.connectors.cluster import kubernetes_of
+from opsbook.connectors.config_files import (
+    chosen,
+    decoded,
+    files_of,
+    made,
+    refuse_overridden,
+    settings_of,
+    values_in,
+    version_of,
+)
+from opsbook.connectors.contract import Connections
+from opsbook.connectors.runtimes.compose import Compose
+from opsbook.connectors.runtimes.compose_create import alone, refuse_strange
 from opsbook.connectors.runtimes.contract import Unsupported
+from opsbook.connectors.runtimes.kubernetes import Kubernetes
 from opsbook.connectors.runtimes.kubernetes_api import NotThere
 from opsbook.connectors.runtimes.kubernetes_config import base_of, changed, name_of, named_in
 from opsbook.connectors.runtimes.kubernetes_kinds import template_of
@@ -28,7 +41,7 @@ MOST_SHOWN = 200
 
 class Configure(Workload):
     values: str = Field(min_length=2, description="keys and their new texts as a JSON object; null takes a key out")
-    name: str = Field("", description="the config map; the only one that the workload takes where left out")
+    name: str = Field("", description="the config map, or the file's name; found by the values where left out")
 
     @field_validator("values")
     @classmethod
@@ -51,14 +64,21 @@ def read(text: str) -> dict[str, str | None]:
 
 @operation(
     "config.deploy", Risk.DISRUPTIVE, of="workload", idempotent=True, parameters=Configure,
-    doc="Gives a workload another version of a config map, one pod at a time (Kubernetes): the version before is kept "
-    "as a map of its own, so that undo, and a rollback to an older revision, bring its values back.",
+    doc="Gives a workload another version of its configuration, one instance at a time. Kubernetes: of a config map; "
+    "the one before is kept as a map of its own, so that undo, and a rollback to an older revision, bring its values "
+    "back. Elsewhere: of a file, which is kept beside as it was; a version that is not valid, or with which the "
+    "workload does not come up, is put back at once.",
 )  # fmt: skip
 class _Configure(Repeatable):
     async def plan(self, parameters: Configure, facts: Facts) -> AsyncIterator[Change]:
-        runtime = kubernetes_of(facts.runtime)
         connections = facts.connector(parameters.of).connections
         workload = await serving_workload(connections, parameters.of) or workload_of(facts.system, parameters.of)
+        if not isinstance(facts.runtime, Kubernetes):
+            yield _file(connections, workload, parameters)
+            if (health := gate(facts, parameters)) is not None:
+                yield health
+            return
+        runtime = facts.runtime
         kind, now = await runtime.found(workload)
         if not kind.rolls:
             raise Unsupported(f"the pods of a {kind.name} are not replaced by it: new values would not reach them")
@@ -93,6 +113,35 @@ def _map_of(names: list[str], wanted: str, workload: str) -> str:
     if len(found) > 1:
         raise Refused(f"{workload} takes several config maps: {', '.join(found)}", "say which with `name`")
     return found[0]
+
+
+def _file(connections: Connections, workload: str, parameters: Configure) -> Change:
+    """The change of a file of this host. Raises Refused, Absent, Unsupported."""
+    values, compose = read(parameters.values), connections.runtime
+    file = chosen(files_of(connections, parameters.of, workload), values, parameters.name, parameters.of)
+    if file.lines:
+        refuse_overridden(connections, workload, values)
+    content = decoded(file.read(), file.path)
+    there, to = version_of(content), version_of(made(file, content, values))
+    settings = settings_of(connections.system, parameters.of)
+    common = {"component": parameters.of, "workload": workload, "path": str(file.path), "lines": file.lines,
+              "wait": parameters.wait, "reload": list(settings.reload) if settings else []}  # fmt: skip
+    before = {key: (text or "")[:MOST_SHOWN] for key, text in values_in(file, content, list(values)).items()}
+    seen: dict[str, object] = {
+        "now": there,
+        "before": "not shown: only its owner may read it" if file.private else before,
+    }
+    if isinstance(compose, Compose) and not common["reload"]:
+        service = compose.service(workload)
+        refuse_strange(service)
+        if why := alone(service):
+            seen["gap"] = f"{why}, so that the old one stops before the new one starts"
+    back: Change | str = "nothing to undo: it is so already"
+    if to != there:
+        keys = list(values)
+        back = Change("config-file", {**common, "check": [], "keys": keys, "previous": there}, inverse="it is an undo")
+    forward = {"check": list(settings.check) if settings else [], "from": there, "to": to, "values": values}
+    return Change("config-file", {**common, **forward}, seen, inverse=back)
 
 
 def _shown(before: Mapping[str, str], values: Mapping[str, str | None], there: str) -> dict[str, object]:

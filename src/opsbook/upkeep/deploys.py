@@ -16,7 +16,7 @@ from datetime import timedelta
 from sqlalchemy import Engine
 
 from opsbook.book.delivery import Deploy, Deploys, Gate
-from opsbook.book.environments import KubernetesRuntime
+from opsbook.book.environments import ComposeRuntime, KubernetesRuntime
 from opsbook.book.system import System
 from opsbook.book.units import write_duration
 from opsbook.connectors.http import HttpSettings
@@ -52,7 +52,7 @@ def families(system: System) -> Iterator[tuple[str, str]]:
                                                version=VERSION, how=ROLLING)  # fmt: skip
         yield f"deploy-{name}-hotfix", filled("deploy", **text, steps=str(_hotfix(system, name, settings)),
                                               version=VERSION, how=HOTFIX)  # fmt: skip
-        if isinstance(system.environment.runtime, KubernetesRuntime):
+        if settings.config is not None or isinstance(system.environment.runtime, KubernetesRuntime | ComposeRuntime):
             yield f"deploy-{name}-config", filled("configure", **text, steps=str(_config(system, name, settings)),
                                                   values=VALUES)  # fmt: skip
         back = {"component": name, "risk": "disruptive", "version": BEFORE, "what": "The schema stays as it is."}
@@ -123,7 +123,9 @@ def _sides(system: System, component: str, settings: Deploy) -> Steps:
     text.op("Bring the side without traffic to the version, and prove it.",
             f"id=bring-up timeout={span(wait * 4)} on_failure=undo",
             f'side.bring_up: {{of: {component}, version: "{{{{ version }}}}", wait: {span(wait)}}}')  # fmt: skip
-    text.op("Send the traffic there.", "id=switch timeout=5m save=switched on_failure=undo",
+    # Containers that are made anew with other labels take their time; everything else is a matter of seconds.
+    patience = max(timedelta(minutes=5), wait * 4) if settings.labels else timedelta(minutes=5)
+    text.op("Send the traffic there.", f"id=switch timeout={span(patience)} save=switched on_failure=undo",
             f"traffic.switch: {{of: {component}}}")  # fmt: skip
     proven(text, system, component, settings)
     text.op("Stop the old side.", f"id=retire timeout={span(drain + SPARE)}",
@@ -149,15 +151,23 @@ def _config(system: System, component: str, settings: Deploy) -> Steps:
             'config.deploy: {'
             f'of: {component}, values: "{{{{ values }}}}", wait: {wait.total_seconds():g}}}')  # fmt: skip
     proven(text, system, component, settings)
+    text.op("Remove versions that nothing uses, but for the newest.", "id=prune timeout=5m on_failure=continue",
+            f"config.prune: {{of: {component}}}")  # fmt: skip
     return text
 
 
 def _back(system: System, component: str, settings: Deploy, *, schema: bool = False) -> Steps:
     text, wait = Steps(), settings.wait or timedelta(minutes=10)
+    migrations = system.model.deploys.migrations
+    if migrations is not None and not schema:
+        text.op(
+            "Whether the schema could go back too.",
+            "id=outlook timeout=5m",
+            f'migrations.outlook: {{of: {migrations.of}, component: {component}, version: "{{{{ version }}}}"}}',
+        )
     text.op("The application first: that is what people notice, and the older code runs on the newer schema.",
             f"id=rollback timeout={span(wait * 4)} save=rolled",
             _brought("rollback", component, wait))  # fmt: skip
-    migrations = system.model.deploys.migrations
     if schema and migrations is not None:
         text.op("Then the schema.", "id=schema timeout=1h retry=2",
                 f'migrations.back_to: {{of: {migrations.of}, version: "{{{{ version }}}}"}}')  # fmt: skip

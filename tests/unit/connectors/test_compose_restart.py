@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from opsbook.connectors.change import Change, Done
-from opsbook.connectors.runtimes.compose_executor import SPARE, ComposeExecutor
+from opsbook.connectors.runtimes.compose_executor import ComposeExecutor
+from opsbook.connectors.runtimes.compose_labels import SPARE
 from opsbook.connectors.runtimes.contract import Verb
 from opsbook.errors import Refused
 
@@ -39,7 +40,7 @@ class Maker:
     async def restart(self, one: Any) -> None:
         self.told.append(f"restart {one.id}")
 
-    async def make(self, image: str, others: list[Any], name: str) -> Any:
+    async def make(self, image: str, others: list[Any], name: str, labels: Any = None) -> Any:
         made = container(name, "made")
         self.found.append(made)
         return made

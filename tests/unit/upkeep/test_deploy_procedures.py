@@ -83,19 +83,33 @@ def test_a_service_is_a_switch_and_what_lacks_is_said(tmp_path: Path) -> None:
     system = a_system(tmp_path, gates=[], components={"api": {**sides, "service": "api"}})
     assert procedure_of(system, "api") == "deploy-api-blue-green"
     assert "deploy-api-blue-green" in compiled(system)
-    with pytest.raises(InvalidBook, match="needs `switch` or `service`"):
+    with pytest.raises(InvalidBook, match="needs `switch`, `service` or `labels`"):
         a_system(tmp_path, components={"api": sides})
 
 
-def test_only_on_kubernetes_is_a_configuration_deployed_and_the_schema_stays(tmp_path: Path) -> None:
+def test_labels_are_a_switch_that_is_given_the_time_to_make_containers_anew(tmp_path: Path) -> None:
+    sides = {"strategy": "blue-green", "blue": "api", "green": "api-green", "labels": {"traefik.enable": "true"}}
+    found = compiled(a_system(tmp_path, gates=[], wait="5m", components={"api": sides}))["deploy-api-blue-green"]
+    (switch,) = [one for one in found.steps if one.id == "switch"]
+    assert switch.timeout == 20 * 60
+
+
+@pytest.mark.parametrize(
+    "runtime", [{"kind": "kubernetes", "namespace": "shop"}, {"kind": "compose", "file": "c.yaml"}]
+)
+def test_a_configuration_is_deployed_where_it_is_known_and_the_schema_stays(
+    tmp_path: Path, runtime: dict[str, str]
+) -> None:
     assert "deploy-api-config" not in compiled(a_system(tmp_path))
+    assert "deploy-api-config" in compiled(a_system(tmp_path, components={"api": {"config": {"files": ["api.env"]}}}))
+    a_system(tmp_path)
     book = yaml.safe_load((tmp_path / "book.yaml").read_text())
-    book["environments"]["production"]["runtime"] = {"kind": "kubernetes", "namespace": "shop"}
+    book["environments"]["production"]["runtime"] = runtime
     (tmp_path / "book.yaml").write_text(yaml.safe_dump(book))
     system = in_environment(load_book(tmp_path / "book.yaml", catalogue()), "production")
     ids = [one.id for one in compiled(system)["deploy-api-config"].steps]
     # Gates that ask about a version are left out; the person's has a number for a name.
-    assert ids[1:] == ["before", "configure", "smoke", "watch"]
+    assert ids[1:] == ["before", "configure", "smoke", "watch", "prune"]
 
 
 def test_a_version_in_a_gate_is_one_word_whatever_it_is(tmp_path: Path) -> None:

@@ -78,15 +78,22 @@ def alone(service: Service) -> str:
     return ""
 
 
-def wanted(file: ComposeFile, service: Service, number: int, name: str, image: str) -> Wanted:
-    """The container with this number, of this image."""
+def wanted(
+    file: ComposeFile,
+    service: Service,
+    number: int,
+    name: str,
+    image: str,
+    labels: Mapping[str, str | None] | None = None,
+) -> Wanted:
+    """The container with this number, of this image. `labels` are put over those of the file; None takes one away."""
     refuse_strange(service)
     settings = service.settings
     networks = _networks(file, service)
     config: dict[str, Any] = {
         "Image": image,
         "Env": [f"{key}={value}" for key, value in environment(file, service).items()],
-        "Labels": _labels(file, service, number),
+        "Labels": _labels(file, service, number, labels or {}),
         "HostConfig": _host(file, service, networks),
     }
     for key, api in PLAIN.items():
@@ -143,11 +150,14 @@ def environment(file: ComposeFile, service: Service) -> dict[str, str]:
     return found
 
 
-def _labels(file: ComposeFile, service: Service, number: int) -> dict[str, str]:
+def _labels(file: ComposeFile, service: Service, number: int, over: Mapping[str, str | None]) -> dict[str, str]:
     own = {PROJECT: file.project, SERVICE: service.name, NUMBER: str(number), ONE_OFF: "False",
            "com.docker.compose.project.config_files": str(file.path.absolute()),
            "com.docker.compose.project.working_dir": str(file.path.absolute().parent)}  # fmt: skip
-    return {**{key: value or "" for key, value in pairs(service.settings.get("labels")).items()}, **own}
+    written: dict[str, str | None] = {
+        **{key: value or "" for key, value in pairs(service.settings.get("labels")).items()}, **over, **own
+    }  # fmt: skip
+    return {key: value for key, value in written.items() if value is not None}
 
 
 def _networks(file: ComposeFile, service: Service) -> dict[str, tuple[str, ...]]:

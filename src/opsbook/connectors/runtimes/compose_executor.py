@@ -16,16 +16,15 @@ from opsbook.connectors.change import Change, Done, Json, More, Sink
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.executors.secrets import resolve
 from opsbook.connectors.registry import executor
-from opsbook.connectors.runtimes import compose_create, compose_exec, compose_networks
+from opsbook.connectors.runtimes import compose_create, compose_exec, compose_labels, compose_networks
 from opsbook.connectors.runtimes.compose import Compose
+from opsbook.connectors.runtimes.compose_anew import replace
 from opsbook.connectors.runtimes.compose_changes import KIND
 from opsbook.connectors.runtimes.compose_containers import Container
+from opsbook.connectors.runtimes.compose_labels import SPARE
 from opsbook.connectors.runtimes.compose_make import Maker, NotReady, bare
 from opsbook.connectors.runtimes.contract import Verb
-from opsbook.errors import OpsbookError, Refused
-
-SPARE = "-before"
-"""Ends the name of the container whose place a new one takes."""
+from opsbook.errors import Refused
 
 
 @executor(KIND)
@@ -106,11 +105,11 @@ class ComposeExecutor:
             if now is not None:  # of which nobody knows how far it came
                 await maker.remove(now)
                 found.remove(now)
-            await self._replace(maker, old.image, found, old)
+            await replace(self._compose, maker, old.image, found, old)
             return
         assert now is not None, "the guard has seen one of both"
         if self._told_otherwise(now):
-            await self._replace(maker, now.image, found, now)
+            await replace(self._compose, maker, now.image, found, now)
         elif planned and now.id != planned:
             await maker.start(now)  # made since it was planned, so that it was begun anew
         else:
@@ -130,6 +129,13 @@ class ComposeExecutor:
         active = [one for one in found if one.active]
         wanted = effect["replicas"]
         idle = [one for one in found if not one.active and one.image == effect["image"]]
+        if idle and (labels := await self._labels(effect["workload"])):
+            # One that has other labels would serve, or not, as soon as it is started.
+            fit = compose_labels.fitting(idle, labels)
+            for one in [one for one in idle if one not in fit] if len(active) < wanted else []:
+                await maker.remove(one)
+                found.remove(one)
+            idle = fit
         for one in active[:wanted]:
             await maker.ready(one)
         active += [await maker.start(one) for one in idle[: max(0, wanted - len(active))]]
@@ -143,6 +149,11 @@ class ComposeExecutor:
                 await maker.remove(one)
         return Done({"workload": effect["workload"], "replicas": max(wanted, 0)})
 
+    async def _labels(self, workload: str) -> dict[str, str | None]:
+        """What a new container of it would have besides those of the file."""
+        service = self._compose.file.services.get(workload)
+        return await compose_labels.of_new(self._compose, service) if service else {}
+
     async def _roll(self, maker: Maker, effect: dict[str, Any], found: list[Container]) -> Done | More:
         """One container of the new image more, ready before an old one goes; the same until no old one is left."""
         service = self._compose.service(effect["workload"])
@@ -152,7 +163,7 @@ class ComposeExecutor:
         stale = [one for one in active if one not in fresh]
         record.begin(service.name, service.image, stale[-1].image if stale else "")
         if stale and compose_create.alone(service):
-            await self._replace(maker, effect["image"], found, stale[0])
+            await replace(self._compose, maker, effect["image"], found, stale[0])
         elif stale:
             await self._exchange(maker, effect, found, fresh, stale)
         elif len(fresh) < effect["replicas"]:
@@ -190,24 +201,6 @@ class ComposeExecutor:
                 await maker.ready(one)
         await asyncio.sleep(self._compose.service(effect["workload"]).delay)
         await maker.remove(stale[0])
-
-    async def _replace(self, maker: Maker, image: str, found: list[Container], old: Container) -> None:
-        """Where there can be one only: the old one stops first, and is started again where the new one fails."""
-        name, others = old.name.removesuffix(SPARE), [one for one in found if one is not old]
-        if old.name == name:
-            await self._compose.api.call("rename", old.id, name + SPARE)
-        made: Container | None = None
-        try:
-            await maker.stop(old)
-            made = await maker.make(image, others, name)
-            await maker.start(made)
-        except OpsbookError:
-            if made is not None:
-                await maker.remove(made)
-            await self._compose.api.call("rename", old.id, name)
-            await self._compose.api.call("start", old.id)
-            raise
-        await maker.remove(old)
 
 
 def _is(one: Container, image: str, image_id: str) -> bool:

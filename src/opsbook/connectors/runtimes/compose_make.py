@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from opsbook.connectors.change import ChangeFailed, Sink
-from opsbook.connectors.runtimes import compose_create
+from opsbook.connectors.runtimes import compose_config, compose_create, compose_labels
 from opsbook.connectors.runtimes.compose_api import ApiFault, NotThere
 from opsbook.connectors.runtimes.compose_containers import Container
 from opsbook.connectors.runtimes.compose_logs import last_words
@@ -59,13 +59,22 @@ class Maker:
                                    ) from error  # fmt: skip
         return bare(told["Id"])
 
-    async def make(self, image: str, found: Sequence[Container], name: str = "") -> Container:
-        """A new container of an image, not started yet."""
+    async def make(
+        self,
+        image: str,
+        found: Sequence[Container],
+        name: str = "",
+        labels: Mapping[str, str | None] | None = None,
+    ) -> Container:
+        """A new container of an image, not started yet. `labels` are put over those that it would get."""
         file = self._compose.file
         service = file.service(self._workload)
         number = free_number(found)
         named = name or str(service.settings.get("container_name") or "") or name_of(file, service, number, found)
-        wanted = compose_create.wanted(file, service, number, named, image)
+        digest = compose_config.digest_of(self._compose, service)
+        over = {**await compose_labels.of_new(self._compose, service), **(labels or {})}
+        over |= {compose_config.CONFIG: digest} if digest else {}
+        wanted = compose_create.wanted(file, service, number, named, image, over)
         await self._surroundings(file, service)
         try:
             made = await self._api.call("create_container_from_config", dict(wanted.config), wanted.name)

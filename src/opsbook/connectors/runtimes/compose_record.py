@@ -1,14 +1,20 @@
-"""Which versions of a service were deployed: a record beside the compose file, since an engine keeps none."""
+"""What was deployed: the versions of a service, and which of two sides carries the labels that a proxy looks for.
+
+A record beside the compose file, since an engine keeps none.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from opsbook.connectors.change import ChangeFailed
 from opsbook.connectors.runtimes.contract import Revision
+from opsbook.connectors.runtimes.succession import before
 
 
 def repository(image: str) -> str:
@@ -53,20 +59,38 @@ class Record:
 
     def deployed(self, service: str) -> list[Deployed]:
         """Its deploys, oldest first."""
+        found = []
+        for entry in self._entries(service):
+            try:
+                at = datetime.fromisoformat(entry["at"]) if entry.get("at") else None
+                found.append(Deployed(str(entry["image"]), str(entry["declared"]), at))
+            except (ValueError, KeyError, TypeError):
+                continue  # it tells of something else
+        return found
+
+    def carries(self, service: str) -> bool | None:
+        """Whether its containers shall carry the labels that a proxy looks for; None where it was never switched."""
+        said = [entry["carries"] for entry in self._entries(service) if isinstance(entry.get("carries"), bool)]
+        return said[-1] if said else None
+
+    def carry(self, sides: Mapping[str, bool]) -> None:
+        """Write down which services carry the labels from now on. Raises ChangeFailed."""
+        if any(self.carries(service) is not one for service, one in sides.items()):
+            at = datetime.now(UTC).isoformat()
+            self._append([{"service": service, "carries": one, "at": at} for service, one in sides.items()])
+
+    def _entries(self, service: str) -> Iterator[dict[str, Any]]:
         try:
             lines = self.path.read_text(encoding="utf-8").splitlines()
         except OSError:
-            return []
-        found = []
+            return
         for line in lines:
             try:
                 entry = json.loads(line)
-                if entry["service"] == service:
-                    at = datetime.fromisoformat(entry["at"]) if entry.get("at") else None
-                    found.append(Deployed(str(entry["image"]), str(entry["declared"]), at))
-            except (ValueError, KeyError, TypeError):
+            except ValueError:
                 continue  # a line that was cut by a full disk tells nothing
-        return found
+            if isinstance(entry, dict) and entry.get("service") == service:
+                yield entry
 
     def wanted(self, service: str, declared: str) -> str:
         """The image that a new container is to have: the one deployed last, unless the file was changed since."""
@@ -74,9 +98,8 @@ class Record:
         return last.image if last is not None and last.declared == declared else declared
 
     def previous(self, service: str, now: str) -> str:
-        """The image that was deployed before the one that runs; empty where there is none."""
-        others = [one.image for one in self.deployed(service) if one.image != now]
-        return others[-1] if others else ""
+        """The image that the one that runs followed; empty where there is none."""
+        return before([one.image for one in self.deployed(service)], now)
 
     def revisions(self, service: str, declared: str, now: str) -> list[Revision]:
         """Every image that was deployed, by its last deploy; the one that runs as current."""
@@ -99,7 +122,7 @@ class Record:
         if last is None or (last.image, last.declared) != (image, declared):
             self._append([_line(service, image, declared, datetime.now(UTC).isoformat())])
 
-    def _append(self, lines: list[dict[str, str | None]]) -> None:
+    def _append(self, lines: Sequence[Mapping[str, str | bool | None]]) -> None:
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(line) + "\n" for line in lines)

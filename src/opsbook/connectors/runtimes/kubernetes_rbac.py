@@ -74,7 +74,7 @@ CHANGES: dict[str, tuple[tuple[str, str], ...]] = {
     "config.deploy": tuple(("apps", one) for one in ROLLING),
 }
 """Operation → what it patches. Workloads are only patched by the names that the book has."""
-MIGRATING = frozenset({"migrations.upgrade", "migrations.back_to"})
+MIGRATING = frozenset({"migrations.upgrade", "migrations.back_to", "migrations.outlook"})
 """They run in a job, where the book says `inside`."""
 NODES = frozenset({"node.drain", "node.cordon", "node.uncordon"})
 MADE = {"autoscaler.create": ("create", "delete"), "autoscaler.delete": ("delete", "create")}
@@ -82,7 +82,7 @@ MADE = {"autoscaler.create": ("create", "delete"), "autoscaler.delete": ("delete
 EXECUTING = frozenset({"workload.exec", "workload.profile", "workload.copy", "workload.fetch"})
 """What runs a program in a pod; so do checks that look from inside."""
 LOOKING_INSIDE = ("inside.", "workload.vulnerable_python")
-KNOWN = (*CHANGES, *MADE, *sorted(EXECUTING), "cron_job.trigger", *sorted(NODES), *sorted(MIGRATING))
+KNOWN = (*CHANGES, *MADE, *sorted(EXECUTING), "config.prune", "cron_job.trigger", *sorted(NODES), *sorted(MIGRATING))
 
 
 def needed(system: System, operations: Collection[str]) -> list[Right]:
@@ -123,6 +123,8 @@ def _needed(system: System, operations: Collection[str]) -> Iterator[Right]:
         yield Right("batch", "jobs", "create")
     if "config.deploy" in operations:
         yield Right("", "configmaps", "create")
+    if "config.prune" in operations:
+        yield Right("", "configmaps", "delete")
     migrations = system.model.deploys.migrations
     if MIGRATING & set(operations) and migrations is not None and migrations.inside:
         yield from (Right("batch", "jobs", verb) for verb in ("create", "delete"))

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from opsbook.book.delivery import Deploy
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.http import ProxyComponent
+from opsbook.connectors.runtimes.compose import Compose
 from opsbook.connectors.runtimes.kubernetes import Kubernetes
-from opsbook.connectors.sides import Switch
+from opsbook.connectors.sides import Side, Switch
 from opsbook.connectors.switches.file import FileSwitch, Reload
 from opsbook.connectors.switches.haproxy import HaproxyMap
+from opsbook.connectors.switches.labels import LabelSwitch
 from opsbook.connectors.switches.nginx import MasterProcess, ProxyWorkload
 from opsbook.connectors.switches.service import ServiceSwitch
 from opsbook.errors import Refused
 
+NOTICED = timedelta(seconds=5)
+"""What a proxy is given to notice another container where the book says no `drain`: traefik looks every two seconds."""
+
 
 def switch_of(connections: Connections, component: str, found: Deploy) -> Switch:
     """Raises Refused with what lacks."""
+    if found.labels:
+        return _labels(connections, component, found)
     if found.service:
         runtime = connections.runtime
         if not isinstance(runtime, Kubernetes):
@@ -27,9 +36,21 @@ def switch_of(connections: Connections, component: str, found: Deploy) -> Switch
     if not (found.switch and found.proxy):
         raise Refused(
             f"the book does not say what switches {component}",
-            f"set `switch` and `proxy`, or `service`, in `deploys.components.{component}`",
+            f"set `switch` and `proxy`, `service`, or `labels`, in `deploys.components.{component}`",
         )
     return FileSwitch(connections.system.path(found.switch), _reload(connections, found.proxy, found.switch))
+
+
+def _labels(connections: Connections, component: str, found: Deploy) -> LabelSwitch:
+    runtime, deploys = connections.runtime, connections.system.model.deploys
+    if not isinstance(runtime, Compose):
+        raise Refused(
+            f"{component} is switched by labels of its containers, and this environment has no compose",
+            f"set `labels: {{}}` and `switch` or `service` of `deploys.components.{component}` in this environment",
+        )
+    wait, drain = found.wait or deploys.wait, found.drain or deploys.drain or NOTICED
+    sides: dict[Side, str] = {"blue": found.blue, "green": found.green}
+    return LabelSwitch(runtime, found.labels, sides, wait.total_seconds(), drain.total_seconds())
 
 
 def _reload(connections: Connections, name: str, switch: str) -> Reload:

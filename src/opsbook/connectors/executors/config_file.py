@@ -1,0 +1,115 @@
+"""Changes of the kind `config-file`: a file of a component's configuration gets another version, and it is read.
+
+effect: `component`, `workload`, `path`, `lines` (of KEY=VALUE, else a whole text), `wait` in seconds, `check` and
+`reload` (argv on this host; empty: no check, the workload is rolled). Forward: `from` and `to` (versions), `values`. An
+undo: `keys`, which get what they are in the kept version `previous`; nothing else of the file goes back, so that what
+was rotated meanwhile stays.
+
+A version that is not taken, or whose workload does not come up with it, is put back at once. Done again it is gone on
+with: containers of compose carry what was in the files when they were made.
+
+result: `version`, `path`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from opsbook.connectors.change import Change, ChangeFailed, Done, Json, More, Sink
+from opsbook.connectors.config_files import ConfigFile, keep, kept, made, values_in, version_of
+from opsbook.connectors.contract import Connections
+from opsbook.connectors.held.files import InFile
+from opsbook.connectors.registry import executor, registered
+from opsbook.connectors.runtimes.compose import Compose
+from opsbook.connectors.runtimes.compose_anew import Anew
+from opsbook.connectors.runtimes.compose_config import CONFIG, digest_of
+from opsbook.connectors.runtimes.contract import Verb
+from opsbook.errors import OpsbookError, Refused
+
+COMMAND_SECONDS = 60.0
+
+
+@executor("config-file")
+class ConfigFileExecutor:
+    """Writes the file, and brings it to where it is read."""
+
+    def __init__(self, connections: Connections) -> None:
+        self.connections = connections
+
+    async def apply(self, key: str, change: Change, cursor: Json, out: Sink) -> Done:
+        """Raises Refused where the file was changed since it was planned, ChangeFailed where all is as before."""
+        effect = change.effect
+        file = ConfigFile(Path(effect["path"]), effect["lines"])
+        before = file.read()
+        await InFile(file.path).change(lambda content: self._wanted(file, effect, content or b""))
+        now = version_of(file.read())
+        await out.write(f"{file.path} is of version {now}\n")
+        try:
+            await self._run(key, effect["check"], out)
+            await self._taken(key, effect, out)
+        except (OpsbookError, TimeoutError) as error:
+            if "values" in effect and effect["from"] != effect["to"]:
+                await self._put_back(key, file, effect, before, out)
+                said = error.message if isinstance(error, OpsbookError) else f"no end within {COMMAND_SECONDS:g} s"
+                raise ChangeFailed(f"{said}; {file.path.name} was put back", getattr(error, "hint", "")) from error
+            raise
+        return Done({"version": now, "path": str(file.path)})
+
+    async def end(self, key: str, change: Change) -> bool:
+        """Its commands, with all that they have started."""
+        return await registered().executors["argv"](self.connections).end(key, change)
+
+    def _wanted(self, file: ConfigFile, effect: dict[str, Any], content: bytes) -> bytes:
+        if "values" not in effect:
+            return made(file, content, self._kept(file, effect["previous"], effect["keys"]))
+        version = version_of(content)
+        if version == effect["to"]:
+            return content
+        if version != effect["from"]:
+            raise Refused(f"{file.path} was changed since this was planned", "plan anew")
+        keep(file.path, content)
+        return made(file, content, effect["values"])
+
+    def _kept(self, file: ConfigFile, version: str, keys: Sequence[str]) -> dict[str, str | None]:
+        place = kept(file.path, version)
+        try:
+            return values_in(file, place.read_bytes(), keys)
+        except OSError as error:
+            raise ChangeFailed(
+                f"{place}: {error.strerror}", "the version from before is gone: write it anew"
+            ) from error
+
+    async def _put_back(self, key: str, file: ConfigFile, effect: dict[str, Any], before: bytes, out: Sink) -> None:
+        """The values from before, everywhere. Where that fails, what is known is that it must be looked at."""
+        values = self._kept(file, effect["from"], list(effect["values"]))
+        await InFile(file.path).change(lambda content: made(file, content or before, values))
+        await self._taken(key, effect, out)
+        await out.write(f"{file.path} is as before\n")
+
+    async def _taken(self, key: str, effect: dict[str, Any], out: Sink) -> None:
+        """Whoever reads the file has read it."""
+        self.connections.system.forget_variables()
+        if effect["reload"]:
+            await self._run(key, effect["reload"], out)
+        elif isinstance(self.connections.runtime, Compose):
+            await self._rolled(self.connections.runtime, effect, out)
+        else:
+            await self._restarted(key, effect, out)
+
+    async def _rolled(self, compose: Compose, effect: dict[str, Any], out: Sink) -> None:
+        wanted = digest_of(compose, compose.service(effect["workload"]))
+        await Anew(compose, effect["workload"], effect["wait"], out, lambda one: one.labels.get(CONFIG) == wanted).all()
+
+    async def _restarted(self, key: str, effect: dict[str, Any], out: Sink) -> None:
+        change = await self.connections.runtime.change(effect["workload"], Verb.RESTART, {"wait": effect["wait"]})
+        restarts = registered().executors[change.kind](self.connections)
+        said = await restarts.apply(key, change, None, out)
+        while isinstance(said, More):
+            said = await restarts.apply(key, change, said.cursor, out)
+
+    async def _run(self, key: str, argv: Sequence[str], out: Sink) -> None:
+        if argv:
+            command = Change("argv", {"argv": list(argv), "timeout": COMMAND_SECONDS})
+            await registered().executors["argv"](self.connections).apply(key, command, None, out)

@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import Field
 
 from opsbook.book.catalogue import Risk
-from opsbook.book.values import Duration
+from opsbook.book.values import Duration, Name
 from opsbook.connectors.change import Change
+from opsbook.connectors.going_back import version_to_go_back_to
 from opsbook.connectors.migrations.alembic import Alembic
 from opsbook.connectors.migrations.locks import lock_of, statements_of
 from opsbook.connectors.migrations.revision import revision
@@ -72,6 +73,56 @@ class _BackTo(Repeatable):
         if now != target and not await tool.knows(target):
             raise Refused(f"{tool.version} does not know the revision {target} of {parameters.version}", "plan by hand")
         yield await _change(tool, parameters, "downgrade" if now != target else "upgrade", now, target)
+
+
+class Outlook(OperationParameters):
+    component: Name = Field(description="the component that would go back")
+    version: str = Field("", description="the version that it would go back to; the one before where left out")
+
+
+@operation(
+    "migrations.outlook",
+    Risk.READ,
+    of="postgres",
+    idempotent=True,
+    parameters=Outlook,
+    doc="Tells whether the schema could go back with an application: what the older version was made for, and whether "
+    "the migrations since have a way back. Where that cannot be asked it says so and keeps nobody from going back.",
+)
+class _Outlook(Repeatable):
+    async def plan(self, parameters: Outlook, facts: Facts) -> AsyncIterator[Change]:
+        try:
+            evidence = await _outlook(parameters, facts)
+        except OpsbookError as error:
+            evidence = {"schema": f"whether it could go back is not known: {error.message}"}
+        effect = {"component": parameters.of, "verb": "look", "version": parameters.version}
+        yield Change("migrate", effect, evidence, inverse="nothing to undo: it only looks")
+
+
+async def _outlook(parameters: Outlook, facts: Facts) -> dict[str, Any]:
+    version = await version_to_go_back_to(facts.connector(parameters.component).connections, parameters.component,
+                                          parameters.version)  # fmt: skip
+    wanted = await _tool(facts, parameters.of, version)
+    now = await _revision(facts, parameters.of)
+    await wanted.prepare(("heads",), ("show", now))
+    target = await wanted.head()
+    if now == target:
+        return {"schema": f"{now} is what {version} was made for: it stays"}
+    tool = await _knowing(facts, parameters.of, wanted, now)
+    told = {"schema": f"it is at {now}, and {version} was made for {target}"}
+    if not await tool.knows(target):
+        return {**told, "way back": f"there is none: {tool.version} does not know {target}"}
+    try:
+        statements = statements_of(await tool.script("downgrade", now, target))
+    except Refused as error:
+        return {**told, "way back": f"there is none, so the older code runs on the newer schema: {error.message}"}
+    if not statements:
+        return {**told, "way back": "there is none: the downgrades of these migrations do nothing"}
+    return {
+        **told,
+        "way back": "by its downgrades, with --schema; it stays without",
+        "statements": statements[:MOST_SHOWN],
+    }
 
 
 async def _tool(facts: Facts, component: str, version: str) -> Alembic:

@@ -1,10 +1,14 @@
-"""A way to a server that can be cut: connections that are there end, and new ones are refused, until it is joined."""
+"""A way to a server that can be cut: connections that are there end, and new ones are refused, until it is joined.
+
+It may also be slow: each piece of data is held for a while on its way.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
+import time
 
 CHUNK = 65536
 
@@ -12,8 +16,9 @@ CHUNK = 65536
 class Cut:
     """Listens on a port of loopback and carries what comes to another one."""
 
-    def __init__(self, target: int) -> None:
-        self.target = target
+    def __init__(self, target: int, seconds: float = 0.0) -> None:
+        """`seconds`: how long it holds each piece of data."""
+        self.target, self.seconds = target, seconds
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._listening: socket.socket | None = None
@@ -53,6 +58,7 @@ class Cut:
     def _carry(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(CHUNK):
+                time.sleep(self.seconds)
                 sink.sendall(data)
         for one in (source, sink):
             with contextlib.suppress(OSError):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -99,13 +101,20 @@ def test_one_that_never_becomes_ready_or_crashes_meets_nobody(shop: Shop, tmp_pa
     assert shop.serving() == before
 
 
-def test_an_api_server_that_is_away_for_a_while_ends_no_deploy(shop: Shop, tmp_path: Path) -> None:
-    """Its way is cut in the test, so that nobody else of the cluster is without it."""
+def given_by(way: Cut | None = None) -> tuple[dict[str, Any], int]:
+    """The kubeconfig of the tests, by way of that; and the port of its server."""
     config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
     server = urlsplit(config["clusters"][0]["cluster"]["server"])
     assert server.hostname == "127.0.0.1", "the cluster that is given is not on this host"
-    way = Cut(server.port or 443)
-    config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{way.port}"
+    if way is not None:
+        config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{way.port}"
+    return config, server.port or 443
+
+
+def test_an_api_server_that_is_away_for_a_while_ends_no_deploy(shop: Shop, tmp_path: Path) -> None:
+    """Its way is cut in the test, so that nobody else of the cluster is without it."""
+    way = Cut(given_by()[1])
+    config, _ = given_by(way)
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
     ops = book(shop.cluster, tmp_path / "ops", kubeconfig=str(tmp_path / "kubeconfig"))
     before = shop.serving()
@@ -123,6 +132,59 @@ def test_an_api_server_that_is_away_for_a_while_ends_no_deploy(shop: Shop, tmp_p
         assert set(requests) == {"200"}, requests
     finally:
         way.cut()
+
+
+ACCOUNT = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "deployer"}}
+RBAC = "rbac.authorization.k8s.io"
+MAY_ALL: list[dict[str, Any]] = [
+    {"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": {"name": "deployer"},
+     "rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]},
+    {"apiVersion": f"{RBAC}/v1", "kind": "RoleBinding", "metadata": {"name": "deployer"},
+     "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": "deployer"},
+     "subjects": [{"kind": "ServiceAccount", "name": "deployer"}]},
+]  # fmt: skip
+
+
+def test_a_credential_that_is_revoked_in_the_middle_is_said_and_gone_on_with_by_a_new_one(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """On the way to an API server that is slow, too."""
+    way = Cut(given_by()[1], seconds=0.05)
+    config, before = given_by(way)[0], shop.serving()
+    idle = "api-green" if before[0] == "blue" else "api"
+    ops = book(shop.cluster, tmp_path / "ops", kubeconfig=str(tmp_path / "kubeconfig"))
+
+    def issued() -> None:
+        shop.cluster.make(ACCOUNT)
+        wanted = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        path = shop.cluster.path(ACCOUNT, "deployer") + "/token"
+        token = shop.cluster.do(lambda api: api.post(path, wanted))["status"]["token"]
+        config["users"][0]["user"] = {"token": token}
+        (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+
+    # Its pods count as available so late that the credential is gone before: the server remembers one for 10 seconds.
+    shop.patch("apps/v1", "Deployment", idle, {"spec": {"minReadySeconds": 20}})
+    shop.cluster.make(*MAY_ALL)
+    issued()
+    try:
+        with shop.asked() as requests, ThreadPoolExecutor(1) as thread:
+            running = thread.submit(lambda: shop.run("deploy", "api", "2" if before[1] == "1" else "1", ops=ops))
+            until(lambda: shop.get("Deployment", idle)["spec"]["replicas"], 120, "the idle side is brought up")
+            shop.cluster.remove(ACCOUNT)
+            view = running.result()
+            assert view["state"] == "ambiguous", view["message"]
+            assert "the credential is not taken (any more) → put one that is valid" in view["message"]
+            issued()
+            resolved = shop.opsbook("runs", "resolve", view["id"], "--as", "not-done", ops=ops)
+            assert "Traceback" not in resolved.stderr, resolved.stderr
+            done = shop.opsbook("runs", "follow", view["id"], "--format", "json", ops=ops)
+            assert json.loads(done.stdout)["state"] == "done", done.stdout
+        assert shop.serving()[0] != before[0]
+        assert set(requests) == {"200"}, requests
+    finally:
+        way.cut()
+        shop.cluster.remove(ACCOUNT, *MAY_ALL)
+        shop.patch("apps/v1", "Deployment", idle, {"spec": {"minReadySeconds": 0}})
 
 
 def test_a_configuration_is_deployed_like_a_version_and_gone_back_to(shop: Shop) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opsbook.connectors.change import Json
+from opsbook.connectors.executors.argv import as_json
 from opsbook.engine.expressions import evaluate
 from opsbook.engine.procedure import Step, StepKind
 from opsbook.errors import OpsbookError
@@ -30,7 +31,14 @@ def bounded(result: Json) -> Json:
 
 def stored(step: Step, results: Sequence[Json]) -> Json:
     """What a step keeps of the results of its changes: a list of an operation, which has any number of them."""
-    return {"results": list(results)} if step.kind is StepKind.OP else results[0]
+    if step.kind is StepKind.OP:
+        return {"results": list(results)}
+    only = results[0]
+    if step.kind is StepKind.SH and isinstance(only, dict) and isinstance(only.get("stdout"), str):
+        # What runs a command inside of a workload, whichever runtime it is, only tells what was printed.
+        read = as_json(only["stdout"])
+        return only if read is None else {**only, "json": read}
+    return only
 
 
 def yielded(step: Step, kept: Json) -> Json:

@@ -38,3 +38,9 @@ def test_a_script_yields_its_own_result() -> None:
 def test_a_result_that_was_too_large_is_said_of_any_change() -> None:
     with pytest.raises(Unexpected, match="too large"):
         concluded(step(save="x"), stored(step(), [{OMITTED: 2_000_000}, {"rows": 1}]), {})
+
+
+def test_what_a_command_inside_of_a_workload_printed_is_read_as_that_of_one_of_this_host() -> None:
+    one = step("json.rows == 3", StepKind.SH)
+    concluded(one, stored(one, [{"exit": 0, "pod": "api-1", "stdout": '{"rows": 3}\n'}]), {})
+    assert "json" not in stored(one, [{"exit": 0, "pod": "api-1", "stdout": "3 rows\n"}])

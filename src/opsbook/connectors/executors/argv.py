@@ -96,7 +96,7 @@ class ArgvExecutor:
         if not effect.get("sensitive"):
             text = masked(output.end_of_stdout(), secrets)
             result["stdout"] = text
-            if (parsed := _as_json(text)) is not None:
+            if (parsed := as_json(text)) is not None:
                 result["json"] = parsed
         if code and effect.get("ok", "good") == "good":
             last = masked(output.last_words(), secrets)
@@ -210,7 +210,7 @@ def _check_program(program: str, environment: dict[str, str], workdir: Path) -> 
         raise Refused("a value is too large for the environment of a command, or holds a NUL", "put it into a file")
 
 
-def _as_json(text: str) -> Json:
+def as_json(text: str) -> Json:
     if not text.lstrip().startswith(("{", "[")):
         return None
     try:

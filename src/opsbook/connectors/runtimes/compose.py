@@ -153,13 +153,17 @@ class Compose:
 
     async def status(self, workload: str) -> Status:
         """Its containers now, those that are stopped too."""
-        found = await asyncio.gather(*(self._checked(one) for one in await self.containers(workload)))
+        found = await self.checked(workload)
         words: dict[str, str] = {}
         for one in [one for one in found if not one.ready and one.started][:MOST_WORDS]:
             words[one.id] = await last_words(self.api, one)
         instances = tuple(one.instance(words.get(one.id, "")) for one in found)
         return Status(self._workload(workload, found), instances, ", ".join(self.versions(workload, found)),
                       sum(one.restarts for one in found))  # fmt: skip
+
+    async def checked(self, workload: str) -> builtins.list[Container]:
+        """Its containers, with what their health checks say now."""
+        return await asyncio.gather(*(self._checked(one) for one in await self.containers(workload)))
 
     async def _checked(self, one: Container) -> Container:
         """podman without systemd runs no health checks by itself: one that is overdue is run now."""

@@ -41,7 +41,7 @@ async def run(compose: Compose, key: str, effect: Mapping[str, Any], variables: 
 
     Raises ChangeFailed where it did not start, CommandFailed where it ended badly, CommandLost where it was cut off.
     """
-    ready = [one for one in await compose.containers(effect["workload"]) if one.ready]
+    ready = [one for one in await compose.checked(effect["workload"]) if one.ready]
     if not ready:
         raise ChangeFailed(
             f"no container of {effect['workload']} is ready, so that nothing can be run in one", "start it"

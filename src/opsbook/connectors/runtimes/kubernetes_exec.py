@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +123,8 @@ async def _ready_pod(runtime: Kubernetes, workload: str, container: str) -> Pod:
     pods = [pod for pod in await runtime.pods(workload) if pod.ready and container in pod.images]
     if not pods:
         raise ChangeFailed(f"no pod of {workload} is ready, so that nothing can be run in one", "start it")
-    return random.choice(pods)  # noqa: S311  any will do
+    # Always the same: what one command leaves there, the next one, its undo and `workload.fetch` find.
+    return pods[0]
 
 
 async def look(

@@ -44,6 +44,11 @@ class MaintenanceSwitch(Strict):
         min_length=1,
         description="file that the server's block includes, empty outside of maintenance; opsbook writes it",
     )
+    config_map: str = Field(
+        "",
+        description="on Kubernetes, the config map that every pod of the proxy mounts, as a folder, where `include`"
+        " lies; opsbook sets its key of that name",
+    )
     pid_file: str = Field(
         "",
         description="file with the pid of nginx' master process, which is told to reload; left out where the proxy"
@@ -84,6 +89,8 @@ class ProxyComponent(HttpSettings):
     def _told(self) -> ProxyComponent:
         if self.maintenance is not None and not self.maintenance.pid_file and self.reload is None:
             raise ValueError("`maintenance` needs a `pid_file`, or the proxy a `reload`: else nginx reads nothing anew")
+        if self.maintenance is not None and self.maintenance.config_map and self.reload is None:
+            raise ValueError("`maintenance.config_map` needs the proxy's `reload`: commands that are run in its pods")
         return self
 
 

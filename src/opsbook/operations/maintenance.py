@@ -10,8 +10,8 @@ from pydantic import Field
 
 from opsbook.book.catalogue import Risk
 from opsbook.connectors.change import Change, Json
-from opsbook.connectors.executors.maintenance import in_maintenance, included, included_before
 from opsbook.connectors.http import MaintenanceSwitch, ProxyComponent
+from opsbook.connectors.switches.include import MountedMap, in_maintenance, include_for, without_maintenance
 from opsbook.connectors.text_difference import text_difference
 from opsbook.errors import Refused
 from opsbook.operations.contract import Facts, OperationParameters, Repeatable
@@ -77,17 +77,19 @@ class Enter(OperationParameters):
 class _Enter(Repeatable):
     async def plan(self, parameters: Enter, facts: Facts) -> AsyncIterator[Change]:
         switch = _switch(facts, parameters.of)
-        now = await in_maintenance(facts.system.path(switch.include))
+        include = include_for(facts, switch)
+        now = await in_maintenance(include)
         facts.record(f"{parameters.of}: in maintenance", bool(now))
         content = include_of(parameters.title, parameters.message, int(switch.retry_after.total_seconds()))
         back: Change | str = Change("maintenance", _off(parameters.of, switch))
         if now:
             back = Change("maintenance", _on(parameters.of, switch, now))
-        include = facts.system.path(switch.include)
+        if isinstance(include, MountedMap):
+            await include.asked(content)
         evidence = {
-            "file": str(include),
+            "file": include.words,
             "in maintenance now": bool(now),
-            "diff": text_difference(await included(include), content),
+            "diff": text_difference(await include.now(), content),
         }
         yield Change("maintenance", _on(parameters.of, switch, content), evidence, inverse=back)
 
@@ -107,13 +109,13 @@ class Leave(OperationParameters):
 class _Leave(Repeatable):
     async def plan(self, parameters: Leave, facts: Facts) -> AsyncIterator[Change]:
         switch = _switch(facts, parameters.of)
-        now = await in_maintenance(facts.system.path(switch.include))
+        include = include_for(facts, switch)
+        now = await in_maintenance(include)
         facts.record(f"{parameters.of}: in maintenance", bool(now))
         back: Change | str = "it was not in maintenance"
         if now:
             back = Change("maintenance", _on(parameters.of, switch, now))
-        include = facts.system.path(switch.include)
-        difference = text_difference(await included(include), await included_before(include))
+        difference = text_difference(await include.now(), await without_maintenance(include))
         evidence = {"in maintenance now": bool(now), "diff": difference}
         yield Change("maintenance", _off(parameters.of, switch), evidence, inverse=back)
 

@@ -2,8 +2,8 @@
 
 effect: `component`; `include`, the file as the book names it; `content`, or None to put back what was there before.
 
-What was included before maintenance is kept beside the file, as `.NAME.before-maintenance`. Where nginx finds its
-configuration invalid, or does not serve what was written, the file is put back and it is a failure.
+What was included before maintenance is kept beside it (`connectors.switches.include`). Where nginx finds its
+configuration invalid, or does not serve what was written, it is put back and it is a failure.
 
 result: `served`, the status that users get.
 """
@@ -11,48 +11,24 @@ result: `served`, the status that users get.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 import time
 from contextlib import suppress
-from pathlib import Path
 
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.executors.file import FileExecutor
-from opsbook.connectors.executors.secrets import NotReached
 from opsbook.connectors.http import HttpConnector, MaintenanceSwitch, ProxyComponent
 from opsbook.connectors.registry import executor
-from opsbook.connectors.switches.nginx import MasterProcess, ProxyWorkload
+from opsbook.connectors.switches.include import MARK, HostFile, MountedMap, include_for, without_maintenance
+from opsbook.connectors.switches.nginx import MasterProcess, ProxyPods, ProxyWorkload
 from opsbook.errors import OpsbookError
 
-MARK = "# opsbook: maintenance\n"
 HEADER = "x-opsbook-maintenance"
 SERVED_SECONDS = 15.0
 """Old workers of nginx answer for a moment after a reload, and end when their requests have."""
 LOOK_SECONDS = 0.1
 IN_A_ROW = 3
-
-
-async def in_maintenance(include: Path) -> str:
-    """The banner's include where opsbook has written one there; empty where it has not. Raises NotReached."""
-    text = await asyncio.to_thread(_read, include)
-    return text if text.startswith(MARK) else ""
-
-
-async def included(include: Path) -> str:
-    """What the proxy includes now; empty where the file is not there. Raises NotReached."""
-    return await asyncio.to_thread(_read, include)
-
-
-async def included_before(include: Path) -> str:
-    """What the proxy would include when it is taken out of maintenance. Raises NotReached."""
-    now = await included(include)
-    return await included(_kept(include)) if now.startswith(MARK) else now
-
-
-def _kept(include: Path) -> Path:
-    return include.with_name(f".{include.name}.before-maintenance")
 
 
 @executor("maintenance")
@@ -67,16 +43,14 @@ class Maintenance:
         """Raises NotReached and ChangeFailed; the file is as it was then."""
         effect = change.effect
         switch = self._switch(effect["component"])
-        include = self.system.path(switch.include)
-        kept = _kept(include)
-        before = await asyncio.to_thread(_read, include)
+        include = include_for(self.connections, switch)
+        before, keep = await include.now(), None
         if effect["content"] is None:
-            wanted = await included_before(include)
+            wanted = await without_maintenance(include)
         else:
             wanted = effect["content"]
-            if not before.startswith(MARK):
-                await self._write(key, kept, before, out)
-        await self._write(key, include, wanted, out)
+            keep = None if before.startswith(MARK) else before
+        await self._write(key, include, wanted, out, keep)
         nginx = self._nginx(effect["component"], switch)
         try:
             await nginx.take(wanted.encode())
@@ -99,18 +73,24 @@ class Maintenance:
         assert settings.maintenance is not None, "planned for one with a switch"
         return settings.maintenance
 
-    def _nginx(self, component: str, switch: MaintenanceSwitch) -> MasterProcess | ProxyWorkload:
-        """How it is told to read the file: by a signal to its process here, or by its own command where it runs."""
-        settings = self.system.components[component]
+    def _nginx(self, component: str, switch: MaintenanceSwitch) -> MasterProcess | ProxyWorkload | ProxyPods:
+        """How it is told to read it: by a signal to its process here, or by its own command where it runs."""
+        settings, include = self.system.components[component], include_for(self.connections, switch)
         assert isinstance(settings, ProxyComponent)
+        if isinstance(include, MountedMap):
+            assert settings.reload is not None, "the book is refused without"
+            return ProxyPods(self.connections, include.runtime, component, settings.reload, switch.include)
         if not switch.pid_file and settings.reload is not None:
             return ProxyWorkload(self.connections, component, settings.reload)
         return MasterProcess(self.system, switch)
 
-    async def _write(self, key: str, path: Path, content: str, out: Sink) -> None:
-        digest = hashlib.sha256(content.encode()).hexdigest()
-        effect = {"path": str(path), "content": content, "digest": digest, "mode": 0o644}
-        await self.files.apply(key, Change("file", effect), None, out)
+    async def _write(
+        self, key: str, include: HostFile | MountedMap, content: str, out: Sink, keep: str | None = None
+    ) -> None:
+        if isinstance(include, MountedMap):
+            await include.write(content, keep=keep)
+        else:
+            await include.write(self.files, key, content, out, keep=keep)
 
     async def _served(self, component: str, switch: MaintenanceSwitch, wanted: str) -> int:
         connector = self.connections.of(component)
@@ -138,13 +118,3 @@ class Maintenance:
 def _mark(include: str) -> str:
     found = re.search(r"add_header X-Opsbook-Maintenance (\w+)", include) if include.startswith(MARK) else None
     return found[1] if found else ""
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise NotReached(f"{path}: {reason}", "check its path and permissions") from error

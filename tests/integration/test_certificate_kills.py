@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +13,7 @@ from opsbook.connectors.certificates.places import Places
 from opsbook.connectors.change import Change
 from opsbook.connectors.held.files import InFile
 from opsbook.connectors.registry import OpenConnections
+from tests.integration.dying import dies
 from tests.integration.hands import Hands
 from tests.integration.servers import make_system
 from tests.integration.web import Issued, issue
@@ -25,8 +22,6 @@ pytestmark = pytest.mark.real
 
 OLD = issue("shop.test", None, ("shop.test",), days=1)
 NEW = issue("shop.test", None, ("shop.test",), days=40)
-TOUCHES = ("os.rename", "os.remove", "os.symlink", "os.mkdir")
-"""Audit events of what changes a name in a folder: between two of them nothing is half there."""
 
 
 class Site:
@@ -104,31 +99,6 @@ def _pair(where: Places) -> Issued | None:
     if not belongs(chain, key):
         return None
     return next(one for one in (OLD, NEW) if one.certificate == chain.leaf)
-
-
-def dies(act: Callable[[], None], before: int) -> bool:
-    """Do it in a process that is killed before its touch of this number; whether it was."""
-    child = os.fork()
-    if child:
-        _, status = os.waitpid(child, 0)
-        assert os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) == 0, "it failed by itself"
-        return os.WIFSIGNALED(status)
-    touches = 0
-
-    def look(event: str, _: Any) -> None:
-        nonlocal touches
-        if event in TOUCHES:
-            touches += 1
-            if touches == before:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(look)
-    try:
-        act()
-    except BaseException as error:
-        os.write(2, f"{error!r}\n".encode())
-        os._exit(1)
-    os._exit(0)
 
 
 @pytest.mark.parametrize("layout", ["plain", "linked"])

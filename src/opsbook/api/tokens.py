@@ -1,18 +1,10 @@
-"""Making, reading and ending tokens. A token is shown once, when it is made; the store keeps its SHA-256.
-
-Its text is `opsbook_ID_SECRET`: the id finds its row, the secret (256 random bits) is compared in constant time.
-So much randomness needs no slow hash.
-"""
+"""Making, reading and ending tokens. A token is shown once, when it is made; the store keeps its SHA-256."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from hmac import compare_digest
 from typing import Any
 
 from opsbook.api.scopes import SCOPES
@@ -25,8 +17,6 @@ from opsbook.store import audit, tokens
 from opsbook.store.database import reading, writing
 from opsbook.store.tokens import TokenRow
 
-TEXT = re.compile(r"opsbook_(?P<id>[a-z0-9]{10})_(?P<secret>[A-Za-z0-9_-]{43})")
-ID_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 LONGEST = timedelta(days=366)
 """Longer ones are forgotten before they end."""
 USED_SECONDS = 60.0
@@ -59,14 +49,14 @@ def make(
         raise Refused(f"{actor.name} may not make a token for {owner}", "it needs the role admin")
     if not who.one_of([bounds.role]):
         raise Refused(f"{actor.name} has not the role {bounds.role}", "make the token with a lower --role")
-    id, secret = "".join(secrets.choice(ID_LETTERS) for _ in range(10)), secrets.token_urlsafe(32)
-    now = setting.now()
+    text, now = tokens.new_text(), setting.now()
+    id, digest = tokens.parts(text) or ("", "")
     row = TokenRow(
-        id, name, owner, _hash(secret), bounds.role, bounds.scopes, bounds.systems, bounds.environments, actor.name,
+        id, name, owner, digest, bounds.role, bounds.scopes, bounds.systems, bounds.environments, actor.name,
         now, now + lasts.total_seconds(),
     )  # fmt: skip
     _write(setting, actor, "token made", row, lambda connection: tokens.add(connection, row))
-    return f"opsbook_{id}_{secret}", row
+    return text, row
 
 
 def revoke(setting: Setting, access: Access, actor: Actor, wanted: str) -> TokenRow:
@@ -97,14 +87,8 @@ def find(setting: Setting, wanted: str) -> TokenRow:
 
 def known(setting: Setting, text: str) -> TokenRow | None:
     """The row of a token's text, also of one that has ended; None where no token is so. Blocking."""
-    parts = TEXT.fullmatch(text)
-    if parts is None:
-        return None
     with reading(setting.store) as connection:
-        row = tokens.token_of(connection, parts["id"])
-    # Compared also where there is none, so that the time tells nothing of which ids there are.
-    same = compare_digest(_hash(parts["secret"]), row.hash if row else "0" * 64)
-    return row if same else None
+        return tokens.known(connection, text)
 
 
 def told(row: TokenRow, now: float) -> dict[str, Any]:
@@ -129,20 +113,10 @@ def _must_be_valid(name: str, owner: str, bounds: Bounds, lasts: timedelta) -> N
 
 
 def _write(setting: Setting, actor: Actor, event: str, row: TokenRow, write: Any) -> None:
-    detail = {
-        "token": row.id, "name": row.name, "owner": row.owner, "role": row.role, "scopes": _list(row.scopes),
-        "systems": _list(row.systems), "environments": _list(row.environments), "expires_at": row.expires_at,
-    }  # fmt: skip
     setting.check_audit()
     with writing(setting.store) as connection:
         write(connection)
-        audit.append(connection, [audit.Act(setting.now(), actor.name, actor.origin, event, detail=detail)])
+        audit.append(
+            connection, [audit.Act(setting.now(), actor.name, actor.origin, event, detail=tokens.told_of(row))]
+        )
     setting.write_head()
-
-
-def _list(names: Sequence[str]) -> list[str]:
-    return list(names)
-
-
-def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()

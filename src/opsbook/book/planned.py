@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from opsbook.book.catalogue import Risk, Strict
 from opsbook.book.checks import EVERYWHERE
+from opsbook.book.issuers import Issuer
 from opsbook.book.references import Reference, SecretReference
 from opsbook.book.values import Cron, Duration, Name, RecurrenceRule, Short, TimeZone
 
@@ -89,19 +90,6 @@ class Checklist(Strict):
     items: tuple[Annotated[ChecklistItem, Short("text")], ...] = Field(min_length=1, description="its lines")
 
 
-class Issuer(Strict):
-    """Programs that know a credential which neither a database nor a cache has: tokens of an API, keys of a service.
-
-    Each is one argv, run without a shell in the book's folder. A secret is its input or its output, never a word of it.
-    """
-
-    make: tuple[str, ...] = Field((), description="prints a new one; opsbook makes it where left out")
-    test: tuple[str, ...] = Field(
-        (), description="is given one: ends with 0 where it is accepted, with 1 where refused"
-    )
-    revoke: tuple[str, ...] = Field((), description="is given the old one, and makes it invalid")
-
-
 class Rotation(Strict):
     """A credential that is renewed on schedule. The old one is proven dead."""
 
@@ -120,7 +108,9 @@ class Rotation(Strict):
     previous: Reference | None = Field(
         None, description="place of the one from before, which the application accepts too until `overlap` is over"
     )
-    issuer: Issuer | None = Field(None, description="programs that make, try and revoke it, where opsbook cannot")
+    issuer: Issuer | None = Field(
+        None, description="who makes, tries and revokes it, where the component cannot be asked"
+    )
     restart: tuple[Name, ...] = Field((), description="components that read it only when they start")
     overlap: Duration = Field(timedelta(0), description="how long old and new are both valid")
     length: int = Field(40, ge=16, description="characters of a generated secret")

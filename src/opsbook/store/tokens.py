@@ -1,14 +1,37 @@
-"""Tokens as they are stored: who may come in over the network, as what, until when. Their text is never stored."""
+"""Tokens as they are stored: who may come in over the network, as what, until when. Their text is never stored.
+
+Their text is `opsbook_ID_SECRET`: the id finds its row, the secret (256 random bits) is compared in constant time. So
+much randomness needs no slow hash.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+import secrets
 from dataclasses import dataclass
+from hmac import compare_digest
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
 from opsbook.store.watch_tables import tokens
+
+TEXT = re.compile(r"opsbook_(?P<id>[a-z0-9]{10})_(?P<secret>[A-Za-z0-9_-]{43})")
+ID_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def new_text() -> str:
+    """The text of a token that nobody has yet."""
+    id = "".join(secrets.choice(ID_LETTERS) for _ in range(10))
+    return f"opsbook_{id}_{secrets.token_urlsafe(32)}"
+
+
+def parts(text: str) -> tuple[str, str] | None:
+    """The id of a token's text, and the hash of its secret; None for what is no token of opsbook."""
+    found = TEXT.fullmatch(text)
+    return None if found is None else (found["id"], hashlib.sha256(found["secret"].encode()).hexdigest())
 
 
 @dataclass(frozen=True)
@@ -34,6 +57,24 @@ class TokenRow:
         if self.revoked_at is not None:
             return "it was revoked"
         return "it has expired" if self.expires_at <= now else None
+
+
+def known(connection: Connection, text: str) -> TokenRow | None:
+    """The row of a token's text, also of one that has ended; None where no token is so."""
+    found = parts(text)
+    if found is None:
+        return None
+    row = token_of(connection, found[0])
+    # Compared also where there is none, so that the time tells nothing of which ids there are.
+    return row if compare_digest(found[1], row.hash if row else "0" * 64) else None
+
+
+def told_of(token: TokenRow) -> dict[str, Any]:
+    """A token as the record of its making and its end has it."""
+    return {
+        "token": token.id, "name": token.name, "owner": token.owner, "role": token.role, "scopes": list(token.scopes),
+        "systems": list(token.systems), "environments": list(token.environments), "expires_at": token.expires_at,
+    }  # fmt: skip
 
 
 def add(connection: Connection, token: TokenRow) -> None:

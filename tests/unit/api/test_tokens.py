@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from tests.unit.api.conftest import Doors
 
-from opsbook.api.tokens import TEXT, Bounds, find, known, make, revoke
+from opsbook.api.tokens import Bounds, find, known, make, revoke
 from opsbook.engine.access import Actor
 from opsbook.errors import Refused, UsageError
 from opsbook.store.audit import newest
+from opsbook.store.tokens import TEXT
 
 CLEO, ANN, ROB = (Actor(name, "test", groups=frozenset()) for name in ("cleo", "ann", "rob"))
 MONTH = timedelta(days=30)

@@ -1,6 +1,7 @@
 """A secret that only the application knows what to do with: opsbook gives it a new one, and sees that it is taken.
 
-Programs of the book may know more of it: `issuer` makes, tries and revokes it. A secret is their input or output.
+Programs of the book may know more of it: `issuer` makes, tries and revokes it, and recalls what it has made under a
+name that opsbook wrote down before. A secret is their input or output.
 """
 
 from __future__ import annotations
@@ -8,33 +9,35 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from opsbook.book.planned import Issuer
+from opsbook.book.issuers import Issuer
 from opsbook.connectors.change import ChangeFailed
 from opsbook.connectors.contract import Connections
+from opsbook.connectors.credentials.contract import MadeElsewhere
+from opsbook.connectors.credentials.pending import generated
 from opsbook.connectors.credentials.places import Credential
 from opsbook.connectors.executors.secrets import NotReached, hear, masked
 from opsbook.errors import Refused
 
 SECONDS = 60.0
 """For one program."""
+NAME = "OPSBOOK_NAME"
+"""Variable of `make` with the name by which `recall` finds what it made."""
 REFUSED = 1
 """The exit code of `test` for a credential that is not accepted."""
 
 
-class ApplicationSecret:
+class ApplicationSecret(MadeElsewhere):
     """Valid as soon as the workloads have read it, or as soon as its issuer has made it."""
 
     def __init__(self, connections: Connections, component: str, issuer: Issuer | None) -> None:
         self.connections, self.component, self.issuer = connections, component, issuer or Issuer()
+        self.issues = bool(self.issuer.make)
 
-    def next_login(self, role: str, login: str) -> str:
-        return login
+    def fresh(self, length: int) -> str:
+        return generated(length)
 
-    async def made(self) -> str | None:
-        """A new one by its issuer; None where opsbook makes it. Raises ChangeFailed."""
-        if not self.issuer.make:
-            return None
-        code, told, words = await self._run(self.issuer.make, "")
+    async def made(self, name: str) -> str:
+        code, told, words = await self._run(self.issuer.make, "", name)
         hear([told.strip()])
         if code:
             raise ChangeFailed(f"`make` of its issuer ended with {code}: {words}", "run it by hand")
@@ -47,8 +50,13 @@ class ApplicationSecret:
             )
         return secret
 
-    async def allow(self, role: str, new: Credential) -> None:
-        """Nothing to do."""
+    async def recall(self, name: str) -> int | None:
+        if not self.issuer.recall:
+            return None
+        code, told, words = await self._run(self.issuer.recall, name, name)
+        if code:
+            raise ChangeFailed(f"`recall` of its issuer ended with {code}: {words or told.strip()}", "run it by hand")
+        return 1
 
     async def accepts(self, credential: Credential) -> bool | None:
         if not self.issuer.test:
@@ -59,9 +67,6 @@ class ApplicationSecret:
         said = words or masked(told, [credential.secret]).strip()
         raise NotReached(f"`test` of its issuer ended with {code}: {said}", "0 is accepted, 1 is refused")
 
-    async def users(self, old: Credential) -> int | None:
-        return None
-
     async def forbid(self, role: str, old: Credential) -> None:
         if not self.issuer.revoke or await self.accepts(old) is False:
             return
@@ -70,13 +75,13 @@ class ApplicationSecret:
             said = words or masked(told, [old.secret]).strip()
             raise ChangeFailed(f"`revoke` of its issuer ended with {code}: {said}", "run it by hand")
 
-    async def _run(self, argv: Sequence[str], given: str) -> tuple[int, str, str]:
+    async def _run(self, argv: Sequence[str], given: str, name: str = "") -> tuple[int, str, str]:
         """Exit code, output, and the last line of what it complained, without the secret."""
         system = self.connections.system
         try:
             process = await asyncio.create_subprocess_exec(
                 *argv, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-                cwd=system.folder, env=dict(system.variables),
+                cwd=system.folder, env={**system.variables, **({NAME: name} if name else {})},
             )  # fmt: skip
         except OSError as error:
             raise Refused(f"{argv[0]}: {error.strerror}", "check `issuer` of the rotation") from error

@@ -1,11 +1,13 @@
 """What is to come of a rotation, written beside its first place before anything is made valid.
 
-A process that dies loses no secret: the next attempt finds here what the one before has made, and what was there.
+A process that dies loses no secret: the next attempt finds here what the one before has made, and what was there. Where
+somebody else makes it, the name under which it is asked for stands here first, and the secret only once it is known.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import string
 from dataclasses import asdict, dataclass
@@ -31,6 +33,13 @@ class Pending:
     new: Credential
     since: float = 0.0
     """When every place held the new one, in seconds of the epoch; 0 before that."""
+    name: str = ""
+    """What the new one was asked for under, where somebody else makes it."""
+
+    @property
+    def unknown(self) -> bool:
+        """Whether its issuer was asked, and what it may have made is not known here."""
+        return not self.new.secret
 
 
 def rotation_of(system: System, name: str) -> Rotation:
@@ -62,6 +71,12 @@ async def current(rotation: Rotation, places: list[Place]) -> Credential:
     return Credential(next(iter(logins), rotation.role), next(iter(values)))
 
 
+def name_of(rotation: Rotation, key: str) -> str:
+    """A name for what an issuer is asked to make: of this run, and of this attempt, so that it is taken by nobody."""
+    run = re.sub(r"[^A-Za-z0-9]+", "-", key)
+    return f"{rotation.id}-{run}-{secrets.token_hex(3)}"
+
+
 def generated(length: int) -> str:
     """A new secret."""
     return "".join(secrets.choice(ALPHABET) for _ in range(length))
@@ -75,7 +90,9 @@ async def read(rotation: Rotation, places: list[Place]) -> Pending | None:
         return None
     try:
         told = json.loads(content)
-        return Pending(Credential(**told["old"]), Credential(**told["new"]), float(told.get("since", 0)))
+        return Pending(
+            Credential(**told["old"]), Credential(**told["new"]), float(told.get("since", 0)), str(told.get("name", ""))
+        )
     except (ValueError, KeyError, TypeError):
         # Without its cause, which may quote it.
         raise Refused(f"{held} cannot be read", "look at it: it may hold the only copy of a secret") from None

@@ -13,6 +13,7 @@ from typing import Any
 
 from opsbook.connectors.change import ChangeFailed
 from opsbook.connectors.contract import Connections
+from opsbook.connectors.credentials.contract import MadeHere
 from opsbook.connectors.credentials.places import Credential
 from opsbook.connectors.executors.secrets import NotReached, masked, resolve
 from opsbook.connectors.postgres import PostgresComponent
@@ -28,7 +29,7 @@ EXISTS = "SELECT rolsuper FROM pg_roles WHERE rolname = %(role)s"
 USERS = "SELECT count(*) FROM pg_stat_activity WHERE usename = %(login)s"
 
 
-class PostgresLogins:
+class PostgresLogins(MadeHere):
     """The logins of one server."""
 
     def __init__(self, connections: Connections, component: str) -> None:
@@ -50,10 +51,7 @@ class PostgresLogins:
             )
         return f"{role}{LOGINS[1]}" if login == f"{role}{LOGINS[0]}" else f"{role}{LOGINS[0]}"
 
-    async def made(self) -> str | None:
-        return None
-
-    async def allow(self, role: str, new: Credential) -> None:
+    async def allow(self, role: str, new: Credential, old: Credential) -> None:
         from psycopg import sql
 
         async with self._session() as connection:

@@ -8,6 +8,7 @@ from typing import Any
 
 from opsbook.connectors.change import ChangeFailed
 from opsbook.connectors.contract import Connections, ReadFailed
+from opsbook.connectors.credentials.contract import MadeHere
 from opsbook.connectors.credentials.places import Credential
 from opsbook.connectors.executors.secrets import NotReached
 from opsbook.connectors.redis import SECONDS, RedisConnector
@@ -16,7 +17,7 @@ from opsbook.errors import OpsbookError
 DEFAULT = "default"
 
 
-class RedisUsers:
+class RedisUsers(MadeHere):
     """The users of one server."""
 
     def __init__(self, connections: Connections, component: str) -> None:
@@ -27,10 +28,7 @@ class RedisUsers:
     def next_login(self, role: str, login: str) -> str:
         return login
 
-    async def made(self) -> str | None:
-        return None
-
-    async def allow(self, role: str, new: Credential) -> None:
+    async def allow(self, role: str, new: Credential, old: Credential) -> None:
         await self._acl("SETUSER", role or new.login or DEFAULT, "on", f"#{_digest(new)}")
 
     async def accepts(self, credential: Credential) -> bool | None:

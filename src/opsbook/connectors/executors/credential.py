@@ -26,6 +26,8 @@ from opsbook.connectors.contract import Connections
 from opsbook.connectors.credentials import pending as kept
 from opsbook.connectors.credentials.application import ApplicationSecret
 from opsbook.connectors.credentials.contract import Keeper
+from opsbook.connectors.credentials.http_issuer import HttpTokens
+from opsbook.connectors.credentials.own_tokens import OwnTokens
 from opsbook.connectors.credentials.pending import Pending, places_of, rotation_of
 from opsbook.connectors.credentials.places import Credential, Place, place_of
 from opsbook.connectors.credentials.postgres_logins import PostgresLogins
@@ -34,7 +36,7 @@ from opsbook.connectors.executors.secrets import NotReached, hear
 from opsbook.connectors.postgres import PostgresComponent
 from opsbook.connectors.redis import RedisComponent
 from opsbook.connectors.registry import executor
-from opsbook.errors import OpsbookError
+from opsbook.errors import OpsbookError, Refused
 
 LOOK_SECONDS = 0.5
 QUIET_LOOKS = 4
@@ -48,7 +50,12 @@ def keeper_of(connections: Connections, rotation: Rotation) -> Keeper:
         return PostgresLogins(connections, rotation.of)
     if rotation.kind == "password" and isinstance(component, RedisComponent):
         return RedisUsers(connections, rotation.of)
-    return ApplicationSecret(connections, rotation.of, rotation.issuer)
+    issuer = rotation.issuer
+    if issuer is not None and issuer.opsbook:
+        return OwnTokens(connections, rotation.of, rotation.id)
+    if issuer is not None and issuer.http is not None:
+        return HttpTokens(connections, rotation.of, issuer.http)
+    return ApplicationSecret(connections, rotation.of, issuer)
 
 
 @executor("credential")
@@ -65,36 +72,34 @@ class CredentialExecutor:
         keeper = keeper_of(self.connections, rotation)
         match change.effect["act"]:
             case "prepare":
-                return Done(await self._prepare(rotation, places, keeper, out))
+                return Done(await self._prepare(key, rotation, places, keeper, out))
             case "expire":
                 return Done(await self._expire(rotation, places, out))
             case "retire":
                 cut = bool(change.effect.get("cut"))
                 return Done(await self._retire(rotation, places, keeper, change.effect["within"], out, cut=cut))
             case act:
-                return Done(await self._write(rotation, places, act, out))
+                return Done(await self._write(rotation, places, keeper, act, out))
 
     async def end(self, key: str, change: Change) -> bool:
         """Nothing of it outlives this process, but for the pending file that the next attempt reads."""
         return True
 
-    async def _prepare(self, rotation: Rotation, places: list[Place], keeper: Keeper, out: Sink) -> dict[str, Json]:
+    async def _prepare(
+        self, key: str, rotation: Rotation, places: list[Place], keeper: Keeper, out: Sink
+    ) -> dict[str, Json]:
         pending = await kept.read(rotation, places)
+        if pending is not None and pending.unknown:
+            await _recall(rotation, pending, keeper, out)
+            await kept.forget(rotation, places)
+            pending = None
+        if pending is not None and await _is_stale(rotation, places, pending, keeper):
+            await out.write("the places hold another credential than this rotation began with: it begins anew\n")
+            pending = None
         if pending is None:
-            old = await kept.current(rotation, places)
-            login = keeper.next_login(rotation.role, old.login)
-            made = await keeper.made()
-            pending = Pending(old, Credential(login, made or kept.generated(rotation.length)))
-            try:
-                await kept.write(rotation, places, pending)
-            except ChangeFailed as error:
-                if made is not None and not isinstance(error, NotReached):
-                    # It is valid already, and nobody would ever know of it.
-                    with suppress(OpsbookError):
-                        await keeper.forbid(rotation.role, pending.new)
-                raise
+            pending = await self._made(key, rotation, places, keeper)
         _masked(pending)
-        await keeper.allow(rotation.role, pending.new)
+        await keeper.allow(rotation.role, pending.new, pending.old)
         works = await keeper.accepts(pending.new)
         if works is False:
             raise ChangeFailed(
@@ -105,9 +110,38 @@ class CredentialExecutor:
         )
         return {"login": pending.new.login, "tried": works}
 
-    async def _write(self, rotation: Rotation, places: list[Place], act: str, out: Sink) -> dict[str, Json]:
+    async def _made(self, key: str, rotation: Rotation, places: list[Place], keeper: Keeper) -> Pending:
+        """A new one, written down: before it is valid where opsbook makes it, else its name before it is asked for."""
+        old = await kept.current(rotation, places)
+        login = keeper.next_login(rotation.role, old.login)
+        if not keeper.issues:
+            pending = Pending(old, Credential(login, keeper.fresh(rotation.length)))
+            await kept.write(rotation, places, pending)
+            return pending
+        pending = Pending(old, Credential(login, ""), name=kept.name_of(rotation, key))
+        await kept.write(rotation, places, pending)
+        made = replace(pending, new=Credential(login, await keeper.made(pending.name)))
+        try:
+            await kept.write(rotation, places, made)
+        except ChangeFailed as error:
+            if not isinstance(error, NotReached):
+                # It is valid already, and nobody would ever know of it.
+                with suppress(OpsbookError):
+                    await keeper.forbid(rotation.role, made.new)
+            raise
+        return made
+
+    async def _write(
+        self, rotation: Rotation, places: list[Place], keeper: Keeper, act: str, out: Sink
+    ) -> dict[str, Json]:
         pending = await self._known(rotation, places)
         forward = act == "distribute"
+        if pending.unknown:
+            if forward:
+                raise ChangeFailed(f"the new credential of {rotation.id} is not known", "begin with credential.prepare")
+            await _recall(rotation, pending, keeper, out)
+            await kept.forget(rotation, places)
+            return {"login": pending.old.login, "places": [str(place) for place in places]}
         wanted, other = (pending.new, pending.old) if forward else (pending.old, pending.new)
         if rotation.previous is not None:
             # First: what was made by the one must be accepted by whoever has the other already.
@@ -177,8 +211,35 @@ class CredentialExecutor:
         return pending
 
 
+async def _recall(rotation: Rotation, pending: Pending, keeper: Keeper, out: Sink) -> None:
+    """End what its issuer may have made for an attempt that was cut off before it knew."""
+    hear([pending.old.secret])
+    ended = await keeper.recall(pending.name)
+    if ended is None:
+        said = f"what its issuer may have made for {rotation.id} as {pending.name} is known to nobody: end it there"
+    else:
+        said = f"what its issuer had made as {pending.name} is ended" if ended else "its issuer had made nothing yet"
+    await out.write(f"an attempt was cut off: {said}\n")
+
+
+async def _is_stale(rotation: Rotation, places: list[Place], pending: Pending, keeper: Keeper) -> bool:
+    """Whether somebody has written another credential into the places since; what was prepared is given up then."""
+    try:
+        now = await kept.current(rotation, places)
+    except Refused:
+        return False  # some hold the old one and some the new: a rotation that was cut off
+    if now in (pending.old, pending.new):
+        return False
+    hear([now.secret])
+    _masked(pending)
+    if not now.login or now.login != pending.new.login:
+        await keeper.forbid(rotation.role, pending.new)
+    await kept.forget(rotation, places)
+    return True
+
+
 def _masked(pending: Pending) -> None:
-    hear([pending.old.secret, pending.new.secret])
+    hear([one for one in (pending.old.secret, pending.new.secret) if one])
 
 
 def _named(credential: Credential) -> str:

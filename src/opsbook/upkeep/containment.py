@@ -30,14 +30,32 @@ def contained(system: System, component: str = "") -> list[str]:
 
 def families(system: System) -> Iterator[tuple[str, str]]:
     """`contain-NAME` and `release-NAME` of each component with a workload."""
-    isolates = system.environment.runtime.kind == "compose"
+    kind = system.environment.runtime.kind
+    isolates = kind in ("compose", "kubernetes")
     for contain in contained(system):
         name = contain.removeprefix("contain-")
         yield (
             contain,
-            filled("contain", component=name, cut="isolate" if isolates else "stop", steps=_revoking(system, name)),
+            filled("contain", component=name, cut=_cut(name, kind), steps=_revoking(system, name)),
         )
         yield f"release-{name}", filled("release", component=name, steps=_back(system, name, isolates))
+
+
+def _cut(name: str, kind: str) -> str:
+    """How it is cut off. A cluster's network may not do what its policies say: then it is stopped after all."""
+    steps = Steps(2)
+    isolate = f"workload.isolate: {{of: {name}}}"
+    if kind == "kubernetes":
+        isolate = f"workload.isolate: {{of: {name}, prove: tell}}"
+        steps.op("Cut it off by a network policy, and look whether it is.", "id=cut timeout=15m save=cut", isolate)
+        steps.op("Stop it where that is not so, or cannot be told.", 'id=stop timeout=15m when="not cut.enforced"',
+                 f"workload.stop: {{of: {name}}}")  # fmt: skip
+    else:
+        steps.op("Cut it off.", "id=cut timeout=15m",
+                 isolate if kind == "compose" else f"workload.stop: {{of: {name}}}")  # fmt: skip
+    steps.op("Keep all that is left, with its logs.", "id=after timeout=15m on_failure=continue",
+             f"workload.preserve: {{of: {name}, since: 7d}}")  # fmt: skip
+    return str(steps)
 
 
 def _has_workload(system: System, name: str) -> bool:
@@ -58,7 +76,7 @@ def known_to(system: System, component: str) -> list[Rotation]:
 
 
 def _revoking(system: System, component: str) -> str:
-    steps = Steps(4)
+    steps = Steps(5 if system.environment.runtime.kind == "kubernetes" else 4)
     for one in known_to(system, component):
         _rotated(steps, system, one, component)
     done = ", ".join(one.id for one in known_to(system, component)) or "none"

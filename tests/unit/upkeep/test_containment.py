@@ -36,6 +36,7 @@ def book(folder: Path, kind: str = "supervisor", **keys: Any) -> Any:
     runtime = {
         "supervisor": {"kind": "supervisor", "config": "s.conf"},
         "compose": {"kind": "compose", "file": "c.yaml"},
+        "kubernetes": {"kind": "kubernetes", "namespace": "shop"},
     }
     return system_of(folder, WORKLOADS, environments={"test": {"runtime": runtime[kind]}}, **keys)
 
@@ -70,6 +71,17 @@ def test_where_the_runtime_can_it_is_taken_out_of_its_networks_and_connected_aga
     system = book(tmp_path, "compose")
     assert "workload.isolate: {of: api}" in dict(families(system))["contain-api"]
     assert steps_of(system, "release-api")[1:3] == ["reconnect", "start"]
+
+
+def test_on_a_cluster_it_is_cut_off_by_a_policy_and_stopped_where_that_cuts_nothing(tmp_path: Path) -> None:
+    system = book(tmp_path, "kubernetes")
+    found = load_procedures(system, catalogue(), dict(families(system)))["contain-api"]
+    assert [step.id for step in found.steps][:4] == ["before", "cut", "stop", "after"]
+    assert found.steps[1].body["parameters"] == {"of": "api", "prove": "tell"}
+    assert found.steps[2].when == "not cut.enforced"
+    assert steps_of(system, "release-api")[1:3] == ["reconnect", "start"]
+    rights = {one.words for one in needed(system, {"workload.isolate", "workload.stop"})}
+    assert {"create networkpolicies.networking.k8s.io", "patch networkpolicies.networking.k8s.io"} <= rights
 
 
 def test_what_has_no_workload_is_not_contained(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ LONGEST_ANSWER = 5.0
 """Seconds for one answer: below the time-out of a check, so that the reason is told and not only that time is up."""
 CAPABILITIES = frozenset(
     {"list", "status", "logs", "events", "revisions", "environment", "resources",
-     "start", "stop", "restart", "scale", "deploy", "rollback", "exec", "copy"}
+     "start", "stop", "restart", "scale", "deploy", "rollback", "exec", "copy", "isolate"}
 )  # fmt: skip
 
 

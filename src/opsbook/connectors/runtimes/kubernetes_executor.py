@@ -17,6 +17,7 @@ from opsbook.connectors.registry import executor
 from opsbook.connectors.runtimes import (
     kubernetes_drain,
     kubernetes_exec,
+    kubernetes_isolation,
     kubernetes_jobs,
     kubernetes_made,
     kubernetes_revisions,
@@ -217,6 +218,14 @@ async def _unmake(runtime: Kubernetes, _key: str, change: Change, _out: Sink) ->
     return await kubernetes_made.unmake(runtime, change)
 
 
+async def _isolate(runtime: Kubernetes, _key: str, change: Change, out: Sink) -> Done:
+    return await kubernetes_isolation.isolate(runtime, change, out)
+
+
+async def _reconnect(runtime: Kubernetes, _key: str, change: Change, out: Sink) -> Done:
+    return await kubernetes_isolation.reconnect(runtime, change, out)
+
+
 _ACTS: dict[str, Callable[[Kubernetes, str, Change, Sink], Awaitable[Done]]] = {
     "restart": _restart,
     "rollback": _rollback,
@@ -225,4 +234,6 @@ _ACTS: dict[str, Callable[[Kubernetes, str, Change, Sink], Awaitable[Done]]] = {
     "trigger": _trigger,
     "make": _make,
     "unmake": _unmake,
+    "isolate": _isolate,
+    "reconnect": _reconnect,
 }

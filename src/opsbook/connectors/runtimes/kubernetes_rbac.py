@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from opsbook.book.system import System
+from opsbook.connectors.http import ProxyComponent
 from opsbook.connectors.runtimes.kubernetes_api import Object
 from opsbook.connectors.runtimes.kubernetes_rbac_secrets import secrets_of
 
@@ -79,10 +80,26 @@ MIGRATING = frozenset({"migrations.upgrade", "migrations.back_to", "migrations.o
 NODES = frozenset({"node.drain", "node.cordon", "node.uncordon"})
 MADE = {"autoscaler.create": ("create", "delete"), "autoscaler.delete": ("delete", "create")}
 """Operation → what it does to autoscalers, and what its undo does."""
+ISOLATING = frozenset({"workload.isolate", "workload.reconnect"})
+"""They make a network policy, take it away, and have others leave its pods out. Whether it cuts anything is asked from
+within only where something else gives the right to."""
 EXECUTING = frozenset({"workload.exec", "workload.profile", "workload.copy", "workload.fetch"})
 """What runs a program in a pod; so do checks that look from inside."""
 LOOKING_INSIDE = ("inside.", "workload.vulnerable_python")
-KNOWN = (*CHANGES, *MADE, *sorted(EXECUTING), "config.prune", "cron_job.trigger", *sorted(NODES), *sorted(MIGRATING))
+KNOWN = (
+    *CHANGES,
+    *MADE,
+    *sorted(EXECUTING),
+    "config.prune",
+    "cron_job.trigger",
+    *sorted(NODES),
+    *sorted(MIGRATING),
+    *sorted(ISOLATING),
+)
+
+
+MAINTAINING = frozenset({"maintenance.enter", "maintenance.leave"})
+"""They set a key of the config map that a proxy's pods mount, have their kubelets look, and run its reload there."""
 
 
 def needed(system: System, operations: Collection[str]) -> list[Right]:
@@ -119,6 +136,15 @@ def _needed(system: System, operations: Collection[str]) -> Iterator[Right]:
         yield from (Right("", "pods/exec", verb) for verb in ("get", "create"))
     if any(one.through == "runtime" for one in components.values()):
         yield from (Right("", "pods/portforward", verb) for verb in ("get", "create"))
+    if ISOLATING & set(operations):
+        verbs = (*LOOK, "create", "patch", "delete")
+        yield from (Right("networking.k8s.io", "networkpolicies", verb) for verb in verbs)
+    closed = {one.maintenance.config_map for one in components.values()
+              if isinstance(one, ProxyComponent) and one.maintenance is not None} - {""}  # fmt: skip
+    if closed and MAINTAINING & set(operations):
+        yield Right("", "configmaps", "patch", names=tuple(sorted(closed)))
+        yield Right("", "pods", "patch")
+        yield from (Right("", "pods/exec", verb) for verb in ("get", "create"))
     if "cron_job.trigger" in operations:
         yield Right("batch", "jobs", "create")
     if "config.deploy" in operations:

@@ -23,6 +23,7 @@ OTHERS: dict[str, tuple[str, tuple[str, ...], str, bool]] = {
     "HorizontalPodAutoscaler": ("autoscaling", ("v2", "v2beta2", "v1"), "horizontalpodautoscalers", True),
     "ConfigMap": ("", ("v1",), "configmaps", True),
     "Service": ("", ("v1",), "services", True),
+    "NetworkPolicy": ("networking.k8s.io", ("v1",), "networkpolicies", True),
     "Node": ("", ("v1",), "nodes", False),
 }
 """Kinds besides workloads: group, versions from the newest, plural, and whether they are of a namespace."""

@@ -1,0 +1,279 @@
+"""A workload cut off by a network policy that opsbook makes, while its pods go on running.
+
+Policies only ever allow: beside one that lets traffic through, one that lets none through takes nothing away. So those
+that select the same pods are made to leave them out, by a label that only they have, and given back afterwards.
+Whether anything is cut at all is up to the network of the cluster: that is looked at from within the pods.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from opsbook.connectors.change import Change, ChangeFailed, Done, Sink
+from opsbook.connectors.contract import ReadFailed
+from opsbook.connectors.inside.look import Question, look
+from opsbook.connectors.runtimes import kubernetes_made
+from opsbook.connectors.runtimes.contract import Unsupported
+from opsbook.connectors.runtimes.kubernetes_api import MERGE, ApiFault, NotThere, Object
+from opsbook.connectors.runtimes.kubernetes_budgets import selects
+from opsbook.connectors.runtimes.kubernetes_kinds import Kind, template_of
+from opsbook.connectors.runtimes.kubernetes_patches import holds
+from opsbook.connectors.runtimes.kubernetes_pods import owner_of
+from opsbook.connectors.runtimes.kubernetes_targets import CONFLICT, KIND, Target, refusal
+from opsbook.errors import Absent, Refused, Unreachable, UsageError
+
+if TYPE_CHECKING:
+    from opsbook.connectors.runtimes.kubernetes import Kubernetes
+
+Proof = Literal["must", "tell", "no"]
+ISOLATE, RECONNECT = "isolate", "reconnect"
+POLICY = "NetworkPolicy"
+MEMORY = "opsbook/left-out-of"
+"""Annotation of our policy: which others leave its pods out, and how."""
+LONGEST_NAME = 253
+ATTEMPTS = 20
+PROOF_SECONDS = 20.0
+"""How long the network of a cluster may take to do what a policy says."""
+LOOK_SECONDS = 2.0
+MOST_PLACES = 6
+CANNOT_TELL = "whether the network of this cluster does what policies say cannot be told"
+
+
+def policy_name(workload: str) -> str:
+    """The name of our policy."""
+    name = f"opsbook-isolate-{workload}"
+    return name if len(name) <= LONGEST_NAME else f"{name[:240]}-{hashlib.sha256(name.encode()).hexdigest()[:10]}"
+
+
+async def isolated(runtime: Kubernetes, workload: str, network: str, prove: Proof) -> Change:
+    """The change that cuts it off. Raises Refused or Unsupported where that is not possible."""
+    _whole(network)
+    kind, now = await runtime.found(workload)
+    target = Target.of(POLICY, policy_name(now["metadata"]["name"]))
+    spec = {"podSelector": _selector(kind, now), "policyTypes": ["Ingress", "Egress"]}
+    others = sorted(one["metadata"]["name"] for one in await _allowing(runtime, target, now))
+    apart = await _apart(runtime, kind, now, others) if others else {}
+    effect = {"verb": ISOLATE, "object": target.said(), "workload": workload, "spec": spec, "others": others,
+              "apart": apart, "prove": prove}  # fmt: skip
+    await _dry(runtime, effect)
+    evidence = {
+        "pods": len(await runtime.pods(workload)),
+        "note": "a network (CNI) that knows no policies enforces none: it is looked at from within",
+    }
+    undo = {**{name: effect[name] for name in ("object", "workload", "spec", "others", "apart")}, "verb": RECONNECT}
+    return Change(KIND, effect, evidence, None, Change(KIND, undo, guard={"holds": {"spec": spec}}))
+
+
+def not_isolated(workload: str, why: str) -> Change:
+    """In place of it, where a breach must be contained all the same: it only tells that it could not be cut off."""
+    effect = {"verb": ISOLATE, "object": Target.of(POLICY, policy_name(workload)).said(), "workload": workload,
+              "why_not": why}  # fmt: skip
+    return Change(KIND, effect, inverse="nothing to undo: nothing is cut")
+
+
+async def reconnected(runtime: Kubernetes, workload: str, network: str) -> Change:
+    """The change that takes our policy away, and lets others select the pods again."""
+    _whole(network)
+    _, now = await runtime.found(workload)
+    target = Target.of(POLICY, policy_name(now["metadata"]["name"]))
+    effect: dict[str, Any] = {"verb": RECONNECT, "object": target.said(), "workload": workload, "spec": {},
+                              "others": [], "apart": {}}  # fmt: skip
+    try:
+        policy = await target.read_now(runtime)
+    except NotThere:
+        return Change(KIND, effect, inverse="nothing to undo: it is connected already")
+    said = _remembered(policy)
+    known = {"spec": policy["spec"], "others": said.get("names", []), "apart": said.get("apart", {})}
+    again = {**effect, **known, "verb": ISOLATE, "prove": "no"}
+    guard = {"holds": {"spec": policy["spec"]}}
+    return Change(KIND, {**effect, **known}, {"others": known["others"]}, guard, Change(KIND, again))
+
+
+async def isolate(runtime: Kubernetes, change: Change, out: Sink) -> Done:
+    """Makes the policy, then looks. `enforced`: True, False, or None where nobody can tell.
+
+    Raises ChangeFailed, with all taken back, where it must hold and does not.
+    """
+    effect = change.effect
+    if why := effect.get("why_not"):
+        await out.write(f"{effect['workload']} is not cut off: {why}\n")
+        return Done({"workload": effect["workload"], "enforced": False, "words": why})
+    before = await _reached(runtime, effect["workload"]) if effect["prove"] != "no" else {}
+    body = {**effect, "annotations": {MEMORY: json.dumps({"names": effect["others"], "apart": effect["apart"]})}}
+    await kubernetes_made.make(runtime, Change(KIND, body))
+    for name in effect["others"]:
+        await _select(runtime, name, effect["apart"], out=True)
+    enforced, words = await _proven(runtime, effect, before)
+    await out.write(f"{words}\n")
+    if enforced is False and effect["prove"] == "must":
+        assert isinstance(change.inverse, Change)
+        await reconnect(runtime, Change(KIND, change.inverse.effect), out)
+        raise ChangeFailed(f"{words}; the policy was taken away again", "stop the workload, or cut it off at its node")
+    return Done({"workload": effect["workload"], "policy": effect["object"]["name"], "enforced": enforced,
+                 "words": words})  # fmt: skip
+
+
+async def reconnect(runtime: Kubernetes, change: Change, out: Sink) -> Done:
+    """Others first: between the two the pods are cut off, and never open."""
+    effect = change.effect
+    for name in effect["others"]:
+        await _select(runtime, name, effect["apart"], out=False)
+    guard = {name: what for name, what in (change.guard or {}).items() if what}
+    said = await kubernetes_made.unmake(runtime, Change(KIND, effect, guard=guard))
+    await out.write(f"{effect['workload']} is connected again\n")
+    return said
+
+
+def _whole(network: str) -> None:
+    if network:
+        raise UsageError("a cluster has one network", "leave `network` out")
+
+
+def _selector(kind: Kind, now: Object) -> Object:
+    selector: Object = now["spec"].get("selector") or {}
+    if not (selector.get("matchLabels") or selector.get("matchExpressions")):
+        raise Unsupported(f"a {kind.name} selects no pods, so that no policy can", "stop it")
+    return {name: selector[name] for name in ("matchLabels", "matchExpressions") if selector.get(name)}
+
+
+async def _dry(runtime: Kubernetes, effect: Mapping[str, Any]) -> None:
+    """Asks the server. Our own that is there already is fine: it is an attempt that was cut off, or holds still."""
+    target = Target.read(effect["object"])
+    try:
+        now = await target.read_now(runtime)
+    except NotThere:
+        await kubernetes_made.making(runtime, target, effect["spec"])
+    except ApiFault as error:
+        raise refusal(error) from error
+    else:
+        if not holds({"spec": effect["spec"]}, now):
+            raise Refused(f"another {target.words} is there already", "look at it, then plan anew")
+
+
+async def _allowing(runtime: Kubernetes, own: Target, now: Object) -> list[Object]:
+    """The policies that select these pods and let something through, those that leave them out for us already too."""
+    labels = template_of(now)["metadata"].get("labels") or {}
+    path = await runtime.namespace.path(own.group, own.versions, own.plural)
+    try:
+        ours = _remembered(await own.read_now(runtime)).get("names", [])
+    except NotThere:
+        ours = []
+    except ApiFault as error:
+        raise refusal(error) from error
+    found = []
+    async for policy in runtime.api.pages(path):
+        spec = policy["spec"]
+        mine = selects(spec.get("podSelector") or {}, dict(labels)) or policy["metadata"]["name"] in ours
+        if policy["metadata"]["name"] != own.name and mine and (spec.get("ingress") or spec.get("egress")):
+            found.append(policy)
+    return found
+
+
+async def _apart(runtime: Kubernetes, kind: Kind, now: Object, others: Sequence[str]) -> Object:
+    """What a selector says to leave these pods out, and no others. Raises Refused where no label tells them apart."""
+    wanted = (now["spec"]["selector"].get("matchLabels") or {}).items()
+    taken: set[tuple[str, str]] = set()
+    async for pod in runtime.api.pages(runtime.namespace.core("pods")):
+        if owner_of(pod) != (kind.name, now["metadata"]["name"]):
+            taken |= set((pod["metadata"].get("labels") or {}).items())
+    for name, value in sorted(wanted):
+        if (name, value) not in taken:
+            return {"key": name, "operator": "NotIn", "values": [value]}
+    raise Refused(
+        f"{', '.join(others)} let traffic of its pods through, and no label tells its pods from those of others",
+        "stop the workload, or delete these policies",
+    )
+
+
+async def _select(runtime: Kubernetes, name: str, apart: Object, *, out: bool) -> None:
+    """One policy leaves the pods out from now on, or selects them again. One that is gone lets nothing through."""
+    target = Target.of(POLICY, name)
+    for attempt in range(ATTEMPTS):
+        try:
+            now = await target.read_now(runtime)
+        except NotThere:
+            return
+        said = now["spec"].get("podSelector") or {}
+        rules = [one for one in said.get("matchExpressions") or [] if one != apart]
+        rules += [apart] if out else []
+        if rules == (said.get("matchExpressions") or []):
+            return
+        patch = {"metadata": {"resourceVersion": now["metadata"]["resourceVersion"]},
+                 "spec": {"podSelector": {"matchExpressions": rules or None}}}  # fmt: skip
+        try:
+            await runtime.api.patch(await target.path(runtime), patch, MERGE)
+            return
+        except ApiFault as error:
+            if error.code != CONFLICT or attempt == ATTEMPTS - 1:
+                raise
+
+
+def _remembered(policy: Object) -> dict[str, Any]:
+    try:
+        said = json.loads((policy["metadata"].get("annotations") or {}).get(MEMORY, "{}"))
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+async def _proven(
+    runtime: Kubernetes, effect: Mapping[str, Any], before: Mapping[str, Sequence[Question]]
+) -> tuple[bool | None, str]:
+    workload = effect["workload"]
+    if not before:
+        why = "not asked" if effect["prove"] == "no" else "its pods reached nothing that could be asked before either"
+        return None, f"{workload} is selected by {effect['object']['name']}; {CANNOT_TELL}: {why}"
+    deadline = time.monotonic() + PROOF_SECONDS
+    while True:
+        still = await _reached(runtime, workload, sorted({one for each in before.values() for one in each}, key=str))
+        left = [(pod, one) for pod, asked in before.items() for one in asked if one in still.get(pod, ())]
+        if not left:
+            reached = next(iter(before.values()))[0].words
+            return True, f"{workload} is cut off: its pods reached {reached} before, and do not any more"
+        if time.monotonic() > deadline:
+            pod, one = left[0]
+            return False, (
+                f"{pod} still reaches {one.words} {PROOF_SECONDS:g} s after a policy forbade it:"
+                " the network of this cluster does not enforce network policies"
+            )
+        await asyncio.sleep(1.0)
+
+
+async def _reached(
+    runtime: Kubernetes, workload: str, places: Sequence[Question] | None = None
+) -> dict[str, list[Question]]:
+    """Pod → which of these places it reaches now. Empty where nothing can look."""
+    try:
+        asked = list(places) if places is not None else await _places(runtime, workload)
+        answers = await look(runtime, workload, asked, LOOK_SECONDS, every=True) if asked else []
+    except (ReadFailed, Unreachable, Absent):
+        return {}
+    found: dict[str, list[Question]] = {}
+    for one in answers:
+        if one.ok:
+            found.setdefault(one.instance, []).append(one.question)
+    return found
+
+
+async def _places(runtime: Kubernetes, workload: str) -> list[Question]:
+    """What a pod usually reaches, by address, as names need another one: the API server, and services beside it."""
+    found: list[Question] = []
+    told = ["sh", "-c", 'echo "$KUBERNETES_SERVICE_HOST $KUBERNETES_SERVICE_PORT"']
+    for seen in await runtime.look_inside(workload, told, LOOK_SECONDS * 5, instances=None, every=False):
+        host, _, port = seen.said.strip().partition(" ")
+        if seen.code == 0 and host and port.isdigit():
+            found.append(Question("tcp", host, int(port)))
+    try:
+        async for service in runtime.api.pages(runtime.namespace.core("services")):
+            address = service["spec"].get("clusterIP") or "None"
+            ports = [one["port"] for one in service["spec"].get("ports") or [] if one.get("protocol", "TCP") == "TCP"]
+            if address != "None" and ports and len(found) < MOST_PLACES:
+                found.append(Question("tcp", address, ports[0]))
+    except ApiFault:
+        return found
+    return found

@@ -27,7 +27,7 @@ from opsbook.connectors.runtimes.contract import LogQuery
 from opsbook.connectors.runtimes.kubernetes import Kubernetes
 
 WORKLOADS, PODS, ROUNDS = 200, 1000, 5
-WRITERS, LINES = 20, 5000
+WRITERS, LINES = 100, 1000
 COMPONENTS = {"cluster": {"kind": "cluster"}}
 KINDS = "deployments,statefulsets,daemonsets,cronjobs,jobs,pods"
 

@@ -141,6 +141,7 @@ def _print(found: list[Opened], zone: ZoneInfo, now: float) -> None:
 
     from opsbook.cli.terminal import screen
     from opsbook.cli.terminal import show as show_on
+    from opsbook.printable import one_line
 
     table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
     for heading in ("checklist", "title", "for", "ticked", "due", ""):
@@ -150,7 +151,8 @@ def _print(found: list[Opened], zone: ZoneInfo, now: float) -> None:
         due = _local(one.due_at, zone) if one.due_at is not None else ""
         subject = one.subject or _local(one.opened_at, zone)
         ticked = f"{one.ticked} of {len(one.items)}"
-        table.add_row(one.id, one.title, subject, ticked, due, Text(state, "bold red" if state == "late" else "green"))
+        words = (Text(one_line(word)) for word in (one.id, one.title, subject, ticked, due))
+        table.add_row(*words, Text(state, "bold red" if state == "late" else "green"))
     show_on(screen(), table)
 
 
@@ -166,7 +168,9 @@ def _show(one: Opened, output: str, zone: ZoneInfo, now: float) -> None:
         return
     console = screen()
     opened_at = f"opened {_local(one.opened_at, zone)}"
-    console.print(Text.assemble((one.title, "bold"), (f"  {one.id}  {one.subject}  {opened_at}".rstrip(), "dim")))
+    console.print(
+        Text.assemble((one_line(one.title), "bold"), (f"  {one.id}  {one.subject}  {opened_at}".rstrip(), "dim"))
+    )
     for n, item in enumerate(one.items, start=1):
         by = f"  {item.by}, {_local(item.at, zone)}" if item.ticked and item.at is not None else ""
         waits = (

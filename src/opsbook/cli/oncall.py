@@ -59,7 +59,8 @@ def _who(book: str | None, env: str | None, output: str, at: datetime | None) ->
         return 1 if any(not one.who for one in duties) else 0
     from rich.text import Text
 
-    from opsbook.cli.terminal import screen
+    from opsbook.cli.terminal import hang, screen
+    from opsbook.printable import one_line
 
     console = screen()
     console.print(Text(f"{moment.astimezone(zone):%a %Y-%m-%d %H:%M} {system.model.timezone}", style="dim"))
@@ -69,7 +70,7 @@ def _who(book: str | None, env: str | None, output: str, at: datetime | None) ->
         contact = system.model.contacts.get(one.who)
         why = {"turn": "", "override": "  takes this turn over", "backup": "  as backup", "nobody": ""}[one.why]
         name = Text(one.who or "nobody", style="bold" if one.who else "bold red")
-        more = "  ".join(part for part in (contact.name, contact.phone) if part) if contact else ""
+        more = one_line("  ".join(part for part in (contact.name, contact.phone) if part)) if contact else ""
         console.print(
             Text.assemble((f"  {one.rotation:16} ", "dim"), name, f"  {more}" if more else "", (why, "yellow"))
         )
@@ -79,8 +80,8 @@ def _who(book: str | None, env: str | None, output: str, at: datetime | None) ->
         for level in path:
             ways = ", ".join(level["by"]) or "nobody: no address now"
             after = f"after {level['within']}" if level["seconds"] else "at once"
-            words = f"  {after:12} {level['level']:18} {level['who']:18} "
-            console.print(Text.assemble(words, (ways, "" if level["by"] else "bold red")))
+            words = Text(f"  {after:12} {one_line(level['level']):18} {one_line(level['who']):18} ")
+            hang(console, words, one_line(ways), style="" if level["by"] else "bold red")
     return 1 if any(not one.who for one in duties) else 0
 
 

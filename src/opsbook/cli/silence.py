@@ -121,7 +121,7 @@ def _print(found: list[Silence], zone: ZoneInfo, now: float) -> None:
         state = "dim" if one.end <= now else ""
         until = _local(one.end, zone) if one.start <= now else f"{_local(one.start, zone)} to {_local(one.end, zone)}"
         by = one.author if one.origin == "cli" else one.origin.partition("/")[0].replace(":", " ")
-        table.add_row(one.id, _covers(one), until, one_line(one.reason), by, style=state)
+        table.add_row(one.id, Text(_covers(one)), until, Text(one_line(one.reason)), Text(one_line(by)), style=state)
     console = screen()
     show(console, table)
     console.print(Text(f"times of {zone.key}", style="dim"))

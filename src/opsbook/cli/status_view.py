@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from opsbook.checks.evaluate import State
+from opsbook.cli.terminal import wrapped
 from opsbook.cli.times import ago
 from opsbook.engine.states import RunState
 from opsbook.engine.views import state_told
@@ -26,6 +28,8 @@ MOST = 12
 """Lines of one kind that are shown; `--format json` has all."""
 WIDEST = 110
 """A wider terminal shows no wider lines: eyes lose them."""
+LINES = 4
+"""Lines of one text; who wants more of it looks at the thing itself."""
 WORD = 9
 """Columns of the first word of a line."""
 
@@ -46,7 +50,7 @@ class Page:
         room = self.width - WORD - 4 - (len(right) + 2 if right else 0)
         text, tail = self._cut(one_line(told), room)
         beside = f"  {right}" if right else ""
-        pad = " " * max(0, room - len(text)) if right else ""
+        pad = " " * max(0, room - cell_len(text)) if right else ""
         self.console.print(Text.assemble("  ", (f"{word:<{WORD}}  ", style), text, pad, (beside, "dim")))
         for more in tail:
             self.below(more)
@@ -55,7 +59,7 @@ class Page:
         """Lines below a line, under its second column."""
         text, tail = self._cut(one_line(told), self.width - WORD - 4)
         for one in (text, *tail):
-            self.console.print(Text(" " * (WORD + 4) + one, style=style))
+            self.console.print(Text(" " * (WORD + 4) + one, style=style), soft_wrap=True)
 
     def since(self, at: datetime | float | None) -> str:
         """How long ago."""
@@ -75,10 +79,8 @@ class Page:
             self.below(f"… and {left} more: opsbook status --format json")
 
     def _cut(self, told: str, room: int) -> tuple[str, list[str]]:
-        import textwrap
-
-        lines = textwrap.wrap(told, max(20, room)) or [""]
-        return lines[0], lines[1:4]
+        lines = wrapped(told, room, LINES)
+        return lines[0], lines[1:]
 
 
 def print_status(console: Console, found: Status, held: dict[str, list[Held]]) -> None:
@@ -98,8 +100,9 @@ def _title(page: Page, found: Status) -> None:
     model, local = found.system.model, found.at.astimezone(page.zone)
     name = f"{model.title or model.system} · {found.system.name}"
     right = f"{local:%a %Y-%m-%d %H:%M} {page.zone.key}"
-    gap = max(2, page.width - len(name) - len(right))
-    page.console.print(Text.assemble((one_line(name), "bold"), " " * gap, (right, "dim")))
+    name = one_line(name)
+    gap = page.width - cell_len(name) - len(right)
+    page.console.print(Text.assemble((name, "bold"), " " * gap if gap > 1 else "\n", (right, "dim")))
     watched = found.watched
     newest = f"newest result {page.since(watched.newest)} old" if watched.newest else "nothing was ever measured"
     if watched.lives:

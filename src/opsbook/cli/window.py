@@ -182,5 +182,5 @@ def _show(found: list[Coming], output: str) -> None:
         state = "" if one.state == "planned" else one.state
         note = one_line("; ".join(part for part in (state, one.note) if part))
         affects = ", ".join(one.components) or "everything"
-        table.add_row(one.window, one.when, affects, Text(note, STYLE.get(one.state, "")))
+        table.add_row(one.window, one.when, Text(affects), Text(note, STYLE.get(one.state, "")))
     show(screen(), table)

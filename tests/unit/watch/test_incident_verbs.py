@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from rich.cells import cell_len
 from sqlalchemy import text
 from tests.unit.watch.on_call import PEOPLE
 from tests.unit.watch.watched import BOOK
@@ -135,6 +136,33 @@ def test_actions_stay_open_until_they_are_done(say: Say) -> None:
     done = say("incident", "actions")
     assert (done.return_value, done.stdout) == (0, "no actions are open\n")
     assert say("incident", "actions", "--all").return_value == 0
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_list_has_room_for_titles_and_names_the_most_urgent_clock(
+    say: Say, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    title = "the order service answers far too slowly for everybody who wants to buy something today 注文できません"
+    id = opened(say, title)
+    say("incident", "ack", id)
+    other = opened(say, "[/bold] \x1b[31mred")
+    lines = say("incident", "list").stdout.splitlines()
+    assert all(cell_len(line) <= columns for line in lines), lines
+    text = " ".join(" ".join(lines).split())
+    assert title in text and r"[/bold] \x1b[31mred" in text
+    assert f"{id} P1 acknowledged 0 s resolve in" in text
+    assert f"{other} P1 open 0 s respond in" in text
+    say("incident", "actions", id, "--add", "raise the limit", "--owner", "ana", "--due", "2026-01-01")
+    (line,) = say("incident", "actions").stdout.splitlines()
+    assert f"raise the limit  {id}  ana  late, due 2026-01-01" in line
+    assert id not in say("incident", "show", id).stdout.partition("actions\n")[2].partition("→")[0]
+
+
+def test_a_reason_is_no_markup_of_the_terminal(say: Say) -> None:
+    assert say("silence", "add", "--component", "api", "--for", "1h", "--reason", "[/bold] tests").exception is None
+    done = say("silence", "list")
+    assert done.exception is None and "[/bold] tests" in done.stdout
 
 
 def test_a_postmortem_is_a_file_that_is_not_written_over(say: Say, book: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 from sqlalchemy import Engine
 from tests.unit.watch.planned_work import ANN, NOW, move, watch_of, write
@@ -82,8 +83,8 @@ def test_one_cause_is_one_line_with_the_command_that_helps(tmp_path: Path, store
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_it_fits_a_narrow_terminal(tmp_path: Path, store: Engine, width: int) -> None:
     watch = watch_of(tmp_path, store, **KEYS)
-    down(watch, *(f"check-with-a-rather-long-name-{n}" for n in range(5)))
-    assert [line for line in shown(watch, width).splitlines() if len(line) > width] == []
+    down(watch, *(f"check-with-a-rather-long-name-{n}" for n in range(5)), "データベースの接続が切れました。" * 4)
+    assert [line for line in shown(watch, width).splitlines() if cell_len(line) > width] == []
 
 
 def test_somebody_who_has_it_quiets_the_exit_code_only_with_what_fires(tmp_path: Path, store: Engine) -> None:

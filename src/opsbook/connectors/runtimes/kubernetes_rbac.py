@@ -94,6 +94,7 @@ KNOWN = (
     "cron_job.trigger",
     *sorted(NODES),
     *sorted(MIGRATING),
+    *("maintenance.enter", "maintenance.leave"),
     *sorted(ISOLATING),
 )
 

@@ -74,7 +74,7 @@ class _Configure(Repeatable):
         connections = facts.connector(parameters.of).connections
         workload = await serving_workload(connections, parameters.of) or workload_of(facts.system, parameters.of)
         if not isinstance(facts.runtime, Kubernetes):
-            yield _file(connections, workload, parameters)
+            yield await _file(connections, workload, parameters)
             if (health := gate(facts, parameters)) is not None:
                 yield health
             return
@@ -115,7 +115,7 @@ def _map_of(names: list[str], wanted: str, workload: str) -> str:
     return found[0]
 
 
-def _file(connections: Connections, workload: str, parameters: Configure) -> Change:
+async def _file(connections: Connections, workload: str, parameters: Configure) -> Change:
     """The change of a file of this host. Raises Refused, Absent, Unsupported."""
     values, compose = read(parameters.values), connections.runtime
     file = chosen(files_of(connections, parameters.of, workload), values, parameters.name, parameters.of)
@@ -126,6 +126,7 @@ def _file(connections: Connections, workload: str, parameters: Configure) -> Cha
     settings = settings_of(connections.system, parameters.of)
     common = {"component": parameters.of, "workload": workload, "path": str(file.path), "lines": file.lines,
               "wait": parameters.wait, "reload": list(settings.reload) if settings else []}  # fmt: skip
+    common["running"] = 0 if common["reload"] else (await connections.runtime.status(workload)).workload.ready
     before = {key: (text or "")[:MOST_SHOWN] for key, text in values_in(file, content, list(values)).items()}
     seen: dict[str, object] = {
         "now": there,
@@ -139,7 +140,9 @@ def _file(connections: Connections, workload: str, parameters: Configure) -> Cha
     back: Change | str = "nothing to undo: it is so already"
     if to != there:
         keys = list(values)
-        back = Change("config-file", {**common, "check": [], "keys": keys, "previous": there}, inverse="it is an undo")
+        back = Change(
+            "config-file", {**common, "check": [], "keys": keys, "from": to, "previous": there}, inverse="it is an undo"
+        )
     forward = {"check": list(settings.check) if settings else [], "from": there, "to": to, "values": values}
     return Change("config-file", {**common, **forward}, seen, inverse=back)
 

@@ -1,9 +1,9 @@
 """Changes of the kind `config-file`: a file of a component's configuration gets another version, and it is read.
 
-effect: `component`, `workload`, `path`, `lines` (of KEY=VALUE, else a whole text), `wait` in seconds, `check` and
-`reload` (argv on this host; empty: no check, the workload is rolled). Forward: `from` and `to` (versions), `values`. An
-undo: `keys`, which get what they are in the kept version `previous`; nothing else of the file goes back, so that what
-was rotated meanwhile stays.
+effect: `component`, `workload`, `path`, `lines` (of KEY=VALUE, else a whole text), `running` (instances, when it was
+planned), `wait` in seconds, `check` and `reload` (argv on this host; empty: no check, the workload is rolled).
+Forward: `from` and `to` (versions), `values`. An undo: `from`, and `previous`, the kept version that comes back; where
+the file was changed otherwise meanwhile only the `keys`, so that what was rotated stays.
 
 A version that is not taken, or whose workload does not come up with it, is put back at once. Done again it is gone on
 with: containers of compose carry what was in the files when they were made.
@@ -63,7 +63,7 @@ class ConfigFileExecutor:
 
     def _wanted(self, file: ConfigFile, effect: dict[str, Any], content: bytes) -> bytes:
         if "values" not in effect:
-            return made(file, content, self._kept(file, effect["previous"], effect["keys"]))
+            return self._before(file, content, effect["from"], effect["previous"], effect["keys"])
         version = version_of(content)
         if version == effect["to"]:
             return content
@@ -72,19 +72,23 @@ class ConfigFileExecutor:
         keep(file.path, content)
         return made(file, content, effect["values"])
 
-    def _kept(self, file: ConfigFile, version: str, keys: Sequence[str]) -> dict[str, str | None]:
+    def _before(self, file: ConfigFile, content: bytes, now: str, version: str, keys: Sequence[str]) -> bytes:
+        """A kept version; where the file is not as it was written since, what is there with the version's values."""
         place = kept(file.path, version)
         try:
-            return values_in(file, place.read_bytes(), keys)
+            before = place.read_bytes()
         except OSError as error:
             raise ChangeFailed(
                 f"{place}: {error.strerror}", "the version from before is gone: write it anew"
             ) from error
+        return before if version_of(content) == now else made(file, content, values_in(file, before, keys))
 
     async def _put_back(self, key: str, file: ConfigFile, effect: dict[str, Any], before: bytes, out: Sink) -> None:
         """The values from before, everywhere. Where that fails, what is known is that it must be looked at."""
-        values = self._kept(file, effect["from"], list(effect["values"]))
-        await InFile(file.path).change(lambda content: made(file, content or before, values))
+        keys = list(effect["values"])
+        await InFile(file.path).change(
+            lambda content: self._before(file, content or before, effect["to"], effect["from"], keys)
+        )
         await self._taken(key, effect, out)
         await out.write(f"{file.path} is as before\n")
 
@@ -103,11 +107,20 @@ class ConfigFileExecutor:
         await Anew(compose, effect["workload"], effect["wait"], out, lambda one: one.labels.get(CONFIG) == wanted).all()
 
     async def _restarted(self, key: str, effect: dict[str, Any], out: Sink) -> None:
-        change = await self.connections.runtime.change(effect["workload"], Verb.RESTART, {"wait": effect["wait"]})
-        restarts = registered().executors[change.kind](self.connections)
-        said = await restarts.apply(key, change, None, out)
+        """What runs is restarted; what ran and could not be started with the other version is started again."""
+        runtime, workload, wait = self.connections.runtime, effect["workload"], {"wait": effect["wait"]}
+        if not effect["running"]:
+            return
+        if (await runtime.status(workload)).workload.ready:
+            await self._made(key, await runtime.change(workload, Verb.RESTART, wait), out)
+        start = await runtime.change(workload, Verb.START, {**wait, "replicas": effect["running"]})
+        await self._made(key, start, out)
+
+    async def _made(self, key: str, change: Change, out: Sink) -> None:
+        executor = registered().executors[change.kind](self.connections)
+        said = await executor.apply(key, change, None, out)
         while isinstance(said, More):
-            said = await restarts.apply(key, change, said.cursor, out)
+            said = await executor.apply(key, change, said.cursor, out)
 
     async def _run(self, key: str, argv: Sequence[str], out: Sink) -> None:
         if argv:

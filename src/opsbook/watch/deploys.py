@@ -25,6 +25,8 @@ TOLD = timedelta(minutes=15)
 another one, or a rollback, goes well."""
 LOOKED_BACK = timedelta(days=1)
 NAMES = ("deploy-", "rollback-")
+WHOLE = "update-system"
+"""It deploys many at once; it is told as one, of no component."""
 MOST = 200
 """Runs among which deploys are looked for."""
 
@@ -51,7 +53,7 @@ class DeploysThatWentBack:
         newest: dict[str, RunRow] = {}
         for run in self._runs(now):
             component = self._component(run.procedure)
-            if component and run.ended_at is not None:
+            if (component or run.procedure == WHOLE) and run.ended_at is not None:
                 newest.setdefault(component, run)
         for component, run in newest.items():
             yield self._signal(component, run, now)
@@ -82,12 +84,14 @@ class DeploysThatWentBack:
         bad = state is RunState.FAILED or (state is RunState.UNDONE and now - ended < TOLD)
         kind = "rollback" if run.procedure.startswith("rollback") else "deploy"
         version = self._version(run) if bad else ""
-        words = f"{component} {version}".strip()
+        words = f"{component} {version}".strip() if component else "the whole system"
         if state is RunState.UNDONE and kind == "deploy":
             sentence = f"{words} went back by itself: {run.message} (run {run.id})"
         else:
             sentence = f"the {kind} of {words} ended {state}: {run.message} (run {run.id})"
         return Signal(
-            fingerprint=f"deploy:{component}", source="opsbook", at=now, state=State.CRITICAL if bad else State.OK,
-            title=f"deploy of {component}", sentence=sentence if bad else "", shown=version, component=component,
+            fingerprint=f"deploy:{component or WHOLE}", source="opsbook", at=now,
+            state=State.CRITICAL if bad else State.OK,
+            title=f"deploy of {component or 'the whole system'}", sentence=sentence if bad else "", shown=version,
+            component=component,
         )  # fmt: skip

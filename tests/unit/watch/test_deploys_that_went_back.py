@@ -86,6 +86,17 @@ async def test_a_rollback_that_failed_does_not_end_what_the_deploy_began(
     assert await told(watch, clock) == {}
 
 
+async def test_an_update_of_the_whole_system_is_told_as_one(tmp_path: Path, store: Engine, clock: HandClock) -> None:
+    watch = a_watch(tmp_path, store, clock, components=COMPONENTS)
+    ran(store, clock, "update-system", "undone")
+    found = await told(watch, clock)
+    assert list(found) == ["deploy:update-system"]
+    assert found["deploy:update-system"].startswith("the whole system went back by itself: api: 9 of 20")
+    clock.move(minutes=2)
+    ran(store, clock, "update-system", "done")
+    assert await told(watch, clock) == {}
+
+
 async def test_what_a_rehearsal_deploys_is_its_own_affair(tmp_path: Path, store: Engine, clock: HandClock) -> None:
     watch = a_watch(tmp_path, store, clock, components=COMPONENTS)
     ran(store, clock, "deploy-api-rolling", "undone", origin="rehearsal of a test, rehearsal-1")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 
-async def eventually(condition: Callable[[], object], seconds: float = 10.0) -> None:
+async def eventually(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Returns once the condition holds; fails after the deadline."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds

@@ -44,7 +44,7 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def until(condition: Callable[[], T], seconds: float = 20.0, what: str = "") -> T:
+def until(condition: Callable[[], T], seconds: float = 60.0, what: str = "") -> T:
     """The first true answer; fails after the deadline."""
     deadline = time.monotonic() + seconds
     while True:

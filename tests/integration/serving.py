@@ -125,7 +125,7 @@ class Serving:
         """As an init system ends it."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(2 * PATIENCE)
 
 
 def opsbook(book: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -290,12 +290,12 @@ def monitored(sink: tuple[Sink, int]) -> Iterator[tuple[System, int]]:
             ),
         ]  # fmt: skip
         try:
-            until(lambda: _silences(manager) is not None, 40, "Alertmanager answers")
+            until(lambda: _silences(manager) is not None, 90, "Alertmanager answers")
             yield system, manager
         finally:
             for process in processes:
                 process.terminate()
-                process.wait(15)
+                process.wait(60)
 
 
 def _silences(manager: int) -> list[dict[str, Any]] | None:
@@ -325,14 +325,14 @@ def test_a_fault_fires_by_the_generated_rule_and_arrives_as_a_signal_of_its_chec
         return next((one for one in reversed(signals) if one.check == "broken-things" and one.state is state), None)
 
     found.metrics = "broken_things 3\n"
-    fired = until(lambda: heard(State.CRITICAL), 60, "the fault arrives")
+    fired = until(lambda: heard(State.CRITICAL), 90, "the fault arrives")
     assert fired.component == "prom"
     assert fired.title == "Things that are broken"
     assert fired.sentence == "Things that are broken (prom): 3 is critical (> 0)"
     assert found.tokens[-1] == "/api/v1/alertmanager Bearer s3cret-word"
     assert fired.fingerprint.removeprefix("alertmanager:") in asyncio.run(held(system))
     found.metrics = "broken_things 0\n"
-    resolved = until(lambda: heard(State.OK), 60, "its end arrives")
+    resolved = until(lambda: heard(State.OK), 90, "its end arrives")
     assert resolved.fingerprint == fired.fingerprint
 
 

@@ -66,7 +66,7 @@ async def test_it_ends_when_it_is_told_to_and_closes_what_is_open(watch: Watch) 
     parts = [Counting("a", 3600), Counting("b", 0)]
     stop = asyncio.Event()
     running = asyncio.create_task(Loop(watch, parts).run(stop))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not all(part.ticks for part in parts):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         wake()

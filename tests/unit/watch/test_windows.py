@@ -252,7 +252,7 @@ async def test_a_window_whose_servers_hang_holds_no_other(
         came = read(watch, lambda connection: rows.came(connection, here(watch.system), since=0.0))
         return {one.window: one.state for one in came}
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while states().get("quick") != "closed":
             await part.tick(move(watch, SUNDAY + MINUTE))
         assert states()["slow"] == "open" and looked.count("slow") == 1

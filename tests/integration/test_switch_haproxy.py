@@ -177,5 +177,7 @@ async def test_an_entry_that_only_one_side_has_goes_with_it(served: Served) -> N
         change = await hands.only("traffic.switch", of="api", to="blue")
         await hands.apply(change)
         assert "old" in entries(await served.map(), numbered=True)
+        map = HaproxyMap(served.folder / "admin.sock", str(served.folder / "api.map"))
+        await map._ask(f"add map {map.name} of-others api-blue")
         await hands.apply(await hands.only("traffic.switch", of="api", to="green"))
-        assert entries(await served.map(), numbered=True) == {"api": "api-green"}
+        assert entries(await served.map(), numbered=True) == {"api": "api-green", "of-others": "api-blue"}

@@ -5,9 +5,10 @@ So that adding one is a single new file in its own room, and the book still vali
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -102,6 +103,14 @@ class OperationSpec:
     risk: Risk
     idempotent: bool
     parameters: type[Parameters] = NoParameters
+    riskier: Mapping[str, Risk] = field(default_factory=dict)
+    """Parameter → the risk where it is on."""
+
+    def risk_with(self, given: Mapping[str, Any]) -> Risk:
+        """The risk with these parameters; one that is not known yet (a template) may be on."""
+        off = (None, False, "", "false")
+        found = [self.risk, *(risk for name, risk in self.riskier.items() if given.get(name) not in off)]
+        return max(found, key=lambda one: one.rank)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,12 @@ from opsbook.connectors.postgres_wal import as_owner, program_of
 from opsbook.connectors.process_tree import KEY
 from opsbook.errors import Refused
 
+NOTICED = {
+    "connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}  # fmt: skip
+"""A copy takes as long as it takes, and its step ends it at the latest. One whose server is gone ends by these within a
+minute or two: the kernel alone would wait for hours."""
 MADE = "opsbook-replica"
 """Lies in a data folder that was made here, so that nothing else is ever taken for one."""
 STANDING = "SELECT slot_name, active FROM pg_replication_slots WHERE slot_name = %s"
@@ -141,7 +147,7 @@ class Copying:
 
         ((version,),) = self.primary.rows("SELECT current_setting('server_version_num')::int / 10000")
         apart = ("password", "dbname")
-        address = make_conninfo(**{name: text for name, text in self.follows.items() if name not in apart})
+        address = make_conninfo(**{**NOTICED, **{k: text for k, text in self.follows.items() if k not in apart}})
         variables = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", KEY: self.key}
         if password := self.follows.get("password"):
             variables["PGPASSWORD"] = password

@@ -326,7 +326,7 @@ class StepCompiler:
         least, usual, idempotent = Risk.READ, Risk.READ, True
         if source.kind is StepKind.OP:
             spec = self.catalogue.operations[str(body["operation"])]
-            least = usual = spec.risk
+            least = usual = spec.risk_with(body.get("parameters") or {})
             idempotent = spec.idempotent
         elif (
             source.kind is StepKind.SH

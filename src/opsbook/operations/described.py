@@ -76,7 +76,8 @@ def _section(spec: OperationSpec) -> str:
         "any component that names a `workload`" if kind == "workload" else f"`{kind}`" for kind in spec.kinds
     )
     again = "repeatable" if spec.idempotent else "not repeatable"
-    text = f"### `{spec.name}`\n\n{spec.doc}\n\nRisk: **{spec.risk}**; of {of}; {again}.\n\n"
+    more = "".join(f", **{risk}** with `{name}`" for name, risk in spec.riskier.items())
+    text = f"### `{spec.name}`\n\n{spec.doc}\n\nRisk: **{spec.risk}**{more}; of {of}; {again}.\n\n"
     text += "| parameter | type | default | meaning |\n|---|---|---|---|\n"
     for one in parameters(spec):
         default = "**needed**" if one["needed"] else (f"`{one['default']}`" if one["default"] else "")

@@ -177,7 +177,8 @@ async def _change(tool: Alembic, parameters: Migrate, verb: str, now: str, to: s
         "lock_timeout": parameters.lock_timeout.total_seconds(), "timeout": parameters.timeout.total_seconds(),
     }  # fmt: skip
     if now == to:
-        return Change("migrate", effect, {"revision": f"{now} already"}, {"revision": now}, ALREADY)
+        asked = {"asked in": tool.asked} if tool.asked else {}
+        return Change("migrate", effect, {"revision": f"{now} already", **asked}, {"revision": now}, ALREADY)
     span = (now, to) if verb == "upgrade" else (to, now)
     back = [("downgrade", f"{to}:{now}", "--sql")] if verb == "upgrade" else []
     await tool.prepare((verb, f"{now}:{to}", "--sql"), ("history", "-r", ":".join(span)), *back)
@@ -191,6 +192,8 @@ async def _change(tool: Alembic, parameters: Migrate, verb: str, now: str, to: s
     between = await tool.between(*span)
     way = await _way_back(tool, effect, verb, now, to, between)
     evidence["way back"] = way if isinstance(way, str) else "by its downgrades"
+    if tool.asked:
+        evidence["asked in"] = tool.asked
     return Change("migrate", effect, evidence, {"revision": now, "between": between}, way)
 
 

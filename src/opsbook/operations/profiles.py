@@ -28,6 +28,7 @@ class Profiled(OperationParameters):
 
 @operation(
     "workload.profile", Risk.SAFE, of="workload", idempotent=True, parameters=Profiled,
+    riskier={"pause": Risk.DISRUPTIVE},
     doc="Samples the Python processes of one instance by py-spy into a file below `.opsbook/profiles`, or writes what"
     " its memory is. Nothing is put into the processes; py-spy is copied into a container that lacks it, and removed.",
 )  # fmt: skip

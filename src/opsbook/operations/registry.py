@@ -8,7 +8,7 @@ class _Vacuum:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, TypeVar
 
@@ -29,14 +29,18 @@ def operation(
     doc: str,
     idempotent: bool,
     parameters: type[OperationParameters],
+    riskier: Mapping[str, Risk] | None = None,
 ) -> Callable[[C], C]:
-    """Registers a class with `plan` and `verify` as the operation of this name, on these component kinds."""
+    """Registers a class with `plan` and `verify` as the operation of this name, on these component kinds.
+
+    `riskier`: a parameter → the risk of the operation where it is on.
+    """
     kinds = (of,) if isinstance(of, str) else of
 
     def decorate(cls: C) -> C:
         assert name not in OPERATIONS, f"two operations are named {name}"
         one = cls()
-        one.spec = OperationSpec(name, doc, kinds, risk, idempotent, parameters)
+        one.spec = OperationSpec(name, doc, kinds, risk, idempotent, parameters, riskier or {})
         OPERATIONS[name] = one
         return cls
 

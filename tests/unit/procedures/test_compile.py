@@ -142,3 +142,13 @@ def test_it_loads_the_folder_and_tells_the_mistakes_of_all_files(
         for file in folder.iterdir():
             file.unlink()
         folder.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("given", "risk"), [("", Risk.SAFE), (", pause: false", Risk.SAFE), (", pause: true", Risk.DISRUPTIVE),
+                        (', pause: "{{ paused }}"', Risk.DISRUPTIVE)],
+)  # fmt: skip
+def test_a_parameter_may_make_an_operation_riskier(compiled: Compile, given: str, risk: Risk) -> None:
+    text = "1. Look.\n   ```op id=look\n   workload.profile: {of: api&}\n   ```\n".replace("&", given)
+    found = compiled(text, front="risk: disruptive\nparams: {paused: {type: bool, default: true}}\n")
+    assert found.steps[0].risk is risk

@@ -24,7 +24,7 @@ from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.executors.failover_work import Work
 from opsbook.connectors.postgres_pair import SIGNAL, NoAnswer, Server, one_primary, see
-from opsbook.connectors.postgres_replica import quoted
+from opsbook.connectors.postgres_replica import NOTICED, quoted
 from opsbook.connectors.postgres_wal import as_owner, program
 from opsbook.connectors.process_tree import KEY, end_tree
 from opsbook.connectors.registry import executor
@@ -187,7 +187,7 @@ class Rebuilding:
         os.chown(copying, found.st_uid, found.st_gid)
         done = self._program(
             kept, "pg_basebackup", "-D", str(copying), "-X", "stream", "-c", "fast", "-w", "-d",
-            self._source(following, database=False),
+            self._source({**NOTICED, **following}, database=False),
         )  # fmt: skip
         if done.returncode:
             why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]

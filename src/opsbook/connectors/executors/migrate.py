@@ -20,7 +20,8 @@ from typing import Any
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.executors.argv import ArgvExecutor, CommandFailed
-from opsbook.connectors.migrations.alembic import Alembic
+from opsbook.connectors.executors.secrets import resolve
+from opsbook.connectors.migrations.alembic import OPTIONS, Alembic, waiting
 from opsbook.connectors.migrations.inside import AlembicInside, key_of, name_of
 from opsbook.connectors.migrations.revision import revision_of
 from opsbook.connectors.migrations.tool import tool_of
@@ -97,10 +98,12 @@ class Migrate:
 
     async def _here(self, tool: Alembic, key: str, effect: dict[str, Any], heard: Heard) -> str:
         """What the tool failed with; empty where it did not."""
+        named = [name for name in tool.settings.env if name == OPTIONS]
+        given = (await resolve(self.system, {OPTIONS: f"${{{OPTIONS}}}"}, secret=False))[OPTIONS] if named else ""
         said = {
             "argv": tool.argv(effect["verb"], effect["to"]),
-            "env": {"PGOPTIONS": f"-c lock_timeout={round(effect['lock_timeout'] * 1000)}"},
-            "secrets": {name: f"${{{name}}}" for name in tool.settings.env},
+            "env": {OPTIONS: f"{given} {waiting(effect['lock_timeout'])}".strip()},
+            "secrets": {name: f"${{{name}}}" for name in tool.settings.env if name != OPTIONS},
             "workdir": str(tool.folder),
             "timeout": effect["timeout"],
             "ok": "good",

@@ -26,6 +26,15 @@ USUAL = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 _REVISION = re.compile(r"^([0-9A-Za-z_.-]+)(?: \(.*\))?(?: \(head\))?$")
 
 
+OPTIONS = "PGOPTIONS"
+"""Options of each session, as libpq takes them."""
+
+
+def waiting(seconds: float) -> str:
+    """The option by which no statement waits longer for a lock."""
+    return f"-c lock_timeout={round(seconds * 1000)}"
+
+
 @dataclass(frozen=True)
 class Alembic:
     """Alembic with the migrations of one version."""
@@ -49,6 +58,11 @@ class Alembic:
     def where(self) -> str:
         """Where it runs, for messages."""
         return str(self.folder)
+
+    @property
+    def asked(self) -> str:
+        """What had to be started so that a plan could be made; empty: nothing beside its own command here."""
+        return ""
 
     async def prepare(self, *questions: Sequence[str]) -> None:
         """Several questions that are going to be asked: where each costs much, they are asked together."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from opsbook.connectors.contract import Connections
-from opsbook.connectors.migrations.alembic import ASK_SECONDS, Alembic
+from opsbook.connectors.migrations.alembic import ASK_SECONDS, OPTIONS, Alembic, waiting
 from opsbook.connectors.runtimes.once import Once, Ran, run_once
 from opsbook.connectors.sides import serving_workload
 from opsbook.errors import Refused
@@ -26,6 +26,8 @@ ASK = (
     "printf '%s\\n{mark} %s\\n' \"$out\" $code; }}"
 )
 """Alembic tells its progress on stderr, which logs do not tell from its answer; where it fails, that is what counts."""
+BESIDE = f'{OPTIONS}="${{{OPTIONS}:+${OPTIONS} }}$1"; export {OPTIONS}; shift; exec "$@"'
+"""Options of sessions that the workload has already stay; where both say one, the later counts."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,10 @@ class AlembicInside(Alembic):
     def inside(self) -> str:
         """Where it runs, in the container; the image's own folder where empty."""
         return self.settings.folder.replace("{version}", self.version)
+
+    @property
+    def asked(self) -> str:
+        return f"a container of {self.workload} with {self.version}, made for that and removed"
 
     @property
     def where(self) -> str:
@@ -65,9 +71,9 @@ class AlembicInside(Alembic):
 
     def once(self, key: str, verb: str, to: str, timeout: float, lock_timeout: float) -> Once:
         """The migration itself. One database has one at a time, whoever asks."""
-        env = {"PGOPTIONS": f"-c lock_timeout={round(lock_timeout * 1000)}"}
-        return Once(name_of(self.settings.of), _short(key), self.workload, self.version, self.argv(verb, to),
-                    timeout, env, self.inside)  # fmt: skip
+        argv = ["sh", "-c", BESIDE, "sh", waiting(lock_timeout), *self.argv(verb, to)]
+        return Once(name_of(self.settings.of), _short(key), self.workload, self.version, argv,
+                    timeout, {}, self.inside)  # fmt: skip
 
 
 def name_of(database: str) -> str:

@@ -9,7 +9,7 @@ from opsbook.connectors.contract import Connections
 from opsbook.connectors.http import ProxyComponent
 from opsbook.connectors.runtimes.compose import Compose
 from opsbook.connectors.runtimes.kubernetes import Kubernetes
-from opsbook.connectors.sides import Side, Switch
+from opsbook.connectors.sides import SIDES, Side, Switch
 from opsbook.connectors.switches.file import FileSwitch, Reload
 from opsbook.connectors.switches.haproxy import HaproxyMap
 from opsbook.connectors.switches.labels import LabelSwitch
@@ -57,7 +57,9 @@ def _reload(connections: Connections, name: str, switch: str) -> Reload:
     proxy, system = connections.system.components[name], connections.system
     if isinstance(proxy, ProxyComponent):
         if proxy.haproxy is not None:
-            return HaproxyMap(system.path(proxy.haproxy.socket), proxy.haproxy.map or str(system.path(switch)))
+            file = system.path(switch)
+            sides = tuple(file.with_name(f"{file.name}.{side}") for side in SIDES)
+            return HaproxyMap(system.path(proxy.haproxy.socket), proxy.haproxy.map or str(file), sides)
         if proxy.reload is not None:
             return ProxyWorkload(connections, name, proxy.reload)
         if proxy.maintenance is not None and proxy.maintenance.pid_file:

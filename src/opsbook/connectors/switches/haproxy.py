@@ -26,6 +26,8 @@ class HaproxyMap:
 
     socket: Path
     name: str
+    sides: tuple[Path, ...] = ()
+    """The files of both sides: a key that none of them has is somebody else's, and stays."""
 
     async def take(self, content: bytes) -> None:
         """Set each entry and see that all hold. Raises ChangeFailed with HAProxy's words, Unreachable."""
@@ -40,11 +42,15 @@ class HaproxyMap:
                 if said.strip():
                     raise ChangeFailed(f"HAProxy: {said.strip()}", "is its map named as `haproxy.map` says?")
         # What only the other side's file has would go on leading there, until HAProxy starts anew.
-        for key in there.keys() - wanted.keys():
+        for key in there.keys() & await asyncio.to_thread(self._known) - wanted.keys():
             await self._ask(f"del map {self.name} {key}")
         there = entries(await self._ask(f"show map {self.name}"), numbered=True)
         if lacking := [key for key, value in wanted.items() if there.get(key) != value]:
             raise ChangeFailed(f"HAProxy did not take the entry {lacking[0]} of {self.name}", "look at its own log")
+
+    def _known(self) -> set[str]:
+        """The keys of the sides' files."""
+        return {key for one in self.sides if one.exists() for key in entries(one.read_text(errors="replace"))}
 
     async def _ask(self, command: str) -> str:
         try:

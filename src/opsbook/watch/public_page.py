@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
-from html import escape
+from html import escape as escape_html
 from importlib.resources import files
 from zoneinfo import ZoneInfo
 
@@ -23,6 +24,8 @@ STAGE = {
 SLIGHT = 0.999
 """A day with less of a fault than this looks well: its figure says the rest."""
 REFRESH_SECONDS = 60
+STEERS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Characters that are not seen and turn around how others are read; a name of a component may come from anywhere."""
 
 
 def as_html(page: Page) -> str:
@@ -39,6 +42,11 @@ def as_html(page: Page) -> str:
     contact = f" Questions: {escape(page.contact)}." if page.contact else ""
     body.append(f"<footer>As of {_time(page.at, zone)} ({escape(page.zone)}).{contact}</footer>")
     return _frame(page.title, "\n".join(body))
+
+
+def escape(text: str) -> str:
+    """Text of people, within a page."""
+    return escape_html(STEERS.sub("", text))
 
 
 def _part(part: Part) -> str:
@@ -65,6 +73,8 @@ def _bars(part: Part) -> Iterator[str]:
             f'<rect class="{kind}" x="{n * 6}" y="{30 - height}" width="4" height="{height}">'
             f"<title>{day.day.isoformat()}: {_told(day)}</title></rect>"
         )
+        if day.maintenance and kind != "planned":
+            yield f'<rect class="planned" x="{n * 6}" y="24" width="4" height="6"></rect>'
     yield "</svg>"
 
 

@@ -21,7 +21,7 @@ from opsbook.watch.alerts import take_in
 from opsbook.watch.contract import Signal, Watch
 from opsbook.watch.incident_acts import find
 from opsbook.watch.incidents import respond
-from opsbook.watch.public import Page, internal, say
+from opsbook.watch.public import Page, Part, internal, say
 from opsbook.watch.public_days import Day, bounds, uptime
 from opsbook.watch.silences import here
 from opsbook.watch.status_page import HTML, JSON, data, html, page, publish
@@ -75,6 +75,15 @@ def test_a_day_without_results_is_a_gap_and_not_up(tmp_path: Path, store: Engine
     assert [one.uptime for one in part.days if one.uptime is not None] == [0.75]
     assert (len(part.days), part.uptime, part.health) == (10, 0.75, "unknown")
     assert "75.00 % up in 1 of 10 days" in html(seen(watch))
+
+
+def test_a_name_neither_steers_the_page_nor_turns_its_text_around_and_worked_on_days_are_marked() -> None:
+    days = (Day(NOW.date(), 1440, 0), Day(NOW.date(), 1000, 0, True), Day(NOW.date(), 0, 0, True))
+    part = Part("<b>\u202egnp.exe\x1b[2J", "well", 1.0, days)
+    text = html(Page("Shop\u2066", NOW, "well", (part,), (), (), "Europe/Berlin"))
+    assert "&lt;b&gt;gnp.exe[2J" in text
+    assert not any(character in text for character in "\u202e\u2066\x1b")
+    assert text.count('<rect class="planned"') == 2, "a day of maintenance is marked, whether it was measured or not"
 
 
 def test_who_was_down_for_a_moment_never_reads_a_hundred() -> None:

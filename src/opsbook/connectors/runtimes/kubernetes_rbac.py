@@ -62,6 +62,7 @@ CHANGES: dict[str, tuple[tuple[str, str], ...]] = {
     "workload.start": STOPPING,
     "workload.stop": STOPPING,
     "workload.scale": tuple(("apps", f"{one}/scale") for one in SCALING),
+    "postgres.scale_standbys": tuple(("apps", f"{one}/scale") for one in SCALING),
     "workload.restart": tuple(("apps", one) for one in ROLLING),
     "workload.renew": (*STOPPING, *(("apps", one) for one in ROLLING)),
     "workload.deploy": (*(("apps", one) for one in ROLLING), ("batch", "cronjobs")),

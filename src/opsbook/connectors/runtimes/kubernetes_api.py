@@ -39,6 +39,11 @@ STRATEGIC = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 LONGEST_MESSAGE = 1 << 20
 """Bytes of one message of a WebSocket. The server sends 32 KiB at most."""
+ROLE = (
+    "`opsbook generate rbac` prints the role that this book needs, `opsbook generate rbac --whole` that of procedures"
+    " over the whole system"
+)
+"""The next step of who may not do something."""
 
 
 class ApiFault(ReadFailed):
@@ -49,7 +54,7 @@ class ApiFault(ReadFailed):
         if code == 401:
             hint = "put one that is valid into the kubeconfig, or log in anew"
         elif code == 403 and reason == "Forbidden" and " cannot " in words:
-            hint = "`opsbook generate rbac` prints the role that this book needs"
+            hint = ROLE
         super().__init__(f"Kubernetes: {words}", hint)
         self.code, self.reason, self.causes = code, reason, causes
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from opsbook.book.words import nearest
-from opsbook.connectors.runtimes.kubernetes_api import METADATA_ONLY, ApiFault, KubernetesApi, NotThere, Object
+from opsbook.connectors.runtimes.kubernetes_api import METADATA_ONLY, ROLE, ApiFault, KubernetesApi, NotThere, Object
 from opsbook.connectors.runtimes.kubernetes_kinds import CRON_JOB, JOB, KINDS, REPLICA_SET, Kind
 from opsbook.connectors.runtimes.kubernetes_pods import Pod, read_pod
 from opsbook.errors import Absent, Refused
@@ -32,7 +32,7 @@ class Look:
         found = [key for key in self.workloads if key[1] == wanted and (not slash or key[0].lower() == kind.lower())]
         if not found:
             if self.forbidden and not self.workloads:
-                raise Refused(f"Kubernetes: {self.forbidden[0]}", "`opsbook generate rbac` prints the role it needs")
+                raise Refused(f"Kubernetes: {self.forbidden[0]}", ROLE)
             raise Absent(
                 f"the namespace holds no workload named {name!r}", nearest(name, {key[1] for key in self.workloads})
             )

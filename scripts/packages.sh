@@ -25,6 +25,8 @@ need pgbackrest pgbackrest
 need pebble pebble
 need curl curl
 need hey hey
+need etcd etcd-server
+need etcdctl etcd-client
 
 [ -n "$missing" ] || exit 0
 

@@ -96,11 +96,12 @@ LEFT_OUT: dict[str, str] = dict.fromkeys(
     ("postgres.add_replica", "postgres.remove_replica"),
     "needs a primary, a runtime that holds the replica and a pool: test_read_replicas.py adds it again over itself",
 ) | dict.fromkeys(
-    ("security.audit", "workload.fetch", "workload.preserve", "workload.profile"),
+    ("cluster.snapshot", "security.audit", "workload.fetch", "workload.preserve", "workload.profile"),
     "it only looks, and writes what it saw to new files of its own"
 ) | {
     "config.deploy": "needs a cluster or containers: the tests of deploys have it undone, gone back from and cut off",
     "config.prune": "needs a cluster or containers: the tests of deploys of configurations have it",
+    "postgres.scale_standbys": "needs a cluster: test_kubernetes_standbys.py has it, and its way back",
     "backup.prune": "needs a store of backups: test_pruning.py ends it at every deletion"}  # fmt: skip
 """Operations that cannot be tried here, each with the reason."""
 FRACTIONS = (0.2, 0.5, 0.8)

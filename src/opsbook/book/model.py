@@ -45,13 +45,12 @@ VERSION = 1
 
 INACTIVE = {
     "retention.*.where": "rows are purged by age alone; a rule with `where` has no procedure",
-    "retention.*.archive_to": "rows of a table are not archived; such a rule has no procedure",
     "scaling.*.cpu": "it says that an autoscaler holds the component; the aim stays as the cluster has it",
     "scaling.*.memory": "it says that an autoscaler holds the component; the aim stays as the cluster has it",
     "scaling.*.step": "instances are added as `workload.scale` or the autoscaler says",
 }
 """Key path → why it does nothing yet. `*` is any name or place in a list."""
-ACTS_BESIDE = {"retention.*.archive_to": "path"}
+ACTS_BESIDE: dict[str, str] = {}
 """Key path of these → the key beside which it does act."""
 
 

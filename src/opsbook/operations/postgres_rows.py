@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from pydantic import Field
 
 from opsbook.book.catalogue import Risk
-from opsbook.book.values import Duration, TimeZone
+from opsbook.book.references import Reference
+from opsbook.book.values import Duration, Name, TimeZone
 from opsbook.connectors.change import Change, Json
+from opsbook.connectors.objectstore.addresses import open_store
+from opsbook.connectors.objectstore.keys import safe
 from opsbook.errors import Refused
 from opsbook.operations.contract import Facts, OperationParameters, Repeatable
 from opsbook.operations.postgres_tables import Table, table_now
@@ -45,6 +49,9 @@ class Purge(OperationParameters):
         10_000_000, gt=0, description="the most rows that may go; with more it is refused and nothing goes"
     )
     timezone: TimeZone = Field("UTC", description="of a column that holds times without a zone")
+    rule: Name | None = Field(
+        None, description="the rule of `retention` into whose `archive_to` rows are written before they go"
+    )
 
 
 @operation(
@@ -54,7 +61,8 @@ class Purge(OperationParameters):
     idempotent=True,
     parameters=Purge,
     doc="Deletes rows by age, a batch a transaction, so that no lock is long and replicas keep up. Which rows are old "
-    "is fixed when it begins; it resumes where it was cut, and the result says how many went. They are gone for good.",
+    "is fixed when it begins; it resumes where it was cut, and the result says how many went. They are gone for good, "
+    "but for what a `rule` archives: compressed, read back and counted before each batch goes.",
 )
 class _Purge(Repeatable):
     async def plan(self, parameters: Purge, facts: Facts) -> AsyncIterator[Change]:
@@ -81,9 +89,46 @@ class _Purge(Repeatable):
             "ceiling": parameters.most,
         }  # fmt: skip
         evidence: dict[str, Json] = {**seen, "table": table.told, "indexed": column["indexed"]}
+        if parameters.rule is not None:
+            yield await _archiving(parameters, facts, table, column, effect, evidence)
+            return
         if column["cascades"]:
             evidence["also deletes in"] = column["cascades"]
         yield Change("batch", effect, evidence, inverse="deleted rows are gone; take a backup first")
+
+
+async def _archiving(
+    parameters: Purge, facts: Facts, table: Table, column: dict[str, Json], effect: dict[str, Json],
+    evidence: dict[str, Json],
+) -> Change:  # fmt: skip
+    """The same rows, written into the store of the rule first. Raises Refused."""
+    if column["cascades"]:
+        raise Refused(
+            f"with rows of {table.label} those of {', '.join(column['cascades'])} would go, and nobody archives them",
+            "archive and delete those first, by a rule of their own",
+        )
+    rules = [one for one in facts.system.model.retention if (one.id or one.table) == parameters.rule and one.table]
+    to = rules[0].archive_to if rules else None
+    if to is None:
+        raise Refused(f"the book has no rule {parameters.rule} of a table with a store", "set its `archive_to`")
+    address = await asyncio.to_thread(_address, facts, to)
+    name, sql, kind = _name(parameters.column), doubled(table.sql), column["type"]
+    order = f" ORDER BY {name}" if column["indexed"] else ""
+    choose = (
+        f"SELECT tableoid::bigint AS of, ctid::text AS at FROM {sql} "  # noqa: S608  names are quoted identifiers
+        f"WHERE {name} < %(before)s::{kind}{order} LIMIT %(batch)s FOR UPDATE SKIP LOCKED"
+    )
+    archive = {key: effect[key] for key in ("component", "before", "count", "parameters", "batch", "ceiling")}
+    archive |= {"table": table.sql, "name": table.label, "column": quoted(parameters.column), "choose": choose}
+    inverse = "the rows lie in the store: unpack with `zstd -d`, and load with `COPY … FROM … (FORMAT csv, HEADER)`"
+    return Change("rows-archive", {**archive, "to": to.text}, {**evidence, "store": address}, inverse=inverse)
+
+
+def _address(facts: Facts, to: Reference) -> str:
+    """The store as the book wrote it; it can be opened. Raises UsageError, MissingSecret."""
+    store = open_store(facts.system, to, safe(facts.system.model.system))
+    store.close()
+    return store.address
 
 
 async def _column(facts: Facts, parameters: Purge, table: Table) -> dict[str, Json]:

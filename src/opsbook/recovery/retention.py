@@ -17,7 +17,7 @@ def families(system: System) -> Iterator[tuple[str, str]]:
     for one in system.model.retention:
         if step := _step(system, one):
             keep = write_duration(one.keep.total_seconds())
-            template = "retention-archive" if one.archive_to is not None else "retention"
+            template = "retention" if one.archive_to is None else f"retention-archive{'-rows' if one.table else ''}"
             yield (
                 f"retention-{retention_name(one)}",
                 filled(template, what=one.table or f"the files of {one.of}", component=one.of, keep=keep, step=step),
@@ -36,10 +36,11 @@ def retention_name(one: Retention) -> str:
 def _step(system: System, one: Retention) -> str:
     """The operation; empty where this version has none that does just that."""
     component, age = system.components.get(one.of), write_duration(one.keep.total_seconds()).replace(" ", "")
-    if one.table and not one.where and one.archive_to is None and isinstance(component, PostgresComponent):
+    if one.table and not one.where and isinstance(component, PostgresComponent):
+        archive = f"\n     rule: {retention_name(one)}" if one.archive_to is not None else ""
         return (
             f"postgres.purge:\n     of: {one.of}\n     table: {one.table}\n     column: {one.column}\n"
-            f"     older_than: {age}\n     batch: {one.batch}\n     timezone: {system.model.timezone}"
+            f"     older_than: {age}\n     batch: {one.batch}\n     timezone: {system.model.timezone}{archive}"
         )
     if one.path and isinstance(component, FilesComponent) and (pattern := _pattern(one.path, component)):
         if one.archive_to is not None:

@@ -33,7 +33,7 @@ class Batch:
     async def apply(self, key: str, change: Change, cursor: Json, out: Sink) -> Done | More:
         """Raises Refused at the ceiling, and what `sql` raises."""
         effect, started = change.effect, time.monotonic()
-        state = dict(cursor) if cursor else await self._begin(key, effect)
+        state = dict(cursor) if cursor else await self.begin(key, effect)
         while True:
             left = effect["ceiling"] - state["deleted"]
             row = await self._run(key, effect, "delete", batch=max(1, min(effect["batch"], left)), **_place(state))
@@ -57,15 +57,20 @@ class Batch:
         """Terminate the session that carries the key."""
         return await self.sql.end(key, _statement(change.effect, "delete", {}))
 
-    async def _begin(self, key: str, effect: dict[str, Any]) -> dict[str, Json]:
+    async def begin(self, key: str, effect: dict[str, Any]) -> dict[str, Json]:
+        """The fixed moment, where what is older than that is not more than the ceiling. Raises Refused."""
         before = (await self._run(key, effect, "before"))["before"]
-        limit = effect["ceiling"] + 1
-        counted = (await self._run(key, effect, "count", before=before, limit=limit))["rows"]
+        counted = await self.count(key, effect, before)
         if counted > effect["ceiling"]:
             raise Refused(
                 f"more than {effect['ceiling']:,} rows are meant; nothing was deleted", "raise `most` if that is meant"
             )
         return {"before": before, "deleted": 0, "from": None}
+
+    async def count(self, key: str, effect: dict[str, Any], before: str) -> int:
+        """How many rows are older than the moment; one more than the ceiling says that there are more."""
+        told = await self._run(key, effect, "count", before=before, limit=effect["ceiling"] + 1)
+        return int(told["rows"])
 
     async def _run(self, key: str, effect: dict[str, Any], name: str, **more: Json) -> dict[str, Any]:
         told = await self.sql.apply(key, _statement(effect, name, more), None, _Quiet())

@@ -11,6 +11,7 @@ import asyncio
 import json
 import sys
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ class Proxy:
 async def run(settings: dict[str, Any]) -> None:
     proxy = Proxy(settings)
     for port in proxy.servers:
-        await asyncio.start_server(lambda r, w, p=port: proxy.serve(p, r, w), "127.0.0.1", port, backlog=128)
+        await asyncio.start_server(partial(proxy.serve, port), "127.0.0.1", port, backlog=128)
     await proxy.look()
 
 

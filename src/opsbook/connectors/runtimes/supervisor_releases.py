@@ -79,18 +79,26 @@ class Releases:
         return datetime.fromtimestamp((self.folder / version).stat().st_mtime, UTC)
 
     def switch(self, version: str, at: datetime) -> None:
-        """Point the symlink to a release in one step, and record it."""
+        """Point the symlink to a release in one step, and record it. Raises OSError: then it points where it did."""
         if not self._switches() and (first := self.running()):
             self._record(first, datetime.fromtimestamp(self.current.lstat().st_mtime, UTC))
         fresh = self.current.with_name(f".{self.current.name}.{os.getpid()}.new")
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(os.path.relpath(self.folder / version, self.current.parent))
-        fresh.replace(self.current)
-        self._record(version, at)
+        try:
+            # Before the step itself, which needs no room on the disk: what is switched is never left unrecorded.
+            self._record(version, at)
+            fresh.replace(self.current)
+        except OSError:
+            fresh.unlink(missing_ok=True)
+            raise
 
     def _record(self, version: str, at: datetime) -> None:
-        with (self.folder / RECORD).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"version": version, "at": at.isoformat()}) + "\n")
+        path = self.folder / RECORD
+        # A full disk may have cut the line before; what comes after it stands on a line of its own.
+        cut = path.exists() and not path.read_bytes().endswith(b"\n")
+        with path.open("a", encoding="utf-8") as file:
+            file.write("\n" * cut + json.dumps({"version": version, "at": at.isoformat()}) + "\n")
 
     def _switches(self) -> list[tuple[str, datetime]]:
         """Every version that was switched to, and when; the oldest first."""

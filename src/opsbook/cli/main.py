@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from opsbook import __version__
+from opsbook.cli import garbage
 from opsbook.errors import OpsbookError
 
 VERBS = {
@@ -98,6 +99,7 @@ def cli() -> None:
 
 def main() -> None:
     """The console script. Every error is a sentence with a next step and an exit code; none is a traceback."""
+    garbage.seldom()
     _open_closed()
     for stream in (sys.stdout, sys.stderr):
         # A terminal without these characters shows a question mark; no mark is worth a failed check.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from opsbook.cli import garbage
 from opsbook.cli.engine import opened, say
 from opsbook.cli.options import book_options
 
@@ -60,6 +61,8 @@ def command(
 def _serve(service: Service, doors: dict[str, Any] | None) -> None:
     from opsbook.watch.contract import Watch
     from opsbook.watch.serving import serve, the_only_one
+
+    garbage.as_usual()
 
     async def run() -> None:
         setting, system = service.setting, service.system

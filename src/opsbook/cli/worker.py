@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from opsbook.cli import garbage
 from opsbook.cli.engine import say
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def command(book: str | None, lease: str) -> int:
 async def _work(setting: Setting, lease: float) -> None:
     from opsbook.engine.executor import executing
 
+    garbage.as_usual()
     leaving = asyncio.Event()
 
     def leave() -> None:

@@ -1,0 +1,20 @@
+"""How often Python looks for garbage: a verb imports hundreds of modules, and none of them is any."""
+
+from __future__ import annotations
+
+import gc
+
+USUAL = gc.get_threshold()
+SELDOM = 100_000
+"""Objects that are made before it looks; a fifth of the time of a short verb went into looking."""
+
+
+def seldom() -> None:
+    """For a verb that ends soon."""
+    gc.set_threshold(SELDOM)
+
+
+def as_usual() -> None:
+    """For a process that stays. What was imported is set aside, and never looked through again."""
+    gc.freeze()
+    gc.set_threshold(*USUAL)

@@ -130,7 +130,8 @@ def test_of_two_on_one_postgresql_one_watches_and_the_other_takes_over(tmp_path:
             assert asked(address, FIRING) == [(1,)]
             assert asked(address, OPENED) == [(1,)]
             times = sorted(at for (at,) in asked(address, "SELECT at FROM check_results"))
-            assert len({int(at) for at in times}) == len(times), "a check ran twice in its second"
+            # Not by the second: on a busy machine a result may come in the next one.
+            assert len(times) <= times[-1] - times[0] + 2, "checks ran more often than once a second"
             web.up = True
             server.stop("immediate")
             time.sleep(1)

@@ -96,6 +96,7 @@ class Checking:
     async def tick(self, now: datetime) -> datetime:
         if self._connections is None:
             await self._begin(now)
+            now = self.watch.setting.clock.now()  # that took its time: what was due then is not due again at once
         if self._seen_at is not None and now < self._seen_at:
             self._plan(now)
         self._seen_at = now

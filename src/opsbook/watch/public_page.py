@@ -74,7 +74,7 @@ def _bars(part: Part) -> Iterator[str]:
             f"<title>{day.day.isoformat()}: {_told(day)}</title></rect>"
         )
         if day.maintenance and kind != "planned":
-            yield f'<rect class="planned" x="{n * 6}" y="24" width="4" height="6"></rect>'
+            yield f'<rect class="planned" x="{n * 6}" y="18" width="4" height="12"></rect>'
     yield "</svg>"
 
 

@@ -8,6 +8,7 @@ secret is in the store, a log or the argv of a process.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import shutil
 import tempfile
@@ -24,6 +25,7 @@ import yaml
 from opsbook.book.load import load_book
 from opsbook.book.system import in_environment
 from opsbook.catalogue import catalogue
+from opsbook.connectors.runtimes.kubernetes_api import KubernetesApi, NotThere
 from opsbook.connectors.tls import TlsAddress, look
 from opsbook.engine.service import Service, Wish
 from opsbook.engine.setting import Setting, open_setting
@@ -35,9 +37,12 @@ from tests.faults.kills import Count
 from tests.faults.targets import effects
 from tests.faults.warm import Warm
 from tests.integration.authority import pebble
+from tests.integration.cluster import GIVEN, NOT_GIVEN, Cluster, new_namespace
 from tests.integration.servers import new_postgres, own_folder
 from tests.integration.test_certificates import Site, serving_site
 
+PENDING = "shop.shop.pending"
+"""The Secret that keeps what is to come of the rotation `shop` beside the Secret `shop`."""
 FRACTIONS = (0.15, 0.4, 0.65, 0.9)
 """Of the time that a change takes undisturbed: where its middle is cut."""
 Chosen = Callable[[list[Fault]], list[Fault]]
@@ -87,17 +92,21 @@ class Login:
         return {"components": {"database": database}, "rotations": [rotation]}
 
     def prepare(self, procedure: str) -> None:
-        self.pending.unlink(missing_ok=True)
+        self._make()
         for login in ("shop_a", "shop_b"):
             with suppress(psycopg.Error):
                 self.server.sql(f"DROP ROLE IF EXISTS {login}", database="postgres")
         self.server.sql("ALTER ROLE shop LOGIN PASSWORD 'first-password-of-the-shop'", database="postgres")
+        if procedure == "rotate-shop-back":
+            self._begin()
+
+    def _make(self) -> None:
+        """The places as they are before the first rotation."""
+        self.pending.unlink(missing_ok=True)
         self.env.write_text(
             f"A=1\nDATABASE_URL=postgresql://shop:first-password-of-the-shop@127.0.0.1:{self.server.port}/shop\n"
         )
         self.file.write_text("first-password-of-the-shop\n")
-        if procedure == "rotate-shop-back":
-            self._begin()
 
     def _begin(self) -> None:
         """A rotation that is under way: both are valid, the places hold the new one."""
@@ -116,14 +125,21 @@ class Login:
     def _held(self) -> dict[str, str]:
         """Login → secret, of what is kept anywhere, the place that is read last."""
         found: dict[str, str] = {}
-        with suppress(FileNotFoundError):
-            told = json.loads(self.pending.read_text())
+        if pending := self._pending():
+            told = json.loads(pending)
             found |= {told[name]["login"]: told[name]["secret"] for name in ("old", "new")}
         url = self._url()
         who = url.split("//")[1].split("@")[0]
         found[who.split(":")[0]] = who.split(":")[1]
         self._seen |= set(found.values())
         return found
+
+    def _pending(self) -> str:
+        """What is to come, as it is kept; empty where no rotation is under way."""
+        return self.pending.read_text() if self.pending.exists() else ""
+
+    def _password(self) -> str:
+        return self.file.read_text().strip()
 
     def _url(self) -> str:
         return self.env.read_text().splitlines()[1].partition("=")[2]
@@ -151,10 +167,10 @@ class Login:
     def unfinished(self, procedure: str) -> str:
         login = self._url().split("//")[1].split(":")[0]
         if procedure.endswith("-back"):
-            return "" if login == "shop" and self.pending.exists() else f"the place holds {login}"
-        if login != "shop_a" or self.pending.exists():
-            return f"the place holds {login}; pending: {self.pending.exists()}"
-        if self.file.read_text().strip() not in self._url():
+            return "" if login == "shop" and self._pending() else f"the place holds {login}"
+        if login != "shop_a" or self._pending():
+            return f"the place holds {login}; pending: {bool(self._pending())}"
+        if self._password() not in self._url():
             return "the two places hold different secrets"
         try:
             url = f"host=127.0.0.1 port={self.server.port} dbname=shop user=shop password=first-password-of-the-shop"
@@ -166,6 +182,57 @@ class Login:
     def secrets(self) -> set[str]:
         self._held()
         return self._seen
+
+
+class LoginInSecrets(Login):
+    """A login whose places are two keys of a Secret of Kubernetes; what is to come is in a Secret of its own."""
+
+    def __init__(self, folder: Path, server: Any, cluster: Cluster) -> None:
+        super().__init__(folder, server)
+        self.cluster = cluster
+
+    def book(self) -> dict[str, Any]:
+        runtime = {"kind": "kubernetes", "namespace": self.cluster.namespace}
+        (rotation,) = super().book()["rotations"]
+        return {
+            **super().book(), "environments": {"test": {"policy": "open", "disposable": True, "runtime": runtime}},
+            "rotations": [{**rotation, "to": "secret:shop/url", "also": ["secret:shop/password"]}],
+        }  # fmt: skip
+
+    def _make(self) -> None:
+        first = "first-password-of-the-shop"
+        url = f"postgresql://shop:{first}@127.0.0.1:{self.server.port}/shop"
+        objects = [_secret(name) for name in ("shop", PENDING)]
+        self.cluster.remove(*objects)
+        self.cluster.make({**objects[0], "stringData": {"url": url, "password": first, "colour": "green"}})
+
+    def _values(self, name: str) -> dict[str, str]:
+        async def read(api: KubernetesApi) -> dict[str, str]:
+            try:
+                found = await api.get(self.cluster.path(_secret(name), name))
+            except NotThere:
+                return {}
+            return {key: base64.b64decode(value).decode() for key, value in (found.get("data") or {}).items()}
+
+        return self.cluster.do(read)
+
+    def _pending(self) -> str:
+        return self._values(PENDING).get("url", "")
+
+    def _url(self) -> str:
+        return self._values("shop")["url"]
+
+    def _password(self) -> str:
+        return self._values("shop")["password"]
+
+    def unfinished(self, procedure: str) -> str:
+        if self._values("shop").get("colour") != "green":
+            return "a key of the Secret that is somebody else's is gone"
+        return super().unfinished(procedure)
+
+
+def _secret(name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
 
 
 class Served:
@@ -361,16 +428,27 @@ def _served() -> Iterator[Held]:
         yield Served(site)
 
 
+@contextmanager
+def _login_in_secrets() -> Iterator[Held]:
+    with new_namespace() as cluster, new_postgres() as server, own_folder("secret-kills") as folder:
+        server.sql("CREATE ROLE shop LOGIN PASSWORD 'x'", "CREATE DATABASE shop OWNER shop", database="postgres")
+        yield LoginInSecrets(folder, server, cluster)
+
+
 SITES = {"rotation": _login, "certificate": _served}
+ON_CLUSTER = {"kubernetes-rotation": _login_in_secrets}
+"""These are skipped without a disposable Kubernetes."""
 
 
 def secret_sweep(
     only: str, tell: Callable[[str], None], chosen: Callable[[list[Fault]], list[Fault]] = lambda every: every
 ) -> Count:
-    """Both, or one of SITES."""
+    """All, or one of SITES or ON_CLUSTER."""
     count = Count()
-    for name, site in SITES.items():
-        if only in ("", name):
+    for name, site in (SITES | ON_CLUSTER).items():
+        if only in ("", name) and name in ON_CLUSTER and not GIVEN:
+            print(f"secrets: {name} is skipped: {NOT_GIVEN}", flush=True)
+        elif only in ("", name):
             with site() as held:
                 Sweep(held, count, tell).sweep(chosen)
     return count

@@ -87,9 +87,10 @@ def caller(house: House, authorization: str, address: str, recent: Recent) -> Ca
 
 def known_as(book: BookModel, name: str, issuer: str) -> str:
     """The name by which somebody of a provider acts: theirs with its host behind it, so that it is nobody's of this
-    house; the name itself where a contact of the book has it as `user`."""
-    if any(one.user == name for one in book.contacts.values()):
-        return name
+    house; that of a contact's `user` where the book says that it is them."""
+    mine = {one.user for one in book.contacts.values() if one.user and (one.sign_in or one.user) == name}
+    if len(mine) == 1:
+        return mine.pop()
     return f"{name}@{urlsplit(issuer).hostname or issuer}"
 
 

@@ -45,6 +45,10 @@ class Contact(Strict):
     url: str = Field("", description="support portal or page")
     notify: SecretReference | None = Field(None, description="address of a channel for this contact")
     user: str = Field("", description="name by which they act in opsbook")
+    sign_in: str = Field(
+        "", description="name by which the provider of `access.oidc` knows them, where that is not `user`",
+        examples=["zoe.kay"],
+    )  # fmt: skip
     timezone: TimeZone | None = Field(None, description="where they are")
     available: str = Field("", description="when they answer", examples=["24/7", "weekdays 9–17 UTC"])
     vendor: bool = Field(False, description="an outside company")

@@ -215,3 +215,15 @@ def test_a_name_of_a_provider_is_nobodys_of_this_house_unless_the_book_says_so(t
     assert known_as(book, "bob", ISSUER) == "bob"
     for name in ("ann", "opsbook", "zoe@else.example"):
         assert known_as(book, name, "https://login.example:8443/realms/ops") == f"{name}@login.example"
+
+
+def test_who_is_known_by_another_name_there_is_one_person_where_the_book_says_so(tmp_path: Path) -> None:
+    contacts = {
+        "zoe": {"user": "zk", "sign_in": "zoe.kay"}, "bob": {"user": "bob"}, "pat": {"sign_in": "pat.lee"},
+        "one": {"user": "a", "sign_in": "shared"}, "other": {"user": "b", "sign_in": "shared"},
+    }  # fmt: skip
+    book = a_system(tmp_path / "book", contacts=contacts).model
+    assert known_as(book, "zoe.kay", ISSUER) == "zk"
+    # Their name of here is somebody else's there; who has none here, and who could be two, is nobody of this house.
+    for name in ("zk", "zoe", "pat.lee", "shared"):
+        assert known_as(book, name, ISSUER).startswith(f"{name}@")

@@ -55,6 +55,16 @@ def of_incident(connection: Connection, incident: str) -> list[Row]:
     return _read(connection, alerts.c.incident == incident)
 
 
+def between(
+    connection: Connection, where: Mapping[str, str], start: float, end: float, limit: int = 10_000
+) -> list[Row]:
+    """The alerts that were firing at some moment of a time, the newest first."""
+    fired = alerts.c.fired_at.is_not(None) & (alerts.c.fired_at < end)
+    going = alerts.c.resolved_at.is_(None) | (alerts.c.resolved_at >= start)
+    query = select(alerts).where(_here(where) & fired & going).order_by(alerts.c.since.desc()).limit(limit)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
 def fired_by_check(connection: Connection, where: Mapping[str, str], start: float, end: float) -> dict[str, int]:
     """Check → how many alerts of it began to fire in a time; those of no check under an empty name."""
     fired = _here(where) & (alerts.c.fired_at >= start) & (alerts.c.fired_at < end)

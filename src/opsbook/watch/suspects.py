@@ -12,6 +12,7 @@ from opsbook.book.system import System
 from opsbook.store.incidents import Event, Incident
 from opsbook.store.tables import runs
 from opsbook.store.watch_tables import occurrences
+from opsbook.watch.brought import with_versions
 
 BEFORE = timedelta(hours=1)
 MOST = 10
@@ -31,7 +32,15 @@ def changed(connection: Connection, system: System, now: datetime) -> Iterator[s
     """What changed in the hour before a moment, newest first, a few words each."""
     since = (now - BEFORE).timestamp()
     query = (
-        select(runs.c.id, runs.c.procedure, runs.c.risk, runs.c.state, runs.c.requester, runs.c.started_at)
+        select(
+            runs.c.id,
+            runs.c.procedure,
+            runs.c.risk,
+            runs.c.state,
+            runs.c.requester,
+            runs.c.started_at,
+            runs.c.parameters,
+        )
         .where(
             runs.c.system == system.model.system,
             runs.c.environment == system.name,
@@ -45,7 +54,8 @@ def changed(connection: Connection, system: System, now: datetime) -> Iterator[s
     zone = ZoneInfo(system.model.timezone)
     for row in connection.execute(query):
         at = datetime.fromtimestamp(row.started_at, UTC).astimezone(zone)
-        yield f"{at:%H:%M} run {row.id} {row.procedure} ({row.state}, by {row.requester})"
+        what = with_versions(row.procedure, row.parameters)
+        yield f"{at:%H:%M} run {row.id} {what} ({row.state}, by {row.requester})"
     came = select(occurrences.c.window, occurrences.c.state, occurrences.c.opened_at).where(
         occurrences.c.system == system.model.system,
         occurrences.c.environment == system.name,

@@ -27,6 +27,7 @@ from opsbook.manual.render.pieces import (
 from opsbook.printable import one_line
 from opsbook.store.incidents import Incident
 from opsbook.store.silences import EVERYTHING, Silence
+from opsbook.watch.brought import with_versions
 from opsbook.watch.clocks import Clock
 from opsbook.watch.reports.facts import Checked, Facts, failed
 from opsbook.watch.reports.spans import TITLE, Kind
@@ -169,8 +170,8 @@ def _checks(facts: Facts) -> Iterator[Section]:
 def _changes(facts: Facts) -> Iterator[Section]:
     rows: list[Row] = [
         (
-            line(_time(facts, one.run.ended_at or 0)), line(one.run.procedure), line(Code(one.run.id)),
-            line(one.run.requester + (" (glass broken)" if one.run.break_glass else "")),
+            line(_time(facts, one.run.ended_at or 0)), line(with_versions(one.run.procedure, one.run.parameters)),
+            line(Code(one.run.id)), line(one.run.requester + (" (glass broken)" if one.run.break_glass else "")),
             line(", ".join(one.approvers)),
             (*_mark(one.run.state), *line(f" {_clean(one.run.message)}" if one.run.state != RunState.DONE else "")),
         )

@@ -167,6 +167,8 @@ def test_application_and_schema_go_forth_and_back_together(shop: Shop) -> None:
         view = shop.run("deploy", "api", "2")
         assert view["state"] == "done", view["message"]
         assert (shop.serving()[1], _revision(shop)) == ("2", "0003")
+        told = shop.opsbook("rollback", "api", "--dry-run").stdout
+        assert "it is at 0003, and 1 was made for 0001" in told and "by its downgrades, with --schema" in told, told
         back = shop.run("rollback", "api", "--to-revision", "1", "--schema")
         assert back["state"] == "done", back["message"]
         assert (shop.serving()[1], _revision(shop)) == ("1", "0001")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+import signal
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -18,10 +21,12 @@ from opsbook.book.load import load_book
 from opsbook.book.system import in_environment
 from opsbook.catalogue import catalogue
 from opsbook.connectors.change import ChangeFailed
+from opsbook.connectors.executors.migrate import HalfWay
 from tests.integration.conftest import Renec, start_renec
 from tests.integration.hands import hands_of
 from tests.integration.renec import api, rows
-from tests.integration.renec_book import Book, beside, state_of
+from tests.integration.renec_book import OPSBOOK, Book, beside, state_of
+from tests.integration.servers import until
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec-deploys"), pytest.mark.timeout(400)]
 
@@ -140,6 +145,97 @@ async def test_a_migration_that_waits_for_a_lock_gives_up_and_nobody_queues_behi
         assert revision(renec) == "0004"
         await hands.undo(change)
     assert revision(renec) == schema
+
+
+FAILS = """\
+revision, down_revision = "0005", "0004"
+branch_labels = depends_on = None
+
+def upgrade():
+    from alembic import op
+    op.execute("ALTER TABLE no_such_table ADD COLUMN a text")
+
+def downgrade():
+    pass
+"""
+
+
+async def test_migrations_that_fail_half_way_are_taken_back(book: Book, renec: Renec) -> None:
+    renec.must("release", "3.4.0", "--migration")
+    schema = revision(renec)
+    (renec.run_dir / "releases" / "3.4.0" / "migrations" / "versions" / "0005_fails.py").write_text(FAILS)
+    async with hands_of(in_environment(load_book(book.ops / "book.yaml", catalogue()), "rehearsal")) as hands:
+        change = await hands.only("migrations.upgrade", of="database", version="3.4.0")
+        with pytest.raises(HalfWay, match=r"no_such_table.*the schema is at 0004 now"):
+            await hands.apply(change)
+        assert revision(renec) == "0004"
+        await hands.undo(change)
+    assert revision(renec) == schema
+
+
+PARTS = ("api", "ui", "worker", "scheduler")
+
+
+@pytest.fixture(scope="module")
+def patient(book: Book) -> Book:
+    """The same book, which gives a worker the time that it takes to end its task."""
+    ops = book.ops.with_name("patient")
+    shutil.copytree(book.ops, ops, ignore=shutil.ignore_patterns(".opsbook"))
+    text = (ops / "book.yaml").read_text()
+    (ops / "book.yaml").write_text(text.replace("\n  wait: 8s\n", "\n  wait: 90s\n"))
+    return Book(ops, book.renec)
+
+
+def updating(patient: Book, wanted: str) -> dict[str, Any]:
+    """An update of all of it, up to where a person says that the versions are chosen."""
+    view = patient.run("update-system", *(f"{part}={wanted}" for part in PARTS))
+    assert view["state"] == "waits for a person", view["message"]
+    return view
+
+
+def test_the_whole_system_is_updated_behind_a_banner_and_gone_on_with_after_a_kill(patient: Book, renec: Renec) -> None:
+    renec.must("release", "4.0.0", "--migration")
+    banner, before = renec.run_dir / "etc" / "nginx" / "maintenance.conf", side(renec)
+    mixed = patient.run("update-system", "api=4.0.0", "ui=1.0.0")
+    assert mixed["state"] == "failed" and "one-version" in mixed["message"], "all that is on one host is of one version"
+    run = updating(patient, "4.0.0")["id"]
+    with asked(renec) as requests:
+        first = subprocess.Popen([str(OPSBOOK), "runs", "tick", run, "--book", str(patient.ops)],
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        try:
+            until(lambda: (renec.run_dir / "current").resolve().name == "4.0.0", 180, "a version is brought")
+            assert banner.read_text() != "", "users read a banner meanwhile"
+        finally:
+            first.send_signal(signal.SIGKILL)
+            first.wait()
+        view = patient.told(patient.opsbook("runs", "follow", run, "--format", "json"))
+        assert view["state"] == "done", view["message"]
+    assert set(requests) == {"200", "503"}, "a banner, and never an error"
+    steps = [one["id"] for one in view["steps"] if one["state"] == "done"]
+    course = ["well", "before-api", "backup-nightly", "enter", "schema", "bring-up-api", "switch-api", "update-ui",
+              "update-worker", "leave", "all-well", "smoke-api", "watch-api", "retire-api"]  # fmt: skip
+    assert [one for one in steps if one in course] == course
+    assert (version(renec), revision(renec), banner.read_text()) == ("4.0.0", "0004", "")
+    assert side(renec) != before
+
+
+@pytest.mark.thorough
+def test_an_update_that_is_bad_in_one_part_goes_back_as_a_whole(patient: Book, renec: Renec) -> None:
+    renec.must("release", "4.1.0", "--migration", "--fault", "errors")
+    before = version(renec), revision(renec), side(renec)
+    with asked(renec) as requests:
+        view = patient.ticked(updating(patient, "4.1.0"))
+    assert view["state"] == "undone", view["message"]
+    assert "errors" in view["message"]
+    assert (version(renec), revision(renec), side(renec)) == before
+    assert (renec.run_dir / "etc" / "nginx" / "maintenance.conf").read_text() == ""
+    assert requests["503"] > 0
+    renec.must("release", "4.2.0", "--migration")
+    page = renec.run_dir / "releases" / "4.2.0" / "src" / "ui" / "main.py"
+    page.write_text(page.read_text() + "\nraise SystemExit(3)\n")
+    view = patient.ticked(updating(patient, "4.2.0"))
+    assert view["state"] == "undone", view["message"]
+    assert (version(renec), revision(renec), side(renec)) == before
 
 
 def test_a_password_is_rotated_under_load_and_the_old_one_is_dead(book: Book, renec: Renec) -> None:

@@ -75,7 +75,7 @@ class Labelled:
             "environments": {"test": {"policy": "open", "runtime": runtime, **keys.pop("environment", {})}},
             "components": {"api": {"kind": "http", "url": url, "workload": "api"}, **keys.pop("components", {})},
             "smoke_tests": [{"id": "list", "of": "api", "path": "/items", "contains": "items"}],
-            "deploys": {"watch": "3s", "wait": "60s", "latency": "3s", "components": {"api": sides}},
+            "deploys": {"watch": "2s", "wait": "60s", "latency": "3s", "components": {"api": sides}},
             **keys,
         }  # fmt: skip
         self.ops.mkdir(exist_ok=True)

@@ -31,10 +31,12 @@ def shop() -> Iterator[Labelled]:
     with new_podman("1") as engine:
         (engine.folder / "api.env").write_text(ENV)
         (engine.folder / "api.env").chmod(0o600)
+        (engine.folder / ".env").write_text("COLOUR=grey\n")
         (engine.folder / "app.ini").write_text("colour = blue\n")
         one = Labelled(engine, {
             "api": python(SERVE, healthcheck=CHECK, labels={LABEL: "true"}, env_file="api.env",
-                          environment={"TEAM": "shop"}, volumes=["/usr:/usr:ro", "./app.ini:/conf/app.ini:ro"],
+                          environment={"TEAM": "shop", "COLOUR": "${COLOUR:-red}"},
+                          volumes=["/usr:/usr:ro", "./app.ini:/conf/app.ini:ro"],
                           deploy={"replicas": 2, "update_config": {"delay": "1s"}}),
         })  # fmt: skip
         one.book(deploys={"watch": "2s", "wait": "60s", "latency": "3s", "components": {"api": {}}})
@@ -99,6 +101,11 @@ async def test_what_does_not_come_up_is_put_back_and_a_mounted_file_is_deployed_
         await hands.apply(change)
         again = [one.id for one in await hands.connections.runtime.containers("api")]  # type: ignore[attr-defined]
         assert again == ids, "twice is once"
+        with pytest.raises(Refused, match=r"COLOUR is of the `\.env` and LEVEL is not"):
+            await hands.plan("config.deploy", of="api", values='{"COLOUR": "pink", "LEVEL": "info"}')
+        await hands.do("config.deploy", of="api", values='{"COLOUR": "pink"}')
+        assert (shop.folder / ".env").read_text() == "COLOUR=pink\n"
+        assert (await hands.connections.runtime.environment("api"))["COLOUR"] == "pink"
         # What was rotated meanwhile stays when a value goes back.
         change = await hands.only("config.deploy", of="api", values='{"LEVEL": "info", "MORE": "1"}')
         await hands.apply(change)

@@ -18,7 +18,7 @@ from opsbook.book.words import nearest
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.executors.file import replace_file
 from opsbook.connectors.runtimes.compose import Compose
-from opsbook.connectors.runtimes.compose_config import env_files, mounted_files, own_variables
+from opsbook.connectors.runtimes.compose_config import env_files, mounted_files, own_variables, taken_over
 from opsbook.errors import Absent, Refused
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -158,13 +158,26 @@ def _lined(lined: Sequence[ConfigFile], values: Mapping[str, str | None]) -> Con
     return (having or list(lined))[-1]
 
 
-def refuse_overridden(connections: Connections, workload: str, values: Mapping[str, str | None]) -> None:
-    """Raises Refused for a variable that the compose file sets itself."""
+def beside_compose(connections: Connections, workload: str, values: Mapping[str, str | None]) -> ConfigFile | None:
+    """The `.env` beside the compose file, where that takes these variables over from it; None where it sets none.
+
+    Raises Refused for a variable that something sets which wins over every file.
+    """
     if not isinstance(connections.runtime, Compose):
-        return
-    if own := sorted(own_variables(connections.runtime.service(workload)) & set(values)):
-        raise Refused(f"`environment` of {workload} sets {own[0]} in the compose file, which wins over its files",
-                      "take it out there, and write it in its `env_file`")  # fmt: skip
+        return None
+    file, system = connections.runtime.file, connections.system
+    service = file.service(workload)
+    own = sorted(own_variables(service) & set(values))
+    if not own:
+        return None
+    if fixed := sorted(set(own) - taken_over(file, service)):
+        raise Refused(f"`environment` of {workload} sets {fixed[0]} in the compose file, which wins over its files",
+                      f"write ${{{fixed[0]}}} there, and the value in the `.env` beside it")  # fmt: skip
+    if other := sorted(set(values) - set(own)):
+        raise Refused(f"{own[0]} is of the `.env` and {other[0]} is not", "deploy one after the other")
+    if given := sorted(set(own) & set(system.variables)):
+        raise Refused(f"opsbook's own environment sets {given[0]}, which wins over the `.env`", "take it out there")
+    return ConfigFile(file.path.with_name(".env").resolve(), lines=True)
 
 
 def decoded(content: bytes, path: Path) -> bytes:

@@ -11,11 +11,11 @@ from opsbook.book.catalogue import Risk
 from opsbook.book.words import nearest
 from opsbook.connectors.change import Change
 from opsbook.connectors.config_files import (
+    beside_compose,
     chosen,
     decoded,
     files_of,
     made,
-    refuse_overridden,
     settings_of,
     values_in,
     version_of,
@@ -118,9 +118,9 @@ def _map_of(names: list[str], wanted: str, workload: str) -> str:
 async def _file(connections: Connections, workload: str, parameters: Configure) -> Change:
     """The change of a file of this host. Raises Refused, Absent, Unsupported."""
     values, compose = read(parameters.values), connections.runtime
-    file = chosen(files_of(connections, parameters.of, workload), values, parameters.name, parameters.of)
-    if file.lines:
-        refuse_overridden(connections, workload, values)
+    file = beside_compose(connections, workload, values)
+    if file is None:
+        file = chosen(files_of(connections, parameters.of, workload), values, parameters.name, parameters.of)
     content = decoded(file.read(), file.path)
     there, to = version_of(content), version_of(made(file, content, values))
     settings = settings_of(connections.system, parameters.of)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opsbook.connectors.runtimes.compose_create import pairs
+import yaml
+
+from opsbook.connectors.runtimes.compose_create import environment, pairs
 from opsbook.connectors.runtimes.compose_file import ComposeFile, Service
 
 if TYPE_CHECKING:
@@ -37,12 +41,19 @@ def _mounted(file: ComposeFile, service: Service) -> Iterator[Path]:
 
 
 def own_variables(service: Service) -> frozenset[str]:
-    """Variables that the compose file itself sets: they win over any file."""
+    """Variables that the compose file itself sets: they win over any `env_file`."""
     return frozenset(pairs(service.settings.get("environment")))
 
 
+def taken_over(file: ComposeFile, service: Service) -> frozenset[str]:
+    """Those of them that it takes over under their own names: `LEVEL`, `${LEVEL}`, `${LEVEL:-info}`."""
+    written = yaml.safe_load(file.path.read_text(encoding="utf-8"))["services"][service.name].get("environment")
+    return frozenset(name for name, text in pairs(written).items()
+                     if text is None or re.fullmatch(rf"\$(?:{name}|\{{{name}(?::?[-?][^}}]*)?\}})", text))  # fmt: skip
+
+
 def digest_of(compose: Compose, service: Service) -> str:
-    """Of all of its files now; empty where it has none."""
+    """Of what its variables and files are now; empty where it has none."""
     system, found = compose.system, hashlib.sha256()
     named = [
         system.path(path)
@@ -50,8 +61,11 @@ def digest_of(compose: Compose, service: Service) -> str:
         if one.config is not None and service.name in (one.blue, one.green, system.components[name].workload or name)
         for path in one.config.files
     ]
-    paths = [*env_files(compose.file, service), *mounted_files(compose.file, service), *named]
-    for path in paths:
-        content = path.read_bytes() if path.is_file() else b""
+    paths, variables = [*mounted_files(compose.file, service), *named], environment(compose.file, service)
+    for content in (json.dumps(variables, sort_keys=True).encode(), *map(_content, paths)):
         found.update(len(content).to_bytes(8, "big") + content)
-    return found.hexdigest()[:16] if paths else ""
+    return found.hexdigest()[:16] if paths or variables else ""
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""

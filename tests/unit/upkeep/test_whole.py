@@ -112,6 +112,7 @@ def test_on_one_host_all_that_runs_from_its_releases_is_of_one_version(tmp_path:
     runtime = {"kind": "supervisor", "config": "s.conf", "releases": "releases", "current": "current"}
     found = updates(book(tmp_path, runtime, components=components))
     (step,) = [step for step in found.steps if step.id == "one-version"]
+    assert found.steps[0] is step, "before anything else"
     assert not holds(step.when, {"api": "2", "worker": "", "read_only": "2"})
     assert holds(step.when, {"api": "2", "worker": "3", "read_only": ""})
 

@@ -84,25 +84,16 @@ def claim(
         .limit(limit)
     )
     ids = list(connection.execute(query).scalars())
-    mine: list[int] = []
+    mine: list[MessageRow] = []
     for some in _some(ids):
         taken = (
             update(messages)
             .where(messages.c.id.in_(some), free)
             .values(state="sending", claimed_by=who, claimed_until=now + lease, attempts=messages.c.attempts + 1)
-            .returning(messages.c.id)
+            .returning(messages)
         )
-        mine += connection.execute(taken).scalars()
-    return of_ids(connection, mine)
-
-
-def of_ids(connection: Connection, ids: Sequence[int]) -> list[MessageRow]:
-    """The messages of these numbers, in their order."""
-    found: list[MessageRow] = []
-    for some in _some(ids):
-        query = select(messages).where(messages.c.id.in_(some)).order_by(messages.c.id)
-        found += [MessageRow(**row._mapping) for row in connection.execute(query)]
-    return found
+        mine += [MessageRow(**row._mapping) for row in connection.execute(taken)]
+    return sorted(mine, key=lambda row: row.id)
 
 
 def settle(connection: Connection, ids: Sequence[int], who: str, **values: Any) -> list[int]:

@@ -136,7 +136,7 @@ class Delivery:
         if not free:
             return crowds, following, {}
         # One transaction for all of them: whoever is paged waits for it. What is due later is asked when they are done.
-        return crowds, None, self._claim(free)
+        return crowds, None, self._claim(free, crowds)
 
     async def _send_all(self, channel: str, claimed: Claimed) -> None:
         """Send to one channel until nothing is due there, or it fails."""
@@ -145,16 +145,18 @@ class Delivery:
             outcome = await self._attempt(channel, claimed.rows) if claimed.rows else Outcome()
             claimed = await setting.in_writer(partial(self._write, channel, claimed.rows, outcome))
 
-    def _claim(self, channels: Sequence[str]) -> dict[str, Claimed]:
+    def _claim(self, channels: Sequence[str], crowds: Mapping[str, Crowd]) -> dict[str, Claimed]:
         """Take what is to be sent to these channels; those that get nothing now are left out."""
         found: dict[str, Claimed] = {}
         now = self.watch.setting.now()
-        self.watch.setting.write([lambda connection: found.update(self._claimed(connection, channels, now))])
+        self.watch.setting.write([lambda connection: found.update(self._claimed(connection, channels, crowds, now))])
         return found
 
-    def _claimed(self, connection: Connection, channels: Sequence[str], now: float) -> dict[str, Claimed]:
+    def _claimed(
+        self, connection: Connection, channels: Sequence[str], crowds: Mapping[str, Crowd], now: float
+    ) -> dict[str, Claimed]:
+        """`crowds`: as they were seen a moment ago. What somebody else took since is not claimed: the rows say so."""
         found: dict[str, Claimed] = {}
-        crowds = messages.crowds(connection, self.watch.where, now, LATELY)
         for channel in channels:
             crowd = crowds.get(channel)
             if crowd is None or held(crowd, now) is not None:
@@ -238,7 +240,8 @@ class Delivery:
                     connection, ids, self.who, state="delivered", delivered_at=at, receipt=receipt, error=""
                 )
                 fallback.works(connection, self.watch.system, channel, now)
-            following.extend(self._claimed(connection, [channel], now.timestamp()).values())
+            crowds = messages.crowds(connection, self.watch.where, now.timestamp(), LATELY)
+            following.extend(self._claimed(connection, [channel], crowds, now.timestamp()).values())
 
         try:
             setting.write([write])

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from opsbook.book.system import System
-from tests.integration.cluster import BEAT, GIVEN, NOT_GIVEN, container, deployment, new_namespace, python
-from tests.integration.podman import lacking as lacking_podman
+from tests.integration.cluster import BEAT, container, deployment, new_namespace, python
 from tests.integration.podman import new_podman
 from tests.integration.podman import python as python_service
 from tests.integration.supervisord import new_supervisord
@@ -64,9 +63,9 @@ def on_compose() -> Iterator[Subject]:
         yield Subject(engine.system(COMPONENTS), "1", "2")
 
 
-SUBJECTS: dict[str, tuple[Callable[[], AbstractContextManager[Subject]], str]] = {
-    "supervisor": (on_supervisor, ""),
-    "compose": (on_compose, lacking_podman()),
-    "kubernetes": (on_kubernetes, "" if GIVEN else NOT_GIVEN),
+SUBJECTS: dict[str, Callable[[], AbstractContextManager[Subject]]] = {
+    "supervisor": on_supervisor,
+    "compose": on_compose,
+    "kubernetes": on_kubernetes,
 }
-"""Runtime → what makes one, and why it cannot be had here."""
+"""Runtime → what makes one."""

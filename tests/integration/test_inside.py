@@ -20,13 +20,13 @@ from opsbook.watch.contract import Watch
 from opsbook.watch.gathering import Gathering
 from tests.integration.cluster import BEAT, GIVEN, NOT_GIVEN, SERVE, deployment, new_namespace, python, service
 from tests.integration.hands import Hands, hands_of
-from tests.integration.podman import lacking as lacking_podman
+from tests.integration.on_runtimes import on_each
 from tests.integration.podman import new_podman
 from tests.integration.podman import python as python_service
 from tests.integration.servers import ask, free_port
 from tests.integration.supervisord import new_supervisord
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("kubernetes")]
+pytestmark = pytest.mark.real
 
 
 @dataclass(frozen=True)
@@ -72,20 +72,12 @@ def on_kubernetes() -> Iterator[Subject]:
         yield Subject(cluster.system(components("web:8000", "web:9999", through="runtime")), "web:8000")
 
 
-SUBJECTS: dict[str, tuple[Callable[[], AbstractContextManager[Subject]], str]] = {
-    "supervisor": (on_supervisor, ""),
-    "compose": (on_compose, lacking_podman()),
-    "kubernetes": (on_kubernetes, "" if GIVEN else NOT_GIVEN),
+SUBJECTS: dict[str, Callable[[], AbstractContextManager[Subject]]] = {
+    "supervisor": on_supervisor,
+    "compose": on_compose,
+    "kubernetes": on_kubernetes,
 }
-
-
-@pytest.fixture(scope="module", params=list(SUBJECTS))
-def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
-    make, lacking = SUBJECTS[request.param]
-    if lacking:
-        pytest.skip(lacking)
-    with make() as one:
-        yield one
+subject = on_each(SUBJECTS)
 
 
 @pytest.fixture
@@ -164,6 +156,7 @@ async def test_nothing_that_could_look_is_said_in_a_sentence(hands: Hands, monke
     assert "neither python3 nor sh" in one.message
 
 
+@pytest.mark.xdist_group("kubernetes")
 @pytest.mark.skipif(not GIVEN, reason=NOT_GIVEN)
 async def test_policies_are_read_beside_what_is_seen() -> None:
     policy = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "web-in"},

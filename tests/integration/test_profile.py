@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,14 +13,14 @@ from opsbook.book.system import System
 from opsbook.connectors.change import ChangeFailed
 from opsbook.connectors.executors import profile
 from opsbook.errors import Refused
-from tests.integration.cluster import BEAT, GIVEN, NOT_GIVEN, deployment, new_namespace, python
+from tests.integration.cluster import BEAT, deployment, new_namespace, python
 from tests.integration.hands import Hands, hands_of
-from tests.integration.podman import lacking as lacking_podman
+from tests.integration.on_runtimes import on_each
 from tests.integration.podman import new_podman
 from tests.integration.podman import python as python_service
 from tests.integration.supervisord import new_supervisord
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("kubernetes")]
+pytestmark = pytest.mark.real
 
 BUSY = """\
 import os, signal, sys, time
@@ -62,20 +62,7 @@ def on_kubernetes() -> Iterator[System]:
         yield cluster.system(COMPONENTS)
 
 
-SUBJECTS: dict[str, tuple[Callable[[], AbstractContextManager[System]], str]] = {
-    "supervisor": (on_supervisor, ""),
-    "compose": (on_compose, lacking_podman()),
-    "kubernetes": (on_kubernetes, "" if GIVEN else NOT_GIVEN),
-}
-
-
-@pytest.fixture(scope="module", params=list(SUBJECTS))
-def system(request: pytest.FixtureRequest) -> Iterator[System]:
-    make, lacking = SUBJECTS[request.param]
-    if lacking:
-        pytest.skip(lacking)
-    with make() as one:
-        yield one
+system = on_each({"supervisor": on_supervisor, "compose": on_compose, "kubernetes": on_kubernetes})
 
 
 @pytest.fixture

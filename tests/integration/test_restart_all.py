@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,19 @@ import pytest
 
 from opsbook.book.system import System
 from tests.integration.hands import hands_of
+from tests.integration.on_runtimes import on_each
 from tests.integration.servers import until
-from tests.integration.test_inside import SUBJECTS
+from tests.integration.test_inside import SUBJECTS, Subject
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("kubernetes")]
+pytestmark = pytest.mark.real
 OPSBOOK = Path(sys.executable).with_name("opsbook")
 
+subject = on_each(SUBJECTS, scope="function")
 
-@pytest.fixture(params=list(SUBJECTS))
-def system(request: pytest.FixtureRequest) -> Iterator[System]:
-    make, lacking = SUBJECTS[request.param]
-    if lacking:
-        pytest.skip(lacking)
-    with make() as one:
-        yield one.system
+
+@pytest.fixture
+def system(subject: Subject) -> System:
+    return subject.system
 
 
 def opsbook(system: System, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -70,7 +68,8 @@ async def test_it_restarts_what_runs_and_starts_what_is_down_in_order(system: Sy
     assert min(at for _, at in worker if at) >= min(at for _, at in after if at)
 
 
-@pytest.mark.parametrize("system", ["supervisor"], indirect=True)
+@pytest.mark.xdist_group("supervisor")
+@pytest.mark.parametrize("subject", ["supervisor"], indirect=True)
 async def test_cut_off_it_goes_on_where_it_was(system: System) -> None:
     async with hands_of(system) as hands:
         await hands.do("workload.start", of="web", health=False)

@@ -11,19 +11,12 @@ import pytest
 from opsbook.connectors.runtimes.contract import CRASHED, LogQuery, Verb
 from opsbook.errors import Absent, OpsbookError, Refused, UsageError
 from tests.integration.hands import Hands, hands_of
+from tests.integration.on_runtimes import on_each
 from tests.integration.runtime_contract import SUBJECTS, Subject
 from tests.integration.servers import own_folder
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("kubernetes")]
-
-
-@pytest.fixture(scope="module", params=list(SUBJECTS))
-def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
-    make, lacking = SUBJECTS[request.param]
-    if lacking:
-        pytest.skip(lacking)
-    with make() as one:
-        yield one
+pytestmark = pytest.mark.real
+subject = on_each(SUBJECTS)
 
 
 @pytest.fixture
@@ -199,7 +192,9 @@ async def test_it_copies_a_file_in_and_takes_it_back(hands: Hands, subject: Subj
     local.write_bytes(b"confidential\0two\n" * 20_000)
     path = f"{folder}/it's $HOME; \u00fcber.bin"
     (first, *others) = await hands.plan("workload.copy", of="worker", path=path, file="settings.bin", mode="0640")
-    assert all("confidential" not in str(change) for change in (first, *others)), "the plan has its digest, not its content"
+    assert all("confidential" not in str(change) for change in (first, *others)), (
+        "the plan has its digest, not its content"
+    )
     assert (await hands.apply(first))["did"] == "written"
     assert (await hands.apply(first))["did"] == "it is so already", "twice is once"
     assert await hands.verify("workload.copy", first) == "unknown"

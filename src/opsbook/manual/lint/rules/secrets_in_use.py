@@ -16,6 +16,10 @@ _SECRET_NAME = re.compile(
     r"(?:^|[-_.])(?:password|passwd|pass|pwd|secret|token|api[-_]?key|access[-_]?key|secret[-_]?key|private[-_]?key|credential)s?(?:$|[-_.\d])|password$",
     re.I,
 )
+_GREP_OF_SECRETS = re.compile(
+    r"grep\s+(?:-\w+\s+)*[\"']?\^?((?:\w*_)?(?:DATABASE|DB|POSTGRES|PASSWORD|SECRET|TOKEN|REDIS|KEY|CREDENTIAL|AWS)\w*)",
+    re.I,
+)
 
 
 _URL_IN_ARGUMENTS = frozenset(
@@ -189,68 +193,93 @@ def secret_printed(context: Context) -> Iterator[Fault]:
 
 
 def _prints(step: Step) -> str:
+    """What it shows of secrets; empty where it shows none."""
+    ways = (_secret_as_yaml, _file_shown, _environment_searched, _variable_shown, _file_searched, _decoded, _echoed)
+    return next((said for way in ways if (said := way(step))), "")
+
+
+def _alone(step: Step) -> bool:
+    """It writes to the terminal: neither into a file nor to another program."""
+    return step.command.length == 1 and not step.command.redirects
+
+
+def _secret_as_yaml(step: Step) -> str:
     call = step.call
-    if (
-        call is not None
-        and call.tool == "kubectl"
-        and call.verb == "get"
-        and call.words
-        and re.fullmatch(r"secrets?(?:/[\w.-]+)?", call.words[0])
-        and ("/" in call.words[0] or len(call.words) > 1)
-        and (call.value("-o", "--output") or "") in ("yaml", "json")
-        and not step.command.redirects
-        and step.command.length == 1
-    ):
-        return "prints the secret; base64 hides nothing"
-    if step.program in ("cat", "less", "more") and step.command.length == 1 and not step.command.redirects:
-        shown = next((w for w in step.words[1:] if re.search(r"(?:^|/)\.env(?:\.(?:prod\w*|local))?$", w)), "")
-        if shown:
-            return f"prints {shown} with every password in it"
+    if call is None or call.tool != "kubectl" or call.verb != "get" or not call.words or not _alone(step):
+        return ""
+    named = re.fullmatch(r"secrets?(?:/[\w.-]+)?", call.words[0]) and ("/" in call.words[0] or len(call.words) > 1)
+    whole = (call.value("-o", "--output") or "") in ("yaml", "json")
+    return "prints the secret; base64 hides nothing" if named and whole else ""
+
+
+def _file_shown(step: Step) -> str:
+    if step.program not in ("cat", "less", "more") or not _alone(step):
+        return ""
+    shown = next((w for w in step.words[1:] if re.search(r"(?:^|/)\.env(?:\.(?:prod\w*|local))?$", w)), "")
+    return f"prints {shown} with every password in it" if shown else ""
+
+
+def _environment_searched(step: Step) -> str:
+    if step.program not in ("env", "printenv", "set"):
+        return ""
+    text = _line(step)
+    found = _GREP_OF_SECRETS.search(text)
+    hidden = re.search(r"cut -d|sed |awk |wc -l|grep -[a-z]*[cq]", text)
+    if not found or hidden or re.search(r"HOST|PORT|NAME|POOL|LEVEL|MODE$", found[1], re.I):
+        return ""
+    return f"prints the values of {found[1]}…, the password in the connection URL among them"
+
+
+def _variable_shown(step: Step) -> str:
+    if step.program != "printenv" or len(step.words) != 2:
+        return ""
+    name = step.words[1]
+    address = re.search(r"(?:DATABASE|REDIS|MONGO\w*|BROKER)_UR[LI]", name)
+    return f"prints {name}" if _SECRET_NAME.search(name) or address else ""
+
+
+def _file_searched(step: Step) -> str:
+    if step.program != "grep" or len(step.block.pipeline(step)) != 1 or step.command.redirects:
+        return ""
+    named = re.search(r"\s['\"]?\^?(\w*(?:SECRET|PASSWORD|TOKEN|API_KEY)\w*)", step.command.text)
+    flags = " ".join(w for w in step.words[1:] if w.startswith("-"))
+    in_secrets = re.search(r"\.env\b|secrets?\.\w+$|credentials", step.words[-1])
+    return f"prints {named[1]}" if named and in_secrets and not re.search(r"-\w*[cqlL]", flags) else ""
+
+
+def _decoded(step: Step) -> str:
+    if step.program != "base64" or not any(w in ("-d", "-D", "--decode") for w in step.words[1:]):
+        return ""
     line = step.block.pipeline(step)
-    text = " | ".join(part.command.text for part in line)
-    if step.program in ("env", "printenv", "set"):
-        found = re.search(
-            r"grep\s+(?:-\w+\s+)*[\"']?\^?((?:\w*_)?(?:DATABASE|DB|POSTGRES|PASSWORD|SECRET|TOKEN|REDIS|KEY|CREDENTIAL|AWS)\w*)",
-            text,
-            re.I,
-        )
-        hidden = re.search(r"cut -d|sed |awk |wc -l|grep -[a-z]*[cq]", text)
-        if found and not hidden and not re.search(r"HOST|PORT|NAME|POOL|LEVEL|MODE$", found[1], re.I):
-            return f"prints the values of {found[1]}…, the password in the connection URL among them"
-    if (
-        step.program == "printenv"
-        and len(step.words) == 2
-        and (
-            _SECRET_NAME.search(step.words[1]) or re.search(r"(?:DATABASE|REDIS|MONGO\w*|BROKER)_UR[LI]", step.words[1])
-        )
-    ):
-        return f"prints {step.words[1]}"
-    if step.program == "grep" and len(line) == 1 and not step.command.redirects:
-        named = re.search(r"\s['\"]?\^?(\w*(?:SECRET|PASSWORD|TOKEN|API_KEY)\w*)", step.command.text)
-        flags = " ".join(w for w in step.words[1:] if w.startswith("-"))
-        in_secrets = re.search(r"\.env\b|secrets?\.\w+$|credentials", step.words[-1])
-        if named and in_secrets and not re.search(r"-\w*[cqlL]", flags):
-            return f"prints {named[1]}"
-    decoded = step.program == "base64" and any(w in ("-d", "-D", "--decode") for w in step.words[1:])
-    if decoded and step.command.position == step.command.length - 1 and not step.command.redirects:
-        source = line[0].call if line else None
-        if (
-            source is not None
-            and source.tool == "kubectl"
-            and source.verb == "get"
-            and re.match(r"secrets?(?:/|$)", source.words[0] if source.words else "")
-            and not any(e.kind in ("substitution", "command_substitution") for e in step.command.within)
-            and not re.search(r"ca\.crt|tls\.crt|\.crt", text)
-        ):
-            return "prints the decoded secret"
-    if step.program == "echo" and len(line) == 1 and not step.command.redirects and not step.command.within:
-        for word in step.command.argv[1:]:
-            for name in word.variables:
-                if (
-                    _SECRET_NAME.search(name) or re.search(r"(?:DATABASE|REDIS|MONGO\w*)_UR[LI]$", name)
-                ) and not re.search(rf"\$\{{(?:#{name}|{name}(?:[:+%#-]))", word.text):
-                    return f"prints ${name}"
+    source = line[0].call if line else None
+    if step.command.position != step.command.length - 1 or step.command.redirects or source is None:
+        return ""
+    secret = (
+        source.tool == "kubectl"
+        and source.verb == "get"
+        and re.match(r"secrets?(?:/|$)", source.words[0] if source.words else "")
+        and not any(e.kind in ("substitution", "command_substitution") for e in step.command.within)
+    )
+    certificate = re.search(r"ca\.crt|tls\.crt|\.crt", _line(step))
+    return "prints the decoded secret" if secret and not certificate else ""
+
+
+def _echoed(step: Step) -> str:
+    if step.program != "echo" or len(step.block.pipeline(step)) != 1:
+        return ""
+    if step.command.redirects or step.command.within:
+        return ""
+    for word in step.command.argv[1:]:
+        for name in word.variables:
+            secret = _SECRET_NAME.search(name) or re.search(r"(?:DATABASE|REDIS|MONGO\w*)_UR[LI]$", name)
+            if secret and not re.search(rf"\$\{{(?:#{name}|{name}(?:[:+%#-]))", word.text):
+                return f"prints ${name}"
     return ""
+
+
+def _line(step: Step) -> str:
+    """The whole pipeline that a step is in, as it is written."""
+    return " | ".join(part.command.text for part in step.block.pipeline(step))
 
 
 @rule(

@@ -12,7 +12,9 @@ from opsbook.manual.lint.example import sh, sql
 from opsbook.manual.lint.facts.tags import TAGGED
 from opsbook.manual.lint.finding import Edit, FaultClass, Fix, Severity
 from opsbook.manual.lint.rule import Fault, Place, rule
+from opsbook.manual.model import Fence
 
+_LIST_ITEM = re.compile(r"\s*(?:\d{1,2}\.\s+[A-Za-z]|[□☐✓✔•]\s*\w|- \[[ x]\] )")
 _REALLY = {
     "bash": "shell",
     "sql": "SQL",
@@ -149,67 +151,71 @@ def _is_json(text: str) -> bool:
 def prose_in_shell(context: Context) -> Iterator[Fault]:
     """Lines of a shell-tagged block that are list items or ticked boxes; here-documents and strings are left alone."""
     for fence in context.document.fences():
-        if TAGGED.get(fence.tag.lower()) != "shell":
-            continue
-        lines = fence.text.split("\n")
-        windows = next((n for n, line in enumerate(lines) if re.match(r"\s*\.\\[\w-]+\\?[\w\\.-]+", line)), None)
-        if windows is not None:
+        if TAGGED.get(fence.tag.lower()) == "shell":
+            yield from _windows_path(context, fence)
+            yield from _output_and_prompts(context, fence)
+            yield from _prose(context, fence)
+    for fence in context.document.fences():
+        if fence.tag.lower() in ("sql", "postgresql", "postgres", "mysql"):
+            yield from _shell_in_sql(context, fence)
+
+
+def _windows_path(context: Context, fence: Fence) -> Iterator[Fault]:
+    for number, line in enumerate(fence.text.split("\n")):
+        if re.match(r"\s*\.\\[\w-]+\\?[\w\\.-]+", line):
             yield Fault(
-                context.place(fence.line + windows),
+                context.place(fence.line + number),
                 "a Windows path: bash drops the backslashes and finds no such command",
                 Fix("tag the block powershell, or give the shell script"),
                 subject=f"windows-{fence.line}",
             )
-        for step in (s for b in context.scripts if b.fence is fence for s in b.top):
-            bare = step.command.argv[0] if step.command.argv else None
-            key = (
-                bare is not None
-                and re.fullmatch(r"[\w-]+:", bare.text)
-                and len(step.words) > 1
-                and not re.match(r"https?:|file:", bare.text)
-            )
-            prompt = (
-                bare is None
-                and not step.command.assignments
-                and step.command.redirects
-                and re.fullmatch(r"[A-Z]{3,}", step.command.redirects[0].target.text)
-            )
-            if key and bare is not None and bare.quote:
+            return
+
+
+def _output_and_prompts(context: Context, fence: Fence) -> Iterator[Fault]:
+    for step in (s for b in context.scripts if b.fence is fence for s in b.top):
+        command = step.command
+        if command.argv:
+            bare = command.argv[0]
+            if bare.quote and len(step.words) > 1 and re.fullmatch(r"(?!https?:|file:)[\w-]+:", bare.text):
                 yield Fault(
                     step.place,
                     f"output of a command, not a command: the shell looks for a program {bare.text}",
                     Fix("put the output into a block of its own"),
                     subject=f"output-{fence.line}",
                 )
-            elif prompt:
+        elif command.redirects and not command.assignments:
+            target = command.redirects[0].target.text
+            if re.fullmatch(r"[A-Z]{3,}", target):
                 yield Fault(
                     step.place,
-                    f"the shell writes a file {step.command.redirects[0].target.text}: > is a prompt here",
+                    f"the shell writes a file {target}: > is a prompt here",
                     Fix("give the command to the client, without its prompt"),
                     subject=f"prompt-{fence.line}",
                 )
-        hits = [
-            n for n, line in enumerate(lines) if re.match(r"\s*(?:\d{1,2}\.\s+[A-Za-z]|[□☐✓✔•]\s*\w|- \[[ x]\] )", line)
-        ]
-        if hits and not re.search(r"<<-?\s*['\"]?\w+", fence.text) and fence.text.count('"') % 2 == 0:
+
+
+def _prose(context: Context, fence: Fence) -> Iterator[Fault]:
+    lines = fence.text.split("\n")
+    hits = [number for number, line in enumerate(lines) if _LIST_ITEM.match(line)]
+    if hits and not re.search(r"<<-?\s*['\"]?\w+", fence.text) and fence.text.count('"') % 2 == 0:
+        told = f"{len(hits)} line{'s are' if len(hits) > 1 else ' is'} prose"
+        yield Fault(
+            context.place(fence.line + hits[0]),
+            f"{told}: the shell takes “{lines[hits[0]].split()[0]}” for a command",
+            Fix("put the prose into comments or outside the block"),
+        )
+
+
+def _shell_in_sql(context: Context, fence: Fence) -> Iterator[Fault]:
+    for number, line in enumerate(fence.text.split("\n")):
+        if re.match(r"\s*(?:sudo |psql |mysql |docker |kubectl |pg_dump |pg_restore )", line):
             yield Fault(
-                context.place(fence.line + hits[0]),
-                (
-                    f"{len(hits)} line{'s are' if len(hits) > 1 else ' is'} prose: the shell takes "
-                    f"“{lines[hits[0]].split()[0]}” for a command"
-                ),
-                Fix("put the prose into comments or outside the block"),
+                context.place(fence.line + number),
+                f"{line.split()[0]} is a shell command in an SQL block",
+                Fix("a block of its own, tagged bash"),
             )
-    for fence in context.document.fences():
-        if fence.tag.lower() in ("sql", "postgresql", "postgres", "mysql"):
-            for number, line in enumerate(fence.text.split("\n")):
-                if re.match(r"\s*(?:sudo |psql |mysql |docker |kubectl |pg_dump |pg_restore )", line):
-                    yield Fault(
-                        context.place(fence.line + number),
-                        f"{line.split()[0]} is a shell command in an SQL block",
-                        Fix("a block of its own, tagged bash"),
-                    )
-                    break
+            return
 
 
 @rule(

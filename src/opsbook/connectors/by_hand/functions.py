@@ -66,6 +66,51 @@ FUNCTIONS = {
   if [[ $to == *\\?* ]]; then mark='&'; fi
   PGUSER=$2 PGPASSWORD=$3 psql -X -q -d "$to${mark}connect_timeout=10" -c 'SELECT 1' -o /dev/null 2>/dev/null
 }""",
+    "in_secret": """in_secret() {  # NAMESPACE NAME KEY: what a key of a Secret holds; nothing where there is none
+  kubectl -n "$1" get secret "$2" --ignore-not-found -o json | jq -j --arg key "$3" '.data[$key] // "" | @base64d'
+}""",
+    "to_secret": """to_secret() {  # NAMESPACE NAME KEY, with $value: only as it was read; made where there is none
+  local found; found=$(kubectl -n "$1" get secret "$2" --ignore-not-found -o json)
+  if [[ -n $found ]]; then
+    printf %s "$found" | VALUE=$value jq --arg key "$3" '.data[$key] = ($ENV.VALUE | @base64)' | kubectl replace -f -
+  else
+    VALUE=$value jq -n --arg space "$1" --arg name "$2" --arg key "$3" '{apiVersion: "v1", kind: "Secret", metadata:
+      {name: $name, namespace: $space, labels: {"app.kubernetes.io/managed-by": "opsbook"}},
+      data: {($key): ($ENV.VALUE | @base64)}}' | kubectl create -f -
+  fi
+}""",
+    "held_in_secret": """held_in_secret() {  # NAMESPACE NAME KEY: $login and $secret of what it holds
+  local value; value=$(in_secret "$@")
+  if [[ $value != *://* ]]; then secret=$value; return; fi
+  apart "$value"; login=${user:-$login} secret=${password:-$secret}
+}""",
+    "put_into_secret": """put_into_secret() {  # NAMESPACE NAME KEY: with $login and $secret
+  local value who=$login; value=$(in_secret "$@")
+  if [[ $value =~ ^([^:/]+://)([^@/]*)@(.*)$ ]]; then
+    who=${login:-${BASH_REMATCH[2]%%:*}}
+    if [[ ${BASH_REMATCH[2]} == *:* ]]; then who="$who:$secret"; fi
+    value="${BASH_REMATCH[1]}$who@${BASH_REMATCH[3]}"
+  else value=$secret; fi
+  to_secret "$@"
+}""",
+    "digest_of": """digest_of() { printf %s "$1" | sha256sum | cut -c1-64; }""",
+    "redis_lets_in": """redis_lets_in() {  # ADDRESS LOGIN SECRET: whether it gets in, by AUTH itself
+  apart "$1"
+  local text=${3//\\\\/\\\\\\\\}; text=${text//\\"/\\\\\\"}
+  printf 'AUTH "%s" "%s"\\n' "$2" "$text" | redis-cli -u "$address" 2>/dev/null | grep -x OK > /dev/null
+}""",
+    "redis_keeps": """redis_keeps() {  # ADDRESS: its users into its own file, for its next start
+  if [[ -n $(at_redis "$1" CONFIG GET aclfile | sed -n 2p) ]]; then at_redis "$1" ACL SAVE
+  else at_redis "$1" CONFIG REWRITE; fi
+}""",
+    "redis_forgets": """redis_forgets() {  # ADDRESS LOGIN DIGEST: one of the passwords of a user; the others stay
+  local kept; kept=$(at_redis "$1" ACL GETUSER "$2" | grep -oE '^[0-9a-f]{64}$' | { grep -vx "$3" || true; })
+  [[ -n $kept ]] || { echo "$2 has no other password" >&2; return 1; }
+  if [[ $2 == default && -n $(at_redis "$1" CONFIG GET requirepass | sed -n 2p) ]]; then
+    printf 'MULTI\\nCONFIG SET requirepass ""\\nACL SETUSER default resetpass %s\\nEXEC\\n' \\
+      "$(sed 's/^/#/' <<< "$kept" | tr '\\n' ' ')" | at_redis "$1"
+  elif at_redis "$1" ACL GETUSER "$2" | grep -x "$3" > /dev/null; then at_redis "$1" ACL SETUSER "$2" "!$3"; fi
+}""",
     "beside_it": """beside_it() { printf %s "$(dirname "$1")/.$(basename "$1").$2"; }""",
     "serves": """serves() {  # ADDRESS NAME CHAIN: within 20 seconds
   local at=${1#*://} wanted shown; at=${at%%/*}; [[ $at == *:* ]] || at="$at:443"
@@ -139,6 +184,11 @@ NEEDS = {
     "at_postgres": ("apart",),
     "at_redis": ("apart", "decoded"),
     "held_in": ("apart",),
+    "held_in_secret": ("apart", "in_secret"),
+    "put_into_secret": ("in_secret", "to_secret"),
+    "redis_lets_in": ("apart",),
+    "redis_keeps": ("at_redis",),
+    "redis_forgets": ("at_redis",),
     "logs_in": ("apart",),
     "each_at_redis": ("apart", "decoded"),
     "database_of": ("at_postgres", "beside", "unpacked"),

@@ -20,9 +20,11 @@ import yaml
 from tests.integration.podman import Podman
 from tests.integration.renec_book import OPSBOOK
 from tests.integration.servers import free_port, until
+from tests.integration.toy_server import UNTIL_ASKED
 
 LABEL = "proxy.enable"
-SERVE = """\
+SERVE = (
+    """\
 import http.server, json, os, signal, sys, threading
 version = os.environ["APP_VERSION"]
 if version == "broken":
@@ -43,14 +45,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
     def log_message(self, *_):
         pass
-class Server(http.server.ThreadingHTTPServer):
-    request_queue_size = 128
-    daemon_threads = False
-server = Server(("", 8000), Answer)
-signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
-server.serve_forever()
-server.server_close()
 """
+    + UNTIL_ASKED
+)
 CONNECT = """python3 -S -c 'import socket; socket.create_connection(("127.0.0.1", 8000))' """
 CHECK = {"test": CONNECT, "interval": "1s"}
 

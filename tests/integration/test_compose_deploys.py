@@ -23,6 +23,7 @@ from tests.integration.hands import Out
 from tests.integration.podman import Podman, lacking, new_podman, python
 from tests.integration.renec_book import OPSBOOK
 from tests.integration.servers import free_port, until
+from tests.integration.toy_server import UNTIL_ASKED
 
 pytestmark = [
     pytest.mark.real,
@@ -32,7 +33,8 @@ pytestmark = [
     pytest.mark.timeout(400),
 ]
 
-SERVE = """\
+SERVE = (
+    """\
 import http.server, json, os, signal, sys, threading
 version = os.environ["APP_VERSION"]
 if version == "broken":
@@ -46,14 +48,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
     def log_message(self, *_):
         pass
-class Server(http.server.ThreadingHTTPServer):
-    request_queue_size = 128
-    daemon_threads = False
-server = Server(("", 8000), Answer)
-signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
-server.serve_forever()
-server.server_close()
 """
+    + UNTIL_ASKED
+)
 NGINX = """\
 daemon off;
 user root;

@@ -16,6 +16,7 @@ from tests.integration.asking import asked
 from tests.integration.labelled import LABEL, Labelled
 from tests.integration.podman import lacking, new_podman, python
 from tests.integration.servers import free_port, until
+from tests.integration.toy_server import UNTIL_ASKED
 
 BIN = Path("/usr/lib/postgresql/15/bin")
 pytestmark = [
@@ -27,7 +28,8 @@ pytestmark = [
     pytest.mark.timeout(400),
 ]
 
-SERVE = """\
+SERVE = (
+    """\
 import ctypes, http.server, os, signal, socket, threading
 from urllib.parse import unquote, urlsplit
 pq = ctypes.CDLL("libpq.so.5")
@@ -64,14 +66,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
     def log_message(self, *_):
         pass
-class Server(http.server.ThreadingHTTPServer):
-    request_queue_size = 128
-    daemon_threads = False
-server = Server(("", 8000), Answer)
-signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
-server.serve_forever()
-server.server_close()
 """
+    + UNTIL_ASKED
+)
 DATABASE = f"""\
 set -e
 install -d -o postgres -m 700 /var/database

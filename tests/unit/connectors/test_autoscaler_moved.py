@@ -56,7 +56,7 @@ class Server:
 
     async def patch(self, path: str, body: Any, *how: Any, dry: bool = False, **more: Any) -> Any:
         one: Any = self.scalers[path]
-        if body["metadata"]["resourceVersion"] != one["metadata"]["resourceVersion"]:
+        if not dry and body["metadata"]["resourceVersion"] != one["metadata"]["resourceVersion"]:
             raise ApiFault(409, "Conflict", "the object has been modified")
         if not dry:
             one["spec"]["scaleTargetRef"] |= body["spec"]["scaleTargetRef"]

@@ -87,6 +87,8 @@ async def test_a_version_that_never_becomes_ready_is_told_and_taken_back(hands: 
     await hands.undo(deploy)
     assert await version(hands, "web") == "1"
     assert [one.version for one in await hands.connections.runtime.revisions("web") if one.current] == ["1"]
+    with pytest.raises(Refused, match=r"no revision of web before this one to go back to; it was gone back from .*9"):
+        await hands.plan("workload.rollback", of="web")
 
 
 async def test_a_change_is_refused_where_somebody_was_quicker(hands: Hands) -> None:

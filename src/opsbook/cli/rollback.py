@@ -65,7 +65,7 @@ async def _version(service: Service, component: str, number: int | None, *, exac
         found = await connections.runtime.revisions(await serving_workload(connections, component))
     current = next((one.number for one in found if one.current), 0)
     for one in reversed(found):
-        if one.number == number or (number is None and one.number < current):
+        if one.number == number or (number is None and one.number < current and not one.left):
             several = sum(each.version == one.version for each in found) > 1
             number_of = "revision-" if service.system.environment.runtime.kind == "kubernetes" else ""
             return f"{number_of}{one.number}" if exact and several else one.version

@@ -21,6 +21,6 @@ async def version_to_go_back_to(connections: Connections, component: str, said: 
     found = await connections.runtime.revisions(await serving_workload(connections, component))
     current = next((one.number for one in found if one.current), 0)
     for one in reversed(found):
-        if one.number == int(number) if number else one.number < current:
+        if one.number == int(number) if number else one.number < current and not one.left:
             return one.version
     raise Refused(f"{component} has no {said or 'version before this one'} to go back to", "name one")

@@ -42,5 +42,6 @@ def test_releases_of_a_host_know_it_by_their_record(tmp_path: Path) -> None:
         releases.switch(version, now + timedelta(minutes=number))
     assert releases.previous() == "2", "4 was gone back from"
     assert [one.version for one in releases.revisions()] == ["1", "4", "2", "3"]
+    assert [one.version for one in releases.revisions() if one.left] == ["4"]
     releases.switch("2", now + timedelta(hours=1))
     assert releases.previous() == "1", "and never one that is newer"

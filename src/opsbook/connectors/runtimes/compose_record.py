@@ -14,7 +14,7 @@ from typing import Any
 
 from opsbook.connectors.change import ChangeFailed
 from opsbook.connectors.runtimes.contract import Revision
-from opsbook.connectors.runtimes.succession import before
+from opsbook.connectors.runtimes.succession import before, succession
 
 
 def repository(image: str) -> str:
@@ -109,7 +109,9 @@ class Record:
             last[one.image] = one.at
         if now and now not in last:
             last[now] = None
-        return [Revision(number, version_of(image, declared), at, image == now)
+        followed = succession([one.image for one in self.deployed(service)])
+        left = {image for image in last if image not in followed and image != now}
+        return [Revision(number, version_of(image, declared), at, image == now, image in left)
                 for number, (image, at) in enumerate(last.items(), 1)]  # fmt: skip
 
     def begin(self, service: str, declared: str, now: str) -> None:

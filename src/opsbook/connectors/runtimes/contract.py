@@ -77,6 +77,8 @@ class Revision:
     version: str
     at: datetime | None
     current: bool
+    left: bool = False
+    """Somebody went back from it: it is never the version before."""
 
 
 @dataclass(frozen=True)

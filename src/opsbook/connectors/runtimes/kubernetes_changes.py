@@ -253,7 +253,7 @@ async def _rollback(of: _Wanted, given: RollbackArguments) -> Change:
     container, _ = of.runtime.image_of(of.now, of.workload)
     kept = await kubernetes_revisions.kept(of.runtime.namespace, of.kind, of.now)
     now = next((one for one in kept if one.current), None)
-    others = [one for one in kept if not one.current]
+    others = [one for one in kept if not one.current and not one.left]
     if given.version:
         # A tag may be a number too: `revision-2` is never one.
         named = [
@@ -268,7 +268,10 @@ async def _rollback(of: _Wanted, given: RollbackArguments) -> Change:
     elif others:
         wanted = others[-1]
     else:
-        raise Refused(f"there is no revision of {of.workload} before this one to go back to", "deploy one by its name")
+        left = ", ".join(f"{one.number} ({one.version(container)})" for one in kept if one.left)
+        was = f"; it was gone back from {left}" if left else ""
+        raise Refused(f"there is no revision of {of.workload} before this one to go back to{was}",
+                      "deploy one by its name")  # fmt: skip
     guard = {"uid": of.now["metadata"]["uid"], "images": of.images}
     effect = _to_revision(of, wanted, container, given.wait)
     evidence = of.evidence(revision=now.number if now else None, to=wanted.number)

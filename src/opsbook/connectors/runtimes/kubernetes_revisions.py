@@ -12,8 +12,11 @@ from opsbook.connectors.runtimes.kubernetes_api import Object
 from opsbook.connectors.runtimes.kubernetes_kinds import DEPLOYMENT, REPLICA_SET, Kind, template_of, version_of
 from opsbook.connectors.runtimes.kubernetes_look import Namespace, owner_labels
 from opsbook.connectors.runtimes.kubernetes_pods import moment
+from opsbook.connectors.runtimes.succession import succession
 
 NUMBER = "deployment.kubernetes.io/revision"
+EARLIER = "deployment.kubernetes.io/revision-history"
+"""The numbers that a revision had before it was gone back to, with commas between them."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,13 @@ class Kept:
     at: datetime | None
     template: Object
     current: bool
+    earlier: tuple[int, ...] = ()
+    left: bool = False
+    """Somebody went back from it."""
 
     def as_revision(self, container: str) -> Revision:
         """As the runtime's contract has it."""
-        return Revision(self.number, self.version(container), self.at, self.current)
+        return Revision(self.number, self.version(container), self.at, self.current, self.left)
 
     def version(self, container: str) -> str:
         """The version of a container in it; empty where it had none of this name."""
@@ -72,7 +78,8 @@ async def kept(namespace: Namespace, kind: Kind, one: Object) -> list[Kept]:
     if kind is DEPLOYMENT:
         found = [
             Kept(rs["metadata"]["name"], int(rs["metadata"].get("annotations", {}).get(NUMBER, 0)),
-                 moment(rs["metadata"].get("creationTimestamp")), plain(rs["spec"]["template"]), False)
+                 moment(rs["metadata"].get("creationTimestamp")), plain(rs["spec"]["template"]), False,
+                 _numbers(rs["metadata"].get("annotations", {}).get(EARLIER, "")))
             async for rs in namespace.api.pages(await namespace.of(REPLICA_SET), {"labelSelector": selector})
             if _owned(rs, one)
         ]  # fmt: skip
@@ -88,7 +95,13 @@ async def kept(namespace: Namespace, kind: Kind, one: Object) -> list[Kept]:
         ]  # fmt: skip
     found.sort(key=lambda each: each.number)
     current = found[-1].name if found and _is_wanted(found[-1], kind, one) else ""
-    return [replace(each, current=each.name == current) for each in found]
+    numbered = sorted((number, each.name) for each in found for number in (*each.earlier, each.number))
+    followed = succession([name for _, name in numbered])
+    return [replace(each, current=each.name == current, left=each.name not in followed) for each in found]
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(one) for one in text.split(",") if one.strip().isdigit())
 
 
 def _is_wanted(last: Kept, kind: Kind, one: Object) -> bool:

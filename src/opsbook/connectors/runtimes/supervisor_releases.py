@@ -61,7 +61,9 @@ class Releases:
             return deployed.get(version) or self._made(version)
 
         ordered = sorted(self.versions(), key=place)
-        return [Revision(n, version, at(version), version == now) for n, version in enumerate(ordered, 1)]
+        left = deployed.keys() - {*followed, now}
+        return [Revision(n, version, at(version), version == now, version in left)
+                for n, version in enumerate(ordered, 1)]  # fmt: skip
 
     def previous(self) -> str:
         """The version that the current one followed; of one that followed none, the next older that never ran.

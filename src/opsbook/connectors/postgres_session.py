@@ -231,9 +231,9 @@ class Session:
             descriptor = os.dup(connection.fileno())
             with socket.socket(fileno=descriptor) as line:
                 line.shutdown(socket.SHUT_RDWR)
+        # However late it ends: what nobody asks for is printed by the loop.
+        task.add_done_callback(lambda over: over.cancelled() or over.exception())
         await asyncio.wait({task}, timeout=1)
-        if task.done():
-            task.exception()
         await self.close()
 
     def _unreachable(self, error: psycopg.Error) -> Unreachable:

@@ -128,6 +128,21 @@ def _inner(value: dict[str, Any]) -> dict[str, Any] | None:
     return inner if isinstance(inner, dict) and inner else None
 
 
+def told_parameters(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """The parameters of a schema with type, default and meaning, as plain data."""
+    needed = schema.get("required", ())
+    return [
+        {
+            "name": name,
+            "type": type_text(value, linked=False),
+            "needed": name in needed,
+            "default": default_text(value).strip("`"),
+            "doc": value.get("description", ""),
+        }
+        for name, value in schema.get("properties", {}).items()
+    ]
+
+
 def default_text(value: dict[str, Any]) -> str:
     """What holds where the key is left out, as code; empty where that is nothing."""
     default = value.get("default")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from opsbook.cli.generate_rbac import rbac
 from opsbook.cli.options import book_options, read_system
+from opsbook.cli.written import written
 
 if TYPE_CHECKING:
     from opsbook.watch.generate.options import Places
@@ -56,7 +56,7 @@ def prometheus_rules(book: str | None, env: str | None, to: str, url: str, expor
     """Recording and alerting rules of every check and service level. `promtool check rules FILE` accepts them."""
     from opsbook.watch.generate.rules import rules_text
 
-    return _write(to, rules_text(read_system(book, env), _places(url, exporters=frozenset(exporters))))
+    return written(to, rules_text(read_system(book, env), _places(url, exporters=frozenset(exporters))))
 
 
 @command.command("rule-tests")
@@ -70,7 +70,7 @@ def rule_tests(book: str | None, env: str | None, to: str, url: str, exporters: 
     """
     from opsbook.watch.generate.proofs import tests_text
 
-    return _write(to, tests_text(read_system(book, env), _places(url, exporters=frozenset(exporters)), rules))
+    return written(to, tests_text(read_system(book, env), _places(url, exporters=frozenset(exporters)), rules))
 
 
 @command.command("alertmanager")
@@ -85,7 +85,7 @@ def alertmanager(book: str | None, env: str | None, to: str, url: str, notify: s
     """Routes, receivers and inhibitions. Secrets are named by their files. `amtool check-config FILE` accepts it."""
     from opsbook.watch.generate.alertmanager import alertmanager_text
 
-    return _write(to, alertmanager_text(read_system(book, env), _places(url, **places), notify))
+    return written(to, alertmanager_text(read_system(book, env), _places(url, **places), notify))
 
 
 @command.command("grafana")
@@ -95,7 +95,7 @@ def grafana(book: str | None, env: str | None, to: str, url: str, exporters: tup
     """A dashboard as JSON: every check with its unit and its thresholds as colours, environments as a variable."""
     from opsbook.watch.generate.grafana import dashboard_text
 
-    return _write(to, dashboard_text(read_system(book, env), _places(url, exporters=frozenset(exporters))))
+    return written(to, dashboard_text(read_system(book, env), _places(url, exporters=frozenset(exporters))))
 
 
 @command.command("blackbox")
@@ -118,9 +118,9 @@ def blackbox(
     system, places = read_system(book, env), _places(url, blackbox=address, scrape_token_file=token_file)
     modules, scrape = modules_text(system, places), scrape_text(system, places)
     if scrape_to is None:
-        return _write(to, modules + "---\n" + scrape)
-    _write(scrape_to, scrape)
-    return _write(to, modules)
+        return written(to, modules + "---\n" + scrape)
+    written(scrape_to, scrape)
+    return written(to, modules)
 
 
 def _places(url: str, **said: Any) -> Places:
@@ -130,16 +130,3 @@ def _places(url: str, **said: Any) -> Places:
     if url:
         given["opsbook"] = url.rstrip("/")
     return Places(**given)
-
-
-def _write(to: str, text: str) -> int:
-    from opsbook.errors import UsageError
-
-    if to == "-":
-        click.echo(text, nl=False)
-        return 0
-    try:
-        Path(to).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{to}: {error.strerror}", "name a file that can be written with --to") from error
-    return 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from opsbook.cli.options import book_options, read_system
+from opsbook.cli.written import written
 
 if TYPE_CHECKING:
     from opsbook.book.system import System
@@ -35,7 +36,7 @@ def rbac(book: str | None, env: str | None, to: str, name: str, read_only: bool,
     rights = needed(system, () if read_only else _operations(system, whole=whole))
     if review:
         return _tell(asyncio.run(_reviewed(system, rights)), namespace)
-    return _write(to, manifests(rights, namespace, name))
+    return written(to, _as_yaml(manifests(rights, namespace, name)))
 
 
 def _namespace(system: System) -> str:
@@ -87,19 +88,7 @@ def _tell(found: Review, namespace: str) -> int:
     return 1 if found.lacking or found.beyond else 0
 
 
-def _write(to: str, objects: list[dict[str, object]]) -> int:
-    from pathlib import Path
-
+def _as_yaml(objects: list[dict[str, object]]) -> str:
     import yaml
 
-    from opsbook.errors import UsageError
-
-    text = "---\n".join(yaml.safe_dump(one, sort_keys=False) for one in objects)
-    if to == "-":
-        click.echo(text, nl=False)
-        return 0
-    try:
-        Path(to).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{to}: {error.strerror}", "name a file that can be written with --to") from error
-    return 0
+    return "---\n".join(yaml.safe_dump(one, sort_keys=False) for one in objects)

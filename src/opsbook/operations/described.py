@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from opsbook.book.catalogue import OperationSpec
-from opsbook.book.reference import default_text, type_text
+from opsbook.book.reference import told_parameters
 from opsbook.book.schema import parameter_schema
 from opsbook.operations.contract import Operation
 
@@ -39,18 +39,7 @@ def described(operation: Operation) -> dict[str, Any]:
 
 def parameters(spec: OperationSpec) -> list[dict[str, Any]]:
     """Its parameters with type, default and meaning."""
-    schema = parameter_schema(spec.parameters)
-    needed = schema.get("required", ())
-    return [
-        {
-            "name": name,
-            "type": type_text(value, linked=False),
-            "needed": name in needed,
-            "default": default_text(value).strip("`"),
-            "doc": value.get("description", ""),
-        }
-        for name, value in schema.get("properties", {}).items()
-    ]
+    return told_parameters(parameter_schema(spec.parameters))
 
 
 def example_fence(spec: OperationSpec) -> str:

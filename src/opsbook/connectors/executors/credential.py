@@ -228,7 +228,7 @@ async def _is_stale(rotation: Rotation, places: list[Place], pending: Pending, k
         now = await kept.current(rotation, places)
     except Refused:
         return False  # some hold the old one and some the new: a rotation that was cut off
-    if now in (pending.old, pending.new):
+    if now.secret in (pending.old.secret, pending.new.secret):
         return False
     hear([now.secret])
     _masked(pending)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 
 USUAL = gc.get_threshold()
-SELDOM = 100_000
-"""Objects that are made before it looks; a fifth of the time of a short verb went into looking."""
+SELDOM = 300_000
+"""Objects that are made before it looks: more than a short verb makes. Up to a tenth of its time went into looking."""
 
 
 def seldom() -> None:

@@ -52,7 +52,7 @@ def command(
     Where a proof fails everything goes back by itself, the application first, then the schema. Exit codes: 0 it serves,
     1 it failed (and went back), 2 wrong usage, 3 could not run, 4 waits or was refused, 5 ambiguous.
     """
-    from opsbook.upkeep.deploys import must_have_been_seen, procedure_of
+    from opsbook.upkeep.deploys import procedure_of
 
     if bool(version) == bool(values or texts):
         raise click.UsageError("name a version, or values with --config")
@@ -63,7 +63,6 @@ def command(
             return run_and_tell(service, name, {"values": _as_json(values, texts)}, How(**how))
         name = procedure_of(service.system, component, strategy or "")
         _must_be_deployed(service, component, name)
-        must_have_been_seen(service.setting.store, service.system, component, version)
         return run_and_tell(service, name, {"version": version}, How(**how))
 
 

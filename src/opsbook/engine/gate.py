@@ -16,6 +16,7 @@ from sqlalchemy import update
 from opsbook.book.catalogue import Risk
 from opsbook.engine import digest, locks
 from opsbook.engine.access import requester_of
+from opsbook.engine.earlier import unseen
 from opsbook.engine.execution import Execution
 from opsbook.engine.fences import component_of
 from opsbook.engine.journal import as_text
@@ -80,6 +81,8 @@ def lacking(execution: Execution, backups: Mapping[str, timedelta] | None = None
         freezes=holding_freezes(getattr(book, "freezes", ()), system.name, str(book.timezone), now),
         backups=backups,
         components=touched,
+        unseen=unseen(execution.setting.store, system, execution.plan),
+        earlier=system.environment.after or "",
         confirmed=bool(run.confirmed),
         break_glass=run.break_glass,
     )

@@ -17,7 +17,7 @@ BackupAges = Callable[[System, datetime], Mapping[str, timedelta]]
 block: it looks at what is stored. A higher room hands it down (`Setting.backup_ages`).
 """
 
-Need = Literal["role", "approval", "window", "freeze", "backup", "confirm"]
+Need = Literal["role", "approval", "window", "freeze", "backup", "confirm", "earlier"]
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,14 @@ class Circumstances:
     """Age of the newest verified backup by component; None where nothing is known of backups."""
     components: tuple[str, ...] = ()
     """What the plan changes."""
+    unseen: tuple[tuple[str, str], ...] = ()
+    """Component and version of what the environment before this one has not had yet."""
+    earlier: str = ""
+    """That environment."""
     confirmed: bool = False
     """Whether the requester typed the environment's name."""
     break_glass: str = ""
-    """The reason given to pass approvals and windows."""
+    """The reason given to pass approvals, windows and the environment before."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ NEXT_STEP: Mapping[Need, str] = {
     "freeze": "wait for its end; --break-glass REASON passes it",
     "backup": "take one and have it verified: opsbook backup",
     "confirm": "run it at a terminal, without --yes",
+    "earlier": "deploy it there first; --break-glass REASON passes it",
 }
 """What to do about each lack that no waiting mends."""
 
@@ -83,6 +88,8 @@ RUNS_ANYTHING = ("responder", "operator", "admin")
 def missing(risk: Risk, rule: RiskPolicy, policy: Policy, asker: Asker, now: Circumstances) -> list[Missing]:
     """What a plan of this risk lacks, a sentence each; nothing: it may happen. `rule` is what `rule_of` gives."""
     found = [*_roles(risk, rule, asker, now)]
+    if not now.break_glass:
+        found += _earlier(now)
     if asker.itself and rule.unattended:
         # Whoever wrote that has said yes to it, at any time; a backup is needed all the same.
         return [*found, *_backup(risk, rule, now)]
@@ -154,6 +161,12 @@ def _freeze(risk: Risk, now: Circumstances) -> Iterable[Missing]:
             why = f" ({freeze.reason})" if freeze.reason else ""
             until = freeze.end.strftime("%Y-%m-%d %H:%M")
             yield Missing("freeze", f"{risk} plans are frozen in {now.environment} until {until}{why}")
+
+
+def _earlier(now: Circumstances) -> Iterable[Missing]:
+    for component, version in now.unseen:
+        told = f"{component} {version} was not deployed in {now.earlier} yet, which {now.environment} comes after"
+        yield Missing("earlier", told, hint=f"opsbook deploy {component} {version} --env {now.earlier}")
 
 
 def _backup(risk: Risk, rule: RiskPolicy, now: Circumstances) -> Iterable[Missing]:

@@ -15,6 +15,7 @@ from opsbook.book.words import nearest
 from opsbook.engine import digest, gate, locks, obstacles
 from opsbook.engine.access import Actor, asker_of, local_actor
 from opsbook.engine.compile import PACKAGED, compile_all, load_procedures
+from opsbook.engine.earlier import unseen
 from opsbook.engine.executor import executed_by
 from opsbook.engine.identity import new_run_id
 from opsbook.engine.journal import as_text
@@ -100,6 +101,8 @@ class Service:
             freezes=holding_freezes(book.freezes, self.system.name, str(book.timezone), now),
             backups=self.setting.backups(self.system, rule),
             components=touched,
+            unseen=unseen(self.setting.store, self.system, plan),
+            earlier=self.system.environment.after or "",
             confirmed=wish is None or wish.confirmed,
             break_glass=wish.break_glass if wish else "",
         )

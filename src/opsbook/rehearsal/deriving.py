@@ -104,7 +104,7 @@ async def _version(facts: Facts, component: str, *, newest: bool) -> Json:
     if not workload:
         return None
     known = sorted(await facts.runtime.revisions(workload), key=lambda one: one.number)
-    others = [one for one in known if not one.current]
+    others = [one for one in known if not one.current and not one.left]
     now = next((one.number for one in known if one.current), 0)
     before = [one for one in others if one.number < now]
     chosen = (others if newest else before or others) or (known if newest else [])

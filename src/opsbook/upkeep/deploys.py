@@ -7,13 +7,10 @@ then the schema, which its plan has shown to be possible or not before anything 
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Iterator
 from datetime import timedelta
-
-from sqlalchemy import Engine
 
 from opsbook.book.delivery import Deploy, Deploys, Gate
 from opsbook.book.environments import ComposeRuntime, KubernetesRuntime
@@ -21,9 +18,6 @@ from opsbook.book.system import System
 from opsbook.book.units import write_duration
 from opsbook.connectors.http import HttpSettings
 from opsbook.connectors.sides import has_sides
-from opsbook.engine.states import RunState
-from opsbook.errors import Refused
-from opsbook.store import runs
 from opsbook.upkeep.templates import Steps, filled, listed
 
 VERSION = '{type: text, pattern: "[A-Za-z0-9][A-Za-z0-9._+-]*", doc: "the version, as the runtime names it"}'
@@ -34,8 +28,6 @@ VALUES = '{type: text, pattern: "[{].*[}]", doc: "keys and their new texts as a 
 SPARE = timedelta(minutes=5)
 BEFORE_LASTS = timedelta(seconds=10)
 """How long it is measured before a deploy, where it is not watched for less."""
-SEEN_WITHIN = 1000
-"""Runs of the earlier environment among which a deploy is looked for."""
 
 
 def families(system: System) -> Iterator[tuple[str, str]]:
@@ -81,24 +73,6 @@ def settings_of(deploys: Deploys, component: str) -> Deploy:
     shared = {name: getattr(deploys, name) for name in Deploy.model_fields}
     said = {name: value for name, value in own if value not in (None, "", 0)}
     return Deploy.model_construct(**{**shared, **said})
-
-
-def must_have_been_seen(store: Engine, system: System, component: str, version: str) -> None:
-    """Where the environment comes `after` another one, a deploy of this version must have ended well there.
-
-    Raises Refused.
-    """
-    earlier = system.environment.after
-    if earlier is None:
-        return
-    for run in runs.newest(store, environment=earlier, limit=SEEN_WITHIN):
-        of_it = run.procedure.startswith(f"deploy-{component}-") and run.system == system.model.system
-        if of_it and run.state == RunState.DONE and json.loads(run.parameters).get("version") == version:
-            return
-    raise Refused(
-        f"{component} {version} was not deployed in {earlier} yet, which {system.name} comes after",
-        f"opsbook deploy {component} {version} --env {earlier}",
-    )
 
 
 def procedure_of(system: System, component: str, strategy: str = "") -> str:

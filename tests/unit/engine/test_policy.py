@@ -19,6 +19,7 @@ FREEZE = Freeze(
     id="sale", start=datetime(2026, 11, 20, tzinfo=UTC), end=datetime(2026, 11, 30, tzinfo=UTC), reason="the sale"
 )
 BACKUP = Policy(destructive=RiskPolicy(backup_within=timedelta(hours=1)))
+UNSEEN = {"unseen": (("api", "1.4.0"),), "earlier": "staging"}
 OPERATORS = Policy(safe=RiskPolicy(roles=("operator",)))
 
 
@@ -38,6 +39,8 @@ def needs(risk: Risk, policy: Policy, who: Asker = ANN, **now: object) -> list[s
         (Risk.DESTRUCTIVE, STRICT, {}, ["approved by another person", "open maintenance window", "name typed"]),
         (Risk.DESTRUCTIVE, STRICT, {"windows": ("weekly",), "confirmed": True}, ["approved by another person"]),
         (Risk.DESTRUCTIVE, STRICT, {"break_glass": "fire"}, ["name typed"]),
+        (Risk.SAFE, OPEN, UNSEEN, ["api 1.4.0 was not deployed in staging yet, which production comes after"]),
+        (Risk.SAFE, STRICT, {**UNSEEN, "break_glass": "fire"}, []),
         (Risk.DISRUPTIVE, OPEN, {"freezes": (FREEZE,)}, ["frozen in production until 2026-11-30 00:00 (the sale)"]),
         (Risk.SAFE, OPEN, {"freezes": (FREEZE,)}, []),
         (Risk.DESTRUCTIVE, BACKUP, {"components": ("database",)}, ["backup of database, and there is none"]),

@@ -14,12 +14,13 @@ from opsbook.book.load import InvalidBook, load_book
 from opsbook.book.system import System, in_environment
 from opsbook.catalogue import catalogue
 from opsbook.engine.compile import load_procedures
-from opsbook.engine.procedure import Procedure
-from opsbook.errors import Refused
+from opsbook.engine.earlier import unseen
+from opsbook.engine.procedure import Plan, Procedure
+from opsbook.engine.record import as_json
 from opsbook.recovery.packaged import packaged_procedures
 from opsbook.store.database import open_store, writing
 from opsbook.store.tables import runs
-from opsbook.upkeep.deploys import must_have_been_seen, procedure_of
+from opsbook.upkeep.deploys import procedure_of
 
 GATES = [
     {"id": "tests", "kind": "command", "command": ["ci", "passed", "--of={version}", "it's"]},
@@ -123,11 +124,18 @@ def test_the_strategy_is_the_books_unless_one_is_named(tmp_path: Path) -> None:
     assert procedure_of(system, "api", "hotfix") == "deploy-api-hotfix"
 
 
-def seen(store: Engine, version: str, state: str, environment: str = "staging") -> None:
+def plan_of(system: System, name: str, **parameters: str) -> Plan:
+    """What a plan says of itself, its changes left out."""
+    return Plan(compiled(system)[name], parameters, system.name, "", (), "")
+
+
+def seen(store: Engine, system: System, version: str, state: str, environment: str = "staging") -> None:
     with writing(store) as connection:
         row = {column.name: "" for column in runs.columns if not column.nullable and column.type.python_type is str}
+        plan = plan_of(system, "deploy-api-rolling", version=version)
         row |= {"id": f"{version}-{state}-{environment}", "system": "shop", "environment": environment, "state": state,
                 "procedure": "deploy-api-rolling", "parameters": json.dumps({"version": version}), "requested_at": 1.0,
+                "compiled": json.dumps(as_json(plan.procedure)), "plan": json.dumps({"steps": []}),
                 "woken": 0, "heard": 0, "crashes": 0}  # type: ignore[dict-item]  # fmt: skip
         connection.execute(insert(runs), [row])
 
@@ -140,9 +148,11 @@ def test_only_a_good_deploy_of_the_version_in_the_earlier_environment_counts(
     tmp_path: Path, version: str, state: str, environment: str
 ) -> None:
     store, system = open_store(f"sqlite:///{tmp_path}/store.db"), a_system(tmp_path)
-    seen(store, version, state, environment)
-    with pytest.raises(Refused, match="was not deployed in staging yet"):
-        must_have_been_seen(store, system, "api", "1.4.0")
-    seen(store, "1.4.0", "done")
-    must_have_been_seen(store, system, "api", "1.4.0")
-    must_have_been_seen(store, a_system(tmp_path, "staging"), "api", "9.9.9")
+    wanted = plan_of(system, "deploy-api-hotfix", version="1.4.0")
+    seen(store, system, version, state, environment)
+    assert unseen(store, system, wanted) == (("api", "1.4.0"),)
+    seen(store, system, "1.4.0", "done")
+    assert unseen(store, system, wanted) == ()
+    other = plan_of(system, "deploy-worker-rolling", version="1.4.0")
+    assert unseen(store, system, other) == (("worker", "1.4.0"),), "each component for itself"
+    assert unseen(store, a_system(tmp_path, "staging"), wanted) == ()

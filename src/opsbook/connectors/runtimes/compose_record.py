@@ -126,7 +126,10 @@ class Record:
 
     def _append(self, lines: Sequence[Mapping[str, str | bool | None]]) -> None:
         try:
+            # A line that a full disk cut must not take the next one with it.
+            cut = bool(lines) and self.path.exists() and self.path.read_bytes()[-1:] not in (b"", b"\n")
             with self.path.open("a", encoding="utf-8") as file:
+                file.write("\n" * cut)
                 file.writelines(json.dumps(line) + "\n" for line in lines)
         except OSError as error:
             raise ChangeFailed(

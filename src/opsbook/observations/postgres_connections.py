@@ -113,7 +113,6 @@ def planned(takers: Sequence[Taker], most: int, reserved: int) -> Fact:
     parameters=PlanParameters,
     warning="> 80%",
     critical="> 100%",
-    follows=False,
     doc="Connections that the pools of all components and PgBouncer may open at their full size, as a share of"
     " max_connections without the reserved ones. It tells of a full server before one is refused. `replicas` of the"
     " book are the instances.",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from opsbook.connectors.change import ChangeFailed
-from opsbook.connectors.config_files import versions
+from opsbook.connectors.config_files import keep, versions
 from opsbook.errors import Refused
 from tests.integration.asking import asked
 from tests.integration.hands import hands_of
@@ -85,18 +85,19 @@ def test_one_that_was_killed_goes_on_and_makes_no_container_twice(shop: Labelled
 
 async def test_what_does_not_come_up_is_put_back_and_a_mounted_file_is_deployed_whole(shop: Labelled) -> None:
     file, level = shop.folder / "api.env", (await asyncio.to_thread(shop.items))["level"]
-    before = file.read_text()
+    before, mounted = file.read_text(), (shop.folder / "app.ini").read_text()
+    other = "colour = green\n" if "blue" in mounted else "colour = blue\n"
     async with hands_of(shop.engine.system({"api": {"kind": "workload"}})) as hands:
         with pytest.raises(ChangeFailed, match=r"there is no level unknown.*api\.env was put back"):
             await hands.do("config.deploy", of="api", values='{"LEVEL": "unknown"}', wait=30)
         assert file.read_text() == before
         with pytest.raises(Refused, match="`environment` of api sets TEAM"):
             await hands.plan("config.deploy", of="api", values='{"TEAM": "other"}')
-        change = await hands.only("config.deploy", of="api", values='{"app.ini": "colour = green\\n"}')
-        assert change.evidence["before"] == {"app.ini": "colour = blue\n"}
+        change = await hands.only("config.deploy", of="api", values=json.dumps({"app.ini": other}))
+        assert change.evidence["before"] == {"app.ini": mounted}
         await hands.apply(change)
         found = await asyncio.to_thread(shop.items)
-        assert (found["text"], found["level"]) == ("colour = green", level)
+        assert (found["text"], found["level"]) == (other.strip(), level)
         ids = [one.id for one in await hands.connections.runtime.containers("api")]  # type: ignore[attr-defined]
         await hands.apply(change)
         again = [one.id for one in await hands.connections.runtime.containers("api")]  # type: ignore[attr-defined]
@@ -112,6 +113,8 @@ async def test_what_does_not_come_up_is_put_back_and_a_mounted_file_is_deployed_
         file.write_text(file.read_text().replace("first word", "second word"))
         await hands.undo(change)
         assert file.read_text() == before.replace("first word", "second word")
+        keep(file, b"LEVEL=older\n")
+        keep(file, b"LEVEL=old\n")
         pruned = await hands.do("config.prune", of="api", keep=1)
         assert len(pruned["removed"]) >= 2
         assert [len(versions(path)) for path in (file, shop.folder / "app.ini")] == [1, 1]

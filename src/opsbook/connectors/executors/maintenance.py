@@ -109,9 +109,10 @@ class Maintenance:
                 good, said = 0, error.message
             await asyncio.sleep(LOOK_SECONDS)
         what = "its banner" if mark else "what is behind it"
+        included = f"does the server's block of nginx include {switch.include or 'the key of its config map'}?"
         raise ChangeFailed(
             f"{component} does not serve {what} after the reload: {said}",
-            f"does the server's block of nginx include {switch.include}?",
+            included if mark else f"is what is behind it well? if it is, {included}",
         )
 
 

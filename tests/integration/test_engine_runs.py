@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -144,9 +145,10 @@ async def test_a_credential_that_is_not_taken_any_more_is_waited_for(world: Worl
 
 
 async def test_a_person_does_one_act_after_the_other(world: World) -> None:
-    view = await world.run(procedure(op("one", text="a"), person("ask", "look", "listen"), op("two", text="b")))
+    asked = replace(person("ask", "look at {{ seen.results | length }}", "listen"), needs=("seen",))
+    view = await world.run(procedure(op("one", text="a", save="seen"), asked, op("two", text="b")))
     assert view.state is RunState.PERSON and "look" in view.run.message and world.effects == ["one/0 a"]
-    assert acts.tick(world.setting, view, BOB, None, "") == "look"
+    assert acts.tick(world.setting, view, BOB, None, "") == "look at 1", "as it was asked, with what was found"
     view = await world.see(view.run.id)
     assert view.state is RunState.PERSON and "listen" in view.run.message
     acts.tick(world.setting, view, BOB, 1, "heard")

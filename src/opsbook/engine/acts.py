@@ -15,6 +15,7 @@ from opsbook.engine.access import Actor, asker_of
 from opsbook.engine.parameters import names_of_parameters
 from opsbook.engine.policy import glass_stays, rule_of
 from opsbook.engine.record import planned_from_json
+from opsbook.engine.results import saved
 from opsbook.engine.setting import Setting
 from opsbook.engine.states import ChangeState, RunState, StepState
 from opsbook.engine.views import View
@@ -131,7 +132,9 @@ def tick(setting: Setting, view: View, actor: Actor, item: int | None, note: str
     step = waiting[-1] if waiting else None
     if view.state is not RunState.PERSON or step is None:
         raise UsageError(f"run {view.run.id} waits for no person: {view.state}", "`opsbook runs` shows what waits")
-    items = items_with(step, names_of_parameters(view.procedure, json.loads(view.run.parameters)))
+    found = saved(view.procedure, view.steps)
+    names = {**names_of_parameters(view.procedure, json.loads(view.run.parameters)), **found, "saved": found}
+    items = items_with(step, names)
     ticked = {act.item for act in view.acts if act.step == step.id}
     number = next(n for n in range(len(items)) if n not in ticked) if item is None else item
     if not 0 <= number < len(items) or number in ticked:

@@ -25,7 +25,7 @@ from opsbook.engine.plan import Planner
 from opsbook.engine.policy import rule_of
 from opsbook.engine.procedure import Plan, PlannedStep, Procedure, Step
 from opsbook.engine.record import change_from_json, plan_from_json, planned_from_json, procedure_from_json
-from opsbook.engine.results import yielded
+from opsbook.engine.results import saved
 from opsbook.engine.setting import Setting, secrets_of
 from opsbook.engine.states import ChangeState, RunState, StepState
 from opsbook.errors import OpsbookError, UsageError
@@ -255,6 +255,5 @@ async def load(setting: Setting, run_id: str, executor: str) -> Execution:
         row = steps.get(step.id)
         if row and row.planned:
             found.plan_step(step, planned_from_json(json.loads(row.planned)))
-        if row and step.save and row.result and row.state in (StepState.DONE, StepState.SKIPPED):
-            found.saved[step.save] = yielded(step, json.loads(row.result))
+    found.saved = saved(procedure, steps)
     return found

@@ -9,8 +9,10 @@ from typing import Any
 from opsbook.connectors.change import Json
 from opsbook.connectors.executors.argv import as_json
 from opsbook.engine.expressions import evaluate
-from opsbook.engine.procedure import Step, StepKind
+from opsbook.engine.procedure import Procedure, Step, StepKind
+from opsbook.engine.states import StepState
 from opsbook.errors import OpsbookError
+from opsbook.store.runs import StepRow
 
 LARGEST_RESULT = 1_000_000
 """Characters of JSON that are kept of one result."""
@@ -51,6 +53,16 @@ def yielded(step: Step, kept: Json) -> Json:
     last = results[-1] if results else None
     own = last if isinstance(last, dict) else {"value": last}
     return {**own, "result": last, "results": results}
+
+
+def saved(procedure: Procedure, rows: Mapping[str, StepRow]) -> dict[str, Json]:
+    """What the steps of a run have saved so far, by the name that later steps read it under."""
+    found = {}
+    for step in procedure.steps:
+        row = rows.get(step.id)
+        if row and step.save and row.result and row.state in (StepState.DONE, StepState.SKIPPED):
+            found[step.save] = yielded(step, json.loads(row.result))
+    return found
 
 
 def concluded(step: Step, kept: Json, names: Mapping[str, Any]) -> None:

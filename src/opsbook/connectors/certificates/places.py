@@ -101,6 +101,10 @@ class Places:
 
     async def remove(self) -> None:
         """Nothing is left of both."""
+        chain, key = self.chain, self.key
+        if isinstance(chain, InSecret) and isinstance(key, InSecret) and chain.secret == key.secret:
+            await chain.secret.drop(chain.key, key.key)
+            return
         await self.chain.remove()
         await self.key.remove()
 

@@ -72,20 +72,24 @@ class Secret:
         guard = {"resourceVersion": found["metadata"]["resourceVersion"]}
         await self.kubernetes.api.patch(self._path, {"metadata": guard, "data": data})
 
-    async def drop(self, key: str) -> None:
-        """Remove a key; the Secret too where it is opsbook's own and this was its last."""
+    async def drop(self, *keys: str) -> None:
+        """Remove keys, all at once; the Secret too where it is opsbook's own and these were its last.
+
+        One by one would not do for those of a certificate: the server wants both in a Secret of that type, or none.
+        """
         for _ in range(TRIES):
             found = await self._found()
-            if found is None or key not in _values(found):
+            there = set() if found is None else set(_values(found))
+            if found is None or not there & set(keys):
                 return
-            metadata, last = found["metadata"], len(_values(found)) == 1
+            metadata, last = found["metadata"], there <= set(keys)
             own = (metadata.get("labels") or {}).items() >= OWN.items()
             version = {"resourceVersion": metadata["resourceVersion"]}
             try:
                 if last and own:
                     await self.kubernetes.api.ask("DELETE", self._path, body={"preconditions": version})
                 else:
-                    await self._patch(found, {key: None})
+                    await self._patch(found, dict.fromkeys(there & set(keys)))
                 return
             except Unreachable as error:
                 raise NotReached(error.message, error.hint) from error

@@ -14,7 +14,7 @@ from opsbook.book.system import System
 from opsbook.clock import Clock
 from opsbook.connectors.contract import Connections
 from opsbook.engine.digest import canonical, sealed
-from opsbook.engine.expressions import ExpressionError, holds
+from opsbook.engine.expressions import ExpressionError, holds, saved_of
 from opsbook.engine.fact_names import facts_of, nested
 from opsbook.engine.facts import RecordedFacts
 from opsbook.engine.fences import changes_of, component_of, undoing
@@ -70,7 +70,8 @@ class Planner:
         """One step as it would be now. `saved` are results of steps that ran, `touched` components they changed."""
         lacking = [name for name in step.needs if name not in saved]
         if lacking:
-            if self._is_left_out(procedure, step, parameters, saved):
+            # A condition that reads what is not there yet, if only to ask whether it is, cannot be judged yet.
+            if not saved_of(step.when, lacking) and self._is_left_out(procedure, step, parameters, saved):
                 return PlannedStep(step.id, step.risk, skipped=f"`{step.when}` does not hold")
             return PlannedStep(step.id, step.risk, deferred=f"it reads {' and '.join(lacking)}, which is not there yet")
         facts = RecordedFacts(self.system, self.clock, self.connections)

@@ -537,7 +537,7 @@ async def test_planning_is_done_by_a_role_that_can_only_read(server: Postgres, t
     }
     from opsbook.operations.registry import operations
 
-    of_recovery = re.compile(r"restore|switch|drop_database|fence|promote|repoint|rebuild|wait_served|replica")
+    of_recovery = re.compile(r"restore|switch|drop_database|fence|promote|repoint|rebuild|wait_served|replica|standbys")
     here = {name for name in operations() if name.startswith("postgres.") and not of_recovery.search(name)}
     assert set(everything) == here, "those of recovery read backups and servers of a pair: their own tests plan them"
     async with hands_on(tmp_path, {"database": nowhere}) as hands:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -45,3 +46,15 @@ def test_releases_of_a_host_know_it_by_their_record(tmp_path: Path) -> None:
     assert [one.version for one in releases.revisions() if one.left] == ["4"]
     releases.switch("2", now + timedelta(hours=1))
     assert releases.previous() == "1", "and never one that is newer"
+
+
+def test_a_release_that_was_brought_for_tomorrow_is_not_before_the_one_that_runs(tmp_path: Path) -> None:
+    for number, version in enumerate(("1", "2", "3")):
+        (tmp_path / "releases" / version).mkdir(parents=True)
+        os.utime(tmp_path / "releases" / version, (number, number))
+    (tmp_path / "current").symlink_to("releases/1")
+    releases = Releases(tmp_path / "releases", tmp_path / "current")
+    releases.switch("2", datetime(2026, 1, 1, tzinfo=UTC))
+    shutil.rmtree(tmp_path / "releases" / "1")
+    assert releases.previous() == ""
+    assert [(one.version, one.current) for one in releases.revisions()] == [("2", True), ("3", False)]

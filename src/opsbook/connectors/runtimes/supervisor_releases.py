@@ -48,19 +48,23 @@ class Releases:
         return inside.parts[0] if inside.parts else ""
 
     def revisions(self) -> list[Revision]:
-        """Every version: those never deployed by age of their folder, those gone back from, and then the others as they
-        followed each other."""
+        """Every version: those never deployed by age of their folder, those gone back from, the others as they followed
+        each other, and what was brought after the current one and never ran."""
         switches = self._switches()
         deployed, followed = dict(switches), succession([version for version, _ in switches])
-        now = self.running()
+        now, there = self.running(), self.versions()
+        since = self._made(now) if now in there else datetime.max.replace(tzinfo=UTC)
 
-        def place(version: str) -> tuple[bool, int, datetime]:
-            return version in deployed, followed.index(version) if version in followed else -1, at(version)
+        def place(version: str) -> tuple[int, int, datetime]:
+            if version in followed:
+                return 2, followed.index(version), at(version)
+            coming = version not in deployed and version != now and self._made(version) > since
+            return 3 if coming else int(version in deployed), 0, at(version)
 
         def at(version: str) -> datetime:
             return deployed.get(version) or self._made(version)
 
-        ordered = sorted(self.versions(), key=place)
+        ordered = sorted(there, key=place)
         left = deployed.keys() - {*followed, now}
         return [Revision(n, version, at(version), version == now, version in left)
                 for n, version in enumerate(ordered, 1)]  # fmt: skip

@@ -61,11 +61,14 @@ class Deploy(Strict):
     service: str = Field("", description="Kubernetes service whose selector sends traffic to a side; no `switch` then")
     labels: dict[LabelName, str] = Field(
         {},
-        description="labels by which a proxy finds containers of compose: only those of the side that serves have them",
+        description="labels by which a proxy finds containers of compose: only those of the side that serves have "
+        "them; only of a component",
         examples=[{"traefik.enable": "true"}],
     )
     config: ConfigFiles | None = Field(
-        None, description="files of its configuration; on compose, env files and files that it mounts are known"
+        None,
+        description="files of its configuration; on compose, env files and files that it mounts are known; "
+        "only of a component",
     )
     wave: int = Field(0, ge=0, description="components of a lower wave are deployed first")
 

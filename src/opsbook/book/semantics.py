@@ -46,6 +46,7 @@ def contradictions(
         *_jobs(book, catalogue),
         *_capacity(book, catalogue),
         *_blue_green(book),
+        *_of_one_component(book),
         *_duplicates(book),
     ]
 
@@ -235,6 +236,14 @@ def _blue_green(book: BookModel) -> Iterator[Contradiction]:
                 "name the workloads of both sides and what sends traffic to one of them",
                 at_key=True,
             )
+
+
+def _of_one_component(book: BookModel) -> Iterator[Contradiction]:
+    """What says where one component has its configuration or its traffic says nothing of all of them."""
+    for key in ("config", "labels"):
+        if getattr(book.deploys, key):
+            message = f"`{key}` is of one component, not of all"
+            yield Contradiction(("deploys", key), message, f"write it in `deploys.components.NAME.{key}`", at_key=True)
 
 
 WITH_IDS = (

@@ -26,6 +26,7 @@ BEFORE = VERSION.replace('pattern: "', 'default: "", pattern: "|').replace(
 )
 VALUES = '{type: text, pattern: "[{].*[}]", doc: "keys and their new texts as a JSON object; null takes a key out"}'
 SPARE = timedelta(minutes=5)
+SWITCH = timedelta(minutes=5)
 BEFORE_LASTS = timedelta(seconds=10)
 """How long it is measured before a deploy, where it is not watched for less."""
 
@@ -44,7 +45,8 @@ def families(system: System) -> Iterator[tuple[str, str]]:
                                                version=VERSION, how=ROLLING)  # fmt: skip
         yield f"deploy-{name}-hotfix", filled("deploy", **text, steps=str(_hotfix(system, name, settings)),
                                               version=VERSION, how=HOTFIX)  # fmt: skip
-        if settings.config is not None or isinstance(system.environment.runtime, KubernetesRuntime | ComposeRuntime):
+        own = system.model.deploys.components.get(name, Deploy())
+        if own.config is not None or isinstance(system.environment.runtime, KubernetesRuntime | ComposeRuntime):
             yield f"deploy-{name}-config", filled("configure", **text, steps=str(_config(system, name, settings)),
                                                   values=VALUES)  # fmt: skip
         back = {"component": name, "risk": "disruptive", "version": BEFORE, "what": "The schema stays as it is."}
@@ -97,14 +99,20 @@ def _sides(system: System, component: str, settings: Deploy) -> Steps:
     text.op("Bring the side without traffic to the version, and prove it.",
             f"id=bring-up timeout={span(wait * 4)} on_failure=undo",
             f'side.bring_up: {{of: {component}, version: "{{{{ version }}}}", wait: {span(wait)}}}')  # fmt: skip
-    # Containers that are made anew with other labels take their time; everything else is a matter of seconds.
-    patience = max(timedelta(minutes=5), wait * 4) if settings.labels else timedelta(minutes=5)
-    text.op("Send the traffic there.", f"id=switch timeout={span(patience)} save=switched on_failure=undo",
+    patience = span(switch_lasts(settings))
+    text.op("Send the traffic there.", f"id=switch timeout={patience} save=switched on_failure=undo",
             f"traffic.switch: {{of: {component}}}")  # fmt: skip
     proven(text, system, component, settings)
     text.op("Stop the old side.", f"id=retire timeout={span(drain + SPARE)}",
             f"side.retire: {{of: {component}, drain: {span(drain)}, " 'keep: "{{ switched.active }}"}')  # fmt: skip
     return text
+
+
+def switch_lasts(settings: Deploy) -> timedelta:
+    """How long sending the traffic of a component to its other side may take."""
+    # Containers that are made anew with other labels take their time; everything else is a matter of seconds.
+    wait = settings.wait or timedelta(minutes=10)
+    return max(SWITCH, wait * 4) if settings.labels else SWITCH
 
 
 def _hotfix(system: System, component: str, settings: Deploy) -> Steps:

@@ -42,19 +42,24 @@ class _Update:
         self.names = {name: _parameter(name) for name in order}
         proxy = system.components.get(system.model.maintenance.of or "")
         self.closes = isinstance(proxy, ProxyComponent) and proxy.maintenance is not None
-        self.migrates = self._migrates()
-        some = " or ".join(self.names.values())
+        self.readers = self._readers()
+        self.schema = " or ".join(["schema_version", *(self.names[name] for name in self.readers)])
+        some = " or ".join([*self.names.values(), *(["schema_version"] if self.readers else [])])
         self.anything = f"({some}) != ''"
 
-    def _migrates(self) -> str:
-        """The component whose version says how the schema is; empty where the book tells of no migrations."""
+    def _readers(self) -> list[str]:
+        """The components whose version says how the schema is, the first that is given before the others.
+
+        None where the book tells of no migrations; all that have versions where it does not say who needs the database.
+        """
         migrations = self.system.model.deploys.migrations
         if migrations is None:
-            return ""
+            return []
         own = [name for name in self.order if self._is_deployed(name)]
-        wanted = [migrations.inside or "", *self.system.model.deploys.components,
-                  *(name for name in own if needs(self.system, name, migrations.of))]  # fmt: skip
-        return next((name for name in wanted if name in own), "")
+        reading = [name for name in own if needs(self.system, name, migrations.of)] or own
+        first = [name for name in self.system.model.deploys.components if name in reading]
+        inside = [migrations.inside] if migrations.inside in own else []
+        return list(dict.fromkeys([*inside, *first, *reading]))
 
     def _is_deployed(self, name: str) -> bool:
         kind = self.system.components[name].kind
@@ -68,8 +73,9 @@ class _Update:
 
         found = [line(name, f"version of {component}; it stays where left out")
                  for component, name in self.names.items()]  # fmt: skip
-        if self.migrates:
-            found.append(line("schema_version", f"version whose migrations are made; that of {self.migrates} if empty"))
+        if self.readers:
+            of = f"{'that' if len(self.readers) == 1 else 'the first given'} of {', '.join(self.readers)}"
+            found.append(line("schema_version", f"version whose migrations are made; {of} if empty"))
         if self.closes:
             found.append("  maintenance: {type: bool, default: true, doc: users read a banner meanwhile}")
         return found
@@ -81,9 +87,9 @@ class _Update:
             message = json.dumps(self.system.model.maintenance.message or MESSAGE, ensure_ascii=False)
             self.text.op("Users read a banner in place of errors.", f"id=enter timeout=5m on_failure=undo{closed}",
                          f"maintenance.enter: {{of: {front}, message: {message}}}")  # fmt: skip
-        schema_waits = bool(self.migrates)
+        schema_waits = bool(self.readers)
         for name in self.order:
-            if schema_waits and (name == self.migrates or self._reads_schema(name)):
+            if schema_waits and name in self.readers:
                 schema_waits = False
                 self._schema()
             self._bring(name)
@@ -123,29 +129,26 @@ class _Update:
                 text.op("A backup before anything changes.", f"id=backup-{backup.id} timeout=12h",
                         f"backup.take: {{of: {backup.of}, backup: {backup.id}}}")  # fmt: skip
 
-    def _reads_schema(self, name: str) -> bool:
-        migrations = self.system.model.deploys.migrations
-        return migrations is not None and self._is_deployed(name) and needs(self.system, name, migrations.of)
-
     def _schema(self) -> None:
         migrations = self.system.model.deploys.migrations
         assert migrations is not None, "asked for where there are some"
-        version = f"schema_version or {self.names[self.migrates]}"
         self.text.op("The schema, before what reads it.",
-                     f"id=schema timeout=1h retry=2 on_failure=undo when=\"({version}) != ''\"",
-                     f'migrations.upgrade: {{of: {migrations.of}, version: "{{{{ {version} }}}}"}}')  # fmt: skip
+                     f"id=schema timeout=1h retry=2 on_failure=undo when=\"({self.schema}) != ''\"",
+                     f'migrations.upgrade: {{of: {migrations.of}, version: "{{{{ {self.schema} }}}}"}}')  # fmt: skip
 
     def _bring(self, name: str) -> None:
         system, text, when = self.system, self.text, self._wanted(name)
-        wait = self._settings(name).wait or WAIT
+        settings = self._settings(name)
+        wait = settings.wait or WAIT
         version = f'version: "{{{{ {self.names[name]} }}}}"'
         asked = '"{{ not maintenance }}"' if self.closes else "true"
         if has_sides(system, name):
             text.op(f"Bring the side of {name} without traffic to its version, and prove it.",
                     f"id=bring-up-{name} timeout={deploys.span(wait * 4)} on_failure=undo{when}",
                     f"side.bring_up: {{of: {name}, {version}, wait: {deploys.span(wait)}}}")  # fmt: skip
+            patience = deploys.span(deploys.switch_lasts(settings))
             text.op(f"Send the traffic of {name} there.",
-                    f"id=switch-{name} timeout=5m save=switched{_parameter(name)} on_failure=undo{when}",
+                    f"id=switch-{name} timeout={patience} save=switched{_parameter(name)} on_failure=undo{when}",
                     f'traffic.switch: {{of: {name}, ask: {asked}}}')  # fmt: skip
         else:
             text.op(

@@ -76,6 +76,7 @@ def test_a_check_belongs_to_the_environments_that_it_names(load: Load) -> None:
         ('checks: {latency: {warning: "> 1s"}}', "7:33", "reached before warning"),
         ('checks: {latncy: {critical: "> 2s"}}', "7:14", "no check named 'latncy'"),
         ('backups: {nightly: {keep: {}}}', "7:15", "no backup named 'nightly'"),
+        ('deploys: {config: {files: [a.env]}}', "7:15", "`config` is of one component, not of all"),
         ('deploys: {watch: 10}', "7:22", "has no unit"),
         ('channels: {a: {url: 5}}', "7:25", "expected text or a reference"),
         ('escalation: [{level: L1, notify: nobody}]', "7:38", "named 'nobody'"),

@@ -95,6 +95,16 @@ def test_labels_are_a_switch_that_is_given_the_time_to_make_containers_anew(tmp_
     assert switch.timeout == 20 * 60
 
 
+@pytest.mark.parametrize(("key", "value"), [("config", {"files": ["api.env"]}), ("labels", {"traefik.enable": "true"})])
+def test_what_is_of_one_component_is_refused_for_all(tmp_path: Path, key: str, value: object) -> None:
+    with pytest.raises(InvalidBook, match=f"`{key}` is of one component, not of all") as raised:
+        a_system(tmp_path, **{key: value})
+    (problem,) = raised.value.problems
+    assert problem.key == f"deploys.{key}"
+    assert problem.place.line > 1
+    assert f"`deploys.components.NAME.{key}`" in problem.hint
+
+
 @pytest.mark.parametrize(
     "runtime", [{"kind": "kubernetes", "namespace": "shop"}, {"kind": "compose", "file": "c.yaml"}]
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from opsbook.book.catalogue import Risk
@@ -105,6 +106,50 @@ def test_an_update_closes_the_front_and_all_of_it_goes_back_where_one_part_is_ba
     assert steps["switch-api"].body["parameters"]["ask"] == "{{ not maintenance }}"
     assert steps["gate-tests-api"].body["script"] == "passed {{ api }}"
     assert {"schema_version", "maintenance"} <= {one.name for one in found.parameters}
+    assert holds(steps["enter"].when, {**VERSIONS, "front": "", "maintenance": True, "schema_version": "2"})
+
+
+VERSIONS = {"api": "", "broker": "", "copy": "", "database": "", "worker": "", "about": "", "schema_version": ""}
+
+
+@pytest.mark.parametrize(
+    ("migrations", "version"),
+    [
+        (MIGRATIONS, "schema_version or worker or api"),
+        ({**MIGRATIONS, "inside": "api"}, "schema_version or api or worker"),
+    ],
+)
+def test_whatever_reads_the_schema_is_updated_after_it(
+    tmp_path: Path, migrations: dict[str, str], version: str
+) -> None:
+    reads = {"kind": "workload", "workload": "worker", "depends_on": ["database"]}
+    components = {"about": {"kind": "workload", "workload": "about"}, "worker": reads, **COMPONENTS}
+    deploys = {"components": {"about": {"wait": "1m"}, "worker": {"wait": "1m"}}, "migrations": migrations}
+    found = updates(book(tmp_path, CLUSTER, components=components, deploys=deploys))
+    steps = {step.id: step for step in found.steps}
+    ids = [name for name in steps if name in ("update-about", "schema", "update-worker", "update-api")]
+    assert ids == ["update-about", "schema", "update-api", "update-worker"]
+    assert steps["schema"].body["parameters"]["version"] == "{{ " + version + " }}"
+    assert holds(steps["schema"].when, {**VERSIONS, "worker": "2"}), "the worker alone reads it too"
+    assert not holds(steps["schema"].when, {**VERSIONS, "about": "2"}), "it reads no database"
+
+
+def test_where_the_book_does_not_say_who_reads_the_schema_all_may(tmp_path: Path) -> None:
+    components = {
+        "database": COMPONENTS["database"],
+        "worker": {"kind": "workload", "workload": "w"},
+        "ui": {"kind": "workload", "workload": "ui"},
+    }
+    checks = [{"id": "database-up", "observe": "postgres.up", "of": "database"}]
+    found = updates(book(tmp_path, CLUSTER, components=components, deploys={"migrations": MIGRATIONS}, checks=checks))
+    assert [step.when for step in found.steps if step.id == "schema"] == ["(schema_version or ui or worker) != ''"]
+
+
+def test_a_switch_by_labels_is_given_its_time_in_an_update_too(tmp_path: Path) -> None:
+    sides = {"strategy": "blue-green", "blue": "api", "green": "api-green", "labels": {"traefik.enable": "true"}}
+    found = updates(book(tmp_path, {"kind": "compose"}, deploys={"wait": "5m", "components": {"api": sides}}))
+    (switch,) = [step for step in found.steps if step.id == "switch-api"]
+    assert switch.timeout == 20 * 60
 
 
 def test_on_one_host_all_that_runs_from_its_releases_is_of_one_version(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ READY = {"httpGet": {"path": "/health", "port": 8000}, "periodSeconds": 1, "fail
 """Patient: on a loaded machine a pod that serves must not be taken for one that does not."""
 FAULTS = [{"name": f"FAULT_{one}", "valueFrom": {"configMapKeyRef": {"name": "faults", "key": one, "optional": True}}}
           for one in ("1", "2")]  # fmt: skip
-GRACE = {"preStop": {"exec": {"command": ["sleep", "6"]}}}
+GRACE = {"preStop": {"exec": {"command": ["sleep", "10"]}}}
 """A pod that is asked to end serves on until every node knows: without it no rolling update is without a gap."""
 
 
@@ -94,7 +94,7 @@ def side(name: str, colour: str, replicas: int, env: Sequence[Any] = (), **keys:
     labels = {"part": "api", "side": colour}
     found["spec"]["selector"]["matchLabels"] = labels
     found["spec"]["template"]["metadata"]["labels"] = labels
-    found["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 15
+    found["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 20
     return found
 
 

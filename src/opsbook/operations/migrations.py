@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -22,6 +23,8 @@ from opsbook.operations.contract import Facts, OperationParameters, Repeatable
 from opsbook.operations.registry import operation
 
 MOST_SHOWN = 200
+OUTLOOK_SECONDS = 60.0
+"""What a look at the way back may take: whoever goes back in an emergency does not wait for longer."""
 ALREADY = "nothing to undo: the schema is there already"
 
 
@@ -92,9 +95,12 @@ class Outlook(OperationParameters):
 class _Outlook(Repeatable):
     async def plan(self, parameters: Outlook, facts: Facts) -> AsyncIterator[Change]:
         try:
-            evidence = await _outlook(parameters, facts)
-        except OpsbookError as error:
-            evidence = {"schema": f"whether it could go back is not known: {error.message}"}
+            async with asyncio.timeout(OUTLOOK_SECONDS):
+                evidence = await _outlook(parameters, facts)
+        except (OpsbookError, OSError) as error:
+            told = error.message if isinstance(error, OpsbookError) else str(error)
+            said = f"{OUTLOOK_SECONDS:g} s were not enough to ask" if isinstance(error, TimeoutError) else told
+            evidence = {"schema": f"whether it could go back is not known: {said}"}
         effect = {"component": parameters.of, "verb": "look", "version": parameters.version}
         yield Change("migrate", effect, evidence, inverse="nothing to undo: it only looks")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 import yaml
 
 from opsbook.connectors.change import ChangeFailed
-from opsbook.connectors.inside.look import Question
+from opsbook.connectors.inside.look import Answer, Question
 from opsbook.connectors.runtimes import kubernetes_isolation
+from opsbook.connectors.runtimes.contract import Runtime
 from opsbook.connectors.runtimes.kubernetes import Kubernetes
 from opsbook.connectors.runtimes.kubernetes_api import NotThere, Object
 from opsbook.connectors.runtimes.kubernetes_rbac import manifests, needed
@@ -104,19 +106,23 @@ async def test_a_network_that_enforces_nothing_is_found_out(hands: Hands, monkey
 
 
 async def test_a_network_that_enforces_it_is_proven(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = kubernetes_isolation._reached
+    real = kubernetes_isolation.look
 
-    async def reached(
-        runtime: Kubernetes, workload: str, places: Sequence[Question] | None = None
-    ) -> dict[str, list[Question]]:
+    async def look(
+        runtime: Runtime, workload: str, questions: Sequence[Question], seconds: float, *, every: bool
+    ) -> list[Answer]:
         """As a network that does what policies say: nothing is reached while the policy is there."""
-        return {} if "opsbook-isolate-web" in await policies(hands) else await real(runtime, workload, places)
+        answers = await real(runtime, workload, questions, seconds, every=every)
+        cut = "opsbook-isolate-web" in await policies(hands)
+        return [replace(one, ok=False, words="timed out") if cut and one.ok else one for one in answers]
 
-    monkeypatch.setattr(kubernetes_isolation, "_reached", reached)
+    monkeypatch.setattr(kubernetes_isolation, "look", look)
     (change,) = await hands.plan("workload.isolate", of="web")
     told = await hands.apply(change)
     assert told["enforced"] is True
     assert "web is cut off: its pods reached" in told["words"]
+    again = await hands.apply(change)
+    assert again["enforced"] is True, "after a crash it is known what was reached before the policy was there"
     await hands.undo(change)
 
 

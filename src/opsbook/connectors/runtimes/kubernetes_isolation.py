@@ -11,12 +11,13 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from opsbook.connectors.change import Change, ChangeFailed, Done, Sink
 from opsbook.connectors.contract import ReadFailed
-from opsbook.connectors.inside.look import Question, look
+from opsbook.connectors.inside.look import Answer, Question, look, question_of
 from opsbook.connectors.runtimes import kubernetes_made
 from opsbook.connectors.runtimes.contract import Unsupported
 from opsbook.connectors.runtimes.kubernetes_api import MERGE, ApiFault, NotThere, Object
@@ -34,11 +35,12 @@ Proof = Literal["must", "tell", "no"]
 ISOLATE, RECONNECT = "isolate", "reconnect"
 POLICY = "NetworkPolicy"
 MEMORY = "opsbook/left-out-of"
-"""Annotation of our policy: which others leave its pods out, and how."""
+"""Annotation of our policy: which others leave its pods out, and how, and what its pods reached before."""
 LONGEST_NAME = 253
 ATTEMPTS = 20
 PROOF_SECONDS = 20.0
 """How long the network of a cluster may take to do what a policy says."""
+PAUSE_SECONDS = 1.0
 LOOK_SECONDS = 2.0
 MOST_PLACES = 6
 CANNOT_TELL = "whether the network of this cluster does what policies say cannot be told"
@@ -97,36 +99,63 @@ async def reconnected(runtime: Kubernetes, workload: str, network: str) -> Chang
 async def isolate(runtime: Kubernetes, change: Change, out: Sink) -> Done:
     """Makes the policy, then looks. `enforced`: True, False, or None where nobody can tell.
 
-    Raises ChangeFailed, with all taken back, where it must hold and does not.
+    Raises ChangeFailed where it must hold and does not, or cannot be proven: what this made is taken back then.
     """
     effect = change.effect
     if why := effect.get("why_not"):
         await out.write(f"{effect['workload']} is not cut off: {why}\n")
         return Done({"workload": effect["workload"], "enforced": False, "words": why})
-    before = await _reached(runtime, effect["workload"]) if effect["prove"] != "no" else {}
-    body = {**effect, "annotations": {MEMORY: json.dumps({"names": effect["others"], "apart": effect["apart"]})}}
+    target = Target.read(effect["object"])
+    there = await _there(runtime, target)
+    memory = {"names": effect["others"], "apart": effect["apart"]}
+    if effect["prove"] != "no":
+        memory["reached"] = await _reached(runtime, effect, there)
+    body = {**effect, "annotations": {MEMORY: json.dumps(memory)}}
     await kubernetes_made.make(runtime, Change(KIND, body))
+    await _remember(runtime, target, memory)
     for name in effect["others"]:
         await _select(runtime, name, effect["apart"], out=True)
-    enforced, words = await _proven(runtime, effect, before)
+    places = [question_of(one) for one in memory.get("reached", [])]
+    enforced, words = await _proven(runtime, effect, places)
     await out.write(f"{words}\n")
-    if enforced is False and effect["prove"] == "must":
-        assert isinstance(change.inverse, Change)
-        await reconnect(runtime, Change(KIND, change.inverse.effect), out)
-        raise ChangeFailed(f"{words}; the policy was taken away again", "stop the workload, or cut it off at its node")
+    if effect["prove"] == "must" and (enforced is False or (enforced is None and places)):
+        await _fail(runtime, change, words, out, stays=enforced is None and there is not None)
     return Done({"workload": effect["workload"], "policy": effect["object"]["name"], "enforced": enforced,
                  "words": words})  # fmt: skip
 
 
+async def _fail(runtime: Kubernetes, change: Change, words: str, out: Sink, *, stays: bool) -> NoReturn:
+    """One that was there already may well cut it off: a look that failed opens nothing."""
+    if stays:
+        raise ChangeFailed(f"{words}; the policy was there already, and stays", "isolate it again, or reconnect it")
+    assert isinstance(change.inverse, Change)
+    await reconnect(runtime, Change(KIND, change.inverse.effect), out)
+    raise ChangeFailed(f"{words}; the policy was taken away again", "stop the workload, or cut it off at its node")
+
+
 async def reconnect(runtime: Kubernetes, change: Change, out: Sink) -> Done:
-    """Others first: between the two the pods are cut off, and never open."""
+    """Others first: between the two the pods are cut off, and never open. Raises Refused before any of it."""
     effect = change.effect
-    for name in effect["others"]:
-        await _select(runtime, name, effect["apart"], out=False)
     guard = {name: what for name, what in (change.guard or {}).items() if what}
-    said = await kubernetes_made.unmake(runtime, Change(KIND, effect, guard=guard))
+    target = Target.read(effect["object"])
+    names, apart = set(effect["others"]), effect["apart"]
+    if (there := await _there(runtime, target)) is not None:
+        kubernetes_made.same(target, there, guard)
+        # A later isolation may have made more of them leave the pods out.
+        said = _remembered(there)
+        names, apart = names | set(said.get("names", [])), apart or said.get("apart", {})
+    for name in sorted(names):
+        await _select(runtime, name, apart, out=False)
+    done = await kubernetes_made.unmake(runtime, Change(KIND, effect, guard=guard))
     await out.write(f"{effect['workload']} is connected again\n")
-    return said
+    return done
+
+
+async def _there(runtime: Kubernetes, target: Target) -> Object | None:
+    try:
+        return await target.read_now(runtime)
+    except NotThere:
+        return None
 
 
 def _whole(network: str) -> None:
@@ -192,21 +221,38 @@ async def _apart(runtime: Kubernetes, kind: Kind, now: Object, others: Sequence[
 
 async def _select(runtime: Kubernetes, name: str, apart: Object, *, out: bool) -> None:
     """One policy leaves the pods out from now on, or selects them again. One that is gone lets nothing through."""
-    target = Target.of(POLICY, name)
+
+    def patch(now: Object) -> Object | None:
+        there = (now["spec"].get("podSelector") or {}).get("matchExpressions") or []
+        rules = [one for one in there if one != apart] + ([apart] if out else [])
+        return None if rules == there else {"spec": {"podSelector": {"matchExpressions": rules or None}}}
+
+    with suppress(NotThere):
+        await _racing(runtime, Target.of(POLICY, name), patch)
+
+
+async def _remember(runtime: Kubernetes, target: Target, memory: Mapping[str, Any]) -> None:
+    """What this adds to what an earlier isolation left in the annotation of the policy."""
+
+    def patch(now: Object) -> Object | None:
+        said = _remembered(now)
+        names = sorted({*said.get("names", []), *memory["names"]})
+        wanted = {**said, **memory, "names": names, "apart": memory["apart"] or said.get("apart", {})}
+        return None if wanted == said else {"metadata": {"annotations": {MEMORY: json.dumps(wanted)}}}
+
+    await _racing(runtime, target, patch)
+
+
+async def _racing(runtime: Kubernetes, target: Target, patch_of: Callable[[Object], Object | None]) -> None:
+    """Patches an object as it is read; once more where it moved in between. Raises NotThere."""
     for attempt in range(ATTEMPTS):
-        try:
-            now = await target.read_now(runtime)
-        except NotThere:
+        now = await target.read_now(runtime)
+        patch = patch_of(now)
+        if patch is None:
             return
-        said = now["spec"].get("podSelector") or {}
-        rules = [one for one in said.get("matchExpressions") or [] if one != apart]
-        rules += [apart] if out else []
-        if rules == (said.get("matchExpressions") or []):
-            return
-        patch = {"metadata": {"resourceVersion": now["metadata"]["resourceVersion"]},
-                 "spec": {"podSelector": {"matchExpressions": rules or None}}}  # fmt: skip
+        bound = {**patch.get("metadata", {}), "resourceVersion": now["metadata"]["resourceVersion"]}
         try:
-            await runtime.api.patch(await target.path(runtime), patch, MERGE)
+            await runtime.api.patch(await target.path(runtime), {**patch, "metadata": bound}, MERGE)
             return
         except ApiFault as error:
             if error.code != CONFLICT or attempt == ATTEMPTS - 1:
@@ -222,41 +268,57 @@ def _remembered(policy: Object) -> dict[str, Any]:
 
 
 async def _proven(
-    runtime: Kubernetes, effect: Mapping[str, Any], before: Mapping[str, Sequence[Question]]
+    runtime: Kubernetes, effect: Mapping[str, Any], places: Sequence[Question]
 ) -> tuple[bool | None, str]:
+    """Cut off is only what was reached before, and of which every pod says that it is not any more."""
     workload = effect["workload"]
-    if not before:
+    untold = f"{workload} is selected by {effect['object']['name']}; {CANNOT_TELL}"
+    if not places:
         why = "not asked" if effect["prove"] == "no" else "its pods reached nothing that could be asked before either"
-        return None, f"{workload} is selected by {effect['object']['name']}; {CANNOT_TELL}: {why}"
+        return None, f"{untold}: {why}"
     deadline = time.monotonic() + PROOF_SECONDS
     while True:
-        still = await _reached(runtime, workload, sorted({one for each in before.values() for one in each}, key=str))
-        left = [(pod, one) for pod, asked in before.items() for one in asked if one in still.get(pod, ())]
-        if not left:
-            reached = next(iter(before.values()))[0].words
-            return True, f"{workload} is cut off: its pods reached {reached} before, and do not any more"
+        answers: list[Answer] = []
+        why = "no answer came back"
+        try:
+            answers = await look(runtime, workload, places, LOOK_SECONDS, every=True)
+        except (ReadFailed, Unreachable, Absent) as error:
+            why = error.message
+        if {one.question for one in answers if one.ok is False} >= set(places) and not [
+            one for one in answers if one.ok is not False
+        ]:
+            return True, f"{workload} is cut off: its pods reached {places[0].words} before, and do not any more"
         if time.monotonic() > deadline:
-            pod, one = left[0]
-            return False, (
-                f"{pod} still reaches {one.words} {PROOF_SECONDS:g} s after a policy forbade it:"
-                " the network of this cluster does not enforce network policies"
-            )
-        await asyncio.sleep(1.0)
-
-
-async def _reached(
-    runtime: Kubernetes, workload: str, places: Sequence[Question] | None = None
-) -> dict[str, list[Question]]:
-    """Pod → which of these places it reaches now. Empty where nothing can look."""
-    try:
-        asked = list(places) if places is not None else await _places(runtime, workload)
-        answers = await look(runtime, workload, asked, LOOK_SECONDS, every=True) if asked else []
-    except (ReadFailed, Unreachable, Absent):
-        return {}
-    found: dict[str, list[Question]] = {}
+            break
+        await asyncio.sleep(PAUSE_SECONDS)
     for one in answers:
         if one.ok:
-            found.setdefault(one.instance, []).append(one.question)
+            return False, (
+                f"{one.instance} still reaches {one.question.words} {PROOF_SECONDS:g} s after a policy forbade it:"
+                " the network of this cluster does not enforce network policies"
+            )
+    why = next((one.words for one in answers if one.ok is None), why)
+    return None, f"{untold}: nothing could look from its pods for {PROOF_SECONDS:g} s ({why})"
+
+
+async def _reached(runtime: Kubernetes, effect: Mapping[str, Any], there: Object | None) -> list[str]:
+    """What any pod reaches now, and reached before a policy that is there already.
+
+    Raises Unreachable, and ChangeFailed where it must be proven, and nobody looked before that policy was made.
+    """
+    said, workload = _remembered(there) if there is not None else {}, effect["workload"]
+    try:
+        places = await _places(runtime, workload)
+        answers = await look(runtime, workload, places, LOOK_SECONDS, every=True) if places else []
+    except (ReadFailed, Absent):
+        answers = []
+    found = sorted({one.question.words for one in answers if one.ok} | set(said.get("reached", [])))
+    if there is not None and not found and "reached" not in said and effect["prove"] == "must":
+        raise ChangeFailed(
+            f"{effect['object']['name']} is there already, and nobody looked before what the pods of {workload} reach:"
+            " that it cuts them off cannot be proven",
+            "leave it as it is (`prove: no`), or reconnect it and isolate it again",
+        )
     return found
 
 

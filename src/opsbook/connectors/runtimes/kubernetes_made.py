@@ -77,11 +77,16 @@ async def unmake(runtime: Kubernetes, change: Change) -> Done:
         now = await target.read_now(runtime)
     except NotThere:
         return Done({"deleted": target.words})
-    if "uid" in guard and now["metadata"]["uid"] != guard["uid"]:
-        raise Refused(f"{target.words} was deleted and made anew since this was planned", "plan anew")
-    if "holds" in guard and not holds(guard["holds"], now):
-        raise Refused(f"{target.words} is not as it was left: somebody changed it since", "look at it, then plan anew")
+    same(target, now, guard)
     body = {"preconditions": {"uid": now["metadata"]["uid"]}}
     with suppress(NotThere):
         await runtime.api.ask("DELETE", await target.path(runtime), body=body)
     return Done({"deleted": target.words})
+
+
+def same(target: Target, now: Object, guard: Mapping[str, Any]) -> None:
+    """Raises Refused where it is another one than was planned, or was changed since it was made."""
+    if "uid" in guard and now["metadata"]["uid"] != guard["uid"]:
+        raise Refused(f"{target.words} was deleted and made anew since this was planned", "plan anew")
+    if "holds" in guard and not holds(guard["holds"], now):
+        raise Refused(f"{target.words} is not as it was left: somebody changed it since", "look at it, then plan anew")

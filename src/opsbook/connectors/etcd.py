@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from opsbook.book.catalogue import Strict
 from opsbook.book.references import Reference, SecretReference
 from opsbook.book.system import System
 from opsbook.connectors.change import ChangeFailed
+from opsbook.connectors.process_tree import KEY
 from opsbook.errors import Unreachable
 
 STATUS_SECONDS = 60.0
@@ -61,11 +62,16 @@ class EtcdFailed(ChangeFailed):
 
 
 @contextmanager
-def environment(system: System, access: EtcdAccess) -> Iterator[dict[str, str]]:
-    """Variables for its program, while private copies of the credential lie in a folder. Raises MissingSecret."""
-    with tempfile.TemporaryDirectory(prefix="opsbook-etcd-") as folder:
+def environment(
+    system: System, access: EtcdAccess, within: Path | None = None, marks: Mapping[str, str] | None = None
+) -> Iterator[dict[str, str]]:
+    """Variables for its program, while private copies of the credential lie in a folder. Raises MissingSecret.
+
+    `within`: where that folder is made, so that who removes what an attempt left finds it. `marks`: more variables.
+    """
+    with tempfile.TemporaryDirectory(prefix="opsbook-etcd-", dir=within) as folder:
         found = {name: value for name, value in os.environ.items() if not name.startswith("ETCDCTL_")}
-        found |= {"ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": system.resolve(access.endpoint)}
+        found |= {"ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": system.resolve(access.endpoint), **(marks or {})}
         for name, reference in (("CACERT", access.ca), ("CERT", access.cert), ("KEY", access.key)):
             if reference is not None:
                 path = Path(folder) / name.lower()
@@ -75,9 +81,11 @@ def environment(system: System, access: EtcdAccess) -> Iterator[dict[str, str]]:
         yield found
 
 
-async def revision_now(system: System, access: EtcdAccess) -> tuple[int, int]:
+async def revision_now(
+    system: System, access: EtcdAccess, within: Path | None = None, marks: Mapping[str, str] | None = None
+) -> tuple[int, int]:
     """The revision and the bytes of the database of the member that is read. Raises Unreachable, EtcdFailed."""
-    with environment(system, access) as variables:
+    with environment(system, access, within, marks) as variables:
         said = await _run(["etcdctl", *ENDPOINT.split(), "--write-out=json"], variables, ASKED_SECONDS)
     try:
         status = json.loads(said)[0]["Status"]
@@ -86,23 +94,27 @@ async def revision_now(system: System, access: EtcdAccess) -> tuple[int, int]:
         raise EtcdFailed(f"etcdctl says nothing that is understood: {said[:LONGEST_WORDS]}") from error
 
 
-async def save(system: System, access: EtcdAccess, path: Path, seconds: float) -> Snapshot:
-    """Writes a snapshot into a file, which must not be there, and has it looked at. Raises Unreachable, EtcdFailed."""
+async def save(system: System, access: EtcdAccess, path: Path, seconds: float, key: str) -> Snapshot:
+    """Writes a snapshot into a file, which must not be there, and has it looked at. Raises Unreachable, EtcdFailed.
+
+    The folder of the file is private: copies of the credential lie in it meanwhile. All that is started carries `key`.
+    """
+    marks = {KEY: key}
     # A wrong credential is told at once here; `snapshot save` itself would try until its time is over.
-    await revision_now(system, access)
-    with environment(system, access) as variables:
+    await revision_now(system, access, path.parent, marks)
+    with environment(system, access, path.parent, marks) as variables:
         await _run(["etcdctl", *SAVING.split(), str(path)], variables, seconds)
-    return await verified(path)
+    return await verified(path, marks)
 
 
-async def verified(path: Path) -> Snapshot:
+async def verified(path: Path, marks: Mapping[str, str] | None = None) -> Snapshot:
     """What a snapshot says of itself; its own checksum was held against it. Raises EtcdFailed where it is broken."""
     await asyncio.to_thread(_whole, path)
     plain = {name: value for name, value in os.environ.items() if not name.startswith("ETCDCTL_")}
     # From 3.5 on this is etcdutl's; etcdctl has lost it in 3.6.
     program = "etcdutl" if shutil.which("etcdutl") else "etcdctl"
     argv = [program, *STATUS.split(), str(path), "--write-out=json"]
-    said = await _run(argv, {**plain, "ETCDCTL_API": "3"}, STATUS_SECONDS)
+    said = await _run(argv, {**plain, "ETCDCTL_API": "3", **(marks or {})}, STATUS_SECONDS)
     try:
         found = json.loads(said)
         return Snapshot(f"{found['hash']:08x}", int(found["revision"]), int(found["totalKey"]), int(found["totalSize"]))

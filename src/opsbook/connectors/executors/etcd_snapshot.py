@@ -13,7 +13,6 @@ import asyncio
 import hashlib
 import os
 import shutil
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.cluster import etcd_of
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.etcd import save
+from opsbook.connectors.process_tree import end_tree
 from opsbook.connectors.registry import executor
 
 KIND = "etcd-snapshot"
@@ -40,10 +40,12 @@ class EtcdSnapshot:
         folder = self.system.path(effect["folder"])
         try:
             await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
-            part = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=".etcd-", suffix=".part", dir=folder))
+            part = part_of(folder, key)
+            await asyncio.to_thread(shutil.rmtree, part, ignore_errors=True)
+            await asyncio.to_thread(part.mkdir, mode=0o700)
             try:
                 # Its program writes the file as its umask says: the folder is private.
-                found = await save(self.system, access, part / "snapshot.db", effect["timeout"])
+                found = await save(self.system, access, part / "snapshot.db", effect["timeout"], key)
                 path = folder / f"{effect['component']}-etcd-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}.db"
                 size, digest = await asyncio.to_thread(_placed, part / "snapshot.db", path)
             finally:
@@ -55,8 +57,17 @@ class EtcdSnapshot:
                      "keys": found.keys, "hash": found.hash, "size": found.size})  # fmt: skip
 
     async def end(self, key: str, change: Change) -> bool:
-        """Its program ends with this process's wish; what it left begins with a dot and is never read."""
+        """Ends its program after this process was killed, and removes what it left: a part, and the credential."""
+        if not await end_tree(key):
+            return False
+        part = part_of(self.system.path(change.effect["folder"]), key)
+        await asyncio.to_thread(shutil.rmtree, part, ignore_errors=True)
         return True
+
+
+def part_of(folder: Path, key: str) -> Path:
+    """The private folder of one attempt, which whoever comes after it finds by its key."""
+    return folder / f".etcd-{hashlib.sha256(key.encode()).hexdigest()[:12]}.part"
 
 
 def _placed(written: Path, path: Path) -> tuple[int, str]:

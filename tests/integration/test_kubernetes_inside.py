@@ -75,7 +75,7 @@ async def said(hands: Hands, word: str) -> None:
             await asyncio.sleep(0.1)
 
 
-async def test_an_image_with_little_in_it_gives_and_takes_what_it_can(hands: Hands, tmp_path: Path) -> None:
+async def test_an_image_with_little_in_it_gives_and_takes_what_it_can(hands: Hands) -> None:
     async def sh(script: str) -> str:
         return str((await hands.do("workload.exec", of="poor", argv=["sh", "-c", script]))["stdout"])
 
@@ -84,10 +84,10 @@ async def test_an_image_with_little_in_it_gives_and_takes_what_it_can(hands: Han
     assert change.guard["state"] == change.inverse.effect["previous"], "its digest was made here"  # type: ignore[union-attr]
     await hands.apply(change)
     assert await sh("cat /tmp/one") == "new\n"
-    await hands.do("workload.fetch", of="poor", path="/tmp/one", to=str(tmp_path / "one"))
-    assert (tmp_path / "one").read_text() == "new\n"
+    await hands.do("workload.fetch", of="poor", path="/tmp/one", to="one")
+    assert (hands.facts.system.folder / "one").read_text() == "new\n"
     with pytest.raises(ChangeFailed, match="the image of poor has no tar: a folder is not read without"):
-        await hands.do("workload.fetch", of="poor", path="/tmp/tree", to=str(tmp_path / "tree"))
+        await hands.do("workload.fetch", of="poor", path="/tmp/tree", to="tree")
     await sh("rm -f /usr/bin/sh /usr/bin/dash /usr/bin/bash")
     with pytest.raises(Exception, match="the image of poor has no sh"):
         await hands.plan("workload.copy", of="poor", path="/tmp/one", content="newer")
@@ -97,7 +97,7 @@ async def test_an_image_with_little_in_it_gives_and_takes_what_it_can(hands: Han
 
 
 async def test_large_files_go_whole_and_too_large_ones_not_at_all(hands: Hands, tmp_path: Path) -> None:
-    source, back = tmp_path / "large", tmp_path / "back"
+    source, back = tmp_path / "large", hands.facts.system.folder / "back"
     source.write_bytes(bytes(range(256)) * 40_000)
     await hands.do("workload.copy", of="web", path="/tmp/large", file=str(source))
     await hands.do("workload.fetch", of="web", path="/tmp/large", to=str(back))

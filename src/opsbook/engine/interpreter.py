@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from opsbook.connectors.change import Change
 from opsbook.connectors.executors.secrets import heard_by
 from opsbook.engine import gate, undo, waiting
 from opsbook.engine.ambiguity import CutOff, Settled, settle
@@ -214,9 +215,7 @@ class Interpreter:
         cursor = json.loads(row.cursor) if row.cursor else None
         # A run that was cancelled is being undone: its undo must not be cut off by the same word.
         cancelled = asyncio.Event() if row.undo else execution.cancelled
-        # An executor that knows the limit itself ends its own work more cleanly than a cancellation does.
-        own_limit = isinstance(change.effect, dict) and "timeout" in change.effect
-        seconds = step.timeout + (GRACE_SECONDS if own_limit else 0.0)
+        seconds = _seconds(step, change)
         taken = Mask(())
 
         def hear(secrets: Iterable[str]) -> None:
@@ -356,6 +355,17 @@ class Interpreter:
                 await self.execution.cancelled.wait()
         except TimeoutError:
             return
+
+
+def _seconds(step: Step, change: Change) -> float:
+    """How long a change may take. An executor that knows its limit ends its work more cleanly than a cancellation."""
+    effect = change.effect if isinstance(change.effect, dict) else {}
+    seconds = step.timeout + (GRACE_SECONDS if "timeout" in effect else 0.0)
+    # Of a statement it is only what the server allows: the step ends it sooner.
+    if not step.timeout_left_out or change.kind.startswith("sql"):
+        return seconds
+    promised = [float(effect[name]) for name in ("timeout", "within") if isinstance(effect.get(name), int | float)]
+    return max([seconds, *(one + GRACE_SECONDS for one in promised)])
 
 
 def _outcome(row: runs.ChangeRow, state: ChangeState, result: Any, message: str) -> Told:

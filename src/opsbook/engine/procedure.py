@@ -71,6 +71,8 @@ class Step:
     on: str = ""
     """The component it addresses."""
     timeout: float = 300.0
+    timeout_left_out: bool = False
+    """Whether its fence says none: an operation that promises to end by itself may take longer."""
     retry: int = 0
     when: str = ""
     save: str = ""

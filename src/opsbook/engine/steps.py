@@ -80,6 +80,7 @@ class StepCompiler:
             idempotent=idempotent,
             on=self.on,
             timeout=self._timeout(source),
+            timeout_left_out="timeout" not in attributes,
             retry=self._retry(source),
             when=when,
             save=save,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -15,6 +17,7 @@ from opsbook.book.values import Size
 from opsbook.connectors.change import Change
 from opsbook.connectors.contract import ReadFailed
 from opsbook.connectors.executors import fetch, inside_file
+from opsbook.connectors.files import FilesComponent
 from opsbook.connectors.inside.files import (
     ABSENT,
     LARGEST,
@@ -27,7 +30,7 @@ from opsbook.connectors.inside.files import (
 )
 from opsbook.connectors.inside.unpacking import digest_of
 from opsbook.connectors.workload import workload_name
-from opsbook.errors import Refused
+from opsbook.errors import OpsbookError, Refused
 from opsbook.operations.contract import MAY_HOLD_SECRETS, Facts, OperationParameters, Repeatable
 from opsbook.operations.registry import operation
 
@@ -116,13 +119,16 @@ def _back(found: Inside, effect: dict[str, Any]) -> Change | str:
         return "the file is as wanted already"
     back = {name: effect[name] for name in ("workload", "instance", "path")}
     way = {"previous": found.digest} if found.kind == "file" else {"absent": True}
-    guard = {"state": effect["digest"]} if "digest" in effect else None
-    return Change(inside_file.KIND, {**back, **way}, guard=guard, inverse="it is an undo")
+    if "secret" in effect:
+        return Change(inside_file.KIND, {**back, **way, "was": effect["secret"]}, inverse="it is an undo")
+    return Change(inside_file.KIND, {**back, **way}, guard={"state": effect["digest"]}, inverse="it is an undo")
 
 
 class Fetched(OperationParameters):
     path: str = Field(min_length=1, description="the file or folder in the container, in full")
-    to: str = Field(min_length=1, description="what it becomes on this host; from the book's folder")
+    to: str = Field(
+        min_length=1, description="what it becomes on this host, from the book's folder; below it or a files component"
+    )
     instance: str = Field("", description="which instance; the first that is ready where left out")
     most: Size = Field(1_000_000_000, description="the most bytes that are fetched")
     overwrite: bool = Field(False, description="where something else is there: keep that beside it, and take its place")
@@ -130,8 +136,10 @@ class Fetched(OperationParameters):
 
 @operation(
     "workload.fetch", Risk.SAFE, of="workload", idempotent=True, parameters=Fetched,
-    doc="Brings a file or folder out of a container to this host, at once and whole. Refused where something else is"
-    " there already, unless asked. Links that lead out of the folder are left out and named.",
+    riskier={"overwrite": Risk.DISRUPTIVE},
+    doc="Brings a file or folder out of a container to this host, at once and whole: below the book's folder, or that"
+    " of a files component. Refused where something else is there already, unless asked. Links that lead out of the"
+    " folder are left out and named.",
 )  # fmt: skip
 class _Fetch(Repeatable):
     async def plan(self, parameters: Fetched, facts: Facts) -> AsyncIterator[Change]:
@@ -140,11 +148,28 @@ class _Fetch(Repeatable):
         workload = await workload_name(facts.connector(parameters.of))
         first = (await instances(runtime, workload, parameters.instance))[0]
         evidence = await _readable(facts, workload, first, path)
-        local = await asyncio.to_thread(digest_of, facts.system.path(parameters.to))
+        local = await asyncio.to_thread(digest_of, _within(facts, parameters.to))
         effect = {"workload": workload, "instance": parameters.instance, "path": path, "to": parameters.to,
                   "most": int(parameters.most), "overwrite": parameters.overwrite}  # fmt: skip
         evidence = {**evidence, "there_already": local != ABSENT}
         yield Change(fetch.KIND, effect, evidence, {"digest": local}, "nothing to undo: it only reads; delete the copy")
+
+
+def _within(facts: Facts, to: str) -> Path:
+    """Where it comes to. Raises Refused for a place that the book has no folder for."""
+    system = facts.system
+    target = system.path(to)
+    places = [system.folder]
+    for component in system.components.values():
+        if isinstance(component, FilesComponent):
+            with suppress(OpsbookError, ValueError):  # one whose variable is not set is no place for anything
+                places.append(system.path(component.path))
+    if not any(place.resolve() in target.resolve().parents for place in places):
+        raise Refused(
+            f"{target} is neither below the book's folder nor below that of a files component",
+            "name a place below one of them",
+        )
+    return target
 
 
 async def _readable(facts: Facts, workload: str, instance: str, path: str) -> dict[str, Any]:

@@ -83,7 +83,9 @@ def credential(change: Json, script: Script) -> Iterator[str]:
     one = _Rotating(script, rotation, [place for place in written if place is not None], space)
     if one.pending:
         script.calls("in_secret")
-        yield f'pending=$(mktemp); trap \'rm -f "$pending"\' EXIT; in_secret {one.pending} > "$pending"'
+        # A name of its own: a later act may have its `pending` in a place that must stay.
+        yield "temporary=$(mktemp); trap 'rm -f -- \"$temporary\"' EXIT"
+        yield f'pending=$temporary; in_secret {one.pending} > "$pending"'
     else:
         yield f"place={_path(script, one.places[0])}"
         yield f'pending="$(dirname "$place")/.$(basename "$place"){"." + rotation.id}.pending"'
@@ -94,6 +96,8 @@ def credential(change: Json, script: Script) -> Iterator[str]:
             yield from _write(one, "new" if act == "distribute" else "old")
         case "retire":
             yield from _retire(one)
+    if one.pending:
+        yield 'rm -f -- "$temporary"'
 
 
 def _lacking(script: Script, rotation: Rotation, act: str, space: str) -> str:

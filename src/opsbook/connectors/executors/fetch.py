@@ -93,9 +93,12 @@ def _placed(spool: IO[bytes], part: Path, target: Path, effect: dict[str, Any], 
     now, came = digest_of(target), digest_of(part)
     if now == came:
         return told, ""
-    if guard and now != guard:
+    kept = target.with_name(kept_name(target.name, guard))
+    # What was there is kept already, and its place not taken yet: it was cut off between the two.
+    cut_off = guard not in ("", ABSENT) and now == ABSENT and digest_of(kept) == guard
+    if guard and now != guard and not cut_off:
         raise Refused(f"{target} has changed since this was planned", "look at it, and plan anew")
-    previous = ""
+    previous = str(kept) if cut_off else ""
     if now != ABSENT:
         if not effect["overwrite"]:
             raise Refused(f"{target} is there already, and differs", "name another place, or say `overwrite: true`")

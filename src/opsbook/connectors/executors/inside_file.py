@@ -2,7 +2,8 @@
 
 effect: `workload`, `instance` (empty where instances share this host's files), `path` (where links lead); then either
 `digest` (SHA-256), `size` and `mode` with `from` (a file of this host), `content` (text) or `secret` (a reference,
-without digest and size); or `previous` (digest of the kept version that is put back), or `absent` (it is removed).
+without digest and size); or `previous` (digest of the kept version that is put back), or `absent` (it is removed),
+with `was` (a reference) where a secret was put there: its value must be there still.
 guard: `state` of what was there when it was planned: its SHA-256, or "absent".
 
 It arrives under a name beside its target, is held against what was sent, and renamed over it, with the owner and mode
@@ -19,7 +20,7 @@ from typing import Any
 
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections, ReadFailed
-from opsbook.connectors.executors.secrets import resolve
+from opsbook.connectors.executors.secrets import NotReached, resolve
 from opsbook.connectors.inside.files import ABSENT, LARGEST, Inside, NoShell, forget_arrival, put, put_back, seen
 from opsbook.connectors.registry import executor
 from opsbook.connectors.runtimes.contract import NoTar
@@ -43,6 +44,8 @@ class InsideFile:
         try:
             if "absent" in effect or "previous" in effect:
                 wanted = effect.get("previous", ABSENT)
+                if "was" in effect:
+                    guard = await self._state_of(effect["was"])
                 did = await put_back(runtime, workload, instance, effect["path"], wanted, guard)
                 await out.write(f"{where['instance']}:{effect['path']}: {did}\n")
                 return Done({**where, "did": did})
@@ -67,6 +70,17 @@ class InsideFile:
             except OpsbookError:
                 return True  # the instance may be gone, and with it what was left
         return True
+
+    async def _state_of(self, secret: str) -> str:
+        """The state of a file that a secret was put into. Raises Refused where nobody can tell."""
+        try:
+            value = (await resolve(self.system, {"content": secret}))["content"]
+        except NotReached as error:
+            raise Refused(
+                f"whether the file is still what was put there cannot be told: {error.message}",
+                "make the secret readable, or look at the file and put it back by hand",
+            ) from error
+        return hashlib.sha256(value.encode()).hexdigest()
 
     async def _data(self, effect: dict[str, Any]) -> bytes:
         if "secret" in effect:

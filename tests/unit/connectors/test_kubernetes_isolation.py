@@ -224,3 +224,19 @@ async def test_what_somebody_changed_since_is_refused_before_anything_is_opened(
     with pytest.raises(Refused, match="somebody changed it since"):
         await reconnect(server, change.inverse, Out())  # type: ignore[arg-type]
     assert server.left_out() == ["a"]
+
+
+async def test_whoever_contains_a_breach_goes_on_where_a_policy_of_others_cannot_be_changed(
+    network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server("all-in")
+    network(server, lambda: False)
+
+    async def forbidden(path: str, body: Any, how: str) -> None:
+        raise ApiFault(403, "Forbidden", "may not patch networkpolicies")
+
+    change = await plan(server, "tell")
+    monkeypatch.setattr(server, "patch", forbidden)
+    told = await cut(server, change)
+    assert told["enforced"] is False and "could not be cut off whole: " in told["words"]
+    assert OURS in server.policies

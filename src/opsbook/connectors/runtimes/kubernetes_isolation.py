@@ -110,11 +110,15 @@ async def isolate(runtime: Kubernetes, change: Change, out: Sink) -> Done:
     memory = {"names": effect["others"], "apart": effect["apart"]}
     if effect["prove"] != "no":
         memory["reached"] = await _reached(runtime, effect, there)
-    body = {**effect, "annotations": {MEMORY: json.dumps(memory)}}
-    await kubernetes_made.make(runtime, Change(KIND, body))
-    await _remember(runtime, target, memory)
-    for name in effect["others"]:
-        await _select(runtime, name, effect["apart"], out=True)
+    try:
+        await _cut(runtime, effect, target, memory)
+    except (ApiFault, Refused) as error:
+        if effect["prove"] != "tell":
+            raise
+        # Whoever contains a breach goes on to the next means; what was made keeps cutting what it can.
+        words = f"{effect['workload']} could not be cut off whole: {error.message}"
+        await out.write(f"{words}\n")
+        return Done({"workload": effect["workload"], "enforced": False, "words": words})
     places = [question_of(one) for one in memory.get("reached", [])]
     enforced, words = await _proven(runtime, effect, places)
     await out.write(f"{words}\n")
@@ -122,6 +126,13 @@ async def isolate(runtime: Kubernetes, change: Change, out: Sink) -> Done:
         await _fail(runtime, change, words, out, stays=enforced is None and there is not None)
     return Done({"workload": effect["workload"], "policy": effect["object"]["name"], "enforced": enforced,
                  "words": words})  # fmt: skip
+
+
+async def _cut(runtime: Kubernetes, effect: Mapping[str, Any], target: Target, memory: Mapping[str, Any]) -> None:
+    await kubernetes_made.make(runtime, Change(KIND, {**effect, "annotations": {MEMORY: json.dumps(memory)}}))
+    await _remember(runtime, target, memory)
+    for name in effect["others"]:
+        await _select(runtime, name, effect["apart"], out=True)
 
 
 async def _fail(runtime: Kubernetes, change: Change, words: str, out: Sink, *, stays: bool) -> NoReturn:

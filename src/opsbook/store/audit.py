@@ -146,6 +146,13 @@ def newest(engine: Engine, limit: int, *, run: str = "", before: int | None = No
         return [_record(row) for row in reversed(connection.execute(wanted).all())]
 
 
+def last_actor(connection: Connection, event: str, words: str) -> str:
+    """Who did this last, of acts whose detail holds these words; empty where the chain knows of nobody."""
+    mine = (audit.c.event == event) & audit.c.detail.contains(words, autoescape=True)
+    query = select(audit.c.actor).where(mine).order_by(audit.c.seq.desc()).limit(1)
+    return str(connection.execute(query).scalar() or "")
+
+
 def as_json(record: Record) -> dict[str, Any]:
     """A record as plain data, with what is needed to verify it elsewhere."""
     return {"seq": record.seq, **vars(record.act), "detail_text": record.detail, "hash": record.hash}

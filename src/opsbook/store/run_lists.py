@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, literal, or_, select
 
@@ -46,8 +47,25 @@ def page(
     if before is not None:
         moment, run = before
         wanted &= (runs.c.requested_at < moment) | ((runs.c.requested_at == moment) & (runs.c.id < run))
-    columns = [literal("").label(one.name) if one.name in LARGE else one for one in runs.columns]
-    rows = select(*columns).where(wanted).order_by(runs.c.requested_at.desc(), runs.c.id.desc()).limit(limit)
+    rows = select(*_without(LARGE)).where(wanted).order_by(runs.c.requested_at.desc(), runs.c.id.desc()).limit(limit)
+    return [RunRow(**row._mapping) for row in connection.execute(rows)]
+
+
+def last_ended(
+    connection: Connection,
+    system: str,
+    environment: str,
+    beginnings: Sequence[str],
+    states: Iterable[str],
+    limit: int,
+) -> list[RunRow]:
+    """Those that ended in these states, of procedures whose names begin so, the last one to end first, without their
+    steps and plans. A run may have waited for days before it began: when it was asked for says little here.
+    """
+    wanted = or_(*(runs.c.procedure.startswith(one, autoescape=True) for one in beginnings))
+    wanted &= _here(system, environment) & runs.c.state.in_([str(state) for state in states])
+    rows = select(*_without(LARGE - {"parameters"})).where(wanted & runs.c.ended_at.is_not(None))
+    rows = rows.order_by(runs.c.ended_at.desc(), runs.c.id.desc()).limit(limit)
     return [RunRow(**row._mapping) for row in connection.execute(rows)]
 
 
@@ -87,6 +105,10 @@ def approvers(connection: Connection, run_ids: Iterable[str]) -> dict[str, tuple
     for run, name in connection.execute(select(approvals.c.run, approvals.c.approver).where(wanted)):
         found[run] = (*found.get(run, ()), name) if name not in found.get(run, ()) else found[run]
     return found
+
+
+def _without(names: frozenset[str]) -> list[ColumnElement[Any]]:
+    return [literal("").label(one.name) if one.name in names else one for one in runs.columns]
 
 
 def _here(system: str, environment: str) -> ColumnElement[bool]:

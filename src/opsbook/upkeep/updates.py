@@ -39,7 +39,7 @@ def update_of(system: System, order: Sequence[str]) -> str:
 class _Update:
     def __init__(self, system: System, order: Sequence[str]) -> None:
         self.system, self.order, self.text = system, order, Steps()
-        self.names = {name: _parameter(name) for name in order}
+        self.names = {name: parameter_of(name) for name in order}
         proxy = system.components.get(system.model.maintenance.of or "")
         self.closes = isinstance(proxy, ProxyComponent) and proxy.maintenance is not None
         self.readers = self._readers()
@@ -148,7 +148,7 @@ class _Update:
                     f"side.bring_up: {{of: {name}, {version}, wait: {deploys.span(wait)}}}")  # fmt: skip
             patience = deploys.span(deploys.switch_lasts(settings))
             text.op(f"Send the traffic of {name} there.",
-                    f"id=switch-{name} timeout={patience} save=switched{_parameter(name)} on_failure=undo{when}",
+                    f"id=switch-{name} timeout={patience} save=switched{parameter_of(name)} on_failure=undo{when}",
                     f'traffic.switch: {{of: {name}, ask: {asked}}}')  # fmt: skip
         else:
             text.op(
@@ -181,7 +181,7 @@ class _Update:
         for name in self.order:
             if has_sides(system, name):
                 drain = self._settings(name).drain or timedelta(seconds=30)
-                keep = f"switched{_parameter(name)}.active"
+                keep = f"switched{parameter_of(name)}.active"
                 text.op(
                     f"Stop the old side of {name}.",
                     f"id=retire-{name} timeout={deploys.span(drain + deploys.SPARE)}{self._wanted(name)}",
@@ -198,7 +198,7 @@ class _Update:
         return f" when=\"{self.names[name]} != ''\""
 
 
-def _parameter(component: str) -> str:
+def parameter_of(component: str) -> str:
     """The name of its version as a parameter: a name of the language, and none that means something else there."""
     name = re.sub(r"[^a-z0-9_]", "_", component)
     taken = name in RESERVED or name in OWN or not name[0].isalpha()

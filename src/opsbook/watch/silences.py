@@ -21,7 +21,7 @@ from opsbook.book.words import nearest
 from opsbook.engine.access import Actor, watch_actor
 from opsbook.engine.identity import new_run_id
 from opsbook.engine.record import procedure_from_json
-from opsbook.engine.states import ENDED, StepState
+from opsbook.engine.states import ENDED, RunState, StepState
 from opsbook.errors import UsageError
 from opsbook.store import audit, run_lists, runs
 from opsbook.store import silences as store
@@ -190,15 +190,17 @@ def of_book(connection: Connection, system: System, now: datetime) -> None:
 
 
 def of_runs(connection: Connection, system: System, now: datetime) -> None:
-    """A run that entered maintenance silences everything until it has left or ended. What belongs to a run that has
-    ended, ends."""
+    """A run that entered maintenance silences everything until it has left or ended; it silences again while it goes
+    back through a maintenance that it had left. What belongs to a run that has ended, ends."""
     actor, longest = watch_actor("silences of runs"), system.model.maintenance.longest
     for run in run_lists.going(connection, system.model.system, system.name, ENDED):
         origin = f"run:{run.id}"
         mine = [one for one in store.made_by(connection, here(system), origin) if one.author == actor.name]
-        if in_maintenance(run.compiled, runs.steps_of(connection, run.id)):
+        if in_maintenance(run.compiled, runs.steps_of(connection, run.id), back=_goes_back(run)):
             if mine and mine[-1].ended_at is not None:
-                continue  # somebody wants to hear
+                if audit.last_actor(connection, ENDED_EARLY, mine[-1].id) != actor.name:
+                    continue  # somebody wants to hear
+                mine = []  # it ended when the run had left: this is another stay
             begun = datetime.fromtimestamp(mine[-1].start, UTC) if mine else now
             rounds = (now - begun) // longest  # it keeps its silence as long as it goes on, and somebody is asked
             until = begun + longest * (rounds + 1)
@@ -222,7 +224,8 @@ def _goes_on(system: System, run: runs.RunRow, begun: datetime, rounds: int) -> 
         f"Run {run.id} ({run.procedure}) has it in maintenance since {since:%Y-%m-%d %H:%M}, and alerts are silent.\n"
     )
     body += f"See: opsbook runs show {run.id}. End: opsbook runs cancel {run.id}."
-    subject, key = f"{title}: does the maintenance go on?", f"maintenance/{run.id}/{rounds}"
+    subject = f"{title}: does the maintenance go on?"
+    key = f"maintenance/{run.id}/{begun.timestamp():.0f}/{rounds}"
     return Message(key, "notice", system.model.maintenance.notify or first_called(system), subject, "warning", body)
 
 
@@ -231,15 +234,21 @@ def first_called(system: System) -> tuple[str, ...]:
     return tuple(level.notify for level in system.model.escalation[:1])
 
 
-def in_maintenance(compiled: str, steps: Sequence[runs.StepRow]) -> bool | None:
+def _goes_back(run: runs.RunRow) -> bool:
+    """Whether it is being undone, also where it waits meanwhile for somebody to say what became of a change."""
+    return bool(run.verdict) and run.state != RunState.RUNNING
+
+
+def in_maintenance(compiled: str, steps: Sequence[runs.StepRow], *, back: bool = False) -> bool | None:
     """Whether a run has left the system in maintenance, by the steps that were done, in their order; None where none of
-    them entered or left it."""
+    them entered or left it. A run that goes `back` closes the system again before anything else of that time is undone;
+    its steps are done until all of it is over."""
     inside: bool | None = None
     done = {row.step: row.state for row in steps}
     for step in procedure_from_json(json.loads(compiled)).steps:
         operation = step.body.get("operation")
         if done.get(step.id) == StepState.DONE and operation in ("maintenance.enter", "maintenance.leave"):
-            inside = operation == "maintenance.enter"
+            inside = operation == "maintenance.enter" or bool(back and inside)
     return inside
 
 

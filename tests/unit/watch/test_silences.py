@@ -19,6 +19,7 @@ from opsbook.errors import Refused, UsageError
 from opsbook.store import silences as store
 from opsbook.store.silences import EVERYTHING, Covering, Silence
 from opsbook.store.tables import runs, steps
+from opsbook.watch.contract import Watch
 from opsbook.watch.silences import Silences, Wanted, finish, here, make
 
 HOUR = timedelta(hours=1)
@@ -145,9 +146,8 @@ FRONT = {
 }  # fmt: skip
 
 
-async def test_a_run_that_closed_the_system_silences_everything_until_it_has_left_or_ended(
-    tmp_path: Path, store: Engine
-) -> None:
+def closing(tmp_path: Path, store: Engine) -> Watch:
+    """A watch, and a run that is about to close the system."""
     watch = watch_of(tmp_path, store, components=FRONT, maintenance={"of": "front", "longest": "1h", "notify": ["ops"]})
     compiled = compile_procedure(CLOSED, "closed.md", watch.system, watch.system.book.catalogue)
     blank = {column.name: "" for column in runs.c if not column.nullable and not column.server_default}
@@ -156,20 +156,66 @@ async def test_a_run_that_closed_the_system_silences_everything_until_it_has_lef
         "requested_at": NOW.timestamp(), "compiled": as_text(as_json(compiled)),
     }  # fmt: skip
     write(watch, lambda connection: connection.execute(runs.insert().values(run)))
+    return watch
 
-    async def silent(at: datetime) -> bool:
-        await Silences(watch).tick(move(watch, at))
-        return bool(read(watch, lambda connection: store_covering(connection, here(watch.system), at.timestamp())))
 
-    def did(step: str) -> None:
-        row = {"run": "r1", "step": step, "position": 0, "state": "done"}
-        write(watch, lambda connection: connection.execute(steps.insert().values(row)))
+async def silent(watch: Watch, at: datetime) -> bool:
+    await Silences(watch).tick(move(watch, at))
+    return bool(read(watch, lambda connection: store_covering(connection, here(watch.system), at.timestamp())))
 
-    assert not await silent(NOW)
-    did("enter")
-    assert [await silent(NOW + hours * HOUR) for hours in (0.5, 1.2, 2.6)] == [True] * 3
+
+def did(watch: Watch, step: str) -> None:
+    row = {"run": "r1", "step": step, "position": 0, "state": "done"}
+    write(watch, lambda connection: connection.execute(steps.insert().values(row)))
+
+
+def is_now(watch: Watch, state: str, verdict: str = "") -> None:
+    write(watch, lambda connection: connection.execute(runs.update().values(state=state, verdict=verdict)))
+
+
+async def test_a_run_that_closed_the_system_silences_everything_until_it_has_left_or_ended(
+    tmp_path: Path, store: Engine
+) -> None:
+    watch = closing(tmp_path, store)
+    assert not await silent(watch, NOW)
+    did(watch, "enter")
+    assert [await silent(watch, NOW + hours * HOUR) for hours in (0.5, 1.2, 2.6)] == [True] * 3
     assert told(watch) == ["[maintenance] shop: does the maintenance go on?"]
-    did("leave")
-    assert not await silent(NOW + 3 * HOUR)
-    write(watch, lambda connection: connection.execute(runs.update().values(state="failed")))
-    assert not await silent(NOW + 4 * HOUR)
+    did(watch, "leave")
+    assert not await silent(watch, NOW + 3 * HOUR)
+    is_now(watch, "failed", "failed")
+    assert not await silent(watch, NOW + 4 * HOUR)
+
+
+async def test_a_run_that_goes_back_through_the_maintenance_that_it_had_left_is_silent_again(
+    tmp_path: Path, store: Engine
+) -> None:
+    watch = closing(tmp_path, store)
+    did(watch, "enter")
+    assert await silent(watch, NOW)
+    did(watch, "leave")
+    assert not await silent(watch, NOW + HOUR / 4)
+    is_now(watch, "undoing", "failed")
+    assert [await silent(watch, NOW + hours * HOUR) for hours in (0.5, 0.6, 2.6)] == [True] * 3
+    assert told(watch) == ["[maintenance] shop: does the maintenance go on?"]
+    is_now(watch, "ambiguous", "failed")
+    assert await silent(watch, NOW + 2.7 * HOUR)
+    is_now(watch, "undone", "failed")
+    assert not await silent(watch, NOW + 3 * HOUR)
+
+
+@pytest.mark.parametrize("back", [False, True])
+async def test_who_ends_the_silence_of_a_run_goes_on_hearing(tmp_path: Path, store: Engine, back: bool) -> None:
+    watch = closing(tmp_path, store)
+    did(watch, "enter")
+    assert await silent(watch, NOW)
+    if back:
+        did(watch, "leave")
+        assert not await silent(watch, NOW + HOUR / 4)
+        is_now(watch, "undoing", "failed")
+    at = NOW + HOUR / 2
+    assert await silent(watch, at)
+    going = read(watch, lambda connection: globals()["store"].holding(connection, here(watch.system), at.timestamp()))
+    write(watch, lambda connection: finish(connection, watch.system, ANN, going[0].id, at))
+    assert not await silent(watch, at + timedelta(minutes=1))
+    assert acts(watch).count("silence made") == 1 + back

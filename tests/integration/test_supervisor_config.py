@@ -36,6 +36,8 @@ KNOWN = "import sys; sys.exit('LEVEL is missing' if 'LEVEL' not in open(sys.argv
 def server() -> Iterator[Supervisord]:
     with new_supervisord() as found:
         found.stop()
+        # One that is stopped while it starts leaves it, and the next one would seem to listen already.
+        found.socket.unlink(missing_ok=True)
         (found.folder / "program.py").write_text(PROGRAM)
         (found.folder / "app.env").write_text("LEVEL=info\nCACHE=on\n")
         (found.folder / "app.ini").write_text("colour = blue\n")
@@ -70,8 +72,11 @@ async def test_a_value_is_read_by_a_restart_and_what_does_not_come_up_is_put_bac
         with pytest.raises(ChangeFailed, match=r"app\.env was put back"):
             await hands.do("config.deploy", of="api", values='{"LEVEL": "unknown"}', wait=15)
         assert (level(folder), file.read_text()) == ("debug", "LEVEL=debug\nCACHE=on\n")
+        before = [one.pid for one in (await hands.connections.runtime.status("api")).instances]
         with pytest.raises(ChangeFailed, match=r"LEVEL is missing.*app\.env was put back"):
             await hands.do("config.deploy", of="api", values='{"LEVEL": null}', wait=15)
+        after = [one.pid for one in (await hands.connections.runtime.status("api")).instances]
+        assert after == before, "what the check refused, it never read"
         assert file.read_text() == "LEVEL=debug\nCACHE=on\n"
         await hands.undo(change)
         assert (level(folder), file.read_text()) == ("info", "LEVEL=info\nCACHE=on\n")

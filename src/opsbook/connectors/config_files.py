@@ -7,9 +7,11 @@ is in it.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from opsbook.book.delivery import ConfigFiles
@@ -18,12 +20,19 @@ from opsbook.book.words import nearest
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.executors.file import replace_file
 from opsbook.connectors.runtimes.compose import Compose
-from opsbook.connectors.runtimes.compose_config import env_files, mounted_files, own_variables, taken_over
+from opsbook.connectors.runtimes.compose_config import (
+    env_files,
+    mounted_files,
+    only_when_made,
+    own_variables,
+    taken_over,
+)
 from opsbook.errors import Absent, Refused
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 QUOTED = frozenset(' \t#"$`\\')
 PRIVATE = 0o077
+VERSION_LENGTH = 10
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ class ConfigFile:
 
 def version_of(content: bytes) -> str:
     """The name of a version with this in it."""
-    return hashlib.sha256(content).hexdigest()[:10]
+    return hashlib.sha256(content).hexdigest()[:VERSION_LENGTH]
 
 
 def kept(path: Path, version: str) -> Path:
@@ -57,15 +66,20 @@ def kept(path: Path, version: str) -> Path:
 
 
 def keep(path: Path, content: bytes) -> None:
-    """Keep what is in the file now, under its version."""
+    """Keep what is in the file now, under its version, which is the newest then."""
     place = kept(path, version_of(content))
-    if not place.exists() or place.read_bytes() != content:
+    if place.exists() and place.read_bytes() == content:
+        os.utime(place)
+    else:
         replace_file(place, content, 0o600, like=path)
 
 
 def versions(path: Path) -> list[Path]:
     """The versions that are kept of a file, the oldest first."""
-    return sorted(path.parent.glob(f".{path.name}.*.version"), key=lambda one: (one.stat().st_mtime_ns, one.name))
+    # `.env.*.version` alone would also match those of `.env.production`.
+    own = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{{VERSION_LENGTH}}}\.version")
+    found = [one for one in path.parent.glob(f".{escape(path.name)}.*.version") if own.fullmatch(one.name)]
+    return sorted(found, key=lambda one: (one.stat().st_mtime_ns, one.name))
 
 
 def with_values(content: bytes, values: Mapping[str, str | None]) -> bytes:
@@ -117,6 +131,18 @@ def settings_of(system: System, component: str) -> ConfigFiles | None:
     """What the book says of the files of a component."""
     said = system.model.deploys.components.get(component)
     return said.config if said is not None else None
+
+
+def commands_of(connections: Connections, component: str, workload: str, path: Path) -> tuple[list[str], list[str]]:
+    """`check` and `reload`, as the book gives them for its own files; none for any other.
+
+    A container never reads some files again: for them there is no `reload`.
+    """
+    settings, runtime = settings_of(connections.system, component), connections.runtime
+    if settings is None or path not in {one.resolve() for one in _written(connections.system, component)}:
+        return [], []
+    made_anew = isinstance(runtime, Compose) and only_when_made(runtime.file, runtime.file.service(workload), path)
+    return list(settings.check), [] if made_anew else list(settings.reload)
 
 
 def _written(system: System, component: str) -> list[Path]:

@@ -13,10 +13,10 @@ from opsbook.connectors.change import Change
 from opsbook.connectors.config_files import (
     beside_compose,
     chosen,
+    commands_of,
     decoded,
     files_of,
     made,
-    settings_of,
     values_in,
     version_of,
 )
@@ -123,9 +123,9 @@ async def _file(connections: Connections, workload: str, parameters: Configure) 
         file = chosen(files_of(connections, parameters.of, workload), values, parameters.name, parameters.of)
     content = decoded(file.read(), file.path)
     there, to = version_of(content), version_of(made(file, content, values))
-    settings = settings_of(connections.system, parameters.of)
+    check, reload = commands_of(connections, parameters.of, workload, file.path)
     common = {"component": parameters.of, "workload": workload, "path": str(file.path), "lines": file.lines,
-              "wait": parameters.wait, "reload": list(settings.reload) if settings else []}  # fmt: skip
+              "wait": parameters.wait, "reload": reload}  # fmt: skip
     common["running"] = 0 if common["reload"] else (await connections.runtime.status(workload)).workload.ready
     before = {key: (text or "")[:MOST_SHOWN] for key, text in values_in(file, content, list(values)).items()}
     seen: dict[str, object] = {
@@ -139,11 +139,9 @@ async def _file(connections: Connections, workload: str, parameters: Configure) 
             seen["gap"] = f"{why}, so that the old one stops before the new one starts"
     back: Change | str = "nothing to undo: it is so already"
     if to != there:
-        keys = list(values)
-        back = Change(
-            "config-file", {**common, "check": [], "keys": keys, "from": to, "previous": there}, inverse="it is an undo"
-        )
-    forward = {"check": list(settings.check) if settings else [], "from": there, "to": to, "values": values}
+        undo = {"check": [], "from": to, "previous": there, "deployed": values}
+        back = Change("config-file", {**common, **undo}, inverse="it is an undo")
+    forward = {"check": check, "from": there, "to": to, "values": values}
     return Change("config-file", {**common, **forward}, seen, inverse=back)
 
 

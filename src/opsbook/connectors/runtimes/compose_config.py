@@ -34,10 +34,23 @@ def mounted_files(file: ComposeFile, service: Service) -> list[Path]:
 
 
 def _mounted(file: ComposeFile, service: Service) -> Iterator[Path]:
+    return (file.path.parent / source for source in _sources(service) if source.startswith("."))
+
+
+def _sources(service: Service) -> Iterator[str]:
     for said in service.settings.get("volumes") or ():
-        source = str(said.get("source") or "") if isinstance(said, dict) else str(said).split(":")[0]
-        if source.startswith("."):
-            yield file.path.parent / source
+        yield str(said.get("source") or "") if isinstance(said, dict) else str(said).split(":")[0]
+
+
+def only_when_made(file: ComposeFile, service: Service, path: Path) -> bool:
+    """Whether a container takes this file over only when it is made.
+
+    So it is with its variables, and with a file that is mounted by itself: a file that is put in its place is another
+    one, which the mount does not follow.
+    """
+    mounted = [file.path.parent / Path(source).expanduser() for source in _sources(service) if source[:1] in set("./~")]
+    taken = [file.path.with_name(".env"), *env_files(file, service), *mounted]
+    return path.resolve() in {one.resolve() for one in taken}
 
 
 def own_variables(service: Service) -> frozenset[str]:
@@ -53,7 +66,7 @@ def taken_over(file: ComposeFile, service: Service) -> frozenset[str]:
 
 
 def digest_of(compose: Compose, service: Service) -> str:
-    """Of what its variables and files are now; empty where it has none."""
+    """Of what its variables and files are now; empty where it can have none."""
     system, found = compose.system, hashlib.sha256()
     named = [
         system.path(path)
@@ -64,7 +77,9 @@ def digest_of(compose: Compose, service: Service) -> str:
     paths, variables = [*mounted_files(compose.file, service), *named], environment(compose.file, service)
     for content in (json.dumps(variables, sort_keys=True).encode(), *map(_content, paths)):
         found.update(len(content).to_bytes(8, "big") + content)
-    return found.hexdigest()[:16] if paths or variables else ""
+    # An env file may have no line left: what was made with the last one is another container.
+    some = paths or variables or env_files(compose.file, service) or own_variables(service)
+    return found.hexdigest()[:16] if some else ""
 
 
 def _content(path: Path) -> bytes:

@@ -75,6 +75,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
+    if getattr(session.config.option, "loadgroup", False):
+        loose = [one.nodeid for one in session.items if one.get_closest_marker("xdist_group") and "@" not in one.nodeid]
+        if loose:
+            raise pytest.UsageError(f"pytest-xdist does not group tests with this pytest, {loose[0]} first of them")
     # Thousands of tests and all modules stay to the end: looking through them for garbage took a tenth of the time.
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

@@ -89,6 +89,8 @@ class Supervisord:
 
     def start(self) -> Supervisord:
         program = Path(sys.executable).with_name("supervisord")
+        # One that was stopped while it started leaves its socket, and the next would seem to listen already.
+        self.socket.unlink(missing_ok=True)
         self.process = subprocess.Popen(
             [str(program), "-n", "-c", str(self.config)], stdout=subprocess.DEVNULL, cwd=self.folder
         )

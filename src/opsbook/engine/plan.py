@@ -71,7 +71,7 @@ class Planner:
         lacking = [name for name in step.needs if name not in saved]
         if lacking:
             # A condition that reads what is not there yet, if only to ask whether it is, cannot be judged yet.
-            if not saved_of(step.when, lacking) and self._is_left_out(procedure, step, parameters, saved):
+            if step.when and not saved_of(step.when, lacking) and self._is_left_out(procedure, step, parameters, saved):
                 return PlannedStep(step.id, step.risk, skipped=f"`{step.when}` does not hold")
             return PlannedStep(step.id, step.risk, deferred=f"it reads {' and '.join(lacking)}, which is not there yet")
         facts = RecordedFacts(self.system, self.clock, self.connections)

@@ -158,6 +158,13 @@ async def test_a_person_does_one_act_after_the_other(world: World) -> None:
         acts.tick(world.setting, view, BOB, None, "")
 
 
+@pytest.mark.parametrize("when", ["seen is defined and seen.results | length > 0", "'seen' in saved"])
+async def test_a_condition_that_asks_for_a_result_is_judged_when_its_step_is_reached(world: World, when: str) -> None:
+    asking = op("two", text="b", when=when, needs=("seen",))
+    view = await world.run(procedure(op("one", text="a", save="seen"), asking))
+    assert (view.state, world.effects) == (RunState.DONE, ["one/0 a", "two/0 b"])
+
+
 async def test_a_run_that_waits_keeps_its_locks_and_another_queues_behind_it(world: World) -> None:
     held = await world.run(procedure(person("ask", "look"), op("one", "harmful", text="a"), name="first"))
     second = procedure(op("two", text="b"), name="second")

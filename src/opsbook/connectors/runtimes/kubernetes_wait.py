@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from opsbook.connectors.change import Sink
 from opsbook.connectors.runtimes.kubernetes_api import Object
-from opsbook.connectors.runtimes.kubernetes_kinds import progress_of
+from opsbook.connectors.runtimes.kubernetes_kinds import progress_of, template_of
 from opsbook.connectors.runtimes.kubernetes_look import owner_labels
 from opsbook.connectors.runtimes.kubernetes_pods import Pod, read_pod
 from opsbook.connectors.runtimes.kubernetes_targets import Target
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from opsbook.connectors.runtimes.kubernetes import Kubernetes
 
 LOOK_SECONDS = 0.4
+GRACE_SECONDS, GRACE_MORE = 30.0, 5.0
+"""What a pod gets to end where its template says nothing, and what a node may take beyond it."""
 STUCK_SECONDS = 3.0
 """A controller may still tell of the rollout before this one for a moment."""
 
@@ -56,10 +58,11 @@ class Rollout:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def gone(self) -> Object:
-        """Until it has no pods at all, those that end included."""
+        """Until it has no pods at all, those that end included: each may take the time that its template gives it."""
         while True:
             now = await self._look()
             if now is not None:
+                self._wait = max(self._wait, _grace_of(now) + GRACE_MORE)
                 pods = await pods_of(self._runtime, now, self._target)
                 await self._note((len(pods),), f"{len(pods)} pods left")
                 if not pods:
@@ -105,6 +108,11 @@ class Rollout:
             told.append(error.message)
         return NotReady(f"{self._workload} is not ready after {self._wait:g} s without progress: {'; '.join(told)}",
                         f"opsbook logs {self._workload}; roll it back if it does not mend")  # fmt: skip
+
+
+def _grace_of(now: Object) -> float:
+    """Seconds after which the kubelet ends a pod that was asked to end. Source: PodSpec, whose default is 30."""
+    return float(template_of(now).get("spec", {}).get("terminationGracePeriodSeconds", GRACE_SECONDS))
 
 
 async def pods_of(runtime: Kubernetes, one: Object, target: Target) -> list[Pod]:

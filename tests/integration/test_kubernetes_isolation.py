@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -140,6 +141,7 @@ async def test_where_no_label_tells_its_pods_apart_it_is_refused(hands: Hands, c
         assert change.effect["apart"] == {"key": "x", "operator": "NotIn", "values": ["y"]}
     finally:
         cluster.remove(twin)
+        await _ending(hands, "x=y")
 
 
 async def test_contain_stops_what_the_network_does_not_cut_off_and_release_brings_it_back(
@@ -175,3 +177,15 @@ async def test_the_generated_role_is_enough(hands: Hands, cluster: Cluster) -> N
         runtime = hands.connections.runtime
         assert isinstance(runtime, Kubernetes)
         await runtime.api.get(await runtime.namespace.path("networking.k8s.io", ("v1",), "networkpolicies", "nobody"))
+
+
+async def _ending(hands: Hands, selector: str) -> None:
+    """Until nothing keeps running whose owner was removed."""
+    runtime = hands.connections.runtime
+    assert isinstance(runtime, Kubernetes)
+    async with asyncio.timeout(60):
+        while True:
+            pods = runtime.api.pages(runtime.namespace.core("pods"), {"labelSelector": selector})
+            if all(["deletionTimestamp" in one["metadata"] async for one in pods]):
+                return
+            await asyncio.sleep(0.2)

@@ -219,7 +219,8 @@ async def _apart(runtime: Kubernetes, kind: Kind, now: Object, others: Sequence[
     wanted = (now["spec"]["selector"].get("matchLabels") or {}).items()
     taken: set[tuple[str, str]] = set()
     async for pod in runtime.api.pages(runtime.namespace.core("pods")):
-        if owner_of(pod) != (kind.name, now["metadata"]["name"]):
+        ending = "deletionTimestamp" in pod["metadata"]
+        if not ending and owner_of(pod) != (kind.name, now["metadata"]["name"]):
             taken |= set((pod["metadata"].get("labels") or {}).items())
     for name, value in sorted(wanted):
         if (name, value) not in taken:

@@ -22,14 +22,17 @@ from figures import Figure, tell
 from tests.integration import podman
 from tests.integration.conftest import Renec, free_base, variables_of
 from tests.integration.renec_book import Book, beside
+from tests.integration.servers import until
 
 THREADS, EACH = 8, 25
 UP_SECONDS, LONGEST = 600, "20m"
+GOOD, BAD = (f"3.{os.getpid()}.{n}" for n in (0, 1))
+"""Names of their own: images stay where they were built."""
 COURSES = {
-    "blue-green": ("deploy", "api", "3.0.0", "--strategy", "blue-green"),
+    "blue-green": ("deploy", "api", GOOD, "--strategy", "blue-green"),
     "rollback": ("rollback", "api"),
-    "a version that answers 500": ("deploy", "api", "3.1.0", "--strategy", "blue-green"),
-    "rolling": ("deploy", "ui", "3.0.0", "--strategy", "rolling"),
+    "a version that answers 500": ("deploy", "api", BAD, "--strategy", "blue-green"),
+    "rolling": ("deploy", "ui", GOOD, "--strategy", "rolling"),
 }
 ENDS = {"a version that answers 500": "undone"}
 ADDRESSES = {"rolling": "/ui/health"}
@@ -41,7 +44,11 @@ def main() -> None:
     if shutil.which("hey") is None:
         print("hey is not installed (Debian: hey)")
         return
-    counted("supervisor")
+    chosen = sys.argv[1:] or ["supervisor", "compose"]
+    if "supervisor" in chosen:
+        counted("supervisor")
+    if "compose" not in chosen:
+        return
     if reason := podman.lacking():
         print(reason)
     else:
@@ -51,15 +58,16 @@ def main() -> None:
 def counted(on: str) -> None:
     """The courses on one runtime."""
     with tempfile.TemporaryDirectory(prefix="opsbook-bench-") as folder, up(on, Path(folder)) as renec:
-        renec.must("release", "3.0.0", "--on", on)
-        renec.must("release", "3.1.0", "--fault", "errors", "--on", on)
+        renec.must("release", GOOD, "--on", on)
+        renec.must("release", BAD, "--fault", "errors", "--on", on)
         ops = beside(renec, Path(folder) / "beside")
         book = Book(ops, renec)
         text = (ops / "book.yaml").read_text()
         (ops / "book.yaml").write_text(text.replace("\n  watch: 1m\n", "\n  watch: 10s\n  latency: 5s\n"))
+        where = () if on == "supervisor" else ("--env", on)
+        until(lambda: book.opsbook("check", *where, "--only", "api-replicas").returncode == 0, UP_SECONDS)
         for name, words in COURSES.items():
             address = f"{renec.env['API_URL']}{ADDRESSES.get(name, '/api/v1/standards')}"
-            where = () if on == "supervisor" else ("--env", on)
             with asked(address) as requests:
                 view = book.told(book.opsbook(*words, *where, "--yes", "--format", "json"))
             assert view["state"] == ENDS.get(name, "done"), view["message"]

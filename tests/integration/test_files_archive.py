@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -92,14 +92,14 @@ async def test_the_original_stays_where_the_store_holds_something_else(
     folder = tmp_path / "logs"
     logs(folder)
     components, keys = book(folder, to)
-    real: Callable[..., None] = files_archive._packed
+    real: Callable[..., None] = files_archive.pack
 
-    def damaged(store: ObjectStore, key: str, path: Path) -> None:
-        real(store, key, path)
+    def damaged(store: ObjectStore, key: str, file: IO[bytes]) -> None:
+        real(store, key, file)
         store.delete(key)
         store.put(key, b"not what was sent")
 
-    monkeypatch.setattr(files_archive, "_packed", damaged)
+    monkeypatch.setattr(files_archive, "pack", damaged)
     monkeypatch.setattr(files_archive, "_proven", _fresh(files_archive._proven))
     async with hands_on(tmp_path / "book", components, **keys) as hands:
         with pytest.raises(ChangeFailed, match="is not what was sent"):
@@ -124,15 +124,16 @@ async def test_what_somebody_writes_to_stays(tmp_path: Path, to: str, monkeypatc
     folder = tmp_path / "logs"
     logs(folder)
     components, keys = book(folder, to)
-    real: Callable[..., None] = files_archive._packed
+    real: Callable[..., None] = files_archive.pack
 
-    def written_to(store: ObjectStore, key: str, path: Path) -> None:
-        real(store, key, path)
+    def written_to(store: ObjectStore, key: str, file: IO[bytes]) -> None:
+        real(store, key, file)
+        path = Path(file.name)
         if path.name == "api.log.1":
-            with path.open("ab") as file:
-                file.write(b"a late line\n")
+            with path.open("ab") as late:
+                late.write(b"a late line\n")
 
-    monkeypatch.setattr(files_archive, "_packed", written_to)
+    monkeypatch.setattr(files_archive, "pack", written_to)
     monkeypatch.setattr(files_archive, "_proven", _fresh(files_archive._proven))
     async with hands_on(tmp_path / "book", components, **keys) as hands:
         told = await hands.do("files.archive", **ARCHIVE)
@@ -158,15 +159,16 @@ async def test_what_changed_unseen_while_it_was_packed_stays(tmp_path: Path, mon
     folder = tmp_path / "logs"
     logs(folder)
     components, keys = book(folder, str(tmp_path / "store"))
-    real: Callable[..., None] = files_archive._packed
+    real: Callable[..., None] = files_archive.pack
 
-    def changed(store: ObjectStore, key: str, path: Path) -> None:
+    def changed(store: ObjectStore, key: str, file: IO[bytes]) -> None:
+        path = Path(file.name)
         before = path.stat()
         path.write_bytes(path.read_bytes().swapcase())
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-        real(store, key, path)
+        real(store, key, file)
 
-    monkeypatch.setattr(files_archive, "_packed", changed)
+    monkeypatch.setattr(files_archive, "pack", changed)
     async with hands_on(tmp_path / "book", components, **keys) as hands:
         (change,) = await hands.plan("files.archive", **ARCHIVE)
         told = await hands.apply(change)

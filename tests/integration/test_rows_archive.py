@@ -108,7 +108,7 @@ async def test_killed_between_the_archive_and_the_end_of_a_batch_nothing_is_lost
 ) -> None:
     old = shop.rows(AGED)
     change = await shop.planned()
-    step = {"written": "_packed", "proven": "_kept"}[place]
+    step = {"written": "pack", "proven": "_kept"}[place]
     inner, calls = getattr(rows_archive, step), 0
 
     def dying(*given: Any) -> Any:
@@ -142,7 +142,7 @@ async def test_what_cannot_be_archived_is_not_deleted(shop: Shop, monkeypatch: p
         store.put(key, packer.take(b"n,at,note,raw\n") + packer.end())
 
     with monkeypatch.context() as patch:
-        patch.setattr(rows_archive, "_packed", half)
+        patch.setattr(rows_archive, "pack", half)
         with pytest.raises(ChangeFailed, match="is not what was sent: its content has another checksum"):
             await shop.hands.apply(change)
     shop.sql(

@@ -33,10 +33,9 @@ class ApplicationSecret(MadeElsewhere):
         self.connections, self.component, self.issuer = connections, component, issuer or Issuer()
         self.issues = bool(self.issuer.make)
 
-    def fresh(self, length: int) -> str:
-        return generated(length)
-
-    async def made(self, name: str) -> str:
+    async def new(self, name: str, length: int) -> str:
+        if not self.issues:
+            return generated(length)
         code, told, words = await self._run(self.issuer.make, "", name)
         hear([told.strip()])
         if code:

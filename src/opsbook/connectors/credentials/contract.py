@@ -18,12 +18,10 @@ class Keeper(Protocol):
         """The user of the next credential. Raises Refused where old and new cannot both be valid."""
         ...
 
-    def fresh(self, length: int) -> str:
-        """A new secret of opsbook's own making, which is valid nowhere yet. For whoever does not issue."""
-        ...
-
-    async def made(self, name: str) -> str:
-        """A new secret by whoever issues it, made under a name. Raises ChangeFailed."""
+    async def new(self, name: str, length: int) -> str:
+        """A new secret: of opsbook's own making, of this length and valid nowhere yet, or made by whoever issues it,
+        under a name. Raises ChangeFailed.
+        """
         ...
 
     async def recall(self, name: str) -> int | None:
@@ -55,11 +53,8 @@ class MadeHere:
 
     issues = False
 
-    def fresh(self, length: int) -> str:
+    async def new(self, name: str, length: int) -> str:
         return generated(length)
-
-    async def made(self, name: str) -> str:
-        raise NotImplementedError
 
     async def recall(self, name: str) -> int | None:
         return 0
@@ -72,9 +67,6 @@ class MadeElsewhere:
 
     def next_login(self, role: str, login: str) -> str:
         return login
-
-    def fresh(self, length: int) -> str:
-        raise NotImplementedError
 
     async def allow(self, role: str, new: Credential, old: Credential) -> None:
         """It is valid since it was made."""

@@ -34,7 +34,7 @@ class HttpTokens(MadeElsewhere):
             raise Refused(f"{self.component} has no address that could be asked", "name an http component as its `of`")
         return login
 
-    async def made(self, name: str) -> str:
+    async def new(self, name: str, length: int) -> str:
         answer = await self._send(self.issuer.make, {"name": name})
         _must_be_good(answer, "make")
         try:

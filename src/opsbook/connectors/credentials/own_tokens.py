@@ -46,7 +46,7 @@ class OwnTokens(MadeHere):
             )
         return login
 
-    def fresh(self, length: int) -> str:
+    async def new(self, name: str, length: int) -> str:
         return tokens.new_text()
 
     async def allow(self, role: str, new: Credential, old: Credential) -> None:

@@ -115,12 +115,12 @@ class CredentialExecutor:
         old = await kept.current(rotation, places)
         login = keeper.next_login(rotation.role, old.login)
         if not keeper.issues:
-            pending = Pending(old, Credential(login, keeper.fresh(rotation.length)))
+            pending = Pending(old, Credential(login, await keeper.new("", rotation.length)))
             await kept.write(rotation, places, pending)
             return pending
         pending = Pending(old, Credential(login, ""), name=kept.name_of(rotation, key))
         await kept.write(rotation, places, pending)
-        made = replace(pending, new=Credential(login, await keeper.made(pending.name)))
+        made = replace(pending, new=Credential(login, await keeper.new(pending.name, rotation.length)))
         try:
             await kept.write(rotation, places, made)
         except ChangeFailed as error:

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from opsbook.book.references import Reference
-from opsbook.connectors.backups.compression import LEVEL, Broken, opener, squeezer
+from opsbook.connectors.backups.compression import Broken, opener
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, More, Sink
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.executors.files_purge import old_files
+from opsbook.connectors.executors.packing import PIECE, pack
 from opsbook.connectors.objectstore.addresses import open_store
 from opsbook.connectors.objectstore.contract import ObjectMissing, ObjectStore
 from opsbook.connectors.objectstore.folder import FolderStore
@@ -32,7 +33,6 @@ from opsbook.connectors.objectstore.keys import safe
 from opsbook.connectors.registry import executor
 from opsbook.errors import OpsbookError, Refused
 
-PIECE = 1 << 20
 LONGEST_NAME = 150
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=-]")
 SLICE_SECONDS = 1.0
@@ -127,7 +127,8 @@ def moved_to(store: ObjectStore, component: str, folder: Path, path: Path) -> Mo
     try:
         stored = _proven(store, key, digest)
     except (ObjectMissing, Broken):
-        _packed(store, key, path)
+        with path.open("rb") as file:
+            pack(store, key, file)
         stored = _proven_now(store, key, digest, path)
     if not stored:
         return Moved(0, 0)
@@ -141,19 +142,6 @@ def moved_to(store: ObjectStore, component: str, folder: Path, path: Path) -> Mo
         return Moved(0, 0)
     path.unlink()
     return Moved(before.st_size, stored)
-
-
-def _packed(store: ObjectStore, key: str, path: Path) -> None:
-    writing, packer = store.begin(key), squeezer("zstd", LEVEL["zstd"])
-    try:
-        with path.open("rb") as file:
-            while piece := file.read(PIECE):
-                writing.write(packer.take(piece))
-        writing.write(packer.end())
-        writing.commit()
-    except BaseException:
-        writing.abort()
-        raise
 
 
 def _proven_now(store: ObjectStore, key: str, digest: str, path: Path) -> int:

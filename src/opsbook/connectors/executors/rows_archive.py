@@ -26,10 +26,11 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from opsbook.book.references import Reference
-from opsbook.connectors.backups.compression import LEVEL, Broken, opener, squeezer
+from opsbook.connectors.backups.compression import Broken, opener
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, More, Sink
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.executors.batch import Batch
+from opsbook.connectors.executors.packing import PIECE, pack
 from opsbook.connectors.objectstore.addresses import open_store
 from opsbook.connectors.objectstore.contract import ObjectMissing, ObjectStore
 from opsbook.connectors.objectstore.folder import FolderStore
@@ -38,7 +39,6 @@ from opsbook.connectors.postgres_change import Database, application_name
 from opsbook.connectors.registry import executor
 from opsbook.errors import OpsbookError, Refused
 
-PIECE = 1 << 20
 IN_MEMORY = 16 << 20
 SLICE_SECONDS = 1.0
 SETTINGS = """
@@ -152,7 +152,7 @@ def _kept(store: ObjectStore, key: str, file: IO[bytes], told: dict[str, Json]) 
     try:
         size = _proven(store, key, told)
     except (ObjectMissing, Broken):
-        _packed(store, key, file)
+        pack(store, key, file)
         try:
             size = _proven(store, key, told)
         except (ObjectMissing, Broken) as error:
@@ -161,19 +161,6 @@ def _kept(store: ObjectStore, key: str, file: IO[bytes], told: dict[str, Json]) 
             raise ChangeFailed(said, "check the disk or the bucket of the store") from error
     store.put(f"{key.removesuffix('.csv.zst')}.json", json.dumps(told, indent=1).encode())
     return size
-
-
-def _packed(store: ObjectStore, key: str, file: IO[bytes]) -> None:
-    writing, packer = store.begin(key), squeezer("zstd", LEVEL["zstd"])
-    try:
-        file.seek(0)
-        while piece := file.read(PIECE):
-            writing.write(packer.take(piece))
-        writing.write(packer.end())
-        writing.commit()
-    except BaseException:
-        writing.abort()
-        raise
 
 
 def _proven(store: ObjectStore, key: str, told: dict[str, Json]) -> int:

@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from opsbook.connectors.change import Change
 from opsbook.connectors.executors.secrets import heard_by
 from opsbook.engine import gate, undo, waiting
 from opsbook.engine.ambiguity import CutOff, Settled, settle
@@ -25,6 +24,7 @@ from opsbook.engine.digest import step_differences, step_digest
 from opsbook.engine.execution import Execution, place_of, planned_change
 from opsbook.engine.fences import LOOKS, component_of
 from opsbook.engine.journal import as_text
+from opsbook.engine.limits import seconds_of
 from opsbook.engine.output import Mask, StepOutput
 from opsbook.engine.plan import reads_facts
 from opsbook.engine.procedure import PlannedStep, Step, StepKind
@@ -40,7 +40,6 @@ Told = dict[str, Any]
 
 MOST_CRASHES = 10
 """A run whose process died this often in the middle of a change is not taken up again without a person."""
-GRACE_SECONDS = 10.0
 AWAY_SECONDS = 45.0
 """How long the next step's target may be away in the middle of a run: an API server restarts in less."""
 LONGEST_BACKOFF = 30.0
@@ -215,7 +214,7 @@ class Interpreter:
         cursor = json.loads(row.cursor) if row.cursor else None
         # A run that was cancelled is being undone: its undo must not be cut off by the same word.
         cancelled = asyncio.Event() if row.undo else execution.cancelled
-        seconds = _seconds(step, change)
+        seconds = seconds_of(step, change)
         taken = Mask(())
 
         def hear(secrets: Iterable[str]) -> None:
@@ -355,17 +354,6 @@ class Interpreter:
                 await self.execution.cancelled.wait()
         except TimeoutError:
             return
-
-
-def _seconds(step: Step, change: Change) -> float:
-    """How long a change may take. An executor that knows its limit ends its work more cleanly than a cancellation."""
-    effect = change.effect if isinstance(change.effect, dict) else {}
-    seconds = step.timeout + (GRACE_SECONDS if "timeout" in effect else 0.0)
-    # Of a statement it is only what the server allows: the step ends it sooner.
-    if not step.timeout_left_out or change.kind.startswith("sql"):
-        return seconds
-    promised = [float(effect[name]) for name in ("timeout", "within") if isinstance(effect.get(name), int | float)]
-    return max([seconds, *(one + GRACE_SECONDS for one in promised)])
 
 
 def _outcome(row: runs.ChangeRow, state: ChangeState, result: Any, message: str) -> Told:

@@ -101,7 +101,7 @@ class One:
         run = conductor.service.submit(plan, wish).id
         conductor.begun(self.procedure, run)
         try:
-            view = await conductor.stage.play(run, seconds_at_most(self.procedure))
+            view = await conductor.stage.play(run, seconds_at_most(plan))
         except (Unapproved, Stuck, Stopped) as error:
             await self._let_go(run, error.message)
             return replace(self._unended(run, error), run=run)

@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from opsbook.book.catalogue import Risk
+from opsbook.engine import limits
 from opsbook.engine.gate import components_of
-from opsbook.engine.procedure import OnFailure, Procedure, Step, StepKind
+from opsbook.engine.procedure import OnFailure, Plan, Procedure, Step, StepKind
+from opsbook.engine.record import change_from_json
 from opsbook.rehearsal.samples import named
 
 END = "rehearsal-ends"
@@ -39,6 +41,7 @@ def touched(procedure: Procedure, values: dict[str, object]) -> frozenset[str]:
     return frozenset(changed | {path.partition("/")[0] for path in procedure.lock}) - {""}
 
 
-def seconds_at_most(procedure: Procedure) -> float:
+def seconds_at_most(plan: Plan) -> float:
     """After which a run of it is not waited for any longer."""
-    return 60.0 + sum(max(step.timeout, 1.0) * (1 + step.retry) for step in procedure.steps)
+    planned = {one.step: [change_from_json(change) for change in one.changes] for one in plan.steps}
+    return 60.0 + sum(limits.seconds_at_most(step, planned.get(step.id, [])) for step in plan.procedure.steps)

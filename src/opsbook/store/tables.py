@@ -57,6 +57,7 @@ runs = Table(
     Index("runs_by_state", "state"),
     Index("runs_by_time", "requested_at"),
     Index("runs_by_likeness", "likeness"),
+    Index("runs_by_end", "system", "environment", "ended_at", "id", "procedure", "state"),
 )
 """`likeness` is equal for runs of the same procedure with the same parameters in the same environment; `confirmed` is
 the digest that the requester saw and said yes to; `woken` counts what was done for a

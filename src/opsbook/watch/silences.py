@@ -196,7 +196,7 @@ def of_runs(connection: Connection, system: System, now: datetime) -> None:
     for run in run_lists.going(connection, system.model.system, system.name, ENDED):
         origin = f"run:{run.id}"
         mine = [one for one in store.made_by(connection, here(system), origin) if one.author == actor.name]
-        if in_maintenance(run.compiled, runs.steps_of(connection, run.id), back=_goes_back(run)):
+        if in_maintenance(run.compiled, runs.steps_of(connection, run.id), back=goes_back(run)):
             if mine and mine[-1].ended_at is not None:
                 if audit.last_actor(connection, ENDED_EARLY, mine[-1].id) != actor.name:
                     continue  # somebody wants to hear
@@ -234,9 +234,9 @@ def first_called(system: System) -> tuple[str, ...]:
     return tuple(level.notify for level in system.model.escalation[:1])
 
 
-def _goes_back(run: runs.RunRow) -> bool:
+def goes_back(run: runs.RunRow) -> bool:
     """Whether it is being undone, also where it waits meanwhile for somebody to say what became of a change."""
-    return bool(run.verdict) and run.state != RunState.RUNNING
+    return bool(run.verdict) and run.state != RunState.RUNNING and run.state not in ENDED
 
 
 def in_maintenance(compiled: str, steps: Sequence[runs.StepRow], *, back: bool = False) -> bool | None:

@@ -24,7 +24,7 @@ from opsbook.store.runs import RunRow
 from opsbook.store.windows import Came
 from opsbook.upkeep.maintenance import LEAVE
 from opsbook.watch.contract import Watch
-from opsbook.watch.silences import here, in_maintenance
+from opsbook.watch.silences import goes_back, here, in_maintenance
 from opsbook.watch.window_acts import written
 
 
@@ -139,7 +139,7 @@ def entered(watch: Watch, row: Came, now: datetime) -> bool:
         begin = (row.opened_at or row.start) - 1
         found = run_lists.between(connection, where["system"], where["environment"], begin, now.timestamp() + 1)
         for run in sorted(found, key=lambda one: one.ended_at or now.timestamp()):
-            verdict = in_maintenance(run.compiled, runs.steps_of(connection, run.id))
+            verdict = in_maintenance(run.compiled, runs.steps_of(connection, run.id), back=goes_back(run))
             inside = inside if verdict is None else verdict
     return inside
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from opsbook.connectors.change import Change
-from opsbook.engine.interpreter import GRACE_SECONDS, _seconds
+from opsbook.engine.limits import GRACE_SECONDS, seconds_of
 from opsbook.engine.procedure import Procedure
 
 USUAL = 300.0
@@ -29,4 +29,4 @@ def test_an_operation_has_the_time_that_it_promises_unless_its_fence_says_anothe
     compiled: Callable[..., Procedure], said: str, kind: str, effect: dict[str, float], seconds: float
 ) -> None:
     (step,) = compiled(f"1. Do.\n   ```op id=a{said}\n   workload.start: {{of: api}}\n   ```\n").steps
-    assert _seconds(step, Change(kind, effect)) == seconds
+    assert seconds_of(step, Change(kind, effect)) == seconds

@@ -19,8 +19,10 @@ from opsbook.errors import Refused, UsageError
 from opsbook.store import silences as store
 from opsbook.store.silences import EVERYTHING, Covering, Silence
 from opsbook.store.tables import runs, steps
+from opsbook.store.windows import Came
 from opsbook.watch.contract import Watch
 from opsbook.watch.silences import Silences, Wanted, finish, here, make
+from opsbook.watch.window_work import entered
 
 HOUR = timedelta(hours=1)
 KNOWN = {"id": "known", "checks": ["api-up"], "until": "2026-11-21T20:00:00", "reason": "is replaced tonight"}
@@ -195,13 +197,17 @@ async def test_a_run_that_goes_back_through_the_maintenance_that_it_had_left_is_
     assert await silent(watch, NOW)
     did(watch, "leave")
     assert not await silent(watch, NOW + HOUR / 4)
+    came = Came("weekly", NOW.timestamp(), (NOW + 4 * HOUR).timestamp(), "open")
+    assert not entered(watch, came, NOW + HOUR / 4), "a window finds it open again"
     is_now(watch, "undoing", "failed")
+    assert entered(watch, came, NOW + HOUR / 2), "and knows that it is closed on the way back"
     assert [await silent(watch, NOW + hours * HOUR) for hours in (0.5, 0.6, 2.6)] == [True] * 3
     assert told(watch) == ["[maintenance] shop: does the maintenance go on?"]
     is_now(watch, "ambiguous", "failed")
     assert await silent(watch, NOW + 2.7 * HOUR)
     is_now(watch, "undone", "failed")
     assert not await silent(watch, NOW + 3 * HOUR)
+    assert not entered(watch, came, NOW + 3 * HOUR)
 
 
 @pytest.mark.parametrize("back", [False, True])

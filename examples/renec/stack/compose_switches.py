@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from stack import certificates, environment, places, switches
+from stack import certificates, environment, places, postgres, switches
 from stack.instance import Instance
 
 Compose = Callable[..., str]
 NAMES = ("slow-api", "api-errors", "stopped-worker", "full-disk", "replication-stopped", "certificate-expiring",
          "stalled-spider", "registry-markup", "registry-throttles", "database-down")  # fmt: skip
+SERVERS = {"postgres": "postgres", "replica": "postgres-replica"}
+"""Name of the port → service, of the two that change places in a failover."""
 TASKS = "src.scheduler.daily_probe"
 SHOWS = {name: switches.SWITCHES[name].shows for name in NAMES}
 
@@ -39,7 +41,7 @@ def act(instance: Instance, name: str, compose: Compose) -> None:
     if name == "stopped-worker":
         compose(instance, "stop", "celery-worker")
     elif name == "database-down":
-        compose(instance, "stop", "postgres")
+        compose(instance, "stop", SERVERS[postgres.roles(instance)[0]])
     elif name == "full-disk":
         used = sum(p.stat().st_size for p in instance.folder("artifacts").rglob("*") if p.is_file())
         with (instance.folder("artifacts") / switches.BALLAST).open("wb") as file:
@@ -62,7 +64,7 @@ def mend(instance: Instance, name: str, compose: Compose) -> None:
     if name == "stopped-worker":
         compose(instance, "start", "celery-worker")
     elif name == "database-down":
-        compose(instance, "start", "postgres")
+        compose(instance, "start", *SERVERS.values())
     elif name == "full-disk":
         switches.empty_artifacts(instance)
     elif name == "replication-stopped":

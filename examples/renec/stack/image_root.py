@@ -13,7 +13,7 @@ from stack.errors import StackError
 SUITE = "bookworm"
 PACKAGES = (
     "ca-certificates", "python3", "procps", "postgresql-15", "redis-server", "nginx-light", "pgbouncer", "prometheus",
-    "prometheus-alertmanager",
+    "prometheus-alertmanager", "pgbackrest",
 )  # fmt: skip
 LEFT_OUT = (
     "dev/*", "proc/*", "sys/*", "run/*", "tmp/*", "var/cache/apt/*", "var/lib/apt/lists/*", "var/log/*",

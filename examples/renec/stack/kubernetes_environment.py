@@ -11,7 +11,7 @@ from stack.postgres import DATABASE
 from stack.rendering import write
 
 
-def database(instance: Instance, role: str, host: str = "postgres", name: str = DATABASE) -> str:
+def database(instance: Instance, role: str, host: str = "database", name: str = DATABASE) -> str:
     return f"postgresql://{role}:{credentials.password(instance, role)}@{host}:5432/{name}"
 
 
@@ -48,8 +48,11 @@ def operators(instance: Instance, namespace: str) -> dict[str, object]:
         "DATABASE_ADMIN_URL": database(instance, "renec"),
         "DATABASE_SUPERUSER_URL": database(instance, "postgres"),
         "DATABASE_READONLY_URL": database(instance, "readonly_user"),
-        "REPLICA_URL": database(instance, "opsbook_monitor", "postgres-replica"),
-        "REPLICA_SUPERUSER_URL": database(instance, "postgres", "postgres-replica"),
+        "REPLICA_URL": database(instance, "opsbook_monitor", "database-standby"),
+        "REPLICA_SUPERUSER_URL": database(instance, "postgres", "database-standby"),
+        # the two servers, whichever of them is the primary
+        "POSTGRES_URL": database(instance, "postgres", "postgres"),
+        "POSTGRES_REPLICA_URL": database(instance, "postgres", "postgres-replica"),
         "PGBOUNCER_URL": f"postgresql://opsbook_monitor:{monitor}@pgbouncer:6432/pgbouncer",
         "PGBOUNCER_ADMIN_URL": f"postgresql://pgbouncer_admin:{console}@pgbouncer:6432/pgbouncer",
         "REDIS_PASSWORD": credentials.password(instance, "redis"),

@@ -16,10 +16,10 @@ SEEN_BY_THE_APPLICATION = {
     "registry-throttles": "the register allows six requests a second and answers 429 beyond",
 }
 STOPPED = {
-    "stopped-worker": ("deployments/celery-worker", 3, "all Celery workers are stopped; tasks wait in the queue"),
-    "database-down": ("statefulsets/postgres", 1, "the primary is stopped"),
+    "stopped-worker": (3, "all Celery workers are stopped; tasks wait in the queue"),
+    "database-down": (1, "the primary is stopped"),
 }
-SWITCHES: Mapping[str, str] = {**SEEN_BY_THE_APPLICATION, **{name: shows for name, (_, _, shows) in STOPPED.items()}}
+SWITCHES: Mapping[str, str] = {**SEEN_BY_THE_APPLICATION, **{name: shows for name, (_, shows) in STOPPED.items()}}
 SECONDS = 120.0
 
 
@@ -27,7 +27,7 @@ def throw(name: str, parameters: Mapping[str, float]) -> None:
     """Throw a switch; the application sees it when the kubelet has renewed its files, within some seconds."""
     cluster = Cluster()
     if known(SWITCHES, name) in STOPPED:
-        scale(cluster, STOPPED[name][0], 0)
+        scale(cluster, workload(cluster, name), 0)
     else:
         keep(cluster, name, json.dumps(dict(parameters)))
 
@@ -40,8 +40,7 @@ def mend(name: str) -> Sequence[str]:
     asked = sorted(there, key=lambda one: one != "database-down") if name == "all" else [known(SWITCHES, name)]
     for one in asked:
         if one in STOPPED:
-            path, count, _ = STOPPED[one]
-            scale(cluster, path, count)
+            scale(cluster, workload(cluster, one), STOPPED[one][0])
         else:
             keep(cluster, one, None)
     return asked
@@ -50,8 +49,16 @@ def mend(name: str) -> Sequence[str]:
 def thrown(cluster: Cluster) -> list[str]:
     """Switches that are thrown now."""
     files = ((cluster.read("v1/configmaps/switches") or {}).get("data") or {}).keys()
-    away = [name for name, (path, _, _) in STOPPED.items() if replicas(cluster, path) == 0]
+    away = [name for name in STOPPED if replicas(cluster, workload(cluster, name)) == 0]
     return [name for name in SWITCHES if name in files or name in away]
+
+
+def workload(cluster: Cluster, name: str) -> str:
+    """What such a switch stops. The primary is the server that `database` leads to, which a failover changes."""
+    if name == "stopped-worker":
+        return "deployments/celery-worker"
+    service = cluster.read("v1/services/database")
+    return f"statefulsets/{service['spec']['selector']['part'] if service else 'postgres'}"
 
 
 def replicas(cluster: Cluster, path: str) -> int:

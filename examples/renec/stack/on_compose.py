@@ -21,7 +21,6 @@ from stack.waiting import until
 
 SWITCHES: Mapping[str, str] = compose_switches.SHOWS
 FIRST = ("postgres", "redis", "pgbouncer", "registry-site")
-NEXT_VERSION = "1.1.0"
 READY_SECONDS = 120
 PORTS = ("http", "https", "api", "api-green", "ui", "registry", "postgres", "replica", "pgbouncer", "redis", "webhook",
          "smtp", "prometheus", "alertmanager")  # fmt: skip
@@ -53,7 +52,7 @@ def bring_up(instance: Instance, progress: Progress) -> None:
         compose_files.write(instance, address)
     if not containers(instance):
         refuse_taken_ports(instance)
-    wanted = [images.Release(releases.first_version()), images.Release(NEXT_VERSION)]
+    wanted = [images.Release(releases.first_version()), images.Release(releases.NEXT_VERSION)]
     if first or any(not has_image(instance, one.image) for one in wanted):
         with progress.step("images"):
             load(instance, *wanted)

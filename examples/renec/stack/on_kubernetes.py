@@ -47,8 +47,8 @@ def up(progress: Progress) -> None:
     cluster, here = Cluster(), instance()
     first = not cluster.there()
     if first:
-        with progress.step("image of the first release"):
-            load(images.Release(releases.first_version()))
+        with progress.step("images of two releases"):
+            load(images.Release(releases.first_version()), images.Release(releases.NEXT_VERSION))
     with progress.step(f"namespace {cluster.namespace}, passwords, certificate"):
         cluster.make({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": cluster.namespace}})
         give_secrets(cluster, here)

@@ -45,7 +45,13 @@ GRANT EXECUTE ON FUNCTION pgbouncer.get_auth(text) TO pgbouncer_auth;
 
 
 def changed_places(instance: Instance) -> bool:
-    """Whether a failover made the replica the primary: what was the primary has the signal of a standby then."""
+    """Whether a failover made the replica the primary: what was the primary has the signal of a standby then.
+
+    In containers it is the pool's file that tells: a failover rewrites it.
+    """
+    pool = instance.folder("pgbouncer") / "databases.ini"
+    if pool.exists():
+        return "host=postgres-replica" in pool.read_text()
     return (instance.folder(PRIMARY) / "standby.signal").exists()
 
 

@@ -12,6 +12,8 @@ from stack.errors import StackError
 from stack.instance import EXAMPLE, Instance
 
 PARTS = ("src", "migrations", "alembic.ini")
+NEXT_VERSION = "1.1.0"
+"""Lies beside the first wherever the system runs in containers: something to deploy."""
 FAULTS = ("slow", "crash", "errors")
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,31}")
 EXTRA_MIGRATION = '''"""Remember who asked for a harvest."""

@@ -54,7 +54,7 @@ def empty_artifacts(instance: Instance) -> None:
 
 
 def replay(instance: Instance, statement: str) -> None:
-    with psycopg.connect(postgres.url(instance, "postgres", "replica"), autocommit=True) as connection:
+    with psycopg.connect(postgres.url(instance, "postgres", postgres.roles(instance)[1]), autocommit=True) as connection:
         connection.execute(statement)
 
 

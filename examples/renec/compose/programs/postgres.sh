@@ -1,35 +1,43 @@
 #!/bin/sh
-# `postgres.sh primary|replica`: makes the data folder where there is none, then becomes the server.
+# `postgres.sh OTHER [first]`: makes the data folder where there is none, then becomes the server. Both servers begin
+# alike, since each may have to follow the other one day.
 set -eu
-data=/var/lib/postgresql/renec/data
+other=$1 first=${2:-}
+home=/var/lib/postgresql/renec
+data=$home/data new=$home/data.new pass=$home/pgpass
 given=/run/renec/secrets
 as_postgres="setpriv --reuid=postgres --regid=postgres --init-groups --reset-env"
 export PATH="/usr/lib/postgresql/15/bin:$PATH"
 
-install -d -o postgres -g postgres -m 0755 /var/lib/postgresql/renec /var/run/postgresql
-if [ ! -s "$data/PG_VERSION" ]; then
-  rm -rf "$data"
-  install -d -o postgres -g postgres -m 0700 "$data"
-  if [ "$1" = primary ]; then
-    # The password's file is the server's for this moment alone.
-    install -o postgres -m 0600 "$given/postgres" /tmp/first
-    $as_postgres /usr/lib/postgresql/15/bin/initdb -D "$data" -U postgres --pwfile=/tmp/first --data-checksums \
-      --auth-host=scram-sha-256 --auth-local=peer -E UTF8 --locale=C.UTF-8 --no-sync >/dev/null
-    rm -f /tmp/first
-    install -o postgres -m 0600 /opt/renec/compose/postgresql.conf "$data/renec.conf"
-    install -o postgres -m 0600 /opt/renec/compose/pg_hba.conf "$data/pg_hba.conf"
-    echo "include = 'renec.conf'" >> "$data/postgresql.conf"
-  else
-    { printf '*:*:*:replicator:'; cat "$given/replicator"; } > /var/lib/postgresql/renec/pgpass
-    chown postgres /var/lib/postgresql/renec/pgpass
-    chmod 0600 /var/lib/postgresql/renec/pgpass
-    # Until the role is made there is nothing to copy.
-    until $as_postgres /usr/lib/postgresql/15/bin/pg_basebackup -w -D "$data" -R -X stream -C -S replica_1 -c fast --no-sync \
-      -d "host=postgres port=5432 user=replicator passfile=/var/lib/postgresql/renec/pgpass application_name=replica"
-    do
-      find "$data" -mindepth 1 -delete
-      sleep 1
-    done
-  fi
-fi
-exec $as_postgres /usr/lib/postgresql/15/bin/postgres -D "$data" -p 5432
+install -d -o postgres -g postgres -m 0755 $home /var/run/postgresql
+install -o postgres -m 0600 /dev/null $pass
+{ printf '*:*:*:replicator:'; cat "$given/replicator"; } > $pass
+from="host=$other port=5432 user=replicator passfile=$pass application_name=replica"
+
+other_is_primary() {
+  [ "$(psql -XtAw -d "$from dbname=postgres connect_timeout=2" -c 'SELECT pg_is_in_recovery()' 2>&1)" = f ]
+}
+
+make() {
+  # The password's file is the server's for this moment alone.
+  install -o postgres -m 0600 "$given/postgres" /tmp/first
+  $as_postgres /usr/lib/postgresql/15/bin/initdb -D $new -U postgres --pwfile=/tmp/first --data-checksums \
+    --auth-host=scram-sha-256 --auth-local=peer -E UTF8 --locale=C.UTF-8 --no-sync >/dev/null
+  rm -f /tmp/first
+  install -o postgres -m 0600 /opt/renec/compose/postgresql.conf $new/renec.conf
+  install -o postgres -m 0600 /opt/renec/compose/pg_hba.conf $new/pg_hba.conf
+  echo "include = 'renec.conf'" >> $new/postgresql.conf
+}
+
+copy() {
+  set -- $as_postgres /usr/lib/postgresql/15/bin/pg_basebackup -w -D $new -R -X stream -S replica_1 -c fast --no-sync -d "$from"
+  # the slot is there already where this server is made anew
+  "$@" -C || { rm -rf $new; "$@"; }
+}
+
+until [ -s $data/PG_VERSION ]; do
+  rm -rf $new # made aside: what was cut off begins anew
+  if other_is_primary; then copy; elif [ "$first" = first ]; then make; else sleep 1; continue; fi
+  mv -T $new $data
+done
+exec $as_postgres /usr/lib/postgresql/15/bin/postgres -D $data -p 5432

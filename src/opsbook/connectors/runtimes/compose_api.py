@@ -56,6 +56,11 @@ class ComposeApi:
         self._slots = asyncio.Semaphore(CALLS)
         self._podman: bool | None = None
 
+    @property
+    def host(self) -> str:
+        """Where the engine listens. Raises Unreachable where none is found."""
+        return address(self._host)
+
     async def call(self, method: str, *arguments: Any, deadline: float = CALL_SECONDS, **keywords: Any) -> Any:
         """What a method of docker.APIClient answers. Raises NotThere, ApiFault, Unreachable."""
         async with self._slots:

@@ -34,28 +34,28 @@ async def run(compose: Compose, wanted: Once, out: Sink) -> Ran:
         if not state.get("Running") and state.get("Status") not in NOT_STARTED:
             break
         if clock() > deadline:
-            await _removed(compose, name)
+            await removed(compose, name)
             return Ran(None, f"it did not end within {wanted.timeout:g} s\n")
         await asyncio.sleep(LOOK_SECONDS)
     said = (await compose.api.call("logs", name, stdout=True, stderr=True))[:LONGEST_SAID].decode(errors="replace")
     await out.write(said)
-    await _removed(compose, name)
+    await removed(compose, name)
     return Ran(int(state.get("ExitCode", 1)), said)
 
 
 async def end(compose: Compose, name: str, key: str) -> bool:
     """See `once.end_once`."""
-    named = _named(compose, name)
+    named = named_for(compose, name)
     try:
         there = await compose.api.call("inspect_container", named)
     except NotThere:
         return True
     if (there["Config"].get("Labels") or {}).get(KEY) == key:
-        await _removed(compose, named)
+        await removed(compose, named)
     return True
 
 
-def _named(compose: Compose, name: str) -> str:
+def named_for(compose: Compose, name: str) -> str:
     return f"{compose.file.project}-{name}"
 
 
@@ -82,7 +82,7 @@ def config_of(wanted: compose_create.Wanted, once: Once) -> dict[str, Any]:
 
 async def _begun(compose: Compose, once: Once, out: Sink) -> str:
     """The name of the container that carries the key, made and started. Raises Refused for one of somebody else."""
-    service, named = compose.service(once.workload), _named(compose, once.name)
+    service, named = compose.service(once.workload), named_for(compose, once.name)
     image = image_of(once.version, service.image)
     await Maker(compose, once.workload, once.timeout, out).image_id(image)
     wanted = compose_create.wanted(compose.file, service, 1, named, image)
@@ -97,18 +97,18 @@ async def _begun(compose: Compose, once: Once, out: Sink) -> str:
                 if there["State"].get("Status") not in NOT_STARTED:
                     return named
                 # Cut off before it ran: nobody knows which of its networks it has.
-                await _removed(compose, named)
+                await removed(compose, named)
                 continue
             if there["State"].get("Running"):
                 raise Refused(f"{named} is under way already", "wait until it has ended") from error
-            await _removed(compose, named)
+            await removed(compose, named)
             continue
         for network in list(wanted.networks)[1:]:
             await compose.api.call("connect_container_to_network", named, network)
         try:
             await compose.api.call("start", named)
         except ApiFault as error:
-            await _removed(compose, named)
+            await removed(compose, named)
             raise ChangeFailed(f"{named} could not be started: {error.message}", "is the command in the image?"
                                ) from error  # fmt: skip
         await out.write(f"started {named}\n")
@@ -116,7 +116,7 @@ async def _begun(compose: Compose, once: Once, out: Sink) -> str:
     raise Refused(f"{named} is being removed", "try again in a moment")
 
 
-async def _removed(compose: Compose, name: str) -> None:
+async def removed(compose: Compose, name: str) -> None:
     try:
         await compose.api.call("remove_container", name, force=True)
     except NotThere:

@@ -34,10 +34,10 @@ async def run(runtime: Kubernetes, wanted: Once, out: Sink) -> Ran:
     """See `once.run_once`."""
     path = await _begun(runtime, wanted, out)
     ended = await _ended(runtime, wanted, path)
-    pod = await _pod(runtime, wanted.name)
+    pod = await pod_of(runtime, wanted.name)
     said = await _said(runtime, pod) if pod else ""
     await out.write(said)
-    await _removed(runtime, path)
+    await removed(runtime, path)
     return Ran(_exit(pod) if ended == "Complete" or pod else None, said)
 
 
@@ -47,13 +47,13 @@ async def end(runtime: Kubernetes, name: str, key: str) -> bool:
     try:
         job = await runtime.api.get(path)
     except NotThere:
-        return await _no_pod(runtime, name)
+        return await no_pod_runs(runtime, name)
     if (job["metadata"].get("annotations") or {}).get(KEY) != key:
         return True
-    await _removed(runtime, path)
+    await removed(runtime, path)
     clock = asyncio.get_running_loop().time
     deadline = clock() + GONE_SECONDS
-    while not await _no_pod(runtime, name):
+    while not await no_pod_runs(runtime, name):
         if clock() > deadline:
             return False
         await asyncio.sleep(LOOK_SECONDS)
@@ -117,14 +117,14 @@ async def _begun(runtime: Kubernetes, wanted: Once, out: Sink) -> str:
             "deletionTimestamp"
         ):
             return path
-        if not _condition(there):
+        if not condition(there):
             raise Refused(f"job/{wanted.name} is under way already", f"opsbook logs job/{wanted.name}")
-        await _removed(runtime, path)
+        await removed(runtime, path)
         await asyncio.sleep(LOOK_SECONDS)
     raise Refused(f"job/{wanted.name} is being removed", "try again in a moment")
 
 
-def _condition(job: Object) -> str:
+def condition(job: Object) -> str:
     """`Complete` or `Failed` once it is over."""
     for one in (job.get("status") or {}).get("conditions") or []:
         if one["type"] in ("Complete", "Failed") and one["status"] == "True":
@@ -137,9 +137,9 @@ async def _ended(runtime: Kubernetes, wanted: Once, path: str) -> str:
     clock, away, never = asyncio.get_running_loop().time, 0.0, 0
     while True:
         try:
-            if said := _condition(await runtime.api.get(path)):
+            if said := condition(await runtime.api.get(path)):
                 return said
-            pod = await _pod(runtime, wanted.name)
+            pod = await pod_of(runtime, wanted.name)
             away = 0.0
         except NotThere:
             return "gone"
@@ -149,17 +149,17 @@ async def _ended(runtime: Kubernetes, wanted: Once, path: str) -> str:
                 raise
             await asyncio.sleep(LOOK_SECONDS)
             continue
-        why = _cannot_start(pod) if pod else ""
+        why = cannot_start(pod) if pod else ""
         never = never + 1 if why else 0
         if never > PATIENCE:
-            await _removed(runtime, path)
+            await removed(runtime, path)
             raise ChangeFailed(
                 f"the pod of job/{wanted.name} cannot be started: {why}", "is the image of the version there?"
             )
         await asyncio.sleep(LOOK_SECONDS)
 
 
-def _cannot_start(pod: Object) -> str:
+def cannot_start(pod: Object) -> str:
     for one in [*_statuses(pod, "initContainerStatuses"), *_statuses(pod, "containerStatuses")]:
         waiting = (one.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in NO_IMAGE | NOT_MADE:
@@ -171,7 +171,7 @@ def _statuses(pod: Object, key: str) -> list[Object]:
     return (pod.get("status") or {}).get(key) or []
 
 
-async def _pod(runtime: Kubernetes, name: str) -> Object | None:
+async def pod_of(runtime: Kubernetes, name: str) -> Object | None:
     """Its newest pod."""
     found = [one async for one in _pods(runtime, name)]
     return max(found, key=lambda one: one["metadata"].get("creationTimestamp", ""), default=None)
@@ -182,7 +182,7 @@ async def _pods(runtime: Kubernetes, name: str) -> AsyncIterator[Object]:
         yield one
 
 
-async def _no_pod(runtime: Kubernetes, name: str) -> bool:
+async def no_pod_runs(runtime: Kubernetes, name: str) -> bool:
     phases = [one["status"].get("phase") async for one in _pods(runtime, name)]
     return all(phase in ("Succeeded", "Failed") for phase in phases)
 
@@ -210,7 +210,7 @@ async def _said(runtime: Kubernetes, pod: Object) -> str:
     return "".join(said)
 
 
-async def _removed(runtime: Kubernetes, path: str) -> None:
+async def removed(runtime: Kubernetes, path: str) -> None:
     try:
         await runtime.api.ask("DELETE", path, {"propagationPolicy": "Background"})
     except NotThere:

@@ -34,6 +34,9 @@ class Server:
         self.policies: dict[str, Any] = {}
         self.namespace = self.api = self
         self.capabilities = ("exec",)
+        self.workload = WEB
+        self.others: list[Any] = []
+        """Pods that are not of the workload."""
         for name in open_policies:
             self.opens(name)
 
@@ -53,7 +56,7 @@ class Server:
         self.policies[one["metadata"]["name"]] = one
 
     async def found(self, workload: str) -> tuple[Any, Any]:
-        return KINDS["Deployment"], WEB
+        return KINDS["Deployment"], self.workload
 
     async def pods(self, workload: str) -> list[Any]:
         return [1, 2]
@@ -69,7 +72,8 @@ class Server:
 
     async def pages(self, path: str) -> AsyncIterator[Any]:
         service = {"spec": {"clusterIP": "10.0.0.9", "ports": [{"port": 80}]}}
-        for one in {"networkpolicies": list(self.policies.values()), "services": [service]}.get(path, []):
+        there = {"networkpolicies": list(self.policies.values()), "services": [service], "pods": self.others}
+        for one in there.get(path, []):
             yield copy.deepcopy(one)
 
     async def look_inside(self, *said: Any, **more: Any) -> list[Any]:
@@ -212,6 +216,44 @@ async def test_all_that_were_made_to_leave_it_out_are_given_back(network: Any) -
         assert isinstance(back, Change)
         await reconnect(server, back, Out())  # type: ignore[arg-type]
         assert (list(server.policies), server.left_out()) == (["a", "b"], [])
+
+
+@pytest.mark.parametrize("by_plan", [False, True])
+async def test_two_isolations_by_different_labels_are_both_given_back(network: Any, by_plan: bool) -> None:
+    """The label of the first one was given to others' pods before the second."""
+    server = Server("a")
+    network(server, lambda: False)
+    both = {**LABELS, "part": "front"}
+    server.workload = {**WEB, "spec": {"selector": {"matchLabels": both}, "template": {"metadata": {"labels": both}}}}
+    first = await plan(server)
+    await cut(server, first)
+    server.others = [{"metadata": {"name": "twin", "labels": LABELS}}]
+    server.opens("b")
+    second = await plan(server)
+    assert first.effect["apart"] != second.effect["apart"]
+    await cut(server, second)
+    await cut(server, second)
+    back = await reconnected(server, "web", "") if by_plan else first.inverse  # type: ignore[arg-type]
+    assert isinstance(back, Change)
+    await reconnect(server, back, Out())  # type: ignore[arg-type]
+    left = {name: one["spec"]["podSelector"].get("matchExpressions") for name, one in server.policies.items()}
+    assert left == {"a": None, "b": None}, "all of them select its pods again"
+    if by_plan:
+        assert isinstance(back.inverse, Change)
+        await cut(server, back.inverse)
+        rules = {name: one["spec"]["podSelector"].get("matchExpressions") for name, one in server.policies.items()}
+        assert len(rules["a"]) == 2 and len(rules["b"]) == 1, "its undo leaves them out as they were"
+
+
+async def test_what_was_left_out_by_an_older_opsbook_is_given_back(network: Any) -> None:
+    server = Server("a")
+    network(server, lambda: False)
+    await cut(server, await plan(server))
+    memory = server.memory()
+    del memory["rules"]
+    server.policies[OURS]["metadata"]["annotations"][MEMORY] = json.dumps(memory)
+    await reconnect(server, await reconnected(server, "web", ""), Out())  # type: ignore[arg-type]
+    assert (list(server.policies), server.left_out()) == (["a"], [])
 
 
 async def test_what_somebody_changed_since_is_refused_before_anything_is_opened(network: Any) -> None:

@@ -90,7 +90,8 @@ async def reconnected(runtime: Kubernetes, workload: str, network: str) -> Chang
     except NotThere:
         return Change(KIND, effect, inverse="nothing to undo: it is connected already")
     said = _remembered(policy)
-    known = {"spec": policy["spec"], "others": said.get("names", []), "apart": said.get("apart", {})}
+    rules = rules_of(said)
+    known = {"spec": policy["spec"], "others": sorted(rules), "apart": said.get("apart", {}), "rules": rules}
     again = {**effect, **known, "verb": ISOLATE, "prove": "no"}
     guard = {"holds": {"spec": policy["spec"]}}
     return Change(KIND, {**effect, **known}, {"others": known["others"]}, guard, Change(KIND, again))
@@ -107,7 +108,7 @@ async def isolate(runtime: Kubernetes, change: Change, out: Sink) -> Done:
         return Done({"workload": effect["workload"], "enforced": False, "words": why})
     target = Target.read(effect["object"])
     there = await _there(runtime, target)
-    memory = {"names": effect["others"], "apart": effect["apart"]}
+    memory = {"names": effect["others"], "apart": effect["apart"], "rules": rules_of(effect)}
     if effect["prove"] != "no":
         memory["reached"] = await _reached(runtime, effect, there)
     try:
@@ -131,8 +132,8 @@ async def isolate(runtime: Kubernetes, change: Change, out: Sink) -> Done:
 async def _cut(runtime: Kubernetes, effect: Mapping[str, Any], target: Target, memory: Mapping[str, Any]) -> None:
     await kubernetes_made.make(runtime, Change(KIND, {**effect, "annotations": {MEMORY: json.dumps(memory)}}))
     await _remember(runtime, target, memory)
-    for name in effect["others"]:
-        await _select(runtime, name, effect["apart"], out=True)
+    for name, rules in rules_of(effect).items():
+        await _select(runtime, name, rules, out=True)
 
 
 async def _fail(runtime: Kubernetes, change: Change, words: str, out: Sink, *, stays: bool) -> NoReturn:
@@ -149,14 +150,13 @@ async def reconnect(runtime: Kubernetes, change: Change, out: Sink) -> Done:
     effect = change.effect
     guard = {name: what for name, what in (change.guard or {}).items() if what}
     target = Target.read(effect["object"])
-    names, apart = set(effect["others"]), effect["apart"]
+    left_out = rules_of(effect)
     if (there := await _there(runtime, target)) is not None:
         kubernetes_made.same(target, there, guard)
         # A later isolation may have made more of them leave the pods out.
-        said = _remembered(there)
-        names, apart = names | set(said.get("names", [])), apart or said.get("apart", {})
-    for name in sorted(names):
-        await _select(runtime, name, apart, out=False)
+        left_out = _merged(left_out, rules_of(_remembered(there)))
+    for name, rules in sorted(left_out.items()):
+        await _select(runtime, name, rules, out=False)
     done = await kubernetes_made.unmake(runtime, Change(KIND, effect, guard=guard))
     await out.write(f"{effect['workload']} is connected again\n")
     return done
@@ -231,13 +231,29 @@ async def _apart(runtime: Kubernetes, kind: Kind, now: Object, others: Sequence[
     )
 
 
-async def _select(runtime: Kubernetes, name: str, apart: Object, *, out: bool) -> None:
+def rules_of(said: Mapping[str, Any]) -> dict[str, list[Object]]:
+    """How each policy leaves the pods out, by its name: of an effect, or of the memory of our policy. Two isolations of
+    one workload may have done it by different labels.
+    """
+    rules = said.get("rules") or {}
+    return {name: rules.get(name) or [said["apart"]] for name in said.get("others", said.get("names", []))}
+
+
+def _merged(one: Mapping[str, list[Object]], other: Mapping[str, list[Object]]) -> dict[str, list[Object]]:
+    found = {name: list(rules) for name, rules in one.items()}
+    for name, rules in other.items():
+        known = found.setdefault(name, [])
+        known += [rule for rule in rules if rule not in known]
+    return found
+
+
+async def _select(runtime: Kubernetes, name: str, rules: Sequence[Object], *, out: bool) -> None:
     """One policy leaves the pods out from now on, or selects them again. One that is gone lets nothing through."""
 
     def patch(now: Object) -> Object | None:
         there = (now["spec"].get("podSelector") or {}).get("matchExpressions") or []
-        rules = [one for one in there if one != apart] + ([apart] if out else [])
-        return None if rules == there else {"spec": {"podSelector": {"matchExpressions": rules or None}}}
+        wanted = [one for one in there if one not in rules] + (list(rules) if out else [])
+        return None if wanted == there else {"spec": {"podSelector": {"matchExpressions": wanted or None}}}
 
     with suppress(NotThere):
         await _racing(runtime, Target.of(POLICY, name), patch)
@@ -248,8 +264,9 @@ async def _remember(runtime: Kubernetes, target: Target, memory: Mapping[str, An
 
     def patch(now: Object) -> Object | None:
         said = _remembered(now)
-        names = sorted({*said.get("names", []), *memory["names"]})
-        wanted = {**said, **memory, "names": names, "apart": memory["apart"] or said.get("apart", {})}
+        rules = _merged(rules_of(said), memory["rules"])
+        apart = memory["apart"] or said.get("apart", {})
+        wanted = {**said, **memory, "names": sorted(rules), "apart": apart, "rules": rules}
         return None if wanted == said else {"metadata": {"annotations": {MEMORY: json.dumps(wanted)}}}
 
     await _racing(runtime, target, patch)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -95,9 +97,27 @@ async def kept(namespace: Namespace, kind: Kind, one: Object) -> list[Kept]:
         ]  # fmt: skip
     found.sort(key=lambda each: each.number)
     current = found[-1].name if found and _is_wanted(found[-1], kind, one) else ""
-    numbered = sorted((number, each.name) for each in found for number in (*each.earlier, each.number))
-    followed = succession([name for _, name in numbered])
+    followed = succession(deployed(found))
     return [replace(each, current=each.name == current, left=each.name not in followed) for each in found]
+
+
+def deployed(found: Sequence[Kept]) -> list[str]:
+    """The names of revisions in the order in which they were brought, with those that were gone back to once more.
+
+    A ControllerRevision has no history of its numbers: one that is older than another, and has the higher number, got
+    it when it was gone back to. It was brought first right before the next one that was made.
+    """
+    events = [(number, -1, each.name) for each in found for number in (*each.earlier, each.number)]
+    made = sorted(found, key=lambda each: (each.at.timestamp() if each.at else 0.0, each.number))
+    following = lowest = math.inf
+    for place, each in reversed(list(enumerate(made))):
+        first = min([each.number, *each.earlier])
+        # Compared with all that were made later: two may have been gone back to in their old order.
+        if first > lowest:
+            first = following
+            events.append((first, place - len(made) - 1, each.name))
+        lowest, following = min(lowest, each.number, *each.earlier), first
+    return [name for _, _, name in sorted(events)]
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -109,9 +109,10 @@ def deployed(found: Sequence[Kept]) -> list[str]:
     """
     events = [(number, -1, each.name) for each in found for number in (*each.earlier, each.number)]
     made = sorted(found, key=lambda each: (each.at.timestamp() if each.at else 0.0, each.number))
-    following = lowest = math.inf
+    lowest: float = math.inf
+    following: float = math.inf
     for place, each in reversed(list(enumerate(made))):
-        first = min([each.number, *each.earlier])
+        first: float = min([each.number, *each.earlier])
         # Compared with all that were made later: two may have been gone back to in their old order.
         if first > lowest:
             first = following

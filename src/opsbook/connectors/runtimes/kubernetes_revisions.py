@@ -107,7 +107,9 @@ def deployed(found: Sequence[Kept]) -> list[str]:
     A ControllerRevision has no history of its numbers: one that is older than another, and has the higher number, got
     it when it was gone back to. It was brought first right before the next one that was made.
     """
-    events = [(number, -1, each.name) for each in found for number in (*each.earlier, each.number)]
+    events: list[tuple[float, int, str]] = [
+        (number, -1, each.name) for each in found for number in (*each.earlier, each.number)
+    ]
     made = sorted(found, key=lambda each: (each.at.timestamp() if each.at else 0.0, each.number))
     lowest: float = math.inf
     following: float = math.inf

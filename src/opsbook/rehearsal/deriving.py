@@ -6,9 +6,11 @@ Only where an operation says what the parameter is for. What is found is a modes
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from opsbook.connectors.change import Json
+from opsbook.connectors.runtimes.brought import brought, by_version
 from opsbook.connectors.runtimes.contract import Verb
 from opsbook.connectors.workload import WorkloadComponent
 from opsbook.engine.facts import RecordedFacts
@@ -90,12 +92,13 @@ async def _one_more(facts: Facts, component: str) -> Json:
 
 
 async def _other_version(facts: Facts, component: str) -> Json:
-    """The newest version that does not run; the one that runs where there is no other."""
+    """A version that does not run: the next that lies on the engine or the nodes, else the newest of those that ran;
+    the one that runs where there is no other."""
     return await _version(facts, component, newest=True)
 
 
 async def _version_before(facts: Facts, component: str) -> Json:
-    """The version before the one that runs; any other where none is before it."""
+    """The version before the one that runs; any other where none is before it, and that one where there is no other."""
     return await _version(facts, component, newest=False)
 
 
@@ -104,11 +107,28 @@ async def _version(facts: Facts, component: str, *, newest: bool) -> Json:
     if not workload:
         return None
     known = sorted(await facts.runtime.revisions(workload), key=lambda one: one.number)
+    runs = next((one.version for one in known if one.current), "")
+    if newest and (beside := next_to(runs, await _brought(facts, workload))):
+        return beside
     others = [one for one in known if not one.current and not one.left]
     now = next((one.number for one in known if one.current), 0)
     before = [one for one in others if one.number < now]
-    chosen = (others if newest else before or others) or (known if newest else [])
+    chosen = (others if newest else before or others) or known
     return chosen[-1].version if chosen else None
+
+
+def next_to(runs: str, brought: Sequence[str]) -> str:
+    """The version after the one that runs, else the last before it; empty where there is no other."""
+    later = [one for one in brought if by_version(one) > by_version(runs)]
+    earlier = [one for one in brought if by_version(one) < by_version(runs)]
+    return later[0] if later else earlier[-1] if earlier else ""
+
+
+async def _brought(facts: Facts, workload: str) -> list[str]:
+    """Versions that lie where it runs; none where this credential may not look there."""
+    with suppress(OpsbookError):
+        return await brought(facts.runtime, workload)
+    return []
 
 
 async def _smallest_table(facts: Facts, component: str) -> Json:

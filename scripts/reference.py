@@ -1,4 +1,7 @@
-"""Writes the reference pages of docs/ that are made of the code: `make docs`. A test fails where one is behind."""
+"""Writes what is made of the code: the reference pages of docs/, and the index of what the rooms offer: `make docs`.
+
+A test fails where one is behind.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,12 @@ from opsbook.book.reference import book_reference
 from opsbook.book.schema import book_schema
 from opsbook.catalogue import catalogue
 from opsbook.cli.main import VERBS
+from opsbook.connectors.offered import INDEX, index_of
+from opsbook.connectors.registry import registered
 from opsbook.manual.lint.reference import reference as rule_reference
+from opsbook.observations.registry import OBSERVATIONS
 from opsbook.operations.described import operation_reference
-from opsbook.operations.registry import operations
+from opsbook.operations.registry import OPERATIONS, operations
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 CLI_HEAD = """\
@@ -89,7 +95,14 @@ PAGES: dict[str, Callable[[], str]] = {
 """Page of docs/reference → what it must hold."""
 
 
+def offered() -> str:
+    """Which module registers which name: see `opsbook.connectors.offered`."""
+    found = registered()
+    return index_of([found.connectors, found.components, found.runtimes, found.executors, OBSERVATIONS, OPERATIONS])
+
+
 def main() -> None:
+    INDEX.write_text(offered(), encoding="utf-8")
     for name, made in PAGES.items():
         path, text = FOLDER / name, made()
         state = "unchanged" if path.exists() and path.read_text(encoding="utf-8") == text else "written"

@@ -1,20 +1,45 @@
-"""All that the rooms have registered, in the form in which a book is validated against it."""
+"""All that the rooms offer, in the form in which a book is validated against it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import cache
+from typing import Protocol, TypeVar
 
 from opsbook.book.catalogue import Catalogue
 from opsbook.connectors.registry import registered
 from opsbook.observations.registry import observations
 from opsbook.operations.registry import operations
 
+S = TypeVar("S", covariant=True)
+
+
+class Specified(Protocol[S]):
+    """What has a spec."""
+
+    @property
+    def spec(self) -> S: ...
+
+
+class Specs(Mapping[str, S]):
+    """The specs of what a room offers."""
+
+    def __init__(self, offered: Mapping[str, Specified[S]]) -> None:
+        self._offered = offered
+
+    def __getitem__(self, name: str) -> S:
+        return self._offered[name].spec
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._offered)
+
+    def __len__(self) -> int:
+        return len(self._offered)
+
 
 @cache
 def catalogue() -> Catalogue:
     """Component kinds, observations and operations by name."""
     return Catalogue(
-        components=dict(sorted(registered().components.items())),
-        observations={name: observation.spec for name, observation in observations().items()},
-        operations={name: operation.spec for name, operation in operations().items()},
+        components=registered().components, observations=Specs(observations()), operations=Specs(operations())
     )

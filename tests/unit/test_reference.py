@@ -6,6 +6,7 @@ import importlib.util
 import re
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -14,20 +15,25 @@ LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]+)(?:#[^)\s]*)?\)")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*/README.md")])
 
 
-def _reference() -> dict:
+def _reference() -> ModuleType:
     spec = importlib.util.spec_from_file_location("reference", ROOT / "scripts" / "reference.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.PAGES
+    return module
 
 
-REFERENCE = _reference()
+MADE = _reference()
+REFERENCE: dict = MADE.PAGES
 
 
 @pytest.mark.parametrize("page", REFERENCE)
 def test_a_page_made_of_the_code_is_up_to_date(page: str) -> None:
     assert (ROOT / "docs" / "reference" / page).read_text(encoding="utf-8") == REFERENCE[page](), "run `make docs`"
+
+
+def test_the_index_names_the_module_of_everything_that_is_offered() -> None:
+    assert MADE.INDEX.read_text(encoding="utf-8") == MADE.offered(), "run `make docs`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -20,7 +20,7 @@ from opsbook.book.values import VariableName
 class Strict(BaseModel):
     """Unknown keys are errors, everywhere in a book."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, defer_build=True)
 
 
 class Parameters(Strict):
@@ -115,8 +115,8 @@ class OperationSpec:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All that is registered, by name."""
+    """All that is registered, by name. To go through one of them imports all of its modules; to ask for one does not."""
 
-    components: dict[str, type[Component]] = field(default_factory=dict)
-    observations: dict[str, ObservationSpec] = field(default_factory=dict)
-    operations: dict[str, OperationSpec] = field(default_factory=dict)
+    components: Mapping[str, type[Component]] = field(default_factory=dict)
+    observations: Mapping[str, ObservationSpec] = field(default_factory=dict)
+    operations: Mapping[str, OperationSpec] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from opsbook.book import positions
 from opsbook.book.catalogue import Catalogue
 from opsbook.book.explain import data_path, problem, without_echoes
-from opsbook.book.model import BookModel, book_model
+from opsbook.book.model import BookModel, book_model, kinds_in
 from opsbook.book.overrides import Overridden, merged, overrides
 from opsbook.book.positions import Located, Place, Problem, Unreadable, dotted, read_yaml
 from opsbook.book.salvage import salvage
@@ -127,7 +127,12 @@ def validate(
     data: Mapping[str, Any], located: Located, file: str, catalogue: Catalogue
 ) -> tuple[BookModel | None, list[Problem]]:
     """The typed book, or what is wrong with it; `located` gives the places."""
-    shape = book_model(catalogue)
+    try:
+        model = book_model(catalogue, kinds_in(data)).model_validate(data)
+        return model, [_of(found, located, file) for found in contradictions(model, catalogue)]
+    except ValidationError:
+        # What is wrong is told by the model of all kinds: it knows what else could have been meant.
+        shape = book_model(catalogue)
     try:
         model = shape.model_validate(data)
     except ValidationError as error:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 from opsbook.book.catalogue import Component, ObservationSpec, Parameters
 from opsbook.book.system import System
 from opsbook.connectors.change import Executor, Json
+from opsbook.connectors.offered import Offered
 from opsbook.connectors.runtimes.contract import Runtime
-from opsbook.errors import OpsbookError
+from opsbook.errors import OpsbookError, Unreachable
 
 if TYPE_CHECKING:
     from opsbook.connectors.backups.signing import Signer
@@ -44,6 +45,14 @@ class Request:
     """Seconds after which the answer is of no use."""
 
 
+class LoginRefused(Unreachable):
+    """Somebody answered, and does not let opsbook in with the login that it has."""
+
+
+REFUSALS = (CredentialRefused, LoginRefused)
+"""What ends by itself when a person puts another credential in place."""
+
+
 class Failure(StrEnum):
     """Why there is no value."""
 
@@ -65,6 +74,8 @@ class Reading:
     failure: Failure | None = None
     message: str = ""
     """The original message of a failure, without secrets; or one sentence about the value."""
+    credential: bool = False
+    """Whether it failed because the credential is not taken."""
 
 
 @dataclass(frozen=True)
@@ -153,11 +164,11 @@ class Observation:
 
 @dataclass
 class Registered:
-    """What the rooms have registered; filled by importing them."""
+    """What the rooms have registered."""
 
-    connectors: dict[str, type[Connector]] = field(default_factory=dict)
-    components: dict[str, type[Component]] = field(default_factory=dict)
-    runtimes: dict[str, Callable[[System], Runtime]] = field(default_factory=dict)
-    executors: dict[str, Callable[[Connections], Executor]] = field(default_factory=dict)
+    connectors: Offered[type[Connector]]
+    components: Offered[type[Component]]
+    runtimes: Offered[Callable[[System], Runtime]]
+    executors: Offered[Callable[[Connections], Executor]]
     holding: list[Callable[[Connections, Sequence[str]], Awaitable[list[str]]]] = field(default_factory=list)
     """What tells which of some checks are bad now: one, which the checks' room hands down."""

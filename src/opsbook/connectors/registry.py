@@ -1,12 +1,9 @@
-"""Finds connectors, runtimes and executors by importing their modules, and opens those that a system needs."""
+"""Finds connectors, runtimes and executors in their modules, and opens those that a system needs."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import cache
 from typing import TYPE_CHECKING, TypeVar, get_args
 
 from opsbook.book.catalogue import Component
@@ -14,13 +11,20 @@ from opsbook.book.system import System
 from opsbook.connectors.change import Executor
 from opsbook.connectors.contract import Connections, Connector, Registered
 from opsbook.connectors.forwarded import through
+from opsbook.connectors.offered import Offered
 from opsbook.connectors.runtimes.contract import Runtime
 from opsbook.errors import Unreachable
 
 if TYPE_CHECKING:
     from opsbook.connectors.backups.signing import Signer
 
-REGISTERED = Registered()
+ROOM = "opsbook.connectors"
+REGISTERED = Registered(
+    connectors=Offered("connectors", ROOM),
+    components=Offered("components", ROOM),
+    runtimes=Offered("runtimes", ROOM),
+    executors=Offered("executors", ROOM),
+)
 C = TypeVar("C", bound=type[Connector])
 
 
@@ -29,8 +33,8 @@ def connector(component: type[Component]) -> Callable[[C], C]:
     (kind,) = get_args(component.model_fields["kind"].annotation)
 
     def register(cls: C) -> C:
-        REGISTERED.components[kind] = component
-        REGISTERED.connectors[kind] = cls
+        REGISTERED.components.add(kind, component)
+        REGISTERED.connectors.add(kind, cls)
         return cls
 
     return register
@@ -40,7 +44,7 @@ def runtime(kind: str) -> Callable[[Callable[[System], Runtime]], Callable[[Syst
     """Registers what makes the runtime of an environment."""
 
     def register(make: Callable[[System], Runtime]) -> Callable[[System], Runtime]:
-        REGISTERED.runtimes[kind] = make
+        REGISTERED.runtimes.add(kind, make)
         return make
 
     return register
@@ -50,7 +54,7 @@ def executor(kind: str) -> Callable[[Callable[[Connections], Executor]], Callabl
     """Registers what applies the changes of a kind."""
 
     def register(make: Callable[[Connections], Executor]) -> Callable[[Connections], Executor]:
-        REGISTERED.executors[kind] = make
+        REGISTERED.executors.add(kind, make)
         return make
 
     return register
@@ -65,17 +69,8 @@ def holding(holds: Holds) -> Holds:
     return holds
 
 
-def import_modules(package: str) -> None:
-    """Import every module of a room, so that what it registers is known."""
-    for module in pkgutil.walk_packages(importlib.import_module(package).__path__, package + "."):
-        if not module.name.rpartition(".")[2].startswith("_"):
-            importlib.import_module(module.name)
-
-
-@cache
 def registered() -> Registered:
-    """Everything that the connectors' room offers."""
-    import_modules("opsbook.connectors")
+    """Everything that the connectors' room offers; a module of it is imported when it is asked for."""
     return REGISTERED
 
 

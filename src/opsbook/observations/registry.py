@@ -11,19 +11,28 @@ this fact cannot be had, each with the original message.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, TypeVar
 
 from opsbook.book.catalogue import Cost, NoParameters, ObservationSpec, Parameters
 from opsbook.book.threshold import Threshold
 from opsbook.book.units import Dimension
-from opsbook.connectors.contract import Connector, Fact, Failure, Observation, Reader, Reading, Request, Value
-from opsbook.connectors.registry import import_modules
+from opsbook.connectors.contract import (
+    REFUSALS,
+    Connector,
+    Fact,
+    Failure,
+    Observation,
+    Reader,
+    Reading,
+    Request,
+    Value,
+)
+from opsbook.connectors.offered import Offered
 from opsbook.errors import OpsbookError, Unreachable
 
-OBSERVATIONS: dict[str, Observation] = {}
+OBSERVATIONS: Offered[Observation] = Offered("observations", "opsbook.observations")
 
 Function = TypeVar("Function", bound=Callable[..., Awaitable[Fact | Value]])
 
@@ -65,7 +74,8 @@ def failed(request: Request, error: OpsbookError) -> Reading:
         kind = Failure.UNREACHABLE
     elif isinstance(error, Absent):
         kind = Failure.ABSENT
-    return Reading(request.id, None, failure=kind, message=error.message)
+    refused = isinstance(error, REFUSALS)
+    return Reading(request.id, None, failure=kind, message=error.message, credential=refused)
 
 
 def timed_out(request: Request) -> Reading:
@@ -75,8 +85,8 @@ def timed_out(request: Request) -> Reading:
 
 def register(spec: ObservationSpec, reader: Reader) -> None:
     """Adds an observation; its name must be new."""
-    assert spec.name not in OBSERVATIONS, f"two observations are named {spec.name}"
-    OBSERVATIONS[spec.name] = Observation(spec, reader)
+    assert not OBSERVATIONS.has(spec.name), f"two observations are named {spec.name}"
+    OBSERVATIONS.add(spec.name, Observation(spec, reader))
 
 
 def observation(
@@ -125,11 +135,9 @@ def make_spec(
     )
 
 
-@cache
-def observations() -> dict[str, Observation]:
-    """Every registered observation, by name."""
-    import_modules("opsbook.observations")
-    return dict(sorted(OBSERVATIONS.items()))
+def observations() -> Mapping[str, Observation]:
+    """Every observation, by name."""
+    return OBSERVATIONS
 
 
 def read_parameters(spec: ObservationSpec, written: dict[str, Any]) -> Parameters:

@@ -9,14 +9,13 @@ class _Vacuum:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any, TypeVar
 
 from opsbook.book.catalogue import OperationSpec, Risk
-from opsbook.connectors.registry import import_modules
+from opsbook.connectors.offered import Offered
 from opsbook.operations.contract import Operation, OperationParameters
 
-OPERATIONS: dict[str, Operation] = {}
+OPERATIONS: Offered[Operation] = Offered("operations", "opsbook.operations")
 
 C = TypeVar("C", bound=type[Any])
 
@@ -38,17 +37,15 @@ def operation(
     kinds = (of,) if isinstance(of, str) else of
 
     def decorate(cls: C) -> C:
-        assert name not in OPERATIONS, f"two operations are named {name}"
+        assert not OPERATIONS.has(name), f"two operations are named {name}"
         one = cls()
         one.spec = OperationSpec(name, doc, kinds, risk, idempotent, parameters, riskier or {})
-        OPERATIONS[name] = one
+        OPERATIONS.add(name, one)
         return cls
 
     return decorate
 
 
-@cache
-def operations() -> dict[str, Operation]:
-    """Every registered operation, by name."""
-    import_modules("opsbook.operations")
-    return dict(sorted(OPERATIONS.items()))
+def operations() -> Mapping[str, Operation]:
+    """Every operation, by name."""
+    return OPERATIONS

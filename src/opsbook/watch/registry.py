@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from opsbook.connectors.registry import import_modules
+from opsbook.connectors.offered import import_modules
 from opsbook.watch.contract import MakePart, Part, Watch
 
 MADE: list[MakePart] = []

@@ -11,7 +11,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, TypeVar
 
-from opsbook.connectors.registry import import_modules
+from opsbook.connectors.offered import import_modules
 from opsbook.errors import OpsbookError, UsageError
 from opsbook.watch.recipients import Route
 

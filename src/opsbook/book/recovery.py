@@ -29,8 +29,28 @@ class Generations(Strict):
     within: Duration | None = Field(None, description="all younger than this are kept")
 
 
+class PgBackRestInside(Strict):
+    """pgBackRest of the image, where the server runs in containers of Compose or Kubernetes."""
+
+    folder: str = Field(
+        pattern="^/.*[^/]$",
+        description="folder of a volume, as the container has it: configuration and locks, and a recovered cluster"
+        " for a while",
+        examples=["/data/pgbackrest"],
+    )
+    repository: str = Field(
+        "", pattern="^(/.*[^/])?$",
+        description="folder in the container that holds the repository; below `folder` where left out, and not used"
+        " where `to` is a bucket",
+    )  # fmt: skip
+
+
 class PgBackRest(Strict):
     """How pgBackRest is called."""
+
+    inside: PgBackRestInside | None = Field(
+        None, description="it is run in the containers of the component's workload; paths are theirs then"
+    )
 
     stanza: Name | None = Field(None, description="the stanza of the cluster; the component's name where left out")
     config: Reference | None = Field(

@@ -146,7 +146,10 @@ def _file_of(system: System, reference: Reference) -> Path | None:
 def _tools(system: System) -> Iterator[Diagnosis]:
     needed: dict[str, str] = {}
     for backup in system.model.backups:
-        for program in TOOLS.get(backup.method, ()) if system.holds(backup.environments) else ():
+        inside = backup.pgbackrest is not None and backup.pgbackrest.inside is not None
+        # pgBackRest of the image is in the image; what it recovers is copied from here.
+        method = "dump" if inside else backup.method
+        for program in TOOLS.get(method, ()) if system.holds(backup.environments) else ():
             needed.setdefault(program, f"the backup {backup.id}")
     if migrations := system.model.deploys.migrations:
         for program in TOOLS.get(migrations.tool, ()) if not migrations.command else ():

@@ -6,7 +6,6 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
@@ -18,7 +17,7 @@ from opsbook.book.units import parse_quantity
 from opsbook.book.values import Name
 from opsbook.connectors.backups.archiving import archiver_of
 from opsbook.connectors.backups.catalogue import backup_named
-from opsbook.connectors.backups.pgbackrest import Call, Stanza, configuration, read_cluster, stanza_of, version
+from opsbook.connectors.backups.pgbackrest import Call, Cluster, Stanza, configuration, read_cluster, stanza_of, version
 from opsbook.connectors.backups.pgbackrest_info import (
     Held,
     Point,
@@ -70,7 +69,7 @@ def _effect(act: str, stanza: Stanza) -> dict[str, Json]:
 
 async def _held(stanza: Stanza) -> Repository:
     def look() -> Repository:
-        version()
+        version(stanza.place)
         configured(stanza)
         return Call(stanza).info()
 
@@ -93,19 +92,20 @@ class _Configure(Repeatable):
         backup = continuous(facts, parameters.of, parameters.backup)
         server, _ = await target_of(facts.connector(parameters.of).connections, parameters.of, "plan")
 
-        def look() -> tuple[Stanza, Any, str]:
-            version()
-            stanza, cluster = stanza_of(facts.system, backup), read_cluster(server)
-            if not stanza.by_hand:
+        def look() -> tuple[Stanza, Cluster, bool, str]:
+            stanza = stanza_of(facts.system, backup)
+            version(stanza.place)
+            cluster, by_hand = read_cluster(server, stanza.place), stanza.by_hand()
+            if not by_hand:
                 configuration(stanza, cluster)
-            return stanza, cluster, stanza.archive_command
+            return stanza, cluster, by_hand, stanza.archive_command()
 
-        stanza, cluster, command = await asyncio.to_thread(look)
+        stanza, cluster, by_hand, command = await asyncio.to_thread(look)
         if cluster.in_recovery:
             raise Refused(f"{parameters.of} is a standby: its primary archives the log", "name the primary")
         evidence: dict[str, Json] = {
             "repository": stanza.address, "stanza": stanza.name, "cluster": str(cluster.data),
-            "configuration": "a person's, used as it is" if stanza.by_hand else "written",
+            "configuration": "a person's, used as it is" if by_hand else "written",
             "archive_mode now": cluster.archive_mode, "restart needed": cluster.archive_mode == "off",
         }  # fmt: skip
         yield Change("pgbackrest", _effect("configure", stanza), evidence, inverse=WRITTEN)

@@ -4,30 +4,25 @@ user. opsbook drives it and reads what it says; everything that is stored is pgB
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import shlex
-import shutil
-import stat
-import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
 from urllib.parse import urlsplit
 
 from opsbook.book.recovery import Backup, PgBackRest
 from opsbook.book.system import System
+from opsbook.connectors.backups.pgbackrest_here import Here
 from opsbook.connectors.backups.pgbackrest_info import Repository, read_info
-from opsbook.connectors.backups.postgres_restore import Interrupted, Target
+from opsbook.connectors.backups.pgbackrest_inside import Running
+from opsbook.connectors.backups.pgbackrest_place import Place, Work
+from opsbook.connectors.backups.postgres_restore import Target
 from opsbook.connectors.change import ChangeFailed
 from opsbook.connectors.executors.secrets import NotReached
 from opsbook.connectors.objectstore.addresses import bucket_at
 from opsbook.connectors.objectstore.keys import safe
-from opsbook.connectors.process_tree import KEY
 
 USUAL_CONFIG = Path("/etc/pgbackrest/pgbackrest.conf")
 CONFIG, REPOSITORY, LOCKS = "pgbackrest.conf", "repository", "lock"
@@ -38,11 +33,11 @@ OLDEST = (2, 41)
 BUSY = 50
 """Exit code: another pgBackRest has the lock."""
 COMPRESSION = {"zstd": "zst", "gzip": "gz", "none": "none"}
-END_SECONDS = 20.0
-LOOK_SECONDS = 0.2
 LINE = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ P\d+ +([A-Z]+): (.*)$")
 SHOWN = ("WARN", "ERROR", "HINT")
 LAST_LINES = 400
+SPARE_SECONDS = 600.0
+"""Over the time-out of the backup, before a command in a container is ended by force."""
 
 CLUSTER = """
 SELECT current_setting('data_directory'), current_setting('port')::int,
@@ -75,8 +70,8 @@ class Cluster:
     in_recovery: bool
 
 
-def read_cluster(server: Target) -> Cluster:
-    """The cluster of a server of this host. Blocking. Raises NotReached where its files are not here."""
+def read_cluster(server: Target, place: Place) -> Cluster:
+    """The cluster of a server. Blocking. Raises NotReached where its files are not at this place."""
     import psycopg
 
     try:
@@ -88,10 +83,10 @@ def read_cluster(server: Target) -> Cluster:
     assert row is not None
     data, port, sockets, version, superuser, prepared, mode, command, recovering = row
     socket = str(sockets).split(",")[0].strip().strip('"')
-    if not (Path(data) / "PG_VERSION").exists():
+    if place.text(Path(data) / "PG_VERSION") is None:
         raise NotReached(
-            f"the files of the cluster ({data}) cannot be read on this host",
-            "run opsbook where the server runs, as its user or as root",
+            place.lacking(Path(data)),
+            "run opsbook where the server runs, as its user or as root; write `pgbackrest: {inside: …}` for containers",
         )
     return Cluster(Path(data), port, socket, version, superuser, prepared, mode, command, recovering)
 
@@ -110,36 +105,25 @@ class Stanza:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     folder: Path | None = None
     """Of repository, configuration and locks, where they lie together."""
+    place: Place = field(default_factory=Here)
 
     @property
     def settings(self) -> PgBackRest:
         return self.backup.pgbackrest or PgBackRest()
 
-    @property
     def configured(self) -> bool:
-        """Whether there is a configuration."""
-        return self.config.is_file()
+        """Whether there is a configuration. Blocking."""
+        return self.place.text(self.config) is not None
 
-    @property
     def by_hand(self) -> bool:
-        """Whether a person wrote the configuration."""
-        try:
-            return not self.config.read_text(errors="replace").startswith(MARK)
-        except OSError:
-            return False
+        """Whether a person wrote the configuration. Blocking."""
+        text = self.place.text(self.config)
+        return bool(text) and not str(text).startswith(MARK)
 
-    @property
     def archive_command(self) -> str:
-        """What the server calls for each segment of its log."""
-        words = [program(), f"--config={self.config}", f"--stanza={self.name}", "archive-push"]
+        """What the server calls for each segment of its log. Blocking."""
+        words = [self.place.program(), f"--config={self.config}", f"--stanza={self.name}", "archive-push"]
         return " ".join(shlex.quote(word.replace("%", "%%")) for word in words) + " %p"
-
-    def identity(self, owner: Path | None = None) -> dict[str, Any]:
-        """Keywords of subprocess that make root the server's user: the owner of the configuration, or of this."""
-        if os.geteuid() != 0:
-            return {}
-        about = (owner or self.config).stat()
-        return {"user": about.st_uid, "group": about.st_gid, "extra_groups": []}
 
 
 def stanza_of(system: System, backup: Backup) -> Stanza:
@@ -149,21 +133,36 @@ def stanza_of(system: System, backup: Backup) -> Stanza:
     if backup.to is None:
         raise NotReached(f"backup {backup.id} has no place to be written to", f"set `to` of {backup.id} in book.yaml")
     said = backup.pgbackrest or PgBackRest()
-    name, place = said.stanza or backup.of, system.resolve(backup.to)
+    name, to = said.stanza or backup.of, system.resolve(backup.to)
     below = f"{safe(system.model.system)}/{safe(backup.id)}"
-    folder = None
-    if place.startswith("s3://"):
-        address, options, secrets = _bucket(place, system, below, said)
+    folder = Path(said.inside.folder) if said.inside else None
+    if to.startswith("s3://"):
+        address, options, secrets = _bucket(to, system, below, said)
     else:
-        root = system.folder / Path(urlsplit(place).path if place.startswith("file://") else place).expanduser()
-        folder = root.absolute() / below
-        address, options, secrets = str(folder / REPOSITORY), {"repo1-path": str(folder / REPOSITORY)}, {}
+        if folder is None:
+            root = system.folder / Path(urlsplit(to).path if to.startswith("file://") else to).expanduser()
+            folder = root.absolute() / below
+        repository = (said.inside.repository if said.inside else "") or str(folder / REPOSITORY)
+        address, options, secrets = repository, {"repo1-path": repository}, {}
     if said.cipher:
         options |= {"repo1-cipher-type": "aes-256-cbc"}
         secrets |= {"repo1-cipher-pass": system.resolve(said.cipher)}
-    config = system.folder / system.resolve(said.config) if said.config else None
-    usual = folder / CONFIG if folder else USUAL_CONFIG
-    return Stanza(backup, name, (config or usual).absolute(), address, options, secrets, folder)
+    config = Path(system.resolve(said.config)) if said.config else (folder / CONFIG if folder else USUAL_CONFIG)
+    if said.inside:
+        place = Running(system, _workload(system, backup))
+        return Stanza(backup, name, config, f"{address} in {place.workload}", options, secrets, folder, place)
+    return Stanza(backup, name, (system.folder / config).absolute(), address, options, secrets, folder)
+
+
+def _workload(system: System, backup: Backup) -> str:
+    """What the runtime calls the workload of the component. Raises NotReached where it has no containers."""
+    component, kind = system.components.get(backup.of), system.environment.runtime.kind
+    if kind not in ("compose", "kubernetes"):
+        raise NotReached(
+            f"{backup.id} is taken inside containers, and {system.name} has none: its runtime is {kind}",
+            f"leave `inside` of {backup.id} out in {system.name}",
+        )
+    return (component.workload if component else "") or backup.of
 
 
 def _bucket(place: str, system: System, below: str, said: PgBackRest) -> tuple[str, dict[str, str], dict[str, str]]:
@@ -181,7 +180,8 @@ def _bucket(place: str, system: System, below: str, said: PgBackRest) -> tuple[s
     if endpoint.netloc:
         options["repo1-s3-uri-style"] = "path"
     if said.ca:
-        options["repo1-storage-ca-file"] = str(system.folder / system.resolve(said.ca))
+        ca = Path(system.resolve(said.ca))
+        options["repo1-storage-ca-file"] = str(ca if said.inside else system.folder / ca)
     names = {"access_key": "repo1-s3-key", "secret_key": "repo1-s3-key-secret", "session_token": "repo1-s3-token"}
     return f"s3://{bucket}/{prefix}", options, {names[word]: words[word] for word in names if words[word]}
 
@@ -221,58 +221,19 @@ def configuration(stanza: Stanza, cluster: Cluster) -> str:
 
 
 def write_configuration(stanza: Stanza, cluster: Cluster) -> None:
-    """Write pgbackrest.conf for the server's user alone, and make the folders that it names. Raises NotReached."""
-    text, owner = configuration(stanza, cluster), cluster.data.stat()
-    try:
-        for folder in [stanza.config.parent, *((stanza.folder / name for name in (REPOSITORY, LOCKS)) if stanza.folder
-                                               else ())]:  # fmt: skip
-            if not folder.exists():
-                folder.mkdir(parents=True, mode=0o755 if folder == stanza.config.parent else 0o750)
-                if os.geteuid() == 0 and folder != stanza.config.parent:
-                    os.chown(folder, owner.st_uid, owner.st_gid)
-        _reachable(stanza.config.parent, owner.st_uid)
-        descriptor, name = tempfile.mkstemp(dir=stanza.config.parent, prefix=".pgbackrest-")
-        try:
-            with os.fdopen(descriptor, "w") as file:
-                os.fchmod(file.fileno(), 0o600)
-                if os.geteuid() == 0:
-                    os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(stanza.config)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)  # noqa: PTH108
-            raise
-    except OSError as error:
-        raise NotReached(f"{error.filename or stanza.config}: {error.strerror}", "run it as root") from error
+    """Write pgbackrest.conf for the server's user alone, and make the folders that it names. Blocking. Raises
+    NotReached."""
+    folders = [stanza.folder / LOCKS] if stanza.folder else []
+    if "repo1-type" not in stanza.options:
+        folders.append(Path(stanza.options["repo1-path"]))
+    stanza.place.lay(stanza.config, configuration(stanza, cluster), cluster.data, folders)
 
 
-def _reachable(folder: Path, uid: int) -> None:
-    if os.geteuid() != 0:
-        return
-    for one in (folder, *folder.parents):
-        about = one.stat()
-        if not (about.st_mode & stat.S_IXOTH or (about.st_uid == uid and about.st_mode & stat.S_IXUSR)):
-            raise NotReached(
-                f"the server's user does not reach {folder}: {one} is closed to it",
-                f"chmod o+x {shlex.quote(str(one))}",
-            )
-
-
-def program() -> str:
-    """pgBackRest of this host. Raises NotReached."""
-    found = shutil.which("pgbackrest") or shutil.which("pgbackrest", path="/usr/bin:/usr/local/bin")
-    if not found:
-        raise NotReached("this host has no pgbackrest", "install the package pgbackrest")
-    return found
-
-
-def version() -> tuple[int, int]:
-    """Raises NotReached where it is older than what opsbook relies on."""
-    said = subprocess.run([program(), "version"], capture_output=True, text=True, timeout=20, check=False).stdout
-    found = re.search(r"(\d+)\.(\d+)", said)
+def version(place: Place) -> tuple[int, int]:
+    """Blocking. Raises NotReached where it is older than what opsbook relies on."""
+    said: list[str] = []
+    place.run([place.program(), "version"], None, Work(hear=said.append, seconds=20.0))
+    found = re.search(r"(\d+)\.(\d+)", "".join(said))
     here = (int(found[1]), int(found[2])) if found else (0, 0)
     if here < OLDEST:
         raise NotReached(f"pgBackRest {here[0]}.{here[1]} is too old", "install 2.41 or newer")
@@ -288,60 +249,30 @@ class Call:
     """Marks the processes, so that they are found and ended."""
     stop: threading.Event = field(default_factory=threading.Event)
     tell: Callable[[str], None] = lambda _: None
-    identity: dict[str, Any] | None = None
 
     def run(self, command: str, *options: str, quiet: bool = False) -> str:
         """What it says. Raises PgBackRestFailed with its own words, Interrupted."""
-        argv = [program(), f"--config={self.stanza.config}", f"--stanza={self.stanza.name}", command, *options]
-        identity = self.stanza.identity() if self.identity is None else self.identity
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "HOME": "/", KEY: self.key}
-        lines: list[str] = []
-        with subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/", env=environment,
-            start_new_session=True, **identity,
-        ) as child:  # fmt: skip
-            assert child.stdout is not None
-            reading = threading.Thread(target=self._read, args=(child.stdout, lines, quiet), daemon=True)
-            reading.start()
-            try:
-                while child.poll() is None:
-                    if self.stop.is_set():
-                        raise Interrupted("it was stopped")
-                    with contextlib.suppress(subprocess.TimeoutExpired):
-                        child.wait(LOOK_SECONDS)
-            except BaseException:
-                _end(child)
-                raise
-            finally:
-                reading.join(END_SECONDS)
-        if child.returncode:
-            raise _failed(command, child.returncode, lines)
-        return "".join(lines)
+        stanza, lines = self.stanza, list[str]()
 
-    def _read(self, stdout: IO[bytes], lines: list[str], quiet: bool) -> None:
-        for raw in stdout:
-            line = raw.decode(errors="replace")
+        def hear(line: str) -> None:
             lines.append(line)
             if quiet:
-                continue
+                return
             del lines[:-LAST_LINES]
             level, text = _level(line.rstrip("\n"))
             # The first line repeats all options; what a person wants to know comes after.
             if text and " command begin " not in text:
                 self.tell(f"{level}: {text}\n" if level in SHOWN else f"{text}\n")
 
+        argv = [stanza.place.program(), f"--config={stanza.config}", f"--stanza={stanza.name}", command, *options]
+        work = Work(self.key, self.stop, hear, stanza.backup.timeout.total_seconds() + SPARE_SECONDS)
+        if code := stanza.place.run(argv, stanza.config, work):
+            raise _failed(command, code, lines)
+        return "".join(lines)
+
     def info(self) -> Repository:
         """What the repository holds."""
         return read_info(self.run("info", "--output=json", "--log-level-console=off", quiet=True), self.stanza.name)
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """It ends in order when it is asked to: what it has copied is used by the next one."""
-    child.terminate()
-    try:
-        child.wait(END_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.kill()
 
 
 def _level(line: str) -> tuple[str, str]:

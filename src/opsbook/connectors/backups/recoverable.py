@@ -105,7 +105,7 @@ def log_source(system: System, component: str, now: datetime) -> Source | None:
             continue
         try:
             stanza = stanza_of(system, backup)
-            if not stanza.configured:
+            if not stanza.configured():
                 continue
             archived = archived_of(_target(system, settings.admin or settings.dsn))
             return log_reaches(backup.id, Call(stanza).info(), archived, now)

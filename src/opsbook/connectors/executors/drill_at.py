@@ -36,7 +36,7 @@ from opsbook.connectors.backups.postgres_verify import ask, smoke
 from opsbook.connectors.backups.recovered import NotThere, Recovered, recovered_server
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections
-from opsbook.connectors.executors.pgbackrest import configured
+from opsbook.connectors.executors.pgbackrest import configured, end_inside
 from opsbook.connectors.executors.restore_drill import Drilled
 from opsbook.connectors.executors.restore_postgres import assertions_of
 from opsbook.connectors.executors.restore_work import Tell, on_stoppable_thread, target_of
@@ -71,7 +71,7 @@ class DrillAt:
 
     async def end(self, key: str, change: Change) -> bool:
         """End pgBackRest; a server that was left behind is removed by the next drill."""
-        return await end_tree(key)
+        return await end_tree(key) and await end_inside(self.connections, key, change.effect)
 
 
 @dataclass
@@ -87,10 +87,9 @@ class _Drilling:
     def run(self) -> dict[str, Json]:
         asyncio.run(end_tree(self.key))  # what an earlier attempt left behind writes into a folder that is removed now
         now, backup = datetime.now(UTC), backup_named(self.system, self.effect["backup"])
-        point, cluster, archived = (
-            Point(self.effect["kind"], self.effect["target"]), read_cluster(self.server), archived_of(self.server),
-        )  # fmt: skip
+        point, archived = Point(self.effect["kind"], self.effect["target"]), archived_of(self.server)
         call = Call(stanza_of(self.system, backup), self.key, self.stop, self.tell)
+        cluster = read_cluster(self.server, call.stanza.place)
         configured(call.stanza)
         held = call.info()
         begin = candidates(held, point, self.effect["label"])

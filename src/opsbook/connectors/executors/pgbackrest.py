@@ -12,11 +12,13 @@ result of `backup`: `label`, `type`, `size`, `stored`, `seconds`, `lsn`, `wal`; 
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from opsbook.book.system import System
 from opsbook.connectors.backups.catalogue import backup_named
 from opsbook.connectors.backups.pgbackrest import (
     BUSY,
@@ -30,7 +32,10 @@ from opsbook.connectors.backups.pgbackrest import (
     write_configuration,
 )
 from opsbook.connectors.backups.pgbackrest_info import KEY, Held
+from opsbook.connectors.backups.pgbackrest_inside import Running
+from opsbook.connectors.backups.pgbackrest_place import Place
 from opsbook.connectors.backups.postgres_restore import Interrupted, Target
+from opsbook.connectors.backups.recovered_inside import key_of, name_of
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.executors.restore_work import Tell, on_stoppable_thread, target_of
@@ -38,6 +43,7 @@ from opsbook.connectors.executors.secrets import NotReached
 from opsbook.connectors.objectstore.keys import safe
 from opsbook.connectors.process_tree import end_tree
 from opsbook.connectors.registry import executor
+from opsbook.connectors.runtimes.beside import end_beside, end_within
 from opsbook.errors import OpsbookError
 
 BUSY_SECONDS = 1.0
@@ -70,13 +76,30 @@ class PgBackRestExecutor:
 
     async def end(self, key: str, change: Change) -> bool:
         """End what it started; pgBackRest keeps what it has copied for the next one."""
-        return await end_tree(key)
+        return await end_tree(key) and await end_inside(self.connections, key, change.effect)
+
+
+async def end_inside(connections: Connections, key: str, effect: Mapping[str, Any]) -> bool:
+    """End what carries the key in the containers of a backup that is taken there. True when nothing of it runs."""
+    try:
+        place = await asyncio.to_thread(_place, connections.system, effect["backup"])
+        if not isinstance(place, Running):
+            return True
+        ended = await end_within(connections.runtime, place.workload, key)
+        return await end_beside(connections.runtime, name_of(place.workload), key_of(key)) and ended
+    except OpsbookError:
+        return False
+
+
+def _place(system: System, backup: str) -> Place:
+    return stanza_of(system, backup_named(system, backup)).place
 
 
 def _configure(call: Call, server: Target, _effect: dict[str, Any]) -> dict[str, Json]:
-    version()
-    stanza, cluster = call.stanza, read_cluster(server)
-    written = not stanza.by_hand
+    stanza = call.stanza
+    version(stanza.place)
+    cluster = read_cluster(server, stanza.place)
+    written = not stanza.by_hand()
     if written:
         write_configuration(stanza, cluster)
         call.tell(f"wrote {stanza.config}\n")
@@ -85,7 +108,7 @@ def _configure(call: Call, server: Target, _effect: dict[str, Any]) -> dict[str,
 
 
 def _check(call: Call, server: Target, _effect: dict[str, Any]) -> dict[str, Json]:
-    cluster = read_cluster(server)
+    cluster = read_cluster(server, call.stanza.place)
     if cluster.archive_mode == "off":
         told = "archive_mode is on with the next restart of the server; nothing is archived until then"
         call.tell(f"{told}\n")
@@ -143,7 +166,7 @@ class NotConfigured(NotReached):
 
 def configured(stanza: Stanza) -> None:
     """Raises NotConfigured where there is no configuration."""
-    if not stanza.configured:
+    if not stanza.configured():
         raise NotConfigured(
             f"pgBackRest is not configured for {stanza.backup.id}: there is no {stanza.config}",
             f"opsbook run configure-{stanza.backup.id}",

@@ -38,7 +38,7 @@ from opsbook.connectors.backups.postgres_through import Through, through
 from opsbook.connectors.backups.recovered import Recovered, recovered_server
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections
-from opsbook.connectors.executors.pgbackrest import configured
+from opsbook.connectors.executors.pgbackrest import configured, end_inside
 from opsbook.connectors.executors.restore_postgres import MADE, Making
 from opsbook.connectors.executors.restore_work import Tell, on_stoppable_thread, target_of
 from opsbook.connectors.postgres_change import Database, application_name
@@ -71,7 +71,7 @@ class RestoreAt:
     async def end(self, key: str, change: Change) -> bool:
         """End its sessions and pgBackRest; a scratch server whose process is dead is removed by the next one."""
         ended = await Database(self.connections, change.effect["component"], write=True).end(application_name(key))
-        return await end_tree(key) and ended
+        return await end_tree(key) and await end_inside(self.connections, key, change.effect) and ended
 
 
 @dataclass
@@ -94,8 +94,9 @@ class _Work:
         # What an earlier attempt of this change left behind still writes into a folder that is removed now.
         asyncio.run(end_tree(self.key))
         backup = backup_named(self.system, self.effect["backup"])
-        point, cluster = Point(self.effect["kind"], self.effect["target"]), read_cluster(self.server)
+        point = Point(self.effect["kind"], self.effect["target"])
         call = Call(stanza_of(self.system, backup), self.key, self.stop, self.tell)
+        cluster = read_cluster(self.server, call.stanza.place)
         configured(call.stanza)
         self._archived(call, point)
         begin_with = candidates(call.info(), point, self.effect["label"])

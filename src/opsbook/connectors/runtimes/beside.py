@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from opsbook.connectors.runtimes.contract import Runtime, Unsupported
 from opsbook.connectors.runtimes.kubernetes_exec import ENDING, KEY
 from opsbook.errors import OpsbookError
 
+COMMAND = "OPSBOOK_COMMAND"
+"""Marks one command and its children; the key marks all of a change."""
 OUT, ERRORS = 1, 2
 """The channels of what a command says, as the engines number them."""
 LONGEST_SAID = 16 << 20
@@ -123,6 +126,7 @@ class Within:
 
     def __init__(self, exchange: Exchange, key: str) -> None:
         self._exchange, self._key, self._numbers = exchange, key, itertools.count(1)
+        self._life = secrets.token_hex(8)
 
     async def run(
         self,
@@ -140,8 +144,8 @@ class Within:
     async def _said(
         self, argv: Sequence[str], seconds: float, given: bytes | None = None, hear: Hear | None = None
     ) -> Said:
-        mark = f"{KEY}={self._key}/{next(self._numbers)}"
-        command = ["env", mark, *argv]
+        mark = f"{COMMAND}={self._life}/{next(self._numbers)}"
+        command = ["env", f"{KEY}={self._key}", mark, *argv]
         if given is not None:
             command = ["sh", "-c", FED, "sh", str(len(given)), *command]
         kept = {OUT: bytearray(), ERRORS: bytearray()}
@@ -208,6 +212,34 @@ async def beside(runtime: Runtime, wanted: Beside, out: Sink) -> AsyncIterator[I
         raise Unsupported("this runtime makes no containers", "name a folder of this host instead")
     async with making as exchange:
         yield Within(exchange, wanted.key)
+
+
+async def within(runtime: Runtime, workload: str, key: str) -> Inside:
+    """Commands in a container of the workload itself, one that runs. Raises ReadFailed where none does."""
+    from opsbook.connectors.runtimes import compose_beside, kubernetes_beside
+    from opsbook.connectors.runtimes.compose import Compose
+    from opsbook.connectors.runtimes.kubernetes import Kubernetes
+
+    if isinstance(runtime, Kubernetes):
+        return Within(await kubernetes_beside.running(runtime, workload), key)
+    if isinstance(runtime, Compose):
+        return Within(await compose_beside.running(runtime, workload), key)
+    raise Unsupported("this runtime makes no containers", "name a folder of this host instead")
+
+
+async def end_within(runtime: Runtime, workload: str, key: str) -> bool:
+    """End what carries the key in the containers of a workload. True when nothing of it runs any more."""
+    from opsbook.connectors.runtimes import compose_exec, kubernetes_exec
+    from opsbook.connectors.runtimes.compose import Compose
+    from opsbook.connectors.runtimes.kubernetes import Kubernetes
+
+    if isinstance(runtime, Kubernetes):
+        _, one = await runtime.found(workload)
+        container, _ = runtime.image_of(one, workload)
+        return await kubernetes_exec.end(runtime, key, {"workload": workload, "container": container})
+    if isinstance(runtime, Compose):
+        return await compose_exec.end(runtime, key, {"workload": workload})
+    return True
 
 
 async def end_beside(runtime: Runtime, name: str, key: str) -> bool:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from opsbook.connectors.change import ChangeFailed, Sink
+from opsbook.connectors.contract import ReadFailed
 from opsbook.connectors.runtimes import compose_create
 from opsbook.connectors.runtimes.beside import ERRORS, OUT, WAITING, Beside, Hear
 from opsbook.connectors.runtimes.compose_api import ApiFault, NotThere, told
@@ -77,6 +78,14 @@ async def made(compose: Compose, wanted: Beside, out: Sink) -> AsyncIterator[_Co
         raise
     else:
         await _gone(compose, wanted, name)
+
+
+async def running(compose: Compose, workload: str) -> _Container:
+    """See `beside.within`."""
+    found = [one for one in await compose.containers(workload) if one.active and not one.state.get("Paused")]
+    if not found:
+        raise ReadFailed(f"no container of {workload} runs at this moment")
+    return _Container(compose, max(found, key=lambda one: one.ready).id)
 
 
 def body_of(service: compose_create.Wanted, wanted: Beside) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from opsbook.connectors.change import ChangeFailed, Sink
+from opsbook.connectors.contract import ReadFailed
 from opsbook.connectors.runtimes.beside import WAITING, Beside, Hear
 from opsbook.connectors.runtimes.kubernetes_api import ApiFault, NotThere, Object
 from opsbook.connectors.runtimes.kubernetes_exchange import exchange
@@ -42,13 +43,14 @@ LITTLE = {"cpu": "10m", "memory": "64Mi"}
 class _Pod:
     """The pod, once it runs."""
 
-    def __init__(self, runtime: Kubernetes, pod: Pod, container: str, forwards: _ToPod) -> None:
+    def __init__(self, runtime: Kubernetes, pod: Pod, container: str, forwards: _ToPod | None = None) -> None:
         self._runtime, self._pod, self._container, self._forwards = runtime, pod, container, forwards
 
     async def talk(self, argv: Sequence[str], given: bytes, hear: Hear) -> tuple[int | None, str]:
         return await exchange(self._runtime, self._pod, self._container, argv, hear, given)
 
     async def address(self, port: int) -> tuple[str, int]:
+        assert self._forwards is not None
         return LOOPBACK, self._forwards.port(self._pod.name, port, asyncio.get_running_loop())
 
 
@@ -80,6 +82,16 @@ async def made(runtime: Kubernetes, wanted: Beside, out: Sink) -> AsyncIterator[
         await _gone(runtime, wanted)
     finally:
         await forwards.close()
+
+
+async def running(runtime: Kubernetes, workload: str) -> _Pod:
+    """See `beside.within`."""
+    _, now = await runtime.found(workload)
+    container, _ = runtime.image_of(now, workload)
+    pods = [pod for pod in await runtime.pods(workload) if container in pod.images and pod.started and not pod.ending]
+    if not pods:
+        raise ReadFailed(f"no pod of {workload} runs at this moment")
+    return _Pod(runtime, max(pods, key=lambda pod: pod.ready), container)
 
 
 def body_of(wanted: Beside, workload: Object, container: str, image: str, node: str) -> Object:

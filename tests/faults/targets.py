@@ -19,7 +19,7 @@ from pydantic import Field
 
 from opsbook.book.catalogue import Component, Risk
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, More, Sink
-from opsbook.connectors.contract import Connections, Connector, CredentialRefused
+from opsbook.connectors.contract import Connections, Connector, CredentialRefused, LoginRefused
 from opsbook.connectors.registry import connector, executor
 from opsbook.errors import Refused
 from opsbook.operations.contract import Facts, OperationParameters, Verdict
@@ -91,6 +91,8 @@ class TestExecutor:
                 raise ConnectionResetError("connection reset")
             case "locked-out" if not (folder / "credential").exists():
                 raise CredentialRefused("the credential is not taken (any more)", "log in anew")
+            case "lock-out":
+                (folder / "no-login").touch()
             case "hang":
                 await asyncio.sleep(600)
             case "child":
@@ -166,6 +168,8 @@ class _Operation:
         refusal = Path(folder) / "refuse"
         if refusal.exists():
             raise Refused(refusal.read_text(), "do something else")
+        if (Path(folder) / "no-login").exists():
+            raise LoginRefused("the target: the login is not taken", "log in anew")
         extra = Path(folder) / "extra"
         for number in range(parameters.changes):
             effect = {**parameters.model_dump(exclude={"of", "changes", "undo", "guarded"}), "folder": folder}

@@ -508,6 +508,7 @@ async def test_a_wrong_password_is_unreachable_and_never_shown(postgres_server: 
         tmp_path, postgres_server.url("monitor", "app", "wrong-pa55word"), "postgres.up", "postgres.replication_lag"
     )
     assert [reading.failure for reading in readings] == [Failure.UNREACHABLE] * 2
+    assert [reading.credential for reading in readings] == [True, True], "a run waits for another"
     assert "password authentication failed" in readings[0].message
     assert "wrong-pa55word" not in repr(readings)
 

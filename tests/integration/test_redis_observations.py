@@ -216,6 +216,7 @@ async def test_a_wrong_password_is_unreachable_and_never_shown(tmp_path: Path) -
         wrong, shared = await read(tmp_path, url, "redis.up", "redis.memory")
         without = await one(tmp_path, server, "redis.up")
     assert {wrong.failure, shared.failure, without.failure} == {Failure.UNREACHABLE}
+    assert wrong.credential and without.credential, "a run waits for another"
     assert "wrong-pa55word" not in repr([wrong, shared])
 
 

@@ -21,7 +21,7 @@ from urllib.parse import unquote
 
 from opsbook.book.references import Reference
 from opsbook.book.system import System
-from opsbook.connectors.contract import ReadFailed
+from opsbook.connectors.contract import LoginRefused, ReadFailed
 from opsbook.errors import Unreachable
 
 if TYPE_CHECKING:
@@ -58,6 +58,12 @@ _DRIVER = re.compile(r"^(postgres(?:ql)?)\+\w+://")
 _LITERAL = re.compile(r"(\bpassword\s*=\s*)('[^']*'|(?!\$\{)[^\s&]+)")
 _NOISE = re.compile(r"^connection (?:failed|is bad): |\s*Is the server running [^?]*\?")
 """What psycopg says before libpq's own words, and the question that libpq puts after them."""
+_REFUSED = re.compile(
+    r"authentication failed|auth failed|no password supplied|is not permitted to log in"
+    r"|Authentifizierung\b.* fehlgeschlagen|authentification\b.* échouée|autentificación\b.* falló",
+    re.IGNORECASE,
+)
+"""A login that is refused, in the words of a server of some languages: libpq tells no SQLSTATE of it."""
 _PASSWORD = re.compile(r"^\w+://[^:/@]*:([^@/]+)@|\bpassword\s*=\s*('[^']*'|\S+)")
 
 
@@ -237,7 +243,8 @@ class Session:
         await self.close()
 
     def _unreachable(self, error: psycopg.Error) -> Unreachable:
-        return Unreachable(
+        refused = _REFUSED.search(str(error)) is not None
+        return (LoginRefused if refused else Unreachable)(
             f"{self.label}: {self._words(error)}",
             f"is the server of {self.shown} running, and are its user and database right?",
         )

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from opsbook.book.catalogue import Component
 from opsbook.book.references import Reference
-from opsbook.connectors.contract import Connector, ReadFailed
+from opsbook.connectors.contract import Connector, LoginRefused, ReadFailed
 from opsbook.connectors.registry import connector
 from opsbook.errors import Unreachable
 
@@ -71,7 +71,7 @@ class RedisConnector(Connector):
         try:
             return await command(self.client)
         except AuthenticationError as error:
-            raise Unreachable(f"{self.name}: {error}", f"check the password in {self.component.url}") from error
+            raise LoginRefused(f"{self.name}: {error}", f"check the password in {self.component.url}") from error
         except (ConnectionError, TimeoutError, OSError) as error:
             raise Unreachable(f"{self.name}: {error}", f"is the server of {self.component.url} running?") from error
         except RedisError as error:

@@ -60,6 +60,8 @@ class Execution:
     """Components that steps of this run have changed, and which step first did."""
     gone: set[str] = field(default_factory=set)
     """Components that were waited for in vain before a step: the next one does not wait again."""
+    refused: dict[str, float] = field(default_factory=dict)
+    """Steps that could not be looked at because a credential is not taken, and since when, by the monotonic clock."""
     verified: dict[str, Json] = field(default_factory=dict)
     """Facts that were read to find out what became of the changes of a step, by its id."""
     just_planned: bool = False
@@ -213,6 +215,15 @@ class Execution:
 
     async def commit(self) -> None:
         await self.journal.commit()
+
+    async def renew(self) -> None:
+        """Ask with what stands now where credentials are kept: somebody may have put a new one there."""
+        await self.let_go()
+        self.system.forget_variables()
+        known, self._mask = self._mask, None
+        self.mask()
+        # What was taken before is a secret still.
+        self._mask = [*(known or []), *(self._mask or [])]
 
     async def let_go(self) -> None:
         """Close the connections: the run has ended, or waits for somebody."""

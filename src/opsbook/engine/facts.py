@@ -8,10 +8,19 @@ from opsbook.book.system import System
 from opsbook.book.words import nearest
 from opsbook.clock import Clock
 from opsbook.connectors.change import Json
-from opsbook.connectors.contract import Connections, Connector, Fact, ReadFailed, Request, Value
+from opsbook.connectors.contract import (
+    Connections,
+    Connector,
+    CredentialRefused,
+    Fact,
+    LoginRefused,
+    ReadFailed,
+    Request,
+    Value,
+)
 from opsbook.connectors.postgres import PostgresConnector
 from opsbook.connectors.runtimes.contract import Runtime
-from opsbook.errors import Unreachable, UsageError
+from opsbook.errors import OpsbookError, Unreachable, UsageError
 from opsbook.observations.registry import observations, read_parameters
 
 READ_SECONDS = 15.0
@@ -50,7 +59,9 @@ class RecordedFacts:
         connector.forget()
         (reading,) = await found.reader.read(connector, [request])
         if reading.failure is not None:
-            error = Unreachable if reading.failure in ("unreachable", "timeout") else ReadFailed
+            error: type[OpsbookError] = Unreachable if reading.failure in ("unreachable", "timeout") else ReadFailed
+            if reading.credential:
+                error = LoginRefused if error is Unreachable else CredentialRefused
             raise error(f"{observation} of {component}: {reading.message}", "`opsbook check` says more")
         self.record(recorded_as(observation, component), reading.value)
         return Fact(reading.value, reading.detail, reading.message)

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from opsbook.connectors.contract import REFUSALS, LoginRefused
 from opsbook.connectors.executors.secrets import heard_by
 from opsbook.engine import gate, undo, waiting
 from opsbook.engine.ambiguity import CutOff, Settled, settle
@@ -42,6 +43,8 @@ MOST_CRASHES = 10
 """A run whose process died this often in the middle of a change is not taken up again without a person."""
 AWAY_SECONDS = 45.0
 """How long the next step's target may be away in the middle of a run: an API server restarts in less."""
+CREDENTIAL_SECONDS = 5.0
+"""The longest pause between two looks whether a new credential is there."""
 LONGEST_BACKOFF = 30.0
 """Seconds between two attempts at most; the first pause is one second, each next one twice as long."""
 
@@ -136,7 +139,11 @@ class Interpreter:
         execution = self.execution
         before = planned = next(one for one in execution.plan.steps if one.step == step.id)
         if before.deferred or before.follows or (reads_facts(step) and not execution.just_planned):
-            planned = await self._planned_anew(step)
+            try:
+                planned = await self._planned_anew(step)
+            except REFUSALS as error:
+                return await self._refused(step, error)
+            self._let_in(step)
             moved = not before.deferred and step_digest(planned) != execution.plan.step_digests[step.id]
             for difference in step_differences(before, planned) if moved else ():
                 execution.journal.tell("planned anew", detail={"difference": difference})
@@ -166,6 +173,8 @@ class Interpreter:
                 return await planner.step(
                     execution.procedure, step, execution.parameters, execution.saved, execution.touched
                 )
+            except LoginRefused:
+                raise
             except Unreachable:
                 left = deadline - time.monotonic()
                 # A run whose steps may fail is not held up by each of them for the same one that is gone.
@@ -174,6 +183,33 @@ class Interpreter:
                     raise
                 await self._back_off(attempt, left)
                 attempt += 1
+
+    async def _refused(self, step: Step, error: OpsbookError) -> Told:
+        """A step cannot be looked at with the credential that there is. It is tried anew within the step's time, each
+        time with what then stands where credentials are kept. Raises the error when that time is over.
+        """
+        execution, now = self.execution, time.monotonic()
+        left = execution.refused.setdefault(step.id, now) + step.timeout - now
+        if left <= 0:
+            execution.set_run(message="")
+            raise error
+        message = f"it waits for a credential that is taken, and goes on by itself: {told(error)}"
+        if execution.run.message != f"step {step.id}: {message}":
+            execution.set_step(step, state=StepState.RUNNING.value, message=message, started_at=execution.setting.now())
+            execution.set_run(message=f"step {step.id}: {message}")
+            execution.journal.tell("waits", outcome="credential", detail={"step": step.id, "message": message})
+            await execution.commit()
+        # It comes back as a step of its own, so that whoever ends this process is not kept waiting.
+        await self._back_off(1 + int(now - execution.refused[step.id]), min(left, CREDENTIAL_SECONDS))
+        await execution.renew()
+        return {"next": "go"}
+
+    def _let_in(self, step: Step) -> None:
+        """What was told of a credential that was not taken holds no more, also what a process told that died."""
+        self.execution.refused.pop(step.id, None)
+        if (row := self.execution.steps.get(step.id)) and row.message:
+            self.execution.set_step(step, message="")
+            self.execution.set_run(message="")
 
     async def _next_change(self, step: Step) -> Told | None:
         execution = self.execution

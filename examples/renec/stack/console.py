@@ -81,16 +81,24 @@ def break_(arguments: argparse.Namespace) -> int:
         ).items():
             print(f"{name:<24}{shows}")
         return 0
-    parameters = {name: float(value) for name, _, value in (item.partition("=") for item in arguments.set)}
+    parameters = {name: number(name, value) for name, _, value in (item.partition("=") for item in arguments.set)}
+    also = f"; set: {', '.join(arguments.set)}" if arguments.set else ""
     if elsewhere:
         elsewhere.throw(arguments.name, parameters)
-        print(f"{arguments.name}: {elsewhere.SWITCHES[arguments.name]}")
+        print(f"{arguments.name}: {elsewhere.SWITCHES[arguments.name]}{also}")
         return 0
     instance = require()
     with instance.lock():
         switches.throw(instance, arguments.name, parameters)
-    print(f"{arguments.name}: {switches.SWITCHES[arguments.name].shows}")
+    print(f"{arguments.name}: {switches.SWITCHES[arguments.name].shows}{also}")
     return 0
+
+
+def number(name: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise StackError(f"{name}={value} is no number", "write for example --set seconds=1") from None
 
 
 def mend(arguments: argparse.Namespace) -> int:

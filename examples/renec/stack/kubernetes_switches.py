@@ -10,8 +10,8 @@ from stack.cluster import Cluster
 from stack.places import known
 
 SEEN_BY_THE_APPLICATION = {
-    "slow-api": "every request to the API takes 400 ms longer",
-    "api-errors": "three of ten requests below /api/ are answered with 500",
+    "slow-api": "every request to the API takes 400 ms longer where nothing else is set",
+    "api-errors": "three of ten requests below /api/ are answered with 500 where nothing else is set",
     "registry-markup": "the register has another markup; harvests end with errors",
     "registry-throttles": "the register allows six requests a second and answers 429 beyond",
 }

@@ -54,7 +54,9 @@ def empty_artifacts(instance: Instance) -> None:
 
 
 def replay(instance: Instance, statement: str) -> None:
-    with psycopg.connect(postgres.url(instance, "postgres", postgres.roles(instance)[1]), autocommit=True) as connection:
+    with psycopg.connect(
+        postgres.url(instance, "postgres", postgres.roles(instance)[1]), autocommit=True
+    ) as connection:
         connection.execute(statement)
 
 
@@ -153,8 +155,8 @@ class Switch:
 
 
 SWITCHES = {
-    "slow-api": Switch("every request to the API takes 400 ms longer"),
-    "api-errors": Switch("three of ten requests below /api/ are answered with 500"),
+    "slow-api": Switch("every request to the API takes 400 ms longer where nothing else is set"),
+    "api-errors": Switch("three of ten requests below /api/ are answered with 500 where nothing else is set"),
     "stopped-worker": Switch(
         "all Celery workers are stopped; tasks wait in the queue", stop_workers, start_workers, False
     ),

@@ -109,7 +109,8 @@ def tell_problems(app: FastAPI) -> None:
     async def http(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         kind = "not-found" if error.status_code == 404 else "invalid-request"
-        return problem(error.status_code, kind, HTTPStatus(error.status_code).phrase, headers=error.headers)
+        hint = "/api/v1/openapi.json lists what there is; the status page is at /status" if kind == "not-found" else ""
+        return problem(error.status_code, kind, HTTPStatus(error.status_code).phrase, hint, error.headers)
 
     async def fault(request: Request, error: Exception) -> Response:
         # The edge: what is wrong with opsbook itself is told in its log alone.

@@ -7,10 +7,11 @@ import json
 import click
 
 from opsbook.cli.engine import opened, say
+from opsbook.cli.group import Verbs
 from opsbook.cli.options import book_options, format_option
 
 
-@click.group("audit")
+@click.group("audit", cls=Verbs)
 def command() -> None:
     """Read, verify and export the record of every act."""
 

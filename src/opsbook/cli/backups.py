@@ -9,13 +9,14 @@ import json
 import click
 
 from opsbook.cli.engine import opened, say
+from opsbook.cli.group import Verbs
 from opsbook.cli.options import book_options, format_option
 
 FURTHER = {"prune": "opsbook.cli.backups_prune"}
 """Verb → the module that defines `command` for it."""
 
 
-class _Backups(click.Group):
+class _Backups(Verbs):
     """Imports what stands in other files when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

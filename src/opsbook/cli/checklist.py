@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from opsbook.cli.engine import opened, say
+from opsbook.cli.group import Verbs
 from opsbook.cli.options import book_options, format_option
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 RECENT_SECONDS = 7 * 24 * 3600.0
 
 
-@click.group("checklist", invoke_without_command=True)
+@click.group("checklist", cls=Verbs, invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> int:
     """Show the checklists that are open, and tick their lines."""

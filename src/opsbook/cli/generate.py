@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from opsbook.cli.generate_rbac import rbac
+from opsbook.cli.group import Verbs
 from opsbook.cli.options import book_options, read_system
 from opsbook.cli.written import written
 
@@ -18,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 EXPORTERS = ("node", "postgres", "redis", "blackbox")
 
 
-@click.group("generate")
+@click.group("generate", cls=Verbs)
 def command() -> None:
     """Write rules, routes, dashboards and probes from the thresholds of the book's checks.
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from opsbook.cli.engine import opened, say
+from opsbook.cli.group import Verbs
 from opsbook.cli.options import book_options, format_option
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from opsbook.engine.service import Service
+    from opsbook.engine.desk import Desk
     from opsbook.store.incidents import Incident
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,7 +26,7 @@ INCIDENT = click.argument("which", metavar="INCIDENT")
 TEXT = click.argument("words", metavar="TEXT", nargs=-1)
 
 
-@click.group("incident", invoke_without_command=True)
+@click.group("incident", cls=Verbs, invoke_without_command=True)
 @book_options
 @format_option("text", "json")
 @click.pass_context
@@ -62,7 +63,7 @@ def _list(book: str | None, env: str | None, output: str, *, everything: bool, l
     if output == "json":
         _print_json([summary(one, clocks) for one, clocks in found])
     else:
-        print_list(found, now, zone)
+        print_list(found, now, zone, everything=everything)
     return 1 if any(not one.over for one, _ in found) else 0
 
 
@@ -100,7 +101,7 @@ def open_(words: tuple[str, ...], severity: str, component: str, security: bool,
     from opsbook.watch.incident_acts import open_by_hand
     from opsbook.watch.security import open_security
 
-    def do(connection: Connection, service: Service) -> str:
+    def do(connection: Connection, service: Desk) -> str:
         make: Any = open_security if security else open_by_hand
         one = make(
             connection, service.system, service.actor, " ".join(words), service.setting.clock.now(),
@@ -200,7 +201,7 @@ def merge(which: str, into: str, **where: Any) -> int:
     """Make INCIDENT a part of INTO: its alerts go there, and it ends."""
     from opsbook.watch import incident_acts as acts
 
-    def do(connection: Connection, service: Service) -> str:
+    def do(connection: Connection, service: Desk) -> str:
         one, other = (acts.find(connection, service.system, name) for name in (which, into))
         return acts.merge(connection, service.system, one, service.actor, other, service.setting.clock.now())
 
@@ -322,7 +323,7 @@ def actions(
         )  # fmt: skip
     if add:
 
-        def do(connection: Connection, service: Service) -> str:
+        def do(connection: Connection, service: Desk) -> str:
             by = due.replace(hour=18, tzinfo=ZoneInfo(service.system.model.timezone)) if due else None
             one, now = acts.find(connection, service.system, which), service.setting.clock.now()
             return acts.add_action(connection, service.system, one, service.actor, add, owner, by, now)
@@ -347,7 +348,7 @@ def _simple(act: str, which: str, *more: str, **where: Any) -> int:
     """An act on one incident."""
     from opsbook.watch import incident_acts as acts
 
-    def do(connection: Connection, service: Service) -> str:
+    def do(connection: Connection, service: Desk) -> str:
         one: Incident = acts.find(connection, service.system, which)
         said: str = getattr(acts, act)(
             connection, service.system, one, service.actor, *more, service.setting.clock.now()
@@ -357,7 +358,7 @@ def _simple(act: str, which: str, *more: str, **where: Any) -> int:
     return _write(do, **where)
 
 
-def _write(do: Callable[[Connection, Service], str], book: str | None, env: str | None) -> int:
+def _write(do: Callable[[Connection, Desk], str], book: str | None, env: str | None) -> int:
     """One act in one transaction, recorded in the audit chain; prints its sentence."""
     said: list[str] = []
     with opened(book, env) as service:
@@ -370,7 +371,7 @@ def _write(do: Callable[[Connection, Service], str], book: str | None, env: str 
     return 0
 
 
-def _waits(service: Service) -> bool:
+def _waits(service: Desk) -> bool:
     """Whether there are messages that nobody sends."""
     from opsbook.engine.owner_lock import OwnerLock
     from opsbook.store import messages

@@ -33,11 +33,13 @@ DO = {
 """State → the next thing to do, and why."""
 
 
-def print_list(found: Sequence[tuple[Incident, tuple[Clock, ...]]], now: datetime, zone: str) -> None:
+def print_list(
+    found: Sequence[tuple[Incident, tuple[Clock, ...]]], now: datetime, zone: str, *, everything: bool
+) -> None:
     """The incidents, those that go on first: each with its most urgent clock, and its title below."""
     console = screen()
     if not found:
-        console.print("no incidents")
+        console.print("there was none yet" if everything else "none is open; --all shows those that are over")
         return
     rows = [[Text(word, style="dim") for word in ("incident", "sev", "state", "for", "clock", "who")]]
     for one, clocks in found:

@@ -62,10 +62,10 @@ def command(
 ) -> int:
     """Say what is wrong with each MANUAL, and where several of one system contradict each other.
 
-    A BOOK is a book.yaml or its folder: the book is validated, and its procedures are linted.
+    A BOOK is a book.yaml or its folder: the book is validated, and its procedures are linted. Where nothing is named,
+    it is the book that is found upwards from here.
     Exit codes: 0 nothing as grave as --fail-on, 1 findings, 2 wrong usage or an invalid book.
     """
-    from opsbook.errors import UsageError
     from opsbook.manual.lint import Choice, Severity
     from opsbook.manual.lint.gate import fails
 
@@ -80,7 +80,7 @@ def command(
         click.echo(explained(explain), nl=False)
         return 0
     if not paths:
-        raise UsageError("nothing is named that could be linted", "name manuals, or a book: `opsbook lint MANUAL.md`")
+        paths = (_book_from_here(),)
     choice = Choice(_words(select), _words(ignore), Severity(severity), _said)
     manuals, books = _read(paths)
     findings = _findings(manuals, books, choice)
@@ -90,6 +90,19 @@ def command(
     findings = _without_known(findings, texts, Known(baseline, write_baseline))
     _print(findings, texts, output)
     return int(fails(findings, None if fail_on == "never" else Severity(fail_on)))
+
+
+def _book_from_here() -> str:
+    from opsbook.book.load import find_book
+    from opsbook.errors import OpsbookError, UsageError
+
+    try:
+        return str(find_book(Path.cwd(), None))
+    except OpsbookError as error:
+        raise UsageError(
+            f"nothing is named that could be linted, and {error.message}",
+            "name manuals, or a book: `opsbook lint MANUAL.md`",
+        ) from None
 
 
 def _words(given: Sequence[str]) -> tuple[str, ...]:

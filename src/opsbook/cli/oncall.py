@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opsbook.cli.engine import opened, say
+from opsbook.cli.group import Verbs
 from opsbook.cli.options import book_options, format_option, read_system
 
 if TYPE_CHECKING:
-    from opsbook.engine.service import Service
+    from opsbook.engine.desk import Desk
     from opsbook.engine.setting import Setting
     from opsbook.watch.practice import Measured
 
 
-@click.group("oncall", invoke_without_command=True)
+@click.group("oncall", cls=Verbs, invoke_without_command=True)
 @book_options
 @format_option("text", "json")
 @click.pass_context
@@ -176,7 +177,7 @@ def test(target: str, wait: str, book: str | None, env: str | None, output: str)
     return 0 if found.delivered and found.answered is not None else 1
 
 
-async def _practise(service: Service, target: str, seconds: float) -> Measured:
+async def _practise(service: Desk, target: str, seconds: float) -> Measured:
     from opsbook.store.database import reading
     from opsbook.watch import incident_acts, practice
     from opsbook.watch.contract import Watch

@@ -6,11 +6,12 @@ import json
 
 import click
 
-from opsbook.cli.engine import opened
+from opsbook.cli.engine import planning
+from opsbook.cli.group import Verbs
 from opsbook.cli.options import book_options, format_option
 
 
-@click.group("procedures", invoke_without_command=True)
+@click.group("procedures", cls=Verbs, invoke_without_command=True)
 @book_options
 @format_option("table", "json")
 @click.pass_context
@@ -29,7 +30,7 @@ def command(ctx: click.Context, book: str | None, env: str | None, output: str) 
     from opsbook.printable import one_line
     from opsbook.store.runs import newest
 
-    with opened(book, env) as service:
+    with planning(book, env) as service:
         found, wrong = service.compiled()
         last = {name: newest(service.setting.store, procedure=name, limit=1) for name in found}
     if output == "json":
@@ -69,7 +70,7 @@ def show(name: str, source: bool, book: str | None, env: str | None, output: str
     from opsbook.printable import lines_of, one_line
     from opsbook.store.runs import newest
 
-    with opened(book, env) as service:
+    with planning(book, env) as service:
         one = service.procedure(name)
         last = newest(service.setting.store, procedure=name, limit=5)
         text = service.source(one) if source else ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opsbook.cli.engine import opened, say
+from opsbook.cli.group import Verbs
 from opsbook.cli.options import book_options, format_option
 from opsbook.cli.report_capacity import capacity
 from opsbook.cli.report_operations import commands
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from opsbook.recovery.report import Kept, Promised, Report
 
 
-@click.group("report")
+@click.group("report", cls=Verbs)
 def command() -> None:
     """Write a report for people who were not there."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from opsbook.cli.engine import opened, opened_for, say
+from opsbook.cli.group import Verbs
 from opsbook.cli.options import book_options, format_option
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ BOOK = click.option("--book", metavar="PATH", help="The book.yaml or its folder 
 RUN = click.argument("run", metavar="RUN")
 
 
-@click.group("runs", invoke_without_command=True)
+@click.group("runs", cls=Verbs, invoke_without_command=True)
 @book_options
 @format_option("table", "json")
 @click.option("--procedure", metavar="NAME", default="", help="Only runs of this procedure.")
@@ -145,9 +146,10 @@ def tick(run: str, book: str | None, item: int | None, note: str, output: str) -
 def rerun(run: str, book: str | None, first: str, yes: bool, break_glass: str, output: str) -> int:
     """Run the procedure of RUN again from a step, as it was compiled then."""
     from opsbook.cli.run import see_through
-    from opsbook.engine.service import Wish
+    from opsbook.engine.service import Service, Wish
 
-    with opened_for(book, run) as (service, view):
+    with opened_for(book, run) as (desk, view):
+        service = Service(desk.setting, desk.system)
         wish = Wish(confirmed=not yes, break_glass=break_glass)
         if not yes:
             click.confirm(f"run {view.run.procedure} again from {first or view.last_step}?", err=True, abort=True)

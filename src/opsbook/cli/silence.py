@@ -10,13 +10,14 @@ from zoneinfo import ZoneInfo
 import click
 
 from opsbook.cli.engine import opened, say
+from opsbook.cli.group import Verbs
 from opsbook.cli.options import book_options, format_option
 
 if TYPE_CHECKING:
     from opsbook.store.silences import Silence
 
 
-@click.group("silence", invoke_without_command=True)
+@click.group("silence", cls=Verbs, invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> int:
     """Silence alerts that are known, list what is silent, end a silence."""

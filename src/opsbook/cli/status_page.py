@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from opsbook.cli.engine import opened, say
+from opsbook.cli.group import Verbs
 from opsbook.cli.options import book_options, format_option
 
 
-@click.group("status-page")
+@click.group("status-page", cls=Verbs)
 def command() -> None:
     """Write the public status page, and tell the public of an incident."""
 

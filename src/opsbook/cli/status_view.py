@@ -20,6 +20,7 @@ from opsbook.printable import one_line
 
 if TYPE_CHECKING:
     from opsbook.engine.locks import Held
+    from opsbook.store.silences import Silence
     from opsbook.watch.status import Bad, Status
 
 STATE_STYLE = {State.CRITICAL: "bold red", State.UNKNOWN: "bold magenta", State.WARNING: "yellow", State.OK: "green"}
@@ -115,7 +116,7 @@ def _title(page: Page, found: Status) -> None:
 
 
 def _bad(page: Page, loud: Sequence[Bad], found: Status) -> None:
-    roots = [one for one in loud if not one.cause]
+    roots, also = _once([one for one in loud if not one.cause])
     if not roots:
         quiet = sum(1 for one in found.bad if one.silence)
         told = f", {quiet} silenced" if quiet else ""
@@ -125,7 +126,9 @@ def _bad(page: Page, loud: Sequence[Bad], found: Status) -> None:
         page.head(f"{word}{told}", style="green" if sure else "yellow" if found.watched.lives else "dim")
         _not_measured(page, found)
         return
-    page.head("FIRES" if found.watched.lives else "LAST SEEN BAD", f"{len(roots)}", "bold red")
+    silent = sum(1 for one in found.bad if one.silence)
+    much = f"{len(roots)}{f', and {silent} that a silence hides' if silent else ''}"
+    page.head("FIRES" if found.watched.lives else "LAST SEEN BAD", much, "bold red")
     for one in roots[:MOST]:
         value = f" ({one.shown})" if one.shown and one.shown not in one.sentence else ""
         page.line(str(one.state), STATE_STYLE[one.state], f"{one.title}{value}", page.since(one.since))
@@ -136,6 +139,7 @@ def _bad(page: Page, loud: Sequence[Bad], found: Status) -> None:
             f"of {one.component}" if one.component else "",
             "goes to and fro" if one.flapping else "",
             who,
+            f"{', '.join(also[one.check])} says so too" if also.get(one.check) else "",
             f"explains {len(explained)} more: {', '.join(explained[:3])}" if explained else "",
         ]
         if words := "; ".join(fact for fact in facts if fact):
@@ -144,6 +148,18 @@ def _bad(page: Page, loud: Sequence[Bad], found: Status) -> None:
             page.below(f"→ {one.suggestion}", "cyan")
     page.more(len(roots) - MOST)
     _not_measured(page, found)
+
+
+def _once(roots: Sequence[Bad]) -> tuple[list[Bad], dict[str, list[str]]]:
+    """What is bad, each check once, the worst first; and for a check who else says the same of it."""
+    kept: list[Bad] = []
+    also: dict[str, list[str]] = {}
+    for one in roots:
+        if one.check and one.check in {each.check for each in kept}:
+            also.setdefault(one.check, []).append(one.source)
+        else:
+            kept.append(one)
+    return kept, also
 
 
 def _not_measured(page: Page, found: Status) -> None:
@@ -202,16 +218,25 @@ def _planned(page: Page, found: Status) -> None:
         style = "bold red" if one.state == "overrun" else "bold yellow"
         affects = ", ".join(one.components) or "everything"
         page.line("window", style, f"{one.title}, affects {affects}", f"until {page.clock(one.until)}")
-        told = [one.state == "overrun" and "beyond its end", one.note]
+        held = [each for each in found.silences if each.origin.startswith(f"window:{one.window}/")]
+        told = [one.state == "overrun" and "beyond its end", one.note, _hidden(found, held)]
         if words := "; ".join(str(part) for part in told if part):
             page.below(words)
     for silence in own[:MOST]:
         covers = "everything" if "*" in silence.components else ", ".join([*silence.components, *silence.checks])
-        hidden = sum(1 for bad in found.bad if bad.silence == silence.id)
+        hidden = _hidden(found, [silence])
         page.line("silence", "yellow" if hidden else "", covers, f"until {page.clock(silence.until)}")
-        page.below(f"{silence.reason}{f'; hides {hidden} that is bad' if hidden else ''}")
+        page.below(f"{silence.reason}{f'; {hidden}' if hidden else ''}")
     for one in coming:
         page.line("next", "dim", one.title, page.clock(one.start))
+
+
+def _hidden(found: Status, held: Sequence[Silence]) -> str:
+    """What is bad, and nobody is told of; empty where all that these silences cover is well."""
+    ids = {one.id for one in held}
+    bad = [f"{one.title} ({one.state})" for one in found.bad if one.silence in ids]
+    more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+    return f"hides {', '.join(bad[:3])}{more}" if bad else ""
 
 
 def _changed(page: Page, found: Status) -> None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opsbook.cli.engine import opened, say
+from opsbook.cli.group import Verbs
 from opsbook.cli.options import book_options, format_option
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
 
-@click.group("token")
+@click.group("token", cls=Verbs)
 def command() -> None:
     """Make, list and revoke the tokens of the API."""
 

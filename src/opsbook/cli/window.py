@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from opsbook.cli.engine import opened, say
+from opsbook.cli.group import Verbs
 from opsbook.cli.options import book_options, format_option
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 STYLE = {"open": "bold yellow", "overrun": "bold red", "noticed": "", "planned": "dim"}
 
 
-@click.group("window", invoke_without_command=True)
+@click.group("window", cls=Verbs, invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> int:
     """Show maintenance windows; open, extend or close one; write a calendar of them."""

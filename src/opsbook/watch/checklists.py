@@ -317,7 +317,8 @@ def _signals(system: System, going: Sequence[Opened], warned: set[str], now: dat
         title, mark = f"Checklist: {written.title or name}", _fingerprint(name)
         if late:
             lacks = [item.text for one in late for item in one.missing]
-            sentence = f"{len(lacks)} lines are not ticked: {'; '.join(lacks[:5])}"
+            many = "1 line is" if len(lacks) == 1 else f"{len(lacks)} lines are"
+            sentence = f"{many} not ticked: {'; '.join(lacks[:5])}"
             notify = (written.assign,) if written.assign else ()
             yield Signal(mark, "opsbook", now, State.WARNING, title, f"late; {sentence}", notify=notify)
         elif mark in warned:

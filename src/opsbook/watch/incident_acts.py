@@ -41,7 +41,9 @@ def find(connection: Connection, system: System, text: str) -> Incident:
         going = store.open_ones(connection, where_of(system))
         if len(going) == 1:
             return going[0]
-        raise UsageError(f"{len(going) or 'no'} incidents are open; which one?", "`opsbook incident list` shows them")
+        if not going:
+            raise UsageError("no incident is open", "name one that is over: `opsbook incident list --all` shows them")
+        raise UsageError(f"{len(going)} incidents are open; which one?", "`opsbook incident list` shows them")
     here = where_of(system)
     found = [
         one for one in store.named(connection, text) if {"system": one.system, "environment": one.environment} == here
@@ -49,7 +51,7 @@ def find(connection: Connection, system: System, text: str) -> Incident:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise UsageError(f"there is no incident {text!r} in {system.name}", "`opsbook incident list` shows them")
+        raise UsageError(f"there is no incident {text!r} in {system.name}", "`opsbook incident list --all` shows them")
     raise UsageError(f"{text!r} is the beginning or end of {len(found)} incidents", "write more of it")
 
 

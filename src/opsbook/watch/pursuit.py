@@ -130,8 +130,8 @@ class _Round:
         self._update(one)
 
     def _why(self, one: Incident) -> str:
-        minutes = int((self.now.timestamp() - (one.round_at or one.opened_at)) // 60)
-        return f"Nobody has acknowledged for {minutes} min. See what is known: opsbook incident show {one.id}"
+        passed = show_duration(self.now.timestamp() - (one.round_at or one.opened_at))
+        return f"Nobody has acknowledged for {passed}. See what is known: opsbook incident show {one.id}"
 
     def _resolve(self, one: Incident, told: set[str]) -> None:
         if not store.change(

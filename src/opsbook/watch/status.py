@@ -94,6 +94,8 @@ class Bad:
 
     checklist: str = ""
     """The list that is late, where that is what is bad."""
+    source: str = "check"
+    """Who says so: check, alertmanager, job, opsbook …"""
 
     @property
     def suggestion(self) -> str:
@@ -293,7 +295,7 @@ def _of_alert(one: Alert, titles: dict[str, str], known: dict[str, Incident]) ->
     return Bad(
         one.title, one.check, one.component, one.state, one.since, one.sentence, one.shown,
         titles.get(one.cause, one.cause), one.severity, incident.acknowledged_by if incident else "", one.incident,
-        one.procedure, one.silenced_by, one.flapping, checklist=checklist,
+        one.procedure, one.silenced_by, one.flapping, checklist=checklist, source=one.source,
     )  # fmt: skip
 
 

@@ -119,7 +119,9 @@ def _unticked(watch: Watch, row: Came) -> str:
     lacks = [one for one in found if one and one.done_at is None and one.missing]
     if not lacks:
         return ""
-    return f"the checklist {lacks[0].name} has {len(lacks[0].missing)} lines that are not ticked"
+    missing = len(lacks[0].missing)
+    many = "1 line that is" if missing == 1 else f"{missing} lines that are"
+    return f"the checklist {lacks[0].name} has {many} not ticked"
 
 
 async def _let_in(watch: Watch, row: Came, last: str, now: datetime) -> Progress:

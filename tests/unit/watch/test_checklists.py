@@ -91,7 +91,7 @@ async def test_a_list_that_is_late_is_a_warning_until_it_is_done(tmp_path: Path,
     await at(watch, MORNING)
     assert warned(watch) == []
     await at(watch, MORNING + 2 * HOUR)
-    assert warned(watch) == ["Checklist: Daily operations firing: late; 1 lines are not ticked: Logs were read"]
+    assert warned(watch) == ["Checklist: Daily operations firing: late; 1 line is not ticked: Logs were read"]
     write(watch, lambda connection: tick(connection, watch.system, ANN, "own", 1, "", MORNING + 3 * HOUR))
     await at(watch, MORNING + 3 * HOUR)
     assert warned(watch) == []

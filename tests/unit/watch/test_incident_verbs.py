@@ -61,7 +61,8 @@ def told(say: Say, which: str) -> dict[str, Any]:
 
 def test_a_list_ends_with_1_where_one_is_open_and_with_0_where_none_is(say: Say) -> None:
     done = say("incident")
-    assert (done.return_value, done.stdout) == (0, "no incidents\n")
+    assert (done.return_value, done.stdout) == (0, "none is open; --all shows those that are over\n")
+    assert say("incident", "list", "--all").stdout == "there was none yet\n"
     assert json.loads(say("incident", "list", "--format", "json").stdout) == []
     id = opened(say)
     done = say("incident", "list")

@@ -24,6 +24,8 @@ from opsbook.watch.incident_acts import acknowledge, find
 from opsbook.watch.incidents import respond
 from opsbook.watch.silences import Wanted, make
 from opsbook.watch.status import as_json, status
+from opsbook.watch.window_acts import Wanted as Planned
+from opsbook.watch.window_acts import open_now
 
 KEYS: dict[str, Any] = {
     "severities": {"P1": {"means": "down", "respond": "15m", "resolve": "2h"}},
@@ -99,6 +101,25 @@ def test_somebody_who_has_it_quiets_the_exit_code_only_with_what_fires(tmp_path:
     silenced = status(watch.setting, watch.system)
     assert (bool(silenced.bad[0].silence), silenced.exit_code) == (True, 0)
     assert as_json(silenced)["bad"][0]["suggestion"] == "opsbook run restart"
+
+
+def test_a_fault_that_two_see_is_one_line(tmp_path: Path, store: Engine) -> None:
+    watch = watch_of(tmp_path, store, **KEYS)
+    down(watch)
+    seen = Signal("prom:1", "alertmanager", NOW, State.CRITICAL, "Database", "down", check="db-up", component="db")
+    write(watch, lambda connection: take_in(connection, watch.system, [seen], NOW, respond))
+    text = shown(watch)
+    assert ("LAST SEEN BAD  1" in text, "alertmanager says so too" in text) == (True, True)
+
+
+def test_it_names_what_a_window_hides(tmp_path: Path, store: Engine) -> None:
+    watch = watch_of(tmp_path, store, **KEYS)
+    down(watch)
+    wanted = Planned("patch", timedelta(hours=1), "patches", ("db",))
+    write(watch, lambda connection: open_now(connection, watch.system, ANN, wanted, NOW))
+    text = shown(watch)
+    assert "1 silenced" in text
+    assert "hides Database (critical)" in text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,20 @@
+"""A verb with verbs of its own: its help tells each of them in a whole sentence."""
+
+from __future__ import annotations
+
+import click
+
+LONGEST = 400
+"""Characters of a first sentence; click itself cuts it where the line ends, often before it has said anything."""
+
+
+class Verbs(click.Group):
+    """Lists its verbs with the first sentence of each, broken into lines."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The section `Verbs`, as in the help of `opsbook` itself."""
+        known = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, verb.get_short_help_str(LONGEST)) for name, verb in known if verb is not None]
+        if rows:
+            with formatter.section("Verbs"):
+                formatter.write_dl(rows)

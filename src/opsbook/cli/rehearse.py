@@ -19,11 +19,21 @@ if TYPE_CHECKING:
 
 @click.command("rehearse")
 @book_options
-@click.option("--procedures", metavar="A,B", default="", help="Only these procedures (default: all of the book).")
+@click.option(
+    "--procedures",
+    metavar="A,B",
+    default="",
+    help="Only these procedures, also of opsbook's own, in this order (default: all of the book).",
+)
+@click.option(
+    "--recovery", is_flag=True, help="Then opsbook's own of recovery: backups, verifications, restores, drills."
+)
 @format_option("text", "json", "junit", "html")
 @click.option("--out", type=click.Path(dir_okay=False), help="Write the report into this file.")
 @click.option("--keep-going", is_flag=True, help="Go on after a procedure that fails.")
-def command(book: str | None, env: str | None, procedures: str, output: str, out: str | None, keep_going: bool) -> int:
+def command(
+    book: str | None, env: str | None, procedures: str, recovery: bool, output: str, out: str | None, keep_going: bool
+) -> int:
     """Plan, run and take back every procedure of the book, in an environment that is marked disposable.
 
     Parameters get their `example` or default; acts of persons and approvals are answered by the rehearsal, and recorded
@@ -34,12 +44,12 @@ def command(book: str | None, env: str | None, procedures: str, output: str, out
     chosen = [name.strip() for name in procedures.split(",") if name.strip()]
     with opened(book, env) as service:
         conductor = Conductor(service, say, keep_going)
-        found = asyncio.run(_rehearse(conductor, chosen))
+        found = asyncio.run(_rehearse(conductor, chosen, recovery))
     _print(found, output, out)
     return 0 if found.works else 1
 
 
-async def _rehearse(conductor: Conductor, chosen: list[str]) -> Rehearsal:
+async def _rehearse(conductor: Conductor, chosen: list[str], recovery: bool) -> Rehearsal:
     def leave() -> None:
         if conductor.interrupted.is_set():
             raise KeyboardInterrupt
@@ -47,7 +57,7 @@ async def _rehearse(conductor: Conductor, chosen: list[str]) -> Rehearsal:
         say("takes back what the running procedure did, and leaves; once more: at once")
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, leave)
-    return await conductor.rehearse(chosen)
+    return await conductor.rehearse(chosen, recovery)
 
 
 def _print(found: Rehearsal, output: str, out: str | None) -> None:

@@ -22,6 +22,7 @@ from opsbook.errors import OpsbookError, Refused, UsageError
 from opsbook.rehearsal.alerts import Alerts, alerts_of
 from opsbook.rehearsal.model import Outcome, Rehearsal, Silent, Verdict
 from opsbook.rehearsal.one import One
+from opsbook.rehearsal.recovery import recovery_of
 from opsbook.rehearsal.seeing import SETTLE_SECONDS, firings, patience, silent, worse
 from opsbook.rehearsal.stage import Stage, executing
 from opsbook.store import history, rehearsals
@@ -59,14 +60,21 @@ class Conductor:
         self.service = Service(self.service.setting, system, asks)
         self.stage = Stage(self.service.setting, system, answers, self.interrupted)
 
-    async def rehearse(self, chosen: Sequence[str] = ()) -> Rehearsal:
-        """Rehearse the chosen procedures, or all. Raises UsageError for a name that there is not."""
+    async def rehearse(self, chosen: Sequence[str] = (), recovery: bool = False) -> Rehearsal:
+        """Rehearse the chosen procedures in their order, or all of the book; then those of recovery, where asked for.
+
+        Of the procedures that come with opsbook only what is named is rehearsed. Raises UsageError for a name that
+        there is not.
+        """
         system, store, clock = self.service.system, self.service.setting.store, self.service.setting.clock
-        found, wrong = compile_all(system, system.book.catalogue)
+        packaged = self.service.setting.packaged(system)
+        more = recovery_of(system, packaged) if recovery else []
+        offered = {name: text for name, text in packaged.items() if name in {*chosen, *more}}
+        found, wrong = compile_all(system, system.book.catalogue, offered)
         for name in chosen:
             if name not in found and name not in wrong:
-                raise UsageError(f"there is no procedure named {name!r}", nearest(name, [*found, *wrong]))
-        names = sorted(name for name in {*found, *wrong} if not chosen or name in chosen)
+                raise UsageError(f"there is no procedure named {name!r}", nearest(name, [*found, *wrong, *packaged]))
+        names = list(dict.fromkeys([*(chosen or sorted({*found, *wrong} - {*offered})), *more]))
         began = clock.monotonic()
         revision, at = book_revision(system), self.started
         rehearsals.begin(store, self.id, system.name, revision, self.service.actor.name, at.timestamp())

@@ -3,13 +3,13 @@
 # alike, since each may have to follow the other one day.
 set -eu
 other=$1 first=${2:-}
-home=/var/lib/postgresql/renec
-data=$home/data new=$home/data.new pass=$home/pgpass
+data=/data/pg new=/data/pg.new pass=/data/replicator.pgpass
 given=/run/renec/secrets
 as_postgres="setpriv --reuid=postgres --regid=postgres --init-groups --reset-env"
 export PATH="/usr/lib/postgresql/15/bin:$PATH"
 
-install -d -o postgres -g postgres -m 0755 $home /var/run/postgresql
+install -d -o postgres -g postgres -m 0755 /var/run/postgresql
+install -d -o postgres -g postgres -m 0700 /data
 install -o postgres -m 0600 /dev/null $pass
 { printf '*:*:*:replicator:'; cat "$given/replicator"; } > $pass
 from="host=$other port=5432 user=replicator passfile=$pass application_name=replica"

@@ -16,7 +16,7 @@ from opsbook.connectors.registry import open_connections, registered
 from opsbook.engine.facts import RecordedFacts
 from opsbook.operations.registry import operations
 from opsbook.store.audit_head import HeadFile
-from tests.integration.executing import Output
+from tests.integration.executing import RUN, Output
 from tests.integration.servers import make_system
 
 
@@ -41,7 +41,7 @@ class Desk:
             facts = RecordedFacts(self.system, SystemClock(), connections)
             return [change async for change in one.plan(said, facts)]
 
-    async def do(self, operation: str, backup: str, key: str = "run/take/0", **parameters: Any) -> dict[str, Any]:
+    async def do(self, operation: str, backup: str, key: str = f"{RUN}/take/0", **parameters: Any) -> dict[str, Any]:
         """Plan it and apply it; the result of its first change. What it said is in `output`."""
         results: list[dict[str, Any]] = []
         self.output = Output()
@@ -53,7 +53,7 @@ class Desk:
                 results.append(dict(done.result))
         return results[0]
 
-    async def take(self, backup: str, key: str = "run/take/0", **parameters: Any) -> dict[str, Any]:
+    async def take(self, backup: str, key: str = f"{RUN}/take/0", **parameters: Any) -> dict[str, Any]:
         return await self.do("backup.take", backup, key, **parameters)
 
     def objects(self, backup: str) -> Any:

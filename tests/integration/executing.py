@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,10 @@ from opsbook.connectors.change import Change, Done
 from opsbook.connectors.registry import open_connections, registered
 from opsbook.engine.compile import compile_procedure
 from opsbook.engine.values import change_of, fill
+
+RUN = f"run-{os.getpid()}"
+"""The run that changes of a test belong to. Whoever ends a change ends what carries its key anywhere on this host:
+other tests, in processes of their own, must not have the same one."""
 
 
 @dataclass
@@ -30,7 +35,9 @@ class Output:
         await asyncio.sleep(0)
 
 
-async def apply(system: System, change: Change, key: str = "run/step/0", out: Output | None = None) -> dict[str, Any]:
+async def apply(
+    system: System, change: Change, key: str = f"{RUN}/step/0", out: Output | None = None
+) -> dict[str, Any]:
     """The result of a change."""
     async with open_connections(system) as connections:
         done = await registered().executors[change.kind](connections).apply(key, change, None, out or Output())
@@ -38,7 +45,7 @@ async def apply(system: System, change: Change, key: str = "run/step/0", out: Ou
     return dict(done.result)
 
 
-async def end(system: System, change: Change, key: str = "run/step/0") -> bool:
+async def end(system: System, change: Change, key: str = f"{RUN}/step/0") -> bool:
     async with open_connections(system) as connections:
         return await registered().executors[change.kind](connections).end(key, change)
 

@@ -13,6 +13,7 @@ from opsbook.connectors.change import Change, Done
 from opsbook.connectors.registry import OpenConnections, open_connections, registered
 from opsbook.engine.facts import RecordedFacts
 from opsbook.operations.registry import operations
+from tests.integration.executing import RUN
 from tests.integration.servers import make_system
 
 
@@ -41,7 +42,7 @@ class Hands:
         (change,) = await self.plan(name, **parameters)
         return change
 
-    async def apply(self, change: Change, key: str = "run/1/0", cursor: Any = None) -> Any:
+    async def apply(self, change: Change, key: str = f"{RUN}/1/0", cursor: Any = None) -> Any:
         executor = registered().executors[change.kind](self.connections)
         self.slices = 0
         while True:
@@ -51,21 +52,21 @@ class Hands:
                 return said.result
             cursor = said.cursor
 
-    async def end(self, change: Change, key: str = "run/1/0") -> bool:
+    async def end(self, change: Change, key: str = f"{RUN}/1/0") -> bool:
         return await registered().executors[change.kind](self.connections).end(key, change)
 
     async def do(self, name: str, /, **parameters: Any) -> Any:
         """Plan and apply; the result of the last change."""
         result = None
         for number, change in enumerate(await self.plan(name, **parameters)):
-            result = await self.apply(change, f"run/{name}/{number}")
+            result = await self.apply(change, f"{RUN}/{name}/{number}")
         return result
 
     async def undo(self, change: Change) -> Any:
         assert isinstance(change.inverse, Change), change.inverse
-        return await self.apply(change.inverse, "run/1/0/undo")
+        return await self.apply(change.inverse, f"{RUN}/1/0/undo")
 
-    async def verify(self, name: str, change: Change, key: str = "run/1/0") -> str:
+    async def verify(self, name: str, change: Change, key: str = f"{RUN}/1/0") -> str:
         return await operations()[name].verify(key, change, self.facts)
 
 

@@ -18,7 +18,7 @@ from opsbook.connectors.change import Change, Done
 from opsbook.connectors.registry import open_connections, registered
 from opsbook.engine.facts import RecordedFacts
 from opsbook.operations.registry import operations
-from tests.integration.executing import Output
+from tests.integration.executing import RUN, Output
 from tests.integration.servers import BIN, Postgres, make_system
 
 STRUCTURE = """
@@ -147,7 +147,7 @@ class Shop:
         self.number += 1
         async with open_connections(self.system, self.signer) as connections:
             make = registered().executors[change.kind]
-            done = await make(connections).apply(key or f"run{self.number}/step/0", change, None, out or Output())
+            done = await make(connections).apply(key or f"{RUN}{self.number}/step/0", change, None, out or Output())
         assert isinstance(done, Done)
         return dict(done.result)
 

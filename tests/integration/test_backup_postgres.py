@@ -17,6 +17,7 @@ from opsbook.connectors.change import ChangeFailed
 from opsbook.connectors.registry import open_connections, registered
 from tests.integration.backups import Desk, desk
 from tests.integration.eventually import eventually
+from tests.integration.executing import RUN
 from tests.integration.servers import BIN, Postgres, new_pair, until
 
 pytestmark = pytest.mark.real
@@ -237,6 +238,7 @@ async def test_a_cancelled_backup_leaves_no_program_no_session_and_no_object(
 async def test_what_a_killed_attempt_left_is_ended_and_removed_before_it_is_tried_again(
     own: Desk, pair: tuple[Postgres, Postgres]
 ) -> None:
+    key = f"{RUN}/take/0"
     script = f"""
 import asyncio
 from pathlib import Path
@@ -245,7 +247,8 @@ from opsbook.book.system import in_environment
 from opsbook.catalogue import catalogue
 from tests.integration.backups import Desk
 folder = Path({str(own.folder)!r})
-asyncio.run(Desk(folder, in_environment(load_book(folder / "book.yaml", catalogue()), "test")).take("slow"))
+system = in_environment(load_book(folder / "book.yaml", catalogue()), "test")
+asyncio.run(Desk(folder, system).take("slow", key={key!r}))
 """
     process = started(script)
     try:
@@ -259,7 +262,7 @@ asyncio.run(Desk(folder, in_environment(load_book(folder / "book.yaml", catalogu
     (change,) = await own.changes("backup.take", "slow")
     async with open_connections(own.system, own.head) as connections:
         executor = registered().executors["backup"](connections)
-        assert await executor.end("run/take/0", change)
+        assert await executor.end(key, change)
     assert sessions(pair[0]) == 0
     own.system.book.path.write_text(own.system.book.path.read_text().replace("rate: 200kB", "jobs: 1"))
     again = desk_of(own)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from opsbook.book.catalogue import Component, Strict
 from opsbook.book.references import Reference
@@ -21,16 +21,45 @@ class FailoverServer(Strict):
     workload: str = Field(min_length=1, description="its name in the runtime")
     url: Reference = Field(description="its own address, of a superuser; never one that follows the primary")
     data: Reference | None = Field(None, description="its data folder, where that is on this host")
+    inside: str = Field(
+        "", pattern=r"^(/[^/]+)*$", description="its data folder in its container, where it runs in one"
+    )
+    address: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9._-]+:\d+)?$",
+        description="host:port by which other containers know it, where that is not what `url` says",
+    )
+
+    @model_validator(mode="after")
+    def _one_folder(self) -> FailoverServer:
+        if self.data is not None and self.inside:
+            raise ValueError("`data` is a folder of this host, `inside` one of a container: name one of them")
+        return self
 
 
 class Repoint(Strict):
-    """A file that says where the primary is, rewritten by a failover."""
+    """What says where the primary is, changed by a failover: a file, or a service of Kubernetes."""
 
-    file: Reference = Field(description="databases of a PgBouncer, or KEY=VALUE lines")
+    file: Reference | None = Field(None, description="databases of a PgBouncer, or KEY=VALUE lines")
+    service: str = Field("", description="a service of Kubernetes; its selector is set to the pods of one server")
+    follows: Literal["primary", "standby"] = Field("primary", description="which server the service leads to")
     reload: Name | None = Field(None, description="the PgBouncer that reads it, told to RELOAD")
     primary: tuple[str, ...] = Field((), description="variables of it with the primary's address")
     standby: tuple[str, ...] = Field((), description="variables of it with the standby's address")
     restart: tuple[Name, ...] = Field((), description="components whose workloads read it only when they start")
+
+    @model_validator(mode="after")
+    def _file_or_service(self) -> Repoint:
+        if (self.file is None) == (not self.service):
+            raise ValueError("a place is a `file` or a `service`: name one of them")
+        if self.service and (self.reload or self.primary or self.standby):
+            raise ValueError("`reload`, `primary` and `standby` are keys of a file; a service `follows` one of both")
+        return self
+
+    @property
+    def named(self) -> str:
+        """As people name it."""
+        return f"service/{self.service}" if self.service else str(self.file)
 
 
 class Failover(Strict):

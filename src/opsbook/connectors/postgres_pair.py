@@ -10,12 +10,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opsbook.book.system import System
 from opsbook.connectors.change import ChangeFailed
+from opsbook.connectors.forwarded import ForwardedSystem
 from opsbook.connectors.postgres import Failover, FailoverServer, PostgresComponent
 from opsbook.connectors.postgres_session import plain_url
 from opsbook.errors import OpsbookError, Refused
@@ -38,6 +39,12 @@ SELECT pg_is_in_recovery(),
 """
 
 
+FENCED_INSIDE = "SELECT coalesce(pg_read_file('standby.signal', 0, 100, true), '')"
+SSL_REQUEST = bytes((0, 0, 0, 8, 4, 210, 22, 47))
+"""The only message to which a server answers before it knows who asks, whatever state it is in:
+https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-SSLREQUEST"""
+
+
 class NoAnswer(ChangeFailed):
     """The server does not answer."""
 
@@ -51,6 +58,12 @@ class Server:
     workload: str
     parameters: Mapping[str, str]
     data: Path | None
+    inside: str = ""
+    """Its data folder, in its container."""
+    among: str = ""
+    """host:port by which other containers know it; empty where that is its address."""
+    forwarded: int = 0
+    """Its own port, where the one that is connected to leads there through a runtime."""
 
     @property
     def host(self) -> str:
@@ -58,11 +71,21 @@ class Server:
 
     @property
     def port(self) -> int:
-        return int(self.parameters.get("port") or 5432)
+        return self.forwarded or int(self.parameters.get("port") or 5432)
 
     @property
     def address(self) -> str:
         return f"{self.host}:{self.port}"
+
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """Hosts and ports by which it may be named: the one from this host, then the one among containers."""
+        host, _, port = self.among.rpartition(":")
+        return ((self.host, self.port), *(((host, int(port)),) if host else ()))
+
+    def as_seen_by(self, other: Server) -> tuple[str, int]:
+        """Host and port under which another server reaches it."""
+        return self.addresses[-1 if other.inside else 0]
 
     @property
     def fenced(self) -> bool:
@@ -95,8 +118,10 @@ class Server:
 
     def accepts(self) -> bool:
         """Whether anything takes connections at its address."""
-        with suppress(OSError), socket.create_connection((self.host, self.port), timeout=GREETING_SECONDS):
-            return True
+        host = self.parameters.get("hostaddr") or self.host
+        port = int(self.parameters.get("port") or 5432)
+        with suppress(OSError), socket.create_connection((host, port), timeout=GREETING_SECONDS) as line:
+            return not self.inside or _greets(line)
         return False
 
     def processes(self) -> list[int]:
@@ -109,6 +134,15 @@ class Server:
                 if str((entry / "cwd").readlink()) == here:
                     found.append(int(entry.name))
         return found
+
+
+def _greets(line: socket.socket) -> bool:
+    """Whether a server is behind a connection. What leads into containers takes connections for nobody, too."""
+    try:
+        line.sendall(SSL_REQUEST)
+        return bool(line.recv(1))
+    except TimeoutError:
+        return True  # it hangs, and is not gone
 
 
 @dataclass(frozen=True)
@@ -124,6 +158,10 @@ class Seen:
     received: int = 0
     streaming: bool = False
     identifier: str = ""
+    fenced: bool = False
+    """Whether opsbook keeps it from being a primary, as far as that is seen from here."""
+    stopped: bool = False
+    """Whether its runtime keeps it stopped, as far as that was asked."""
 
     @property
     def primary(self) -> bool:
@@ -133,10 +171,10 @@ class Seen:
     def told(self) -> str:
         """Its state in words."""
         if not self.answers:
-            return "does not answer" + (", fenced" if self.server.fenced else "")
+            return "does not answer" + (", stopped" if self.stopped else "") + (", fenced" if self.fenced else "")
         role = "standby" + (", streams" if self.streaming else "") if self.in_recovery else "primary"
         return f"{role}, timeline {self.timeline}, at {lsn(self.position)}" + (
-            ", fenced" if self.server.fenced and self.in_recovery else ""
+            ", fenced" if self.fenced and self.in_recovery else ""
         )
 
 
@@ -171,6 +209,16 @@ def pair(system: System, component: str) -> tuple[Server, Server]:
 
 
 def _server(system: System, said: FailoverServer) -> Server:
+    given = _parameters(system, said)
+    data = system.path(said.data.text) if said.data is not None else None
+    server = Server(said.workload, given, data, said.inside, said.address)
+    if not isinstance(system, ForwardedSystem):
+        return server
+    own = _parameters(system.outside, said)
+    return replace(server, forwarded=int(own.get("port") or 5432))
+
+
+def _parameters(system: System, said: FailoverServer) -> dict[str, str]:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 
@@ -178,8 +226,7 @@ def _server(system: System, said: FailoverServer) -> Server:
         given = conninfo_to_dict(plain_url(system.resolve(said.url)))
     except psycopg.ProgrammingError:
         raise Refused(f"{said.url} is no address of PostgreSQL", "write postgresql://user:password@host/db") from None
-    data = system.path(said.data.text) if said.data is not None else None
-    return Server(said.workload, {name: str(value) for name, value in given.items() if value is not None}, data)
+    return {name: str(value) for name, value in given.items() if value is not None}
 
 
 def see(server: Server) -> Seen:
@@ -188,11 +235,16 @@ def see(server: Server) -> Seen:
 
     try:
         ((recovery, timeline, position, received, streaming, identifier),) = server.rows(STATE)
+        fenced = server.fenced
+        if server.inside and recovery:
+            ((signal,),) = server.rows(FENCED_INSIDE)
+            fenced = signal.startswith(FENCED)
     except (NoAnswer, psycopg.Error, OpsbookError) as error:
-        return Seen(server, False, getattr(error, "message", str(error)))
+        return Seen(server, False, getattr(error, "message", str(error)), fenced=server.fenced)
     return Seen(
-        server, True, "", recovery, int(timeline or 0), int(position or 0), int(received), streaming, identifier
-    )
+        server, True, "", recovery, int(timeline or 0), int(position or 0), int(received), streaming, identifier,
+        fenced,
+    )  # fmt: skip
 
 
 def look(system: System, component: str) -> tuple[Seen, Seen]:
@@ -212,7 +264,7 @@ def one_primary(seen: Sequence[Seen]) -> Seen | None:
 
 def successor(seen: Sequence[Seen]) -> tuple[Seen, Seen]:
     """Who is to be promoted where nobody is primary, and the other. Raises Refused."""
-    able = [one for one in seen if one.answers and one.in_recovery and not one.server.fenced]
+    able = [one for one in seen if one.answers and one.in_recovery and not one.fenced]
     if len(able) != 1:
         told = "; ".join(f"{one.server.workload}: {one.told} {one.words}".strip() for one in seen)
         raise Refused(

@@ -25,8 +25,8 @@ def rewritten(place: Repoint, text: str, primary: Server, standby: Server) -> st
         name = line.removeprefix("export ").partition("=")[0].strip()
         if name in wanted:
             source, target = wanted[name]
-            lines[number] = _address(source).sub(target.address, line)
-            if not _address(target).search(lines[number]):
+            lines[number] = _turned(line, source, target)
+            if not _names(target, lines[number]):
                 raise ChangeFailed(
                     f"{name} names neither {source.address} nor {target.address}", "see `failover.repoint`"
                 )
@@ -48,8 +48,8 @@ def readers_led(place: ReadersPlace, text: str, target: Server, others: Iterable
             lines[number] = PORT.sub(f"port={target.port}", line) if found else f"{line.rstrip()} port={target.port}\n"
         elif name in place.variables:
             for other in others:
-                line = _address(other).sub(target.address, line)
-            if not _address(target).search(line):
+                line = _turned(line, other, target)
+            if not _names(target, line):
                 raise ChangeFailed(f"{name} names none of the servers", "see `read_replicas.readers`")
             lines[number] = line
         else:
@@ -73,23 +73,30 @@ def pooled(rows: Iterable[Mapping[str, Any]], server: Server) -> list[str]:
     return [
         str(row["name"])
         for row in rows
-        if str(row.get("port")) == str(server.port) and _same(str(row.get("host") or "127.0.0.1"), server.host)
+        if any(
+            str(row.get("port")) == str(port) and _same(str(row.get("host") or "127.0.0.1"), host)
+            for host, port in server.addresses
+        )
     ]
 
 
 def _databases(text: str, primary: Server, standby: Server) -> str:
     """Every entry `name = host=… port=…` that leads to either server leads to the primary."""
     found, lines = 0, text.splitlines(keepends=True)
+    among = [
+        (old, new) for one in (primary, standby) for old, new in zip(one.addresses, primary.addresses, strict=False)
+    ]
     for number, line in enumerate(lines):
         host, port = HOST.search(line), PORT.search(line)
         if host is None or line.lstrip().startswith((";", "#")):
             continue
         port_number = int(port[1]) if port else 5432
-        if not any(port_number == one.port and _same(host[1], one.host) for one in (primary, standby)):
+        leads = next((new for old, new in among if port_number == old[1] and _same(host[1], old[0])), None)
+        if leads is None:
             continue
         found += 1
-        line = HOST.sub(f"host={primary.host}", line)
-        lines[number] = PORT.sub(f"port={primary.port}", line) if port else f"{line.rstrip()} port={primary.port}\n"
+        line = HOST.sub(f"host={leads[0]}", line)
+        lines[number] = PORT.sub(f"port={leads[1]}", line) if port else f"{line.rstrip()} port={leads[1]}\n"
     if not found:
         raise ChangeFailed(
             f"no database of the pool leads to {primary.address} or {standby.address}", "see `failover.repoint`"
@@ -97,8 +104,19 @@ def _databases(text: str, primary: Server, standby: Server) -> str:
     return "".join(lines)
 
 
-def _address(server: Server) -> re.Pattern[str]:
-    return re.compile(rf"(?<![\w.-]){re.escape(server.host)}:{server.port}(?!\d)")
+def _turned(line: str, source: Server, target: Server) -> str:
+    """The line with the one server's addresses in place of the other's: that from this host, that among containers."""
+    for old, new in zip(source.addresses, target.addresses, strict=False):
+        line = _address(*old).sub(f"{new[0]}:{new[1]}", line)
+    return line
+
+
+def _names(server: Server, line: str) -> bool:
+    return any(_address(*one).search(line) for one in server.addresses)
+
+
+def _address(host: str, port: int) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w.-]){re.escape(host)}:{port}(?!\d)")
 
 
 def _same(one: str, other: str) -> bool:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,6 @@ from opsbook.connectors.change import ChangeFailed
 from opsbook.connectors.postgres_pair import position_of
 
 RECORD = re.compile(r"^rmgr: (\w+)\s+len \(rec/tot\):\s*\d+/\s*(\d+), .*?lsn: ([0-9A-F]+/[0-9A-F]+), .*?desc: (\w+)")
-CONTROL_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -57,33 +54,22 @@ def as_owner(data: Path) -> dict[str, Any]:
     return {"user": found.st_uid, "group": found.st_gid, "extra_groups": [], "cwd": "/"}
 
 
-def control(data: Path) -> Mapping[str, str]:
-    """Fields of the control file, as pg_controldata names them. Blocking. Raises ChangeFailed, NoProgram."""
-    done = subprocess.run(
-        [str(program("pg_controldata", data)), "-D", str(data)], capture_output=True, text=True, check=False,
-        timeout=CONTROL_SECONDS, env={**os.environ, "LC_ALL": "C"}, **as_owner(data),
-    )  # fmt: skip
-    if done.returncode:
-        raise ChangeFailed(f"the control file of {data} cannot be read: {done.stderr.strip()[:200]}", "see the folder")
-    pairs = (line.partition(":") for line in done.stdout.splitlines())
-    return {name.strip(): value.strip() for name, _, value in pairs}
+@dataclass
+class Counted:
+    """Commits and the end of a log, from the lines of pg_waldump."""
 
+    begin: int
+    commits: int = 0
+    end: int = 0
 
-def written_after(data: Path, position: int) -> Lost:
-    """Log that the server of this folder wrote from a position on, on its own timeline. Blocking."""
-    timeline = control(data).get("Latest checkpoint's TimeLineID", "1")
-    start = f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
-    argv = [str(program("pg_waldump", data)), "-p", str(data / "pg_wal"), "-t", timeline, "-s", start]
-    commits, end = 0, position
-    with subprocess.Popen(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors="replace", **as_owner(data)
-    ) as child:
-        assert child.stdout is not None
-        for line in child.stdout:
-            found = RECORD.match(line)
-            if found is None:
-                continue
-            end = position_of(found[3]) + int(found[2])
-            commits += found[1] == "Transaction" and found[4].startswith("COMMIT")
-    # That it ends with an error is how pg_waldump says that the log ends there.
-    return Lost(max(0, end - position), commits, end)
+    def take(self, line: str) -> None:
+        """One line."""
+        if found := RECORD.match(line):
+            self.end = position_of(found[3]) + int(found[2])
+            self.commits += found[1] == "Transaction" and found[4].startswith("COMMIT")
+
+    @property
+    def lost(self) -> Lost:
+        """What was counted."""
+        end = max(self.begin, self.end)
+        return Lost(end - self.begin, self.commits, end)

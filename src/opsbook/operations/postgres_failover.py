@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,8 +10,10 @@ from pydantic import Field
 from opsbook.book.catalogue import Risk
 from opsbook.connectors.change import Change, Json
 from opsbook.connectors.http import HttpComponent
-from opsbook.connectors.postgres_pair import Seen, failover_of, look, one_primary, successor
+from opsbook.connectors.postgres_containers import look_at_both
+from opsbook.connectors.postgres_pair import Seen, failover_of, one_primary, successor
 from opsbook.connectors.postgres_places import names
+from opsbook.connectors.postgres_service import follows
 from opsbook.errors import Refused
 from opsbook.operations.contract import Facts, OperationParameters, Repeatable
 from opsbook.operations.registry import operation
@@ -20,7 +21,8 @@ from opsbook.operations.registry import operation
 
 async def seen_by(facts: Facts, component: str) -> tuple[Seen, Seen]:
     """Both servers now; noted as facts. Raises Refused where the book does not name them."""
-    found = await asyncio.to_thread(look, facts.system, component)
+    system = facts.connector(component).system
+    found = await look_at_both(system, lambda: facts.runtime, component)
     facts.record(f"servers of {component}", _states(found))
     return found
 
@@ -29,9 +31,15 @@ def _states(seen: tuple[Seen, Seen]) -> dict[str, Json]:
     return {one.server.workload: f"{one.server.address}: {one.told}" for one in seen}
 
 
-def _pointed(facts: Facts, component: str, primary: Seen, other: Seen) -> bool:
+async def _pointed(facts: Facts, component: str, primary: Seen, other: Seen) -> bool:
     """Whether every place of the book names the primary."""
     for place in failover_of(facts.system, component).repoint:
+        if place.service:
+            leads, away = (primary, other) if place.follows == "primary" else (other, primary)
+            if not await follows(facts.runtime, place.service, leads.server.workload, away.server.workload):
+                return False
+            continue
+        assert place.file is not None
         try:
             text = facts.system.path(place.file.text).read_text(encoding="utf-8")
         except OSError:
@@ -41,14 +49,14 @@ def _pointed(facts: Facts, component: str, primary: Seen, other: Seen) -> bool:
     return True
 
 
-def cast(facts: Facts, component: str, seen: tuple[Seen, Seen], planned: bool) -> tuple[Seen, Seen]:
+async def cast(facts: Facts, component: str, seen: tuple[Seen, Seen], planned: bool) -> tuple[Seen, Seen]:
     """Who is fenced, and who takes its place. Raises Refused where a failover would be wrong."""
     primary = one_primary(seen)
     if primary is None:
         new, old = successor(seen)
         return old, new
     (other,) = [one for one in seen if one is not primary]
-    if not other.streaming and (other.server.fenced or not _pointed(facts, component, primary, other)):
+    if not other.streaming and (other.fenced or not await _pointed(facts, component, primary, other)):
         return other, primary  # it was promoted before: what is left is to lead everybody there
     if not planned:
         raise Refused(
@@ -74,14 +82,14 @@ class Fence(OperationParameters):
     idempotent=True,
     parameters=Fence,
     doc="Stops the primary through the runtime until nothing of it runs and its address accepts nobody, and lays a "
-    "standby.signal into its data folder, so that it never comes back as a primary. Refused while the primary serves, "
-    "unless a planned switchover is meant: then the standby has everything first. Undo lets it serve again, unless "
-    "the other was promoted.",
+    "standby.signal into its data folder, so that it never comes back as a primary; that of a server in a "
+    "container is reached beside it. Refused while the primary serves, unless a planned switchover is meant: then the "
+    "standby has everything first. Undo lets it serve again, unless the other was promoted.",
 )
 class _Fence(Repeatable):
     async def plan(self, parameters: Fence, facts: Facts) -> AsyncIterator[Change]:
         seen = await seen_by(facts, parameters.of)
-        old, _ = cast(facts, parameters.of, seen, parameters.planned)
+        old, _ = await cast(facts, parameters.of, seen, parameters.planned)
         target: dict[str, Json] = {"component": parameters.of, "server": old.server.workload}
         effect = {**target, "planned": parameters.planned}
         yield Change("postgres-fence", effect, _states(seen), inverse=Change("postgres-unfence", target))
@@ -119,12 +127,13 @@ class _Promote(Repeatable):
     idempotent=True,
     parameters=OperationParameters,
     doc="Leads everybody to the primary: rewrites the places of the book that say where the database is, whole and at "
-    "once, and has pools read them anew.",
+    "once, and has pools read them anew; the selectors of services of Kubernetes are set.",
 )
 class _Repoint(Repeatable):
     async def plan(self, parameters: OperationParameters, facts: Facts) -> AsyncIterator[Change]:
         for number, place in enumerate(failover_of(facts.system, parameters.of).repoint):
-            effect = {"component": parameters.of, "place": number, "file": str(place.file)}
+            where = {"service": place.service} if place.service else {"file": str(place.file)}
+            effect: dict[str, Json] = {"component": parameters.of, "place": number, **where}
             if place.reload:
                 effect["reload"] = place.reload
             yield Change("postgres-repoint", effect, inverse="a place names whoever is primary: repoint again")
@@ -213,7 +222,7 @@ class _DrillFailover(Repeatable):
         seen = await seen_by(facts, parameters.of)
         primary = one_primary(seen)
         if primary is not None:
-            cast(facts, parameters.of, seen, True)
+            await cast(facts, parameters.of, seen, True)
         effect = {
             "component": parameters.of, "fault": parameters.fault, "pages": pages(facts, parameters.of),
             "places": len(failover_of(facts.system, parameters.of).repoint),

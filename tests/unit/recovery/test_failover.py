@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from opsbook.book.catalogue import Risk
 from opsbook.book.load import load_book
@@ -13,8 +14,10 @@ from opsbook.book.system import System, in_environment
 from opsbook.catalogue import catalogue
 from opsbook.connectors.change import ChangeFailed
 from opsbook.connectors.postgres import Repoint
+from opsbook.connectors.postgres_containers import kept_stopped
 from opsbook.connectors.postgres_pair import Server, lsn, position_of
 from opsbook.connectors.postgres_places import names, pooled, rewritten
+from opsbook.connectors.runtimes.contract import Instance, Status, Workload
 from opsbook.engine.compile import load_procedures
 from opsbook.recovery.failover import drilled_by, families
 
@@ -39,6 +42,49 @@ def test_only_the_named_variables_get_the_new_addresses() -> None:
     assert rewritten(one, text, OLD, NEW) == ENV
     assert not names(one, ENV, NEW, OLD)
     assert names(one, text, NEW, OLD)
+
+
+def test_it_knows_servers_by_the_address_from_this_host_and_by_that_among_containers() -> None:
+    new, old = (
+        Server(name, {"host": "127.0.0.1", "port": port}, None, "/data", f"{name}:5432")
+        for name, port in (("b", "18433"), ("a", "18432"))
+    )
+    text = "URL=postgresql://u@127.0.0.1:18432/x\nINNER=postgresql://u@a:5432/x\n"
+    one = place(primary=["URL", "INNER"])
+    assert rewritten(one, text, new, old) == "URL=postgresql://u@127.0.0.1:18433/x\nINNER=postgresql://u@b:5432/x\n"
+    assert rewritten(one, rewritten(one, text, new, old), old, new) == text
+    assert rewritten(place(reload="pool"), "x = host=a port=5432\n", new, old) == "x = host=b port=5432\n"
+    rows = [{"name": "x", "host": "b", "port": 5432}]
+    assert (pooled(rows, new), pooled(rows, old)) == (["x"], [])
+    assert (new.as_seen_by(old), new.as_seen_by(NEW)) == (("b", 5432), ("127.0.0.1", 18433))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [{"service": "database"}, {"file": None}, {"file": None, "service": "database", "primary": ["URL"]}],
+    ids=["both", "neither", "keys of a file"],
+)
+def test_a_place_is_a_file_or_a_service(keys: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=r"a service|a `file`"):
+        place(**keys)
+    service = Repoint.model_validate({"service": "database", "follows": "standby"})
+    assert service.named == "service/database"
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted", "stopped"),
+    [("exited", 1, True), ("running", 1, False), ("CrashLoopBackOff", 1, False), ("Terminating", 0, False),
+     ("restarting", 1, False), ("", 0, True), ("", 1, False)],
+)  # fmt: skip
+async def test_only_a_runtime_that_starts_nothing_keeps_a_server_stopped(
+    state: str, wanted: int, stopped: bool
+) -> None:
+    class Asked:
+        async def status(self, workload: str) -> Status:
+            instances = (Instance("db-0", False, state),) if state else ()
+            return Status(Workload(workload, "StatefulSet", wanted, 0), instances)
+
+    assert await kept_stopped(Asked(), "db") is stopped  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("variable", "said"), [("OTHER", "names neither"), ("ABSENT", "no line ABSENT")])

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from opsbook.book.environments import SupervisorRuntime
 from opsbook.connectors.by_hand.backups import INDENT
 from opsbook.connectors.by_hand.script import Script, as_commands
-from opsbook.connectors.by_hand.shell_text import comment, word
+from opsbook.connectors.by_hand.shell_text import comment, inside_quotes, word
 from opsbook.connectors.by_hand.supervisorctl import control
 from opsbook.connectors.change import Json
 from opsbook.connectors.postgres import FailoverServer
@@ -30,11 +30,20 @@ def _address(script: Script, server: FailoverServer) -> str:
 
 def _data(script: Script, server: FailoverServer) -> str:
     """The inside of a word in double quotes."""
+    if server.inside:
+        return inside_quotes(server.inside)
     if server.data is None:
         variable = "PGDATA_" + "".join(one if one.isalnum() else "_" for one in server.workload.upper())
         script.needs[variable] = f"data folder of {server.workload}, on its own host"
         return f"${{{variable}}}"
     return script.part(server.data, f"data folder of {server.workload}")
+
+
+def _where(server: FailoverServer) -> Iterator[str]:
+    """In which shell the next command is typed."""
+    if server.inside:
+        told = f"in a container with the volumes of {server.workload} that does not start its server:"
+        yield from comment(told, INDENT)
 
 
 def _told(script: Script, verb: str, workload: str) -> Iterator[str]:
@@ -51,6 +60,7 @@ def fence(change: Json, script: Script) -> Iterator[str]:
     if change["effect"]["planned"]:
         yield from comment("planned: stop what writes first, so that the standby gets all of it", INDENT)
     yield from _told(script, "stop", server.workload)
+    yield from _where(server)
     yield f'touch "{_data(script, server)}/{SIGNAL}"  # it never starts as a primary where this lies'
     yield f"! at_postgres {_address(script, server)} psql -X -Atc 'SELECT 1'  # nobody must answer there any more"
 
@@ -60,6 +70,7 @@ def unfence(change: Json, script: Script) -> Iterator[str]:
     """Only while the other was not promoted."""
     server = _server(script, change["effect"]["component"], change["effect"]["server"])
     yield from comment("only where the other server was not promoted: ask it first (pg_is_in_recovery)", INDENT)
+    yield from _where(server)
     yield f'rm -f -- "{_data(script, server)}/{SIGNAL}"'
     yield from _told(script, "start", server.workload)
 
@@ -79,7 +90,11 @@ def repoint(change: Json, script: Script) -> Iterator[str]:
     """Files that name the primary are edited by whoever does it."""
     effect = change["effect"]
     found = script.component(effect["component"]).failover.repoint[effect["place"]]
-    yield from comment(f"by hand: in {found.file} put the address of the new primary", INDENT)
+    if found.service:
+        told = f"by hand: set the selector of service/{found.service} to the labels of the {found.follows}'s pods"
+        yield from comment(told, INDENT)
+    else:
+        yield from comment(f"by hand: in {found.file} put the address of the new primary", INDENT)
     for name in found.primary:
         yield from comment(f"{name}: the new primary", INDENT)
     for name in found.standby:
@@ -102,9 +117,11 @@ def rebuild(change: Json, script: Script) -> Iterator[str]:
     for primary, other in ((first, second), (second, first)):
         yield from comment(f"where {primary.workload} is the primary:", INDENT)
         data = _data(script, other)
+        where = [f"in a container with the volumes of {other.workload}:"] if other.inside else []
         rewind = f'pg_rewind --target-pgdata="{data}" --source-server="$address?user=$user" --write-recovery-conf'
         lines = [
             *_told(script, "stop", other.workload),
+            *where,
             f"apart {_address(script, primary)}; PGPASSWORD=$password runuser -u postgres -- {rewind}",
             f'or mv the folder aside, and: pg_basebackup -D "{data}" -R -X stream, of {primary.workload}',
             *_told(script, "start", other.workload),

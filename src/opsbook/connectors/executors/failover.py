@@ -2,7 +2,8 @@
 `postgres-serves`.
 
 effect: `component`; of fence, unfence and promote `server`, the workload of one of `failover.servers`; of fence also
-`planned`; of repoint `place`, a number of `failover.repoint`, and `file`; of serves `pages` and `within`, `since`.
+`planned`; of repoint `place`, a number of `failover.repoint`, and `file` or `service`; of serves `pages` and
+`within`, `since`.
 
 Each asks both servers anew, refuses where its condition does not hold, and does nothing twice: applied again after a
 crash it finds what was done. No order of them, and no crash in between, makes two primaries.
@@ -13,6 +14,7 @@ from __future__ import annotations
 from opsbook.connectors.change import Change, Done, Json, Sink
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.executors.failover_work import Work
+from opsbook.connectors.postgres_containers import end_beside_both
 from opsbook.connectors.registry import executor
 
 
@@ -25,7 +27,9 @@ class _Act:
 
     async def end(self, key: str, change: Change) -> bool:
         """Sessions of it wait for nothing but one statement, and every act looks before it does anything."""
-        return True
+        component = change.effect["component"]
+        system = self.connections.of(component).system
+        return await end_beside_both(system, lambda: self.connections.runtime, component, key)
 
 
 @executor("postgres-fence")
@@ -55,7 +59,7 @@ class Promote(_Act):
 
 @executor("postgres-repoint")
 class Repoint(_Act):
-    """Result: `file`, `changed`, `primary`."""
+    """Result: `file` or `service`, `changed`, `primary`."""
 
     async def apply(self, key: str, change: Change, cursor: Json, out: Sink) -> Done:
         return Done(await self.work(key, change, out).repoint(change.effect["place"]))

@@ -3,9 +3,10 @@
 effect: `component`, `fault`, `pages` (which must answer), `places` (how many are repointed).
 
 A writer inserts a row a transaction into a table of its own and counts what was acknowledged. With `fault` the
-postmaster is killed (SIGKILL) and its runtime kept from starting it anew, as if the host were gone; the measuring
-begins at that instant. result: as of `drill-restore`, with `lost_commits` acknowledged transactions that are gone,
-`written` that were acknowledged, `outage_seconds` between the last write before and the first one after.
+postmaster is killed (SIGKILL; the first process of a pod by SIGQUIT) and its runtime kept from starting it anew, as if
+the host were gone; the measuring begins at that instant. result: as of `drill-restore`, with `lost_commits`
+acknowledged transactions that are gone, `written` that were acknowledged, `outage_seconds` between the last write
+before and the first one after.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.executors.failover_work import Work
+from opsbook.connectors.postgres_containers import end_beside_both, kill
 from opsbook.connectors.postgres_pair import NoAnswer, Seen, Server, one_primary, successor
 from opsbook.connectors.registry import executor
 from opsbook.errors import Refused
@@ -57,7 +59,9 @@ class FailoverDrill:
 
     async def end(self, key: str, change: Change) -> bool:
         """The writer ended with its process."""
-        return True
+        component = change.effect["component"]
+        system = self.connections.of(component).system
+        return await end_beside_both(system, lambda: self.connections.runtime, component, key)
 
 
 async def _brought_to_end(work: Work, effect: dict[str, Any], old: Seen, new: Seen) -> dict[str, Json]:
@@ -119,6 +123,12 @@ class Drilling:
             began, at = time.monotonic(), time.time()
             await self.work.fence(self.old.workload, planned=True)
             return began, at
+        if self.old.inside:
+            began, at = time.monotonic(), time.time()
+            killed = await kill(self.old, self.work.runtime())
+            await self.work.out.write(f"killed {self.old.workload}, in {killed}\n")
+            await self.work.stop(self.old)
+            return began, at
         status = await self.work.connections.runtime.status(self.old.workload)
         pids = [one.pid for one in status.instances if one.pid]
         if len(pids) != 1 or (self.old.data is not None and pids[0] not in self.old.processes()):
@@ -136,7 +146,8 @@ class Drilling:
         def phase(name: str) -> None:
             self.phases[name] = round(time.monotonic() - began, 2)
 
-        await self.work.fence(self.old.workload, planned=False)
+        if self.effect["fault"]:  # else it was fenced by then
+            await self.work.fence(self.old.workload, planned=False)
         phase("fenced")
         promoted = await self.work.promote(self.new.workload)
         phase("promoted")

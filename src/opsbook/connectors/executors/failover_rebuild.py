@@ -5,33 +5,34 @@ effect: `component`; the server that is not its primary is meant.
 The data folder is moved aside while it is worked on, so that nobody can start it: it comes back under its name only as
 a standby, whole. pg_rewind takes over what differs; where it cannot, or was cut off, all is copied by pg_basebackup.
 The server's own configuration stays; how to reach the primary is what the promoted server knew as a standby, with the
-address turned round. result: `how` ("rewind" or "copy"), `slot`, `seconds`, `asked`.
+address turned round. One in a container is worked on beside it, while its runtime keeps it stopped.
+
+result: `how` ("rewind" or "copy"), `slot`, `seconds`, `asked`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import subprocess
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import PurePath
 
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.executors.failover_work import Work
-from opsbook.connectors.postgres_pair import SIGNAL, NoAnswer, Server, one_primary, see
+from opsbook.connectors.postgres_containers import REBUILD_SECONDS, end_beside_both
+from opsbook.connectors.postgres_folder import DataFolder
+from opsbook.connectors.postgres_pair import SIGNAL, NoAnswer, Seen, Server, one_primary, see
 from opsbook.connectors.postgres_replica import NOTICED, quoted
-from opsbook.connectors.postgres_wal import as_owner, program
-from opsbook.connectors.process_tree import KEY, end_tree
+from opsbook.connectors.process_tree import end_tree
 from opsbook.connectors.registry import executor
 from opsbook.connectors.runtimes.contract import Verb
 from opsbook.errors import Refused
 
 START_SECONDS = 120.0
+AUTOMATIC = "postgresql.auto.conf"
 CUT_OFF = "rewinding"
 """Lies beside the kept configuration while pg_rewind works: what it left half-way is no folder to go on with."""
 FOLLOWED = "SELECT current_setting('primary_conninfo'), current_setting('primary_slot_name')"
@@ -55,192 +56,190 @@ class Rebuild:
             raise Refused("there is no primary that a standby could follow", "fail over first")
         (seen_old,) = [one for one in seen if one is not seen_new]
         old, new = seen_old.server, seen_new.server
-        if old.data is None:
-            raise Refused(f"the data folder of {old.workload} is not on this host", "rebuild it there, by hand")
-        rebuilding = Rebuilding(old, old.data, new, key)
-        how = "is a standby already"
+        how, slot = "is a standby already", ""
         if not (seen_old.answers and seen_old.streaming):
-            if not (old.data / SIGNAL).exists():
-                work.mark(old)
-            await work.stop(old)
-            how = await asyncio.to_thread(rebuilding.run)
+            how, slot = await self._rebuilt(work, seen_old, new)
             await out.write(f"{old.workload}: {how}\n")
             await work.tell_runtime(old.workload, Verb.START)
         await work.until(
             lambda: see(old).streaming, START_SECONDS, f"{old.workload} does not stream from {new.workload}"
         )
-        await asyncio.to_thread(rebuilding.forget_old_slot)
+        await asyncio.to_thread(_forget_old_slot, old, slot)
         asked = {one.workload: (await asyncio.to_thread(see, one)).told for one in (new, old)}
         for workload, told in asked.items():
             await out.write(f"{workload}: {told}\n")
         seconds = round(time.monotonic() - began, 2)
-        return Done({"server": old.workload, "how": how, "slot": rebuilding.slot, "seconds": seconds, "asked": asked})
+        return Done({"server": old.workload, "how": how, "slot": slot, "seconds": seconds, "asked": asked})
+
+    async def _rebuilt(self, work: Work, seen: Seen, new: Server) -> tuple[str, str]:
+        """How it was done, and the slot by which it follows."""
+        old = seen.server
+        async with work.folder(old, REBUILD_SECONDS) as folder:
+            if folder is None:
+                raise Refused(
+                    f"the data folder of {old.workload} is not on this host" if not old.inside
+                    else f"the data folder of {old.workload} cannot be reached",
+                    "rebuild it where it is, by hand",
+                )  # fmt: skip
+            if await folder.place.kind(folder.path / SIGNAL) == "":
+                await folder.fence()
+            await work.stop(old)
+            rebuilding = Rebuilding(old, folder, new)
+            return await rebuilding.run(), rebuilding.slot
 
     async def end(self, key: str, change: Change) -> bool:
-        """End pg_rewind or pg_basebackup of a dead process."""
+        """End pg_rewind or pg_basebackup of a dead process, here or beside the container."""
         await end_tree(key)
-        return True
+        system = self.connections.of(change.effect["component"]).system
+        return await end_beside_both(system, lambda: self.connections.runtime, change.effect["component"], key)
 
 
 @dataclass
 class Rebuilding:
-    """The blocking part, which may be begun anew at any point."""
+    """The work in the folder, which may be begun anew at any point."""
 
     old: Server
-    data: Path
+    folder: DataFolder
     new: Server
-    key: str
     slot: str = ""
     why: str = "an attempt before was cut off"
 
-    def beside(self, word: str) -> Path:
-        return self.data.with_name(f"{self.data.name}.{word}")
+    def beside(self, word: str) -> PurePath:
+        return self.folder.path.with_name(f"{self.folder.path.name}.{word}")
 
-    def run(self) -> str:
+    async def run(self) -> str:
         """How it was done. Raises ChangeFailed, NoAnswer."""
-        following = self._following()
+        place, data = self.folder.place, self.folder.path
+        following = await self._following()
         working, kept = self.beside("rebuilding"), self.beside("configuration")
-        if self.data.exists() and not working.exists():
-            if kept.exists() and not self.old.fenced:
-                shutil.rmtree(kept)
+        if await place.kind(data) and not await place.kind(working):
+            if await place.kind(kept) and not await self.folder.fenced():
+                await place.remove(kept)
                 return "it was rebuilt before"
-            shutil.rmtree(kept, ignore_errors=True)
-            self._move_aside(working)
-        if not kept.exists():
-            self._keep_configuration(working, kept)
-        how = self._rewound(working, kept) or self._copied(working, kept, following)
-        self._follow(working, kept, following)
-        working.rename(self.data)
-        shutil.rmtree(kept)
+            await place.remove(kept)
+            await self._move_aside(working)
+        if not await place.kind(kept):
+            await self._keep_configuration(working, kept)
+        how = await self._rewound(working, kept) or await self._copied(working, kept, following)
+        await self._follow(working, kept, following)
+        await place.move(working, data)
+        await place.remove(kept)
         return how
 
-    def _move_aside(self, working: Path) -> None:
-        if not (self.data / SIGNAL).exists():
-            raise Refused(f"{self.data} is not fenced", "fence it first")
-        try:
-            self.data.rename(working)
-        except OSError as error:
-            raise ChangeFailed(
-                f"{self.data} cannot be moved aside: {error.strerror}", "its folder must not be a mount point itself"
-            ) from error
+    async def _move_aside(self, working: PurePath) -> None:
+        if not await self.folder.place.kind(self.folder.path / SIGNAL):
+            raise Refused(f"{self.folder.path} is not fenced", "fence it first")
+        await self.folder.place.move(self.folder.path, working)
 
-    def _following(self) -> dict[str, str]:
+    async def _following(self) -> dict[str, str]:
         """How the standby will reach the primary. Raises ChangeFailed where neither server knows."""
         from psycopg.conninfo import conninfo_to_dict
 
-        ((told, slot),) = self.new.rows(FOLLOWED)
-        told = told or self._own_setting("primary_conninfo")
+        ((told, slot),) = await asyncio.to_thread(self.new.rows, FOLLOWED)
+        told = told or await self._own_setting("primary_conninfo")
         if not told:
             raise ChangeFailed(
                 f"neither {self.new.workload} nor {self.old.workload} says how a standby reaches its primary",
                 "set primary_conninfo on both",
             )
-        self.slot = slot or self._own_setting("primary_slot_name") or "opsbook_standby"
-        if not self.new.rows(SLOT, self.slot):
-            self.new.rows("SELECT pg_create_physical_replication_slot(%s, true)", self.slot)
+        self.slot = slot or await self._own_setting("primary_slot_name") or "opsbook_standby"
+        if not await asyncio.to_thread(self.new.rows, SLOT, self.slot):
+            await asyncio.to_thread(self.new.rows, "SELECT pg_create_physical_replication_slot(%s, true)", self.slot)
         given = {name: str(value) for name, value in conninfo_to_dict(told).items() if value is not None}
-        return {**given, "host": self.new.host, "port": str(self.new.port)}
+        return {**given, **self._address()}
 
-    def _own_setting(self, name: str) -> str:
-        for folder in (self.data, self.beside("configuration"), self.beside("rebuilding")):
-            with suppress(OSError):
-                lines = (folder / "postgresql.auto.conf").read_text(encoding="utf-8").splitlines()
-                found = [line.partition("=")[2].strip() for line in lines if line.partition("=")[0].strip() == name]
-                if found:
-                    return found[-1].removeprefix("'").removesuffix("'").replace("''", "'")
+    def _address(self) -> dict[str, str]:
+        host, port = self.new.as_seen_by(self.old)
+        return {"host": host, "port": str(port)}
+
+    async def _own_setting(self, name: str) -> str:
+        for folder in (self.folder.path, self.beside("configuration"), self.beside("rebuilding")):
+            lines = (await self.folder.place.read(folder / AUTOMATIC) or "").splitlines()
+            found = [line.partition("=")[2].strip() for line in lines if line.partition("=")[0].strip() == name]
+            if found:
+                return found[-1].removeprefix("'").removesuffix("'").replace("''", "'")
         return ""
 
-    def _keep_configuration(self, working: Path, kept: Path) -> None:
-        if not working.exists():
-            raise ChangeFailed(f"{self.data} is gone", "copy it from the primary by pg_basebackup")
-        temporary, owner = self.beside("configuration.new"), working.stat()
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(mode=0o700)
-        for file in (*self._configuration(working), working / "PG_VERSION"):
-            shutil.copy2(file, temporary)
-        os.chown(temporary, owner.st_uid, owner.st_gid)
-        temporary.rename(kept)
+    async def _keep_configuration(self, working: PurePath, kept: PurePath) -> None:
+        place = self.folder.place
+        if not await place.kind(working):
+            raise ChangeFailed(f"{self.folder.path} is gone", "copy it from the primary by pg_basebackup")
+        temporary = self.beside("configuration.new")
+        await place.remove(temporary)
+        await place.make(temporary, working)
+        await place.copy([working / one for one in (*await place.settings(working), "PG_VERSION")], temporary)
+        await place.move(temporary, kept)
 
-    def _configuration(self, folder: Path) -> list[Path]:
-        return [one for one in folder.glob("*.conf") if one.is_file()]
-
-    def _rewound(self, working: Path, kept: Path) -> str:
+    async def _rewound(self, working: PurePath, kept: PurePath) -> str:
         """Empty where it cannot be rewound."""
-        if (kept / CUT_OFF).exists():
+        place = self.folder.place
+        if await place.kind(kept / CUT_OFF):
             return ""
-        (kept / CUT_OFF).touch()
+        await place.write(kept / CUT_OFF, "")
         # In single-user mode, by which pg_rewind ends a crashed server properly, PostgreSQL refuses to be a standby.
-        (working / SIGNAL).unlink(missing_ok=True)
+        await place.remove(working / SIGNAL)
+        if place.apart:
+            # It names a process of another container: nothing runs any more, and here that number is somebody else's.
+            await place.remove(working / "postmaster.pid")
         source = self._source(self.new.parameters)
-        done = self._program(kept, "pg_rewind", "-D", str(working), f"--source-server={source}", "--no-sync")
-        if done.returncode == 0:
-            said = (done.stdout + done.stderr).lower()
+        done = await place.program(
+            kept, "pg_rewind", "-D", str(working), f"--source-server={source}", "--no-sync",
+            password=self.new.parameters.get("password", ""),
+        )  # fmt: skip
+        if done.code == 0:
+            said = (done.out + done.err).lower()
             return "needed no rewind" if "no rewind required" in said else "rewound to where it was left"
-        self.why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        self.why = done.why
         return ""
 
-    def _copied(self, working: Path, kept: Path, following: dict[str, str]) -> str:
-        copying, discarded = self.beside("copying"), self.beside("discarded")
-        shutil.rmtree(copying, ignore_errors=True)
-        copying.mkdir(mode=0o700)
-        found = kept.stat()
-        os.chown(copying, found.st_uid, found.st_gid)
-        done = self._program(
+    async def _copied(self, working: PurePath, kept: PurePath, following: Mapping[str, str]) -> str:
+        place, copying, discarded = self.folder.place, self.beside("copying"), self.beside("discarded")
+        await place.remove(copying)
+        await place.make(copying, kept)
+        done = await place.program(
             kept, "pg_basebackup", "-D", str(copying), "-X", "stream", "-c", "fast", "-w", "-d",
-            self._source({**NOTICED, **following}, database=False),
+            self._source({**NOTICED, **following}, database=False), password=following.get("password", ""),
         )  # fmt: skip
-        if done.returncode:
-            why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            raise ChangeFailed(f"{self.new.workload} cannot be copied: {why}", "see its pg_hba.conf, and free space")
-        if working.exists():
-            working.rename(discarded)
-        copying.rename(working)
-        shutil.rmtree(discarded, ignore_errors=True)
+        if done.code:
+            raise ChangeFailed(
+                f"{self.new.workload} cannot be copied: {done.why}", "see its pg_hba.conf, and free space"
+            )
+        if await place.kind(working):
+            await place.remove(discarded)
+            await place.move(working, discarded)
+        await place.move(copying, working)
+        await place.remove(discarded)
         return f"copied anew, since it could not be rewound ({self.why})"
 
-    def _program(self, data: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        password = self.new.parameters.get("password")
-        variables = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", KEY: self.key}
-        if password and name == "pg_rewind":
-            variables["PGPASSWORD"] = password
-        return subprocess.run(
-            [str(program(name, data)), *arguments], capture_output=True, text=True, errors="replace", check=False,
-            env=variables, **as_owner(data),
-        )  # fmt: skip
-
-    def _source(self, parameters: Any, *, database: bool = True) -> str:
+    def _source(self, parameters: Mapping[str, str], *, database: bool = True) -> str:
         from psycopg.conninfo import make_conninfo
 
-        apart = ("password", "dbname", "replication", "fallback_application_name")
+        apart = ("password", "dbname", "replication", "fallback_application_name", "hostaddr")
         given = {name: value for name, value in parameters.items() if name not in apart}
-        return make_conninfo(**{**given, "host": self.new.host, "port": str(self.new.port),
-                                **({"dbname": "postgres"} if database else {})})  # fmt: skip
+        return make_conninfo("", **{**given, **self._address(), **({"dbname": "postgres"} if database else {})})
 
-    def _follow(self, working: Path, kept: Path, following: dict[str, str]) -> None:
+    async def _follow(self, working: PurePath, kept: PurePath, following: Mapping[str, str]) -> None:
         """Its own configuration, and whom it follows; the folder is not under its name yet."""
         from psycopg.conninfo import make_conninfo
 
-        owner = kept.stat()
-        for file in self._configuration(kept):
-            shutil.copy2(file, working)
-            os.chown(working / file.name, owner.st_uid, owner.st_gid)
-        conninfo = quoted(make_conninfo(**following))
-        automatic = working / "postgresql.auto.conf"
-        lines = automatic.read_text(encoding="utf-8").splitlines() if automatic.exists() else []
+        place = self.folder.place
+        await place.copy([kept / one for one in await place.settings(kept)], working)
+        conninfo = quoted(make_conninfo("", **{**following}))
+        lines = (await place.read(working / AUTOMATIC) or "").splitlines()
         ours = ("primary_conninfo", "primary_slot_name")
         lines = [line for line in lines if line.partition("=")[0].strip() not in ours]
         lines += [f"primary_conninfo = {conninfo}", f"primary_slot_name = '{self.slot}'"]
-        for path, text in ((automatic, "\n".join(lines) + "\n"), (working / SIGNAL, "")):
-            path.write_text(text, encoding="utf-8")
-            path.chmod(0o600)
-            os.chown(path, owner.st_uid, owner.st_gid)
-        os.sync()
+        await place.write(working / AUTOMATIC, "\n".join(lines) + "\n")
+        # What pg_rewind brought is on the disk before the folder can be started again.
+        await place.sync()
+        await place.write(working / SIGNAL, "")
 
-    def forget_old_slot(self) -> None:
-        """A slot that the server had for its standby of then would keep its log for ever."""
-        with suppress(NoAnswer):
-            self.old.rows(
-                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-                " WHERE slot_name = %s AND NOT active AND pg_is_in_recovery()",
-                self.slot,
-            )
+
+def _forget_old_slot(old: Server, slot: str) -> None:
+    """A slot that the server had for its standby of then would keep its log for ever."""
+    with suppress(NoAnswer):
+        old.rows(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+            " WHERE slot_name = %s AND NOT active AND pg_is_in_recovery()",
+            slot,
+        )

@@ -6,27 +6,26 @@ They are shared by the changes of their kinds and by the drill that does them al
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from opsbook.book.system import System
 from opsbook.connectors.change import ChangeFailed, Json, More, Sink
 from opsbook.connectors.contract import Connections, ReadFailed
 from opsbook.connectors.executors.file import FileExecutor, write_file
 from opsbook.connectors.executors.secrets import resolve
 from opsbook.connectors.http import HttpConnector
 from opsbook.connectors.pgbouncer import PgBouncerComponent
+from opsbook.connectors.postgres_containers import LASTS_SECONDS, data_folder, kept_stopped, left, look_at_both
+from opsbook.connectors.postgres_folder import DataFolder
 from opsbook.connectors.postgres_pair import (
-    FENCE,
-    SIGNAL,
     NoAnswer,
     Seen,
     Server,
     failover_of,
-    look,
     lsn,
     one_primary,
     pair,
@@ -34,11 +33,11 @@ from opsbook.connectors.postgres_pair import (
     see,
 )
 from opsbook.connectors.postgres_places import pooled, rewritten
+from opsbook.connectors.postgres_service import follow
 from opsbook.connectors.postgres_session import plain_url
-from opsbook.connectors.postgres_wal import control, written_after
 from opsbook.connectors.registry import registered
-from opsbook.connectors.runtimes.contract import CRASHED, Verb
-from opsbook.connectors.runtimes.supervisor_executor import NotReady
+from opsbook.connectors.runtimes import compose_make, kubernetes_wait, supervisor_executor
+from opsbook.connectors.runtimes.contract import CRASHED, Runtime, Status, Verb
 from opsbook.errors import OpsbookError, Refused
 
 T = TypeVar("T")
@@ -51,6 +50,9 @@ RELOAD_SECONDS = 15.0
 SERVE_IN_A_ROW = 2
 SERVING = ("ready", "running")
 """Kinds of events after which an end before was not the last."""
+ENDED_BADLY = (CRASHED, "killed")
+"""Kinds of events of an end that nobody asked for; the second is that of compose for SIGKILL."""
+NOT_READY = (supervisor_executor.NotReady, compose_make.NotReady, kubernetes_wait.NotReady)
 
 
 class Work:
@@ -60,11 +62,23 @@ class Work:
         self.connections, self.system, self.out = connections, connections.system, out
         self.component, self.key = component, key
 
+    @property
+    def reaching(self) -> System:
+        """The system in which addresses lead to the servers, also to those inside a cluster."""
+        return self.connections.of(self.component).system
+
+    def runtime(self) -> Runtime:
+        return self.connections.runtime
+
     async def servers(self) -> tuple[Server, Server]:
-        return await asyncio.to_thread(pair, self.system, self.component)
+        return await asyncio.to_thread(pair, self.reaching, self.component)
 
     async def look(self) -> tuple[Seen, Seen]:
-        return await asyncio.to_thread(look, self.system, self.component)
+        return await look_at_both(self.reaching, self.runtime, self.component)
+
+    def folder(self, server: Server, lasts: float = LASTS_SECONDS) -> AbstractAsyncContextManager[DataFolder | None]:
+        """The data folder of a server; None where it cannot be reached."""
+        return data_folder(server, self.runtime, self.key, self.out, lasts)
 
     async def named(self, workload: str) -> tuple[Server, Server]:
         """The server of this workload, and the other. Raises Refused."""
@@ -100,48 +114,34 @@ class Work:
             gone = began if seen_old.answers else await self._gone_since(old, began)
         if not seen_new.answers:
             raise Refused(f"{new.workload} does not answer: {seen_new.words}", "nobody would be left to serve")
-        self.mark(old)
-        await self.stop(old)
-        if seen_old.primary:
-            try:
-                await self._has_all(old, new)
-            except ChangeFailed:
-                await self.unfence(workload)
-                raise
-        kept = "standby.signal lies in its data folder" if old.data else "nothing but its runtime keeps it stopped"
+        async with self.folder(old) as folder:
+            if seen_old.primary:
+                # A container beside it may have taken a while; that nobody is served begins here.
+                gone = datetime.now(UTC)
+            if folder is not None:
+                await folder.fence()
+            await self.stop(old)
+            behind = await self._behind(folder, old, new) if seen_old.primary else None
+            fenced = folder is not None and await folder.fenced()
+        if behind is not None:
+            await self.unfence(workload)
+            raise behind
+        kept = "standby.signal lies in its data folder" if fenced else "nothing but its runtime keeps it stopped"
         await self.out.write(f"{old.workload} is stopped, {old.address} accepts nobody; {kept}\n")
         return {
             "server": old.workload, "address": old.address, "gone_at": gone.timestamp(), "planned": planned,
-            "fenced": bool(old.data), "last": lsn(seen_old.position) if seen_old.answers else "",
+            "fenced": fenced, "last": lsn(seen_old.position) if seen_old.answers else "",
         }  # fmt: skip
-
-    def mark(self, old: Server) -> None:
-        """Lay the fence into its data folder, where that can be reached."""
-        if old.data is None or old.fenced or not old.data.is_dir():
-            return
-        path, temporary = old.data / SIGNAL, old.data / f"{SIGNAL}.opsbook"
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(FENCE)
-            file.flush()
-            os.fsync(file.fileno())
-        found = old.data.stat()
-        os.chown(temporary, found.st_uid, found.st_gid)
-        temporary.replace(path)
-        folder = os.open(old.data, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
     async def unfence(self, workload: str) -> dict[str, Json]:
         """The undo: it may serve again. Raises Refused where the other server is primary by now."""
         old, new = await self.named(workload)
         if (await asyncio.to_thread(see, new)).primary:
             raise Refused(f"{new.workload} was promoted", f"rebuild {old.workload} as its standby")
-        if old.data is not None and old.fenced:
-            await asyncio.to_thread((old.data / SIGNAL).unlink)
-            if (await asyncio.to_thread(see, old)).answers:  # it was started behind the fence, as a standby of nobody
-                await self.stop(old)
+        async with self.folder(old) as folder:
+            lifted = folder is not None and await folder.lift()
+        if lifted and (await asyncio.to_thread(see, old)).answers:
+            await self.stop(old)  # it was started behind the fence, as a standby of nobody
         await self.tell_runtime(old.workload, Verb.START)
         await self.until(lambda: see(old).primary, STOP_SECONDS, f"{old.workload} does not serve again")
         return {"server": old.workload, "serves": True}
@@ -157,42 +157,58 @@ class Work:
 
         await self.until(there, CATCH_UP_SECONDS, f"{new.workload} has not all of {old.workload}: writers go on?")
 
-    async def _has_all(self, old: Server, new: Server) -> None:
-        """A server that stops in order hands its last record on before it ends."""
-        if old.data is None:
-            return
-        goal = position_of((await asyncio.to_thread(control, old.data))["Latest checkpoint location"])
-        await self.until(
-            lambda: see(new).position > goal, CATCH_UP_SECONDS,
-            f"{new.workload} has not all that {old.workload} wrote before it stopped",
-        )  # fmt: skip
+    async def _behind(self, folder: DataFolder | None, old: Server, new: Server) -> ChangeFailed | None:
+        """Why the standby has not all. A server that stops in order hands its last record on before it ends."""
+        if folder is None:
+            return None
+        try:
+            goal = position_of((await folder.control())["Latest checkpoint location"])
+            await self.until(
+                lambda: see(new).position > goal, CATCH_UP_SECONDS,
+                f"{new.workload} has not all that {old.workload} wrote before it stopped",
+            )  # fmt: skip
+        except ChangeFailed as error:
+            return error
+        return None
 
     async def stop(self, old: Server) -> None:
         """Stop it until it stays stopped: a runtime may be about to start it anew after a crash."""
         deadline, quiet = time.monotonic() + STOP_SECONDS, 0
         while quiet < 2:
-            if time.monotonic() > deadline:
-                pids = ", ".join(map(str, old.processes())) or "none that is seen here"
-                raise ChangeFailed(f"{old.workload} does not end, its processes: {pids}", "end them; then resume")
             # Started anew between two looks, it would be waited for in vain: the loop stops it again.
-            with suppress(NotReady):
+            with suppress(*NOT_READY):
                 await self.tell_runtime(old.workload, Verb.STOP, STOP_AGAIN_SECONDS)
-            status = await self.connections.runtime.status(old.workload)
-            down = not any(one.pid or one.ready for one in status.instances)
-            if down and not await asyncio.to_thread(old.accepts) and not await asyncio.to_thread(old.processes):
+            status = await self.runtime().status(old.workload)
+            running = await self._running(old, status)
+            if not running:
                 # STOPPED is final; any other word may be the moment before a restart.
                 quiet += 2 if all(one.state == "STOPPED" for one in status.instances) else 1
+            elif time.monotonic() > deadline:
+                raise ChangeFailed(
+                    f"{old.workload} does not end, what is left of it: {running}", "end that; then resume"
+                )
             else:
                 quiet = 0
             if quiet < 2:
                 await asyncio.sleep(0.5 if quiet else LOOK_SECONDS)
+
+    async def _running(self, old: Server, status: Status) -> str:
+        """What is left of a server, in words; empty where nothing is."""
+        if old.inside:
+            found = left(status)
+        else:
+            found = [str(one) for one in await asyncio.to_thread(old.processes)]
+            found += [one.name for one in status.instances if one.pid or one.ready]
+        if not found and await asyncio.to_thread(old.accepts):
+            found = [f"{old.address} accepts connections"]
+        return ", ".join(found)
 
     async def _gone_since(self, old: Server, now: datetime) -> datetime:
         """When the runtime saw it die, where it tells."""
         last = None
         try:
             async for event in self.connections.runtime.events(old.workload):
-                if event.kind == CRASHED:
+                if event.kind in ENDED_BADLY:
                     last = last or event.at
                 elif event.kind in SERVING:
                     last = None
@@ -207,8 +223,14 @@ class Work:
         new, old = await self.named(workload)
         if await asyncio.to_thread(old.accepts):
             raise Refused(f"{old.workload} accepts connections at {old.address}", "fence it first")
-        if old.data is not None and old.data.is_dir() and not old.fenced:
-            raise Refused(f"{old.workload} is not fenced: it could come back as a primary", "fence it first")
+        if old.inside and not await kept_stopped(self.runtime(), old.workload):
+            raise Refused(f"{old.workload} is not stopped: it could come back as a primary", "fence it first")
+        async with self.folder(old) as folder:
+            if folder is not None and await folder.there() and not await folder.fenced():
+                raise Refused(f"{old.workload} is not fenced: it could come back as a primary", "fence it first")
+            return await self._promoted(new, old, folder)
+
+    async def _promoted(self, new: Server, old: Server, folder: DataFolder | None) -> dict[str, Json]:
         began = time.monotonic()
         seen = await asyncio.to_thread(see, new)
         if not seen.answers:
@@ -220,7 +242,7 @@ class Work:
         await asyncio.to_thread(new.rows, "CHECKPOINT")
         now = await asyncio.to_thread(see, new)
         switched = await asyncio.to_thread(_switched_at, new, now.timeline)
-        lost = await asyncio.to_thread(_lost, old, switched)
+        lost = await _lost(old, folder, switched)
         other = await asyncio.to_thread(see, old)
         one_primary((now, other))
         told = {
@@ -251,6 +273,13 @@ class Work:
         if primary is None:
             raise Refused("there is no primary now", "promote one first")
         (other,) = [one for one in seen if one is not primary]
+        if place.service:
+            leads, away = (primary, other) if place.follows == "primary" else (other, primary)
+            changed = await follow(self.runtime(), place.service, leads.server.workload, away.server.workload,
+                                   serving=place.follows == "primary")  # fmt: skip
+            await self.out.write(f"service/{place.service} leads to {leads.server.workload}\n")
+            return {"service": place.service, "changed": changed, "primary": primary.server.address}
+        assert place.file is not None
         path = self.system.path(place.file.text)
         try:
             before = await asyncio.to_thread(path.read_text, "utf-8")
@@ -328,13 +357,13 @@ def _switched_at(new: Server, timeline: int) -> int:
     return position_of(lines[-1][1]) if lines else 0
 
 
-def _lost(old: Server, switched: int) -> dict[str, Json]:
+async def _lost(old: Server, folder: DataFolder | None, switched: int) -> dict[str, Json]:
     """What the old primary wrote that was never received, as far as its data folder can be read."""
-    if old.data is None or not switched:
+    if folder is None or not switched:
         return {"lost_bytes": None, "lost_commits": None,
                 "lost": f"what {old.workload} wrote last is not known: its data folder is not here"}  # fmt: skip
     try:
-        lost = written_after(old.data, switched)
+        lost = await folder.written_after(switched)
     except (ChangeFailed, OSError) as error:
         return {"lost_bytes": None, "lost_commits": None,
                 "lost": f"what {old.workload} wrote last cannot be read: {error}"}  # fmt: skip

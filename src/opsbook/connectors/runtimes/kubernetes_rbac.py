@@ -8,6 +8,7 @@ from typing import Any
 
 from opsbook.book.system import System
 from opsbook.connectors.http import ProxyComponent
+from opsbook.connectors.postgres import PostgresComponent
 from opsbook.connectors.runtimes.kubernetes_api import Object
 from opsbook.connectors.runtimes.kubernetes_rbac_secrets import secrets_of
 
@@ -72,12 +73,18 @@ CHANGES: dict[str, tuple[tuple[str, str], ...]] = {
     "side.bring_up": (*(("apps", one) for one in ROLLING), *STOPPING),
     "side.retire": STOPPING,
     "traffic.switch": (("", "services"), ("autoscaling", "horizontalpodautoscalers")),
+    "postgres.fence": STOPPING,
+    "postgres.rebuild_standby": STOPPING,
+    "postgres.repoint": (("", "services"),),
+    "drill.failover": (*STOPPING, ("", "services")),
     "config_map.set": (("", "configmaps"),),
     "config.deploy": tuple(("apps", one) for one in ROLLING),
 }
 """Operation → what it patches. Workloads are only patched by the names that the book has."""
 MIGRATING = frozenset({"migrations.upgrade", "migrations.back_to", "migrations.outlook"})
 """They run in a job, where the book says `inside`."""
+BESIDE = frozenset({"postgres.fence", "postgres.promote", "postgres.rebuild_standby", "drill.failover"})
+"""They reach the data folder of a server in a job beside it."""
 NODES = frozenset({"node.drain", "node.cordon", "node.uncordon"})
 MADE = {"autoscaler.create": ("create", "delete"), "autoscaler.delete": ("delete", "create")}
 """Operation → what it does to autoscalers, and what its undo does."""
@@ -95,6 +102,7 @@ KNOWN = (
     "cron_job.trigger",
     *sorted(NODES),
     *sorted(MIGRATING),
+    "postgres.promote",
     *("maintenance.enter", "maintenance.leave"),
     *sorted(ISOLATING),
 )
@@ -114,6 +122,7 @@ def _needed(system: System, operations: Collection[str]) -> Iterator[Right]:
     sides = {side for one in system.model.deploys.components.values() for side in (one.blue, one.green) if side}
     names = tuple(sorted(sides | {one.workload or name for name, one in components.items()
                                   if one.workload or one.kind == "workload"}))  # fmt: skip
+    names = tuple(sorted({*names, *_servers(system)}))
     plain = tuple(sorted({name.rpartition("/")[2] for name in names}))
     yield from _reading(READING)
     if any(one.kind == "cluster" for one in components.values()):
@@ -147,6 +156,9 @@ def _needed(system: System, operations: Collection[str]) -> Iterator[Right]:
         yield Right("", "configmaps", "patch", names=tuple(sorted(closed)))
         yield Right("", "pods", "patch")
         yield from (Right("", "pods/exec", verb) for verb in ("get", "create"))
+    if BESIDE & set(operations) and _data_inside(system):
+        yield from (Right("batch", "jobs", verb) for verb in ("create", "delete"))
+        yield from (Right("", "pods/exec", verb) for verb in ("get", "create"))
     if "cron_job.trigger" in operations:
         yield Right("batch", "jobs", "create")
     if "config.deploy" in operations:
@@ -162,6 +174,21 @@ def _needed(system: System, operations: Collection[str]) -> Iterator[Right]:
         yield Right("", "pods", "list", cluster=True)
         yield Right("policy", "poddisruptionbudgets", "list", cluster=True)
         yield Right("", "pods/eviction", "create", cluster=True)
+
+
+def _servers(system: System) -> list[str]:
+    """Workloads of servers that take each other's place."""
+    both = [one.failover.servers for one in system.components.values()
+            if isinstance(one, PostgresComponent) and one.failover is not None]  # fmt: skip
+    return [server.workload for servers in both for server in servers]
+
+
+def _data_inside(system: System) -> bool:
+    return any(
+        server.inside
+        for one in system.components.values() if isinstance(one, PostgresComponent) and one.failover is not None
+        for server in one.failover.servers
+    )  # fmt: skip
 
 
 def _reading(table: dict[str, tuple[str, ...]]) -> Iterator[Right]:

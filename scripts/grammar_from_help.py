@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -172,10 +173,187 @@ def aws_s3() -> dict[str, Any]:
                 words = part.split()
                 flags[words[0]] = 1 if "<" in part else 0
         verbs[f"s3 {name}"] = flags
-    glob = re.findall(
-        r"^\[?(--[\w\-]+)( <value>)?", re.sub(r"^\s+", "", ask("aws", "s3", "ls", "help"), flags=re.M), re.M
+    return {"version": "", "open": True, "global": AWS_GLOBAL, "verbs": verbs}
+
+
+AWS_SERVICES = [
+    "acm",
+    "autoscaling",
+    "backup",
+    "cloudformation",
+    "cloudwatch",
+    "dynamodb",
+    "ec2",
+    "ecr",
+    "ecs",
+    "efs",
+    "eks",
+    "elasticache",
+    "elbv2",
+    "events",
+    "iam",
+    "kms",
+    "lambda",
+    "logs",
+    "rds",
+    "route53",
+    "s3api",
+    "secretsmanager",
+    "sns",
+    "sqs",
+    "ssm",
+    "sts",
+]
+# The options of every command, those that only the second major version has included.
+AWS_GLOBAL: Flags = (
+    dict.fromkeys(
+        [
+            "--endpoint-url",
+            "--output",
+            "--query",
+            "--profile",
+            "--region",
+            "--color",
+            "--ca-bundle",
+            "--cli-read-timeout",
+            "--cli-connect-timeout",
+            "--cli-binary-format",
+            "--cli-input-json",
+            "--cli-input-yaml",
+        ],
+        1,
     )
-    return {"version": "", "open": True, "global": {name: 1 if value else 0 for name, value in glob}, "verbs": verbs}
+    | dict.fromkeys(
+        [
+            "--debug",
+            "--v2-debug",
+            "--no-verify-ssl",
+            "--no-paginate",
+            "--no-sign-request",
+            "--version",
+            "--no-cli-pager",
+            "--cli-auto-prompt",
+            "--no-cli-auto-prompt",
+        ],
+        0,
+    )
+    | {"--generate-cli-skeleton": 2}
+)
+AWS_ASK = """
+import json, sys
+from awscli.clidriver import create_clidriver
+services = create_clidriver()._get_command_table()
+
+def table(command):
+    return {f"--{name}": 0 if argument.cli_type_name == "boolean" else 1
+            for name, argument in (getattr(command, "arg_table", None) or {}).items()
+            if not getattr(argument, "positional_arg", False)}
+
+found = {}
+for service in sys.argv[1:]:
+    for name, command in services[service]._get_command_table().items():
+        if name == "wait":
+            found |= {f"{service} wait {waiter}": table(inner) for waiter, inner in command.subcommand_table.items()}
+        else:
+            found[f"{service} {name}"] = table(command)
+print(json.dumps(found))
+"""
+# EC2 has 700 verbs, most of which no manual of operations speaks of.
+EC2 = re.compile(
+    r"-(?:instances?|volumes?|snapshots?|images?|security-groups?|address(?:es)?|tags|instance-status|subnets|vpcs)$"
+)
+
+
+def aws() -> dict[str, Any]:
+    """The AWS CLI: its S3 verbs from their help, other services from the tables its own parser is built of."""
+    found = aws_s3()
+    python = re.sub(r"^#!", "", Path(shutil.which("aws") or "").read_text().splitlines()[0])
+    for name, flags in json.loads(ask(python, "-c", AWS_ASK, *AWS_SERVICES)).items():
+        if not name.startswith("ec2 ") or EC2.search(name) or " wait " in name:
+            found["verbs"][name] = {flag: takes for flag, takes in flags.items() if flag not in found["global"]}
+    return found
+
+
+def certbot() -> dict[str, Any]:
+    """certbot: one set of flags for all verbs."""
+    text = ask("env", "COLUMNS=200", "certbot", "--help", "all")
+    return {"version": version_of("certbot"), "global": options(text) | argparse_options(text), "verbs": {}}
+
+
+def rsync() -> dict[str, Any]:
+    """rsync's options, each of which may be turned off again by --no-."""
+    flags: Flags = {}
+    for line in ask("rsync", "--help").splitlines():
+        if found := re.match(r"(--[\w\-]+)?(=\S+)?(?:, )?((?:-\w(?:, )?)*) {2,}\S", line):
+            takes = 1 if found[2] else 0
+            names = [name for name in (found[1], *(found[3] or "").split(", ")) if name]
+            flags |= dict.fromkeys(names, takes) | {f"--no-{n[2:]}": 0 for n in names if n.startswith("--")}
+    return {"version": version_of("rsync"), "global": flags, "verbs": {}}
+
+
+def gpg() -> dict[str, Any]:
+    """gpg's options without their values, which its help tells of only a part."""
+    flags = dict.fromkeys(ask("gpg", "--dump-options").split(), 0) | options(ask("gpg", "--help"))
+    return {"version": version_of("gpg"), "global": flags, "verbs": {}}
+
+
+def argparse_options(text: str) -> Flags:
+    """The flags in argparse's help, where several names share a line and each repeats its value."""
+    flags: Flags = {}
+    for line in text.splitlines():
+        if not re.match(r"^ {2,6}-", line):
+            continue
+        head = re.split(r" {2,}", line.strip(), maxsplit=1)[0]
+        for part in head.split(", "):
+            name, _, value = part.partition(" ")
+            if re.fullmatch(r"--?[\w\-]+", name):
+                flags[name] = 2 if value.startswith("[") else 1 if value else 0
+    return flags
+
+
+DJANGO_SETTINGS = """
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+INSTALLED_APPS = ["django.contrib." + a for a in ("auth", "contenttypes", "sessions", "messages", "staticfiles")]
+"""
+
+
+def django() -> dict[str, Any]:
+    """manage.py: the commands of Django and of the applications it comes with; a project adds its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "asked.py").write_text(DJANGO_SETTINGS)
+        within = ("env", f"PYTHONPATH={folder}", "DJANGO_SETTINGS_MODULE=asked", "COLUMNS=200", "django-admin")
+        verbs = {
+            name: argparse_options(ask(*within, name, "--help")) for name in ask(*within, "help", "--commands").split()
+        }
+    return {"version": version_of("django-admin"), "open": True, "global": {}, "verbs": verbs}
+
+
+def version_of(tool: str) -> str:
+    """The two first numbers of a tool's version."""
+    found = re.search(r"(\d+\.\d+)", ask(tool, "--version"))
+    return found[1] if found else ""
+
+
+def pflag_options(text: str) -> Flags:
+    """The flags in the help of Go's pflag: the word behind a flag is its value's kind."""
+    found = re.findall(r"^ {2,6}(?:(-\w), )?(--[\w\-]+)( \S+)? {2,}\S", text, re.M)
+    return {name: 1 if value else 0 for short, long, value in found for name in (short, long) if name}
+
+
+def restic() -> dict[str, Any]:
+    """restic with its groups."""
+    verbs: dict[str, Flags] = {}
+    top = ask("restic", "--help")
+    for name in re.findall(r"^  ([a-z\-]+) {2,}", top, re.M):
+        verbs[name] = pflag_options(ask("restic", name, "--help")) | {"-v": 0, "--verbose": 2}
+    return {"version": "", "global": pflag_options(top) | {"-v": 0, "--verbose": 2}, "verbs": verbs}
+
+
+def borg() -> dict[str, Any]:
+    """borg's verbs."""
+    names = re.findall(r"^ {4}([a-z\-]+) {2,}", ask("borg", "--help"), re.M)
+    verbs = {name: argparse_options(ask("env", "COLUMNS=200", "borg", name, "--help")) for name in names}
+    return {"version": version_of("borg"), "global": argparse_options(ask("borg", "--help")), "verbs": verbs}
 
 
 def redis() -> dict[str, Any]:
@@ -226,7 +404,13 @@ TOOLS: dict[str, Callable[[], dict[str, Any]]] = {
     "git": git,
     "npm": npm,
     "openssl": openssl,
-    "aws": aws_s3,
+    "aws": aws,
+    "certbot": certbot,
+    "gpg": gpg,
+    "rsync": rsync,
+    "restic": restic,
+    "borg": borg,
+    "django-admin": django,
     "redis-cli": redis,
     **{
         name: flat(name, "--help")

@@ -9,6 +9,7 @@ from opsbook.manual.grammar.load import Tool, tool
 from opsbook.manual.shell import Command, Word
 
 _SAME = {"redis-cli": "redis-cli", "valkey-cli": "redis-cli", "pip3": "pip", "apt-get": "apt", "oc": "kubectl"}
+_PYTHONS = frozenset({"python", "python3"})
 _DEEPEST = 3
 
 
@@ -73,8 +74,10 @@ def invocation(command: Command) -> Invocation | None:
         at = next((i for i, word in enumerate(words) if not spoken(word).startswith("-")), None)
         if at == 0 and spoken(words[0]) == "compose":
             name, words = "docker compose", words[1:]
-    elif name in ("python", "python3") and len(words) > 1 and spoken(words[0]) == "-m" and spoken(words[1]) == "pip":
+    elif name in _PYTHONS and len(words) > 1 and spoken(words[0]) == "-m" and spoken(words[1]) == "pip":
         name, words = "pip", words[2:]
+    elif name.endswith("manage.py") or (name in _PYTHONS and words and spoken(words[0]).endswith("manage.py")):
+        name, words = "django-admin", words if name.endswith("manage.py") else words[1:]
     grammar = tool(_SAME.get(name, name))
     return None if grammar is None else _read(grammar, words)
 
@@ -96,7 +99,7 @@ def _read(grammar: Tool, words: Sequence[Word]) -> Invocation:
             break
         if text.startswith("-") and len(text) > 1 and not word.quote.startswith("$"):
             known = grammar.flags if waiting and not verb else grammar.flags_of(verb)
-            taken, index = _flags(word, text, words, index, known, single_dash)
+            taken, index = _flags(word, text, words, index, _Flags(grammar, known, single_dash))
             flags += [flag for flag, _ in taken]
             unknown += [flag for flag, ok in taken if not ok]
             continue
@@ -107,7 +110,8 @@ def _read(grammar: Tool, words: Sequence[Word]) -> Invocation:
                 verb, verb_words = deeper, verb_words + 1
                 waiting = verb_words < _DEEPEST and any(name.startswith(verb + " ") for name in grammar.verbs)
                 continue
-            if not verb or (grammar.verbs.get(verb) is not None and not args and _is_group(grammar, verb)):
+            group = verb not in grammar.verbs or grammar.verbs[verb] is not None
+            if not verb or (group and not args and _is_group(grammar, verb)):
                 no_verb = word
             waiting = False
         args.append(word)
@@ -125,28 +129,47 @@ def _is_group(grammar: Tool, verb: str) -> bool:
     return any(name.startswith(verb + " ") for name in grammar.verbs)
 
 
+@dataclass(frozen=True)
+class _Flags:
+    """The flags that may stand at a place: of the tool alone, or of its verb too; None where they are not known."""
+
+    grammar: Tool
+    known: dict[str, int] | None
+    single_dash: bool
+
+    def takes(self, name: str) -> int | None:
+        """Whether a flag takes a value, or None for one that is not known."""
+        if self.known is None or name in self.known:
+            return 0 if self.known is None else self.known[name]
+        if self.grammar.abbreviates and name.startswith("--"):
+            meant = [takes for flag, takes in self.known.items() if flag.startswith(name)]
+            if meant:
+                return meant[0]
+        return 0 if name.startswith(self.grammar.plugin_flags or ("\0",)) else None
+
+
 def _flags(
-    word: Word, text: str, words: Sequence[Word], index: int, known: dict[str, int] | None, single_dash: bool
+    word: Word, text: str, words: Sequence[Word], index: int, flags: _Flags
 ) -> tuple[list[tuple[Flag, bool]], int]:
     """The flag or bundle of flags that begins here, each with whether it is known, and where to go on."""
-    if text.startswith("--") or single_dash:
+    if text.startswith("--") or flags.single_dash:
         name, equals, value = text.partition("=")
-        takes = None if known is None else known.get(name)
+        takes = flags.takes(name)
         if equals:
-            return [(Flag(name, value, word), known is None or takes is not None)], index
+            return [(Flag(name, value, word), takes is not None)], index
         if takes == 1 and index < len(words):
             return [(Flag(name, spoken(words[index]), word), True)], index + 1
-        return [(Flag(name, None, word), known is None or takes is not None)], index
+        return [(Flag(name, None, word), takes is not None)], index
     taken: list[tuple[Flag, bool]] = []
     letters = text[1:]
     while letters:
         name, letters = "-" + letters[0], letters[1:]
-        takes = None if known is None else known.get(name)
+        takes = flags.takes(name)
         if letters and (takes == 1 or (takes == 2 and letters[0] in "=+-0123456789")):
             taken.append((Flag(name, letters.removeprefix("="), word), True))
             return taken, index
         if takes == 1 and index < len(words):
             taken.append((Flag(name, spoken(words[index]), word), True))
             return taken, index + 1
-        taken.append((Flag(name, None, word), known is None or takes is not None))
+        taken.append((Flag(name, None, word), takes is not None))
     return taken, index

@@ -1,10 +1,14 @@
-"""Reading the grammars: `tools/*.json` from the tools' own help, `by_hand.yaml` for what help does not tell."""
+"""Reading the grammars.
+
+`tools/*.json` come from the tools' own help, `by_documentation.yaml` from the reference pages of those that could not
+be asked, `by_hand.yaml` says what help does not tell.
+"""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -19,7 +23,8 @@ class Tool:
     """A tool's grammar. `flags` values: 0 takes no value, 1 takes one, 2 may take one after `=`.
 
     A verb whose flags are None is known, its flags are not. An `open` tool takes plugins: verbs that are not listed may
-    exist. `version` is the version that was asked for its help.
+    exist. `version` is the version that was asked for its help. One that `abbreviates` takes a long flag by its
+    beginning; flags that begin like one of `plugin_flags` may be a plugin's.
     """
 
     name: str
@@ -28,6 +33,8 @@ class Tool:
     flags: dict[str, int] = field(default_factory=dict)
     verbs: dict[str, dict[str, int] | None] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
+    abbreviates: bool = False
+    plugin_flags: tuple[str, ...] = ()
 
     def flags_of(self, verb: str) -> dict[str, int] | None:
         """The flags of a verb with the global ones, or None where they are not known."""
@@ -36,10 +43,21 @@ class Tool:
         own = self.verbs.get(verb)
         return None if own is None else self.flags | own
 
+    @cached_property
+    def groups(self) -> frozenset[str]:
+        """The first words of verbs that are no verbs themselves: `backup` of `backup create`."""
+        return frozenset(first for verb in self.verbs if (first := verb.split(" ")[0]) not in self.verbs)
+
 
 @cache
 def _by_hand() -> dict[str, Any]:
     loaded = yaml.load(_HERE.joinpath("by_hand.yaml").read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506 - a safe loader
+    return dict(loaded)
+
+
+@cache
+def _by_documentation() -> dict[str, Any]:
+    loaded = yaml.load(_HERE.joinpath("by_documentation.yaml").read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506 - a safe loader
     return dict(loaded)
 
 
@@ -52,7 +70,8 @@ def _generated() -> frozenset[str]:
 @lru_cache(maxsize=512)
 def tool(name: str) -> Tool | None:
     """The grammar of a tool, or None for one that is not known."""
-    entry = _by_hand()["tools"].get(name, {})
+    pages = _by_documentation()
+    entry = _by_hand()["tools"].get(name) or pages["tools"].get(name, {})
     wanted = f"{entry.get('like', name)}.json"
     data = json.loads(_HERE.joinpath("tools", wanted).read_text(encoding="utf-8")) if wanted in _generated() else {}
     if not data and not entry:
@@ -67,6 +86,8 @@ def tool(name: str) -> Tool | None:
         flags=dict(data.get("global", {})) | dict(entry.get("flags") or {}),
         verbs=verbs,
         aliases=dict(entry.get("aliases") or {}),
+        abbreviates=name in pages["abbreviates"],
+        plugin_flags=tuple(pages["plugin_flags"].get(name, ())),
     )
 
 

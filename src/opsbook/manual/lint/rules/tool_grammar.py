@@ -28,11 +28,45 @@ _CHECKED = frozenset(
         "alembic",
         "aws",
         "journalctl",
+        "helm",
+        "argocd",
+        "velero",
+        "certbot",
+        "gpg",
+        "rsync",
+        "restic",
+        "borg",
+        "django-admin",
+        "openssl",
+        "createdb",
+        "dropdb",
+        "vacuumdb",
+        "reindexdb",
+        "pgbench",
+        "tar",
+        "curl",
     ]
 ) | {"docker compose"}
 _OWN_VERBS = frozenset(
-    {"go", "pip", "apt", "alembic", "celery", "systemctl", "docker compose", "terraform", "npm", "pgbackrest"}
+    {
+        "go",
+        "pip",
+        "apt",
+        "alembic",
+        "celery",
+        "systemctl",
+        "docker compose",
+        "terraform",
+        "npm",
+        "pgbackrest",
+        "restic",
+        "borg",
+        "argocd",
+        "eksctl",
+        "rabbitmqctl",
+    }
 )
+_SINGLE_DASH = frozenset({"openssl"})
 
 
 @rule(
@@ -42,7 +76,7 @@ _OWN_VERBS = frozenset(
     Severity.ERROR,
     summary="A flag that the command does not have",
     reason=("The tool refuses the whole command: unknown flag. The grammars are read from the tools' own help."),
-    source="kubectl 1.32, docker 28, PostgreSQL 18 clients, AWS CLI: their --help",
+    source="kubectl 1.32, docker 28, PostgreSQL 18 clients, AWS CLI and others: their --help and reference pages",
     bad=sh("kubectl top pod api-0 -n shop --watch"),
     good=sh("watch kubectl top pod api-0 -n shop"),
 )
@@ -55,11 +89,8 @@ def flag_unknown(context: Context) -> Iterator[Fault]:
         if call.tool != "psql" and not call.verb and (tool(call.tool) or _NONE).verbs:
             continue
         for flag in call.unknown:
-            if (
-                not re.fullmatch(r"-[A-Za-z]|--[a-z][\w-]*", flag.name)
-                or flag.word.placeholders
-                or "$" in flag.word.text.split("=")[0]
-            ):
+            shape = r"-[a-z]\w+" if call.tool in _SINGLE_DASH else r"-[A-Za-z]|--[a-z][\w-]*"
+            if not re.fullmatch(shape, flag.name) or flag.word.placeholders or "$" in flag.word.text.split("=")[0]:
                 continue
             key = f"{call.tool} {call.verb} {flag.name}".replace("  ", " ")
             if key in removed_flags() or flag.name in ("-h", "--help"):
@@ -81,7 +112,8 @@ _NONE = _None()
 def _near(call: Invocation, name: str) -> str:
     grammar = tool(call.tool)
     known = list((grammar.flags_of(call.verb) or {}) if grammar else {})
-    return next(iter(difflib.get_close_matches(name, [k for k in known if k.startswith("--")], 1, 0.75)), "")
+    dashes = "-" if call.tool in _SINGLE_DASH else "--"
+    return next(iter(difflib.get_close_matches(name, [k for k in known if k.startswith(dashes)], 1, 0.75)), "")
 
 
 @rule(
@@ -111,7 +143,7 @@ def verb_unknown(context: Context) -> Iterator[Fault]:
             or f"{call.tool} {call.verb} {word}".replace("  ", " ") in removed()
         ):
             continue
-        group_of_open = bool(call.verb) and call.tool in ("kubectl", "docker") and call.verb in _CLOSED_GROUPS
+        group_of_open = bool(call.verb) and call.verb in _CLOSED_GROUPS.get(call.tool, grammar.groups)
         closed = call.tool in _OWN_VERBS and (not call.verb or call.verb in ("mod", "inspect", "control"))
         if closed or group_of_open:
             verbs = [name.removeprefix(call.verb).strip() for name in grammar.verbs if name.startswith(call.verb)]
@@ -124,28 +156,12 @@ def verb_unknown(context: Context) -> Iterator[Fault]:
             )
 
 
-_CLOSED_GROUPS = frozenset(
-    {
-        "rollout",
-        "top",
-        "set",
-        "config",
-        "auth",
-        "certificate",
-        "container",
-        "image",
-        "network",
-        "volume",
-        "system",
-        "context",
-        "builder",
-        "node",
-        "service",
-        "stack",
-        "swarm",
-        "secret",
-    }
+# Groups whose verbs are all known; of tools that are not named here these are the groups that are no verbs themselves.
+_KUBECTL = frozenset({"rollout", "top", "set", "config", "auth", "certificate"})
+_DOCKER = frozenset(
+    "container image network volume system context builder node service stack swarm secret".split()  # noqa: SIM905
 )
+_CLOSED_GROUPS = {"kubectl": _KUBECTL, "docker": _DOCKER}
 
 
 @rule(

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Protocol, TypeVar
 
 from opsbook.book.catalogue import Catalogue
+from opsbook.connectors.offered import import_room
 from opsbook.connectors.registry import registered
 from opsbook.observations.registry import observations
 from opsbook.operations.registry import operations
@@ -35,6 +36,12 @@ class Specs(Mapping[str, S]):
 
     def __len__(self) -> int:
         return len(self._offered)
+
+
+def import_rooms() -> None:
+    """Import all that the rooms offer: a process that stays must not stop for it in the middle of its work."""
+    for room in ("opsbook.connectors", "opsbook.observations", "opsbook.operations"):
+        import_room(room)
 
 
 @cache

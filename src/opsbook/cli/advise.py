@@ -12,7 +12,7 @@ from opsbook.cli.engine import opened
 from opsbook.cli.options import book_options, format_option
 
 if TYPE_CHECKING:
-    from opsbook.engine.service import Service
+    from opsbook.engine.desk import Desk
     from opsbook.upkeep.advice.contract import Advised
     from opsbook.upkeep.advice.everything import About
 
@@ -59,7 +59,7 @@ def command(
     return int(any(one.advice for one in found))
 
 
-async def _advised(service: Service, question: Any) -> list[Advised]:
+async def _advised(service: Desk, question: Any) -> list[Advised]:
     from opsbook.upkeep.advice.everything import advised
     from opsbook.upkeep.advice.observed import History
 

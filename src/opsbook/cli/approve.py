@@ -28,10 +28,12 @@ def command(run: str, book: str | None, yes: bool, digest: str, no_wait: bool, o
     from opsbook.cli.plan_view import print_plan
     from opsbook.cli.run import see_through
     from opsbook.engine import acts
+    from opsbook.engine.service import Service
     from opsbook.errors import Refused, UsageError
     from opsbook.printable import one_line
 
-    with opened_for(book, run) as (service, view):
+    with opened_for(book, run) as (desk, view):
+        service = Service(desk.setting, desk.system)
         step, wanted = acts.what_waits(view)
         print_plan(view.plan, service.lacking(view.plan), (), service.lock_paths(view.procedure))
         if step:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opsbook.cli.engine import opened, say
+from opsbook.cli.engine import planning, say
 from opsbook.cli.packaged_run import How, run_options, run_packaged
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def command(names: tuple[str, ...], book: str | None, env: str | None, **how: An
 
     wish, worst = How(**how), 0
     told: dict[str, dict[str, Any]] = {}
-    with opened(book, env) as service:
+    with planning(book, env) as service:
         here = taken(service.system)
         wanted = [backup_named(service.system, name) for name in names] or here
         for one in wanted:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opsbook.cli.engine import opened
+from opsbook.cli.engine import planning
 from opsbook.cli.packaged_run import How, run_and_tell, run_options
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def command(
 
     if bool(version) == bool(values or texts):
         raise click.UsageError("name a version, or values with --config")
-    with opened(book, env) as service:
+    with planning(book, env) as service:
         if values or texts:
             name = f"deploy-{component}-config"
             _must_be_deployed(service, component, name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opsbook.cli.engine import opened
+from opsbook.cli.engine import planning
 from opsbook.cli.packaged_run import How, run_options, run_packaged
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def command(
     from opsbook.store import drills
 
     wish = How(**how)
-    with opened(book, env) as service:
+    with planning(book, env) as service:
         system = service.system
         procedure, values = _meant(system, name)
         values |= {"stamp": stamp} if stamp else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from opsbook.book.system import System
+    from opsbook.engine.desk import Desk
     from opsbook.engine.service import Service
     from opsbook.engine.views import View
 
@@ -18,41 +22,59 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @contextmanager
-def opened(book: str | None, env: str | None) -> Iterator[Service]:
-    """The engine of the book and environment that the options mean."""
+def opened(book: str | None, env: str | None) -> Iterator[Desk]:
+    """The store of the book and environment that the options mean, for a verb that plans nothing."""
     from opsbook.cli.options import read_system
-    from opsbook.engine.service import Service
+    from opsbook.engine.desk import Desk
     from opsbook.engine.setting import open_setting
-    from opsbook.recovery.backups import backup_ages
-    from opsbook.recovery.packaged import packaged_procedures
 
     system = read_system(book, env)
-    setting = open_setting(system, packaged_procedures, backup_ages)
+    setting = open_setting(system, _packaged, _backup_ages)
     try:
-        yield Service(setting, system)
+        yield Desk(setting, system)
     finally:
         setting.close()
 
 
 @contextmanager
-def opened_for(book: str | None, run: str) -> Iterator[tuple[Service, View]]:
-    """The engine in the environment of a run, and that run."""
+def planning(book: str | None, env: str | None) -> Iterator[Service]:
+    """The engine of the book and environment that the options mean."""
+    from opsbook.engine.service import Service
+
+    with opened(book, env) as desk:
+        yield Service(desk.setting, desk.system, desk.actor)
+
+
+@contextmanager
+def opened_for(book: str | None, run: str) -> Iterator[tuple[Desk, View]]:
+    """The store in the environment of a run, and that run."""
     from opsbook.book.system import in_environment
     from opsbook.cli.options import read_book
-    from opsbook.engine.service import Service
+    from opsbook.engine.desk import Desk
     from opsbook.engine.setting import open_setting
     from opsbook.engine.views import view_of
-    from opsbook.recovery.backups import backup_ages
-    from opsbook.recovery.packaged import packaged_procedures
 
     found = read_book(book)
     any_system = in_environment(found, next(iter(found.model.environments)))
-    setting = open_setting(any_system, packaged_procedures, backup_ages)
+    setting = open_setting(any_system, _packaged, _backup_ages)
     try:
         view = view_of(setting.store, run)
-        yield Service(setting, in_environment(found, view.run.environment)), view
+        yield Desk(setting, in_environment(found, view.run.environment)), view
     finally:
         setting.close()
+
+
+def _packaged(system: System) -> Mapping[str, str]:
+    """The procedures that come with opsbook; most verbs never ask for one, and they know the whole of recovery."""
+    from opsbook.recovery.packaged import packaged_procedures
+
+    return packaged_procedures(system)
+
+
+def _backup_ages(system: System, now: datetime) -> Mapping[str, timedelta]:
+    from opsbook.recovery.backups import backup_ages
+
+    return backup_ages(system, now)
 
 
 def parameter_options(function: F) -> F:

@@ -6,7 +6,7 @@ import asyncio
 
 import click
 
-from opsbook.cli.engine import opened, parameter_options, values_of
+from opsbook.cli.engine import parameter_options, planning, values_of
 from opsbook.cli.options import book_options, format_option
 
 
@@ -35,7 +35,7 @@ def command(
     from opsbook.engine.plan_told import plan_as_json
     from opsbook.engine.service import Wish
 
-    with opened(book, env) as service:
+    with planning(book, env) as service:
         plan = asyncio.run(service.plan(service.procedure(name), words, values_of(params_file)))
         # Nobody has confirmed anything yet: what a person must type is one of its needs.
         needs = service.lacking(plan, Wish())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opsbook.cli.engine import opened, say
+from opsbook.cli.engine import planning, say
 from opsbook.cli.options import book_options, format_option
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def command(
     from opsbook.rehearsal.conduct import Conductor
 
     chosen = [name.strip() for name in procedures.split(",") if name.strip()]
-    with opened(book, env) as service:
+    with planning(book, env) as service:
         conductor = Conductor(service, say, keep_going)
         found = asyncio.run(_rehearse(conductor, chosen, recovery))
     _print(found, output, out)

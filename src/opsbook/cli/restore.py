@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opsbook.cli.engine import opened, say
+from opsbook.cli.engine import planning, say
 from opsbook.cli.packaged_run import How, run_options, run_packaged
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def command(
 
         return restore_at(name, point, stamp, to, switch, in_place, tables, book, env, how)
     wish = How(**how)
-    with opened(book, env) as service:
+    with planning(book, env) as service:
         component, database = _component(service.system, name, back=bool(back))
         if not database:
             if switch or in_place or back or tables or not to:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opsbook.cli.engine import opened, say
+from opsbook.cli.engine import planning, say
 from opsbook.cli.packaged_run import How, run_packaged
 from opsbook.cli.served import watched
 
@@ -30,7 +30,7 @@ def restore_at(
             "a point in time is restored beside the database that is used", "--switch puts it in its place"
         )
     wish = How(**how)
-    with opened(book, env) as service:
+    with planning(book, env) as service:
         system, now = service.system, service.setting.clock.now()
         backup = _backup(system, name)
         values = {"backup": backup.id, "stamp": stamp}

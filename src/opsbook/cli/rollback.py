@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opsbook.cli.engine import opened
+from opsbook.cli.engine import planning
 from opsbook.cli.packaged_run import How, run_and_tell, run_options
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def command(
     from opsbook.book.words import nearest
     from opsbook.errors import UsageError
 
-    with opened(book, env) as service:
+    with planning(book, env) as service:
         known = service.setting.packaged(service.system)
         if f"rollback-{component}" not in known:
             names = [one.removeprefix("rollback-") for one in known if one.startswith("rollback-")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opsbook.cli.engine import attended, opened, parameter_options, say, values_of
+from opsbook.cli.engine import attended, parameter_options, planning, say, values_of
 from opsbook.cli.options import book_options, format_option
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def command(
     from opsbook.engine.service import Wish
     from opsbook.engine.views import view_of
 
-    with opened(book, env) as service:
+    with planning(book, env) as service:
         plan = asyncio.run(service.plan(service.procedure(name), words, values_of(params_file)))
         if (same := service.pending(plan)) and not new and not dry_run:
             if no_wait and same.started_at is None:

@@ -15,7 +15,7 @@ from opsbook.cli.engine import opened, say
 from opsbook.cli.options import book_options
 
 if TYPE_CHECKING:
-    from opsbook.engine.service import Service
+    from opsbook.engine.desk import Desk
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 STORE_PATIENCE = 60.0
@@ -58,10 +58,12 @@ def command(
     return 0
 
 
-def _serve(service: Service, doors: dict[str, Any] | None) -> None:
+def _serve(service: Desk, doors: dict[str, Any] | None) -> None:
+    from opsbook.catalogue import import_rooms
     from opsbook.watch.contract import Watch
     from opsbook.watch.serving import serve, the_only_one
 
+    import_rooms()
     garbage.as_usual()
 
     async def run() -> None:

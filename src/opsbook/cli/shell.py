@@ -14,7 +14,7 @@ from opsbook.cli.options import book_options
 
 if TYPE_CHECKING:
     from opsbook.connectors.shells import Shell
-    from opsbook.engine.service import Service
+    from opsbook.engine.desk import Desk
 
 
 @click.command("shell", context_settings={"ignore_unknown_options": True})
@@ -40,7 +40,7 @@ def command(
         return asyncio.run(_open(service, known(service.system, component), words, write, break_glass))
 
 
-async def _open(service: Service, component: str, words: tuple[str, ...], write: bool, break_glass: str) -> int:
+async def _open(service: Desk, component: str, words: tuple[str, ...], write: bool, break_glass: str) -> int:
     from pathlib import Path
 
     from opsbook.connectors.registry import open_connections
@@ -60,7 +60,7 @@ async def _open(service: Service, component: str, words: tuple[str, ...], write:
     return code
 
 
-def _confirmed(service: Service, write: bool) -> bool:
+def _confirmed(service: Desk, write: bool) -> bool:
     """The name of the environment, typed, where the policy wants it."""
     import sys
 

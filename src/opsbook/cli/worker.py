@@ -56,8 +56,10 @@ def command(book: str | None, lease: str) -> int:
 
 
 async def _work(setting: Setting, lease: float) -> None:
+    from opsbook.catalogue import import_rooms
     from opsbook.engine.executor import executing
 
+    import_rooms()
     garbage.as_usual()
     leaving = asyncio.Event()
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from opsbook.book.system import System
 from opsbook.book.words import nearest
 from opsbook.engine import digest, gate, locks, obstacles
-from opsbook.engine.access import Actor, asker_of, local_actor
+from opsbook.engine.access import asker_of
 from opsbook.engine.compile import PACKAGED, compile_all, load_procedures
+from opsbook.engine.desk import Desk
 from opsbook.engine.earlier import unseen
 from opsbook.engine.executor import executed_by
 from opsbook.engine.identity import new_run_id
@@ -26,7 +26,7 @@ from opsbook.engine.plan import Planner
 from opsbook.engine.policy import Circumstances, Missing, missing, refusal, rule_of
 from opsbook.engine.procedure import Plan, Procedure
 from opsbook.engine.record import as_json, procedure_from_json
-from opsbook.engine.setting import Setting, book_revision
+from opsbook.engine.setting import book_revision
 from opsbook.engine.states import ENDED, RunState, StepState
 from opsbook.engine.views import View
 from opsbook.engine.windows import holding_freezes
@@ -51,12 +51,8 @@ class Wish:
     """The id that the run gets; one of its own where left out. A schedule names it, so that it begins once."""
 
 
-class Service:
+class Service(Desk):
     """The engine for one environment of one book, and one person."""
-
-    def __init__(self, setting: Setting, system: System, actor: Actor | None = None) -> None:
-        self.setting, self.system = setting, system
-        self.actor = actor or local_actor()
 
     def procedures(self) -> dict[str, Procedure]:
         """The procedures of the book and those that come with opsbook. Raises InvalidProcedure."""

@@ -12,16 +12,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from sqlalchemy import Connection
 
 from opsbook.book.system import System
 from opsbook.checks.evaluate import State
 from opsbook.connectors.contract import Connections
-from opsbook.engine.service import Service
 from opsbook.engine.setting import Setting
 from opsbook.watch.outage import Outage
+
+if TYPE_CHECKING:
+    from opsbook.engine.service import Service
 
 Source = Literal["check", "alertmanager", "beat", "opsbook"]
 
@@ -149,6 +151,7 @@ class Watch:
     def service(self, reason: str) -> Service:
         """The engine, acting as opsbook itself for a reason that the audit chain keeps: `schedule backup/nightly`."""
         from opsbook.engine.access import watch_actor
+        from opsbook.engine.service import Service  # who only looks at alerts never plans
 
         return Service(self.setting, self.system, watch_actor(reason))
 

@@ -68,7 +68,30 @@ def excused(reason: str) -> bool:
     return any(name in words and shutil.which(name) is None for name in OPTIONAL)
 
 
+LONGEST = (
+    "kubernetes-deploys",
+    "renec-runbooks",
+    "kubernetes-systems",
+    "renec",
+    "kubernetes-parts",
+    "renec-deploys",
+    "compose",
+    "kubernetes",
+    "acme",
+    "celery",
+)
+"""Groups of tests that take longest, one after the other: a run begins with them, as it cannot end before they do."""
+
+
+def turn_of(item: pytest.Item) -> tuple[int, bool]:
+    """What comes first: a long group, and in it who has to be alone, since nobody has begun yet."""
+    marker = item.get_closest_marker("xdist_group")
+    group = marker.args[0] if marker else ""
+    return LONGEST.index(group) if group in LONGEST else len(LONGEST), not item.get_closest_marker("alone")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=turn_of)
     if not THOROUGH and (left := [item for item in items if item.get_closest_marker("thorough")]):
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]

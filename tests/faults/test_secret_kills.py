@@ -30,7 +30,7 @@ def test_a_killed_renewal_leaves_what_serves_and_loses_no_secret(site: str) -> N
 @pytest.mark.real
 @needs_kubernetes
 @pytest.mark.timeout(300)
-@pytest.mark.xdist_group("kubernetes")
+@pytest.mark.xdist_group("kubernetes-systems")
 def test_a_rotation_in_secrets_of_a_cluster_is_killed_between_its_places_and_goes_on() -> None:
     """Once for each of its procedures, at the border where the places may differ."""
 

@@ -17,6 +17,7 @@ import pytest
 from opsbook.book.system import System
 from opsbook.connectors.runtimes.kubernetes_api import KubernetesApi, NotThere
 from tests.integration.servers import make_system, own_folder
+from tests.integration.turns import alone, together
 
 GIVEN = os.environ.get("OPSBOOK_TEST_KUBERNETES") == "1" and bool(os.environ.get("KUBECONFIG"))
 NOT_GIVEN = "no disposable kubernetes is given: set KUBECONFIG, and OPSBOOK_TEST_KUBERNETES=1"
@@ -24,6 +25,17 @@ AUDIT = os.environ.get("OPSBOOK_TEST_KUBERNETES_AUDIT", "")
 """The audit log of its API server, where there is one."""
 
 needs_kubernetes = pytest.mark.skipif(not GIVEN, reason=NOT_GIVEN)
+WAITS_SECONDS = 300
+"""A test that is alone with the cluster lets the others wait."""
+
+
+def on_cluster(group: str, seconds: float = WAITS_SECONDS) -> list[pytest.MarkDecorator]:
+    """The marks of tests that need the cluster. Those of one group run one after the other, the groups side by side:
+    `deploys`, `systems` and `parts` take about as long as each other."""
+    grouped = pytest.mark.xdist_group(f"kubernetes-{group}")
+    return [pytest.mark.real, needs_kubernetes, grouped, pytest.mark.timeout(seconds)]
+
+
 T = TypeVar("T")
 
 BEAT = """\
@@ -86,6 +98,9 @@ def service(name: str, port: int, target: int | None = None, **spec: Any) -> dic
 
 
 PLURALS = {"Endpoints": "endpoints", "NetworkPolicy": "networkpolicies", "Ingress": "ingresses"}
+
+OTHERS_MAKE = ("namespaces", "clusterroles", "clusterrolebindings")
+"""What tests beside this one make that is in no namespace."""
 
 
 def size_of_audit() -> int:
@@ -161,18 +176,19 @@ class Cluster:
                     continue
                 if not event.get("userAgent", "").startswith("kr8s"):
                     continue
-                # Another test of the same cluster may be at work in a namespace of its own.
-                if about.get("namespace", self.namespace) != self.namespace:
+                # Another test of the same cluster may be at work: in a namespace of its own, which it made.
+                if about.get("namespace", self.namespace) != self.namespace or about.get("resource") in OTHERS_MAKE:
                     continue
                 found.append(f"{event['verb']} {event['requestURI']}")
         return found
 
 
 @contextmanager
-def new_namespace(*objects: dict[str, Any]) -> Iterator[Cluster]:
-    """A namespace with these objects, removed at the end."""
-    with own_folder("k8s") as folder:
-        cluster = Cluster(folder, f"opsbook-{secrets.token_hex(4)}")
+def new_namespace(*objects: dict[str, Any], only: bool = False) -> Iterator[Cluster]:
+    """A namespace with these objects, removed at the end; `only` is for a test that others would feel."""
+    name = f"opsbook-{secrets.token_hex(4)}"
+    with alone() if only else together(name), own_folder("k8s") as folder:
+        cluster = Cluster(folder, name)
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": cluster.namespace}}
         cluster.make(namespace)
         try:

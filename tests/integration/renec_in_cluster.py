@@ -17,6 +17,7 @@ from typing import Any
 from tests.integration.cluster import GIVEN, NOT_GIVEN
 from tests.integration.conftest import COMMAND
 from tests.integration.servers import own_folder
+from tests.integration.turns import together
 
 UP_SECONDS, RUN_SECONDS = 900, 300
 OPSBOOK = Path(sys.executable).with_name("opsbook")
@@ -80,8 +81,9 @@ class RenecInCluster:
 @contextmanager
 def new_renec_in_cluster() -> Iterator[RenecInCluster]:
     """All of it, ready. What was begun is taken away, whatever happens."""
-    with own_folder("renec-k8s") as folder:
-        instance = RenecInCluster(folder, f"renec-{secrets.token_hex(4)}")
+    name = f"renec-{secrets.token_hex(4)}"
+    with together(name), own_folder("renec-k8s") as folder:
+        instance = RenecInCluster(folder, name)
         ignored = shutil.ignore_patterns(".opsbook")
         shutil.copytree(COMMAND.parent / "ops", instance.ops, ignore=ignored)
         book = instance.ops / "book.yaml"

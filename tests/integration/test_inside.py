@@ -18,7 +18,17 @@ from opsbook.connectors.runtimes.contract import LooksInside
 from opsbook.errors import UsageError
 from opsbook.watch.contract import Watch
 from opsbook.watch.gathering import Gathering
-from tests.integration.cluster import BEAT, GIVEN, NOT_GIVEN, SERVE, deployment, new_namespace, python, service
+from tests.integration.cluster import (
+    BEAT,
+    GIVEN,
+    NOT_GIVEN,
+    SERVE,
+    WAITS_SECONDS,
+    deployment,
+    new_namespace,
+    python,
+    service,
+)
 from tests.integration.hands import Hands, hands_of
 from tests.integration.on_runtimes import on_each
 from tests.integration.podman import new_podman
@@ -156,7 +166,8 @@ async def test_nothing_that_could_look_is_said_in_a_sentence(hands: Hands, monke
     assert "neither python3 nor sh" in one.message
 
 
-@pytest.mark.xdist_group("kubernetes")
+@pytest.mark.xdist_group("kubernetes-parts")
+@pytest.mark.timeout(WAITS_SECONDS)
 @pytest.mark.skipif(not GIVEN, reason=NOT_GIVEN)
 async def test_policies_are_read_beside_what_is_seen() -> None:
     policy = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "web-in"},

@@ -17,10 +17,10 @@ from opsbook.store.history import Point, record
 from opsbook.upkeep.advice.everything import Question, advised
 from opsbook.upkeep.advice.observed import DAY, History
 from opsbook.upkeep.advice.workloads import look
-from tests.integration.cluster import BEAT, Cluster, deployment, needs_kubernetes, new_namespace, python
+from tests.integration.cluster import BEAT, Cluster, deployment, new_namespace, on_cluster, python
 from tests.integration.hands import Hands, hands_of
 
-pytestmark = [pytest.mark.real, needs_kubernetes, pytest.mark.xdist_group("kubernetes")]
+pytestmark = on_cluster("parts")
 
 NOW = 1_800_000_000.0
 COMPONENTS: dict[str, dict[str, Any]] = {name: {"kind": "workload"} for name in ("asks", "asks-nothing")}

@@ -21,15 +21,15 @@ from tests.integration.cluster import (
     Cluster,
     container,
     deployment,
-    needs_kubernetes,
     new_namespace,
+    on_cluster,
     python,
     template,
     workload,
 )
 from tests.integration.hands import Hands, hands_of
 
-pytestmark = [pytest.mark.real, needs_kubernetes, pytest.mark.xdist_group("kubernetes")]
+pytestmark = on_cluster("parts")
 
 SHOW = "cat /proc/[0-9]*/cmdline"
 """Every command line of a pod."""
@@ -203,41 +203,6 @@ async def test_other_kinds_do_what_they_can_and_say_what_they_cannot(hands: Hand
     assert await hands.verify("cron_job.trigger", trigger, "run/9/0") == "done"
     with pytest.raises(Unsupported, match="web is a Deployment"):
         await hands.plan("cron_job.trigger", of="web")
-
-
-async def test_a_drain_respects_budgets_and_is_undone(hands: Hands, cluster: Cluster) -> None:
-    runtime = runtime_of(hands)
-    nodes = [one["metadata"]["name"] async for one in runtime.api.pages("/api/v1/nodes")]
-    assert len(nodes) > 1, "the cluster that is given has one node only"
-    budget = {"apiVersion": "policy/v1beta1", "kind": "PodDisruptionBudget", "metadata": {"name": "web"},
-              "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "web"}}}}  # fmt: skip
-    cluster.make({**budget})
-    await hands.do("workload.scale", of="web", replicas=2, wait=60)
-    node = next(pod.node for pod in await runtime.pods("web"))
-    cordon, drain = await hands.plan("node.drain", of="cluster", node=node, wait=3, lose_local_data=True)
-    try:
-        async with asyncio.timeout(30):
-            while not drain.evidence["budgets_that_say_no_now"]:  # its controller has just heard of it
-                cordon, drain = await hands.plan("node.drain", of="cluster", node=node, wait=3, lose_local_data=True)
-        await hands.apply(cordon)
-        closed = await hands.facts.observe("cluster.nodes_closed", "cluster")
-        assert closed.value == 1
-        with pytest.raises(NotReady, match="disruption budget web needs 2"):
-            await hands.apply(drain)
-        assert (await hands.connections.runtime.status("web")).workload.ready == 2
-        cluster.remove(budget)
-        _, again = await hands.plan("node.drain", of="cluster", node=node, wait=60, lose_local_data=True)
-        await hands.apply(again)
-        async with asyncio.timeout(60):
-            while (await hands.connections.runtime.status("web")).workload.ready < 2:  # noqa: ASYNC110
-                await asyncio.sleep(0.2)
-        assert node not in {pod.node for pod in await runtime.pods("web") if not pod.ending}
-    finally:
-        cluster.remove(budget)
-        await hands.undo(cordon)
-    assert (await hands.facts.observe("cluster.nodes_closed", "cluster")).value == 0
-    with pytest.raises(Absent, match="no node 'nobody'"):
-        await hands.plan("node.drain", of="cluster", node="nobody")
 
 
 async def test_the_least_role_is_enough_and_no_more(cluster: Cluster, hands: Hands, tmp_path: Path) -> None:

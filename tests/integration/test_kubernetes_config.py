@@ -8,19 +8,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import pytest
-
 from opsbook.connectors.runtimes.kubernetes_api import KubernetesApi
 from opsbook.connectors.runtimes.kubernetes_config import OF
-from tests.integration.cluster import BEAT, Cluster, deployment, needs_kubernetes, new_namespace, python
+from tests.integration.cluster import BEAT, Cluster, deployment, new_namespace, on_cluster, python
 from tests.integration.hands import hands_of
 
-pytestmark = [
-    pytest.mark.real,
-    needs_kubernetes,
-    pytest.mark.xdist_group("kubernetes"),
-    pytest.mark.timeout(200),
-]
+pytestmark = on_cluster("deploys")
 SETTINGS = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"LEVEL": "info"}}
 
 

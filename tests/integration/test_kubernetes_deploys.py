@@ -17,17 +17,12 @@ import yaml
 from tests.faults.deadly import Fault
 from tests.faults.deploy_kills import Deployed
 from tests.faults.kills import Count
-from tests.integration.cluster import needs_kubernetes, new_namespace
+from tests.integration.cluster import new_namespace, on_cluster
 from tests.integration.cut import Cut
 from tests.integration.kubernetes_shop import SIDES, Shop, book, objects
 from tests.integration.servers import until
 
-pytestmark = [
-    pytest.mark.real,
-    needs_kubernetes,
-    pytest.mark.xdist_group("kubernetes"),
-    pytest.mark.timeout(400),
-]
+pytestmark = on_cluster("deploys", 400)
 
 
 @pytest.fixture(scope="module")

@@ -15,14 +15,14 @@ from tests.integration.cluster import (
     Cluster,
     container,
     deployment,
-    needs_kubernetes,
     new_namespace,
+    on_cluster,
     python,
     service,
 )
 from tests.integration.servers import ask
 
-pytestmark = [pytest.mark.real, needs_kubernetes, pytest.mark.xdist_group("kubernetes")]
+pytestmark = on_cluster("parts")
 
 POSTGRES = """\
 set -e

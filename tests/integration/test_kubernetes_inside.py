@@ -24,15 +24,15 @@ from tests.integration.cluster import (
     BEAT,
     Cluster,
     deployment,
-    needs_kubernetes,
     new_namespace,
+    on_cluster,
     python,
     size_of_audit,
 )
 from tests.integration.hands import Hands, hands_of
 from tests.integration.renec_book import OPSBOOK
 
-pytestmark = [pytest.mark.real, needs_kubernetes, pytest.mark.xdist_group("kubernetes")]
+pytestmark = on_cluster("parts")
 
 WAITS = "import time; time.sleep(100000)"
 """Does not end when it is told to: whoever takes its pod waits for its grace."""

@@ -22,11 +22,11 @@ from opsbook.connectors.runtimes.kubernetes_api import NotThere, Object
 from opsbook.connectors.runtimes.kubernetes_rbac import manifests, needed
 from opsbook.errors import Refused
 from tests.integration.cluster import SERVE as ANSWERS
-from tests.integration.cluster import Cluster, deployment, needs_kubernetes, new_namespace, python, service
+from tests.integration.cluster import Cluster, deployment, new_namespace, on_cluster, python, service
 from tests.integration.hands import Hands, hands_of
 from tests.integration.renec_book import OPSBOOK
 
-pytestmark = [pytest.mark.real, needs_kubernetes, pytest.mark.xdist_group("kubernetes")]
+pytestmark = on_cluster("systems")
 
 COMPONENTS: dict[str, dict[str, Any]] = {name: {"kind": "workload"} for name in ("web", "db", "twin")}
 ALL_IN = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}]}

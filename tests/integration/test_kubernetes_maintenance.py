@@ -13,10 +13,10 @@ import pytest
 from opsbook.connectors.change import Change
 from opsbook.connectors.registry import open_connections
 from opsbook.connectors.runtimes.kubernetes import Kubernetes
-from tests.integration.cluster import Cluster, deployment, needs_kubernetes, new_namespace, python, service
+from tests.integration.cluster import Cluster, deployment, new_namespace, on_cluster, python, service
 from tests.integration.hands import Hands
 
-pytestmark = [pytest.mark.real, needs_kubernetes, pytest.mark.xdist_group("kubernetes")]
+pytestmark = on_cluster("parts")
 
 FILE = "/etc/front/closed/maintenance.conf"
 FRONT = f"""\

@@ -13,17 +13,12 @@ import pytest
 from opsbook.connectors.change import ChangeFailed
 from opsbook.connectors.runtimes.kubernetes import Kubernetes
 from opsbook.errors import Refused
-from tests.integration.cluster import container, deployment, needs_kubernetes, new_namespace, python, service
+from tests.integration.cluster import container, deployment, new_namespace, on_cluster, python, service
 from tests.integration.hands import Hands, hands_of
 from tests.integration.kubernetes_shop import ASKING, Shop, behind, book, side
 from tests.integration.test_kubernetes_forward import POSTGRES
 
-pytestmark = [
-    pytest.mark.real,
-    needs_kubernetes,
-    pytest.mark.xdist_group("kubernetes"),
-    pytest.mark.timeout(400),
-]
+pytestmark = on_cluster("systems", 400)
 
 ENV = """\
 import os

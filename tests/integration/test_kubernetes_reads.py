@@ -19,8 +19,8 @@ from tests.integration.cluster import (
     Cluster,
     container,
     deployment,
-    needs_kubernetes,
     new_namespace,
+    on_cluster,
     python,
     service,
     size_of_audit,
@@ -29,7 +29,7 @@ from tests.integration.cluster import (
 )
 from tests.integration.servers import ask, free_port
 
-pytestmark = [pytest.mark.real, needs_kubernetes, pytest.mark.xdist_group("kubernetes")]
+pytestmark = on_cluster("parts")
 
 EATER = "import time\nkept = bytearray()\nwhile True:\n    kept += b'x' * 4_000_000\n    time.sleep(0.02)\n"
 SECRETS = {

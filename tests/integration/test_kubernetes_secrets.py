@@ -23,8 +23,8 @@ from tests.integration.cluster import (
     Cluster,
     container,
     deployment,
-    needs_kubernetes,
     new_namespace,
+    on_cluster,
     python,
     service,
 )
@@ -33,7 +33,7 @@ from tests.integration.servers import own_folder
 from tests.integration.test_kubernetes_forward import POSTGRES
 from tests.integration.web import issue
 
-pytestmark = [pytest.mark.real, needs_kubernetes, pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(300)]
+pytestmark = on_cluster("systems")
 
 READY = {"periodSeconds": 1, "failureThreshold": 60}
 PREPARED = POSTGRES.replace(

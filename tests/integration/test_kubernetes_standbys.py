@@ -10,10 +10,10 @@ import pytest
 from opsbook.connectors.change import Change
 from opsbook.connectors.registry import open_connections
 from opsbook.errors import OpsbookError, Refused
-from tests.integration.cluster import Cluster, container, needs_kubernetes, new_namespace, service, workload
+from tests.integration.cluster import Cluster, container, new_namespace, on_cluster, service, workload
 from tests.integration.hands import Hands
 
-pytestmark = [pytest.mark.real, needs_kubernetes, pytest.mark.xdist_group("kubernetes")]
+pytestmark = on_cluster("parts")
 
 START_SECONDS = 180
 BIN = "/usr/lib/postgresql/15/bin"

@@ -8,14 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from opsbook.book.system import System
-from tests.integration.cluster import BEAT, Cluster, deployment, needs_kubernetes, new_namespace, python
+from tests.integration.cluster import BEAT, Cluster, deployment, new_namespace, on_cluster, python
 from tests.integration.test_kubernetes_deploys import given_by
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("kubernetes"), needs_kubernetes, pytest.mark.timeout(600)]
+pytestmark = on_cluster("systems", 600)
 OPSBOOK = Path(sys.executable).with_name("opsbook")
 COMPONENTS: dict[str, dict[str, Any]] = {
     "cache": {"kind": "redis", "url": "redis://nobody.invalid", "workload": "cache"},

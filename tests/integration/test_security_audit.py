@@ -21,7 +21,7 @@ from opsbook.connectors.audits import asking
 from opsbook.connectors.contract import Failure
 from opsbook.connectors.preserved import unpacked
 from opsbook.connectors.registry import open_connections
-from tests.integration.cluster import BEAT, GIVEN, NOT_GIVEN, deployment, new_namespace, python
+from tests.integration.cluster import BEAT, GIVEN, NOT_GIVEN, WAITS_SECONDS, deployment, new_namespace, python
 from tests.integration.hands import hands_of
 from tests.integration.podman import lacking as lacking_podman
 from tests.integration.podman import new_podman
@@ -232,7 +232,8 @@ async def test_a_container_is_looked_into_before_and_after_it_is_cut_off_from_it
         assert age.value is not None or age.message.startswith("not asked: "), age
 
 
-@pytest.mark.xdist_group("kubernetes")
+@pytest.mark.xdist_group("kubernetes-parts")
+@pytest.mark.timeout(WAITS_SECONDS)
 @pytest.mark.skipif(not GIVEN, reason=NOT_GIVEN)
 async def test_workloads_without_a_network_policy_are_named() -> None:
     policy = {

@@ -57,7 +57,8 @@ def _print_step(view: View, name: str) -> None:
     """A step that could only be planned when it was reached."""
     import json
 
-    from opsbook.cli.plan_view import console, print_step
+    from opsbook.cli.plan_view import print_step
+    from opsbook.cli.terminal import console
     from opsbook.engine.record import planned_from_json
 
     steps = [step.id for step in view.procedure.steps]

@@ -23,8 +23,8 @@ def command() -> None:
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many, the newest.")
 def log(book: str | None, env: str | None, output: str, run: str, limit: int) -> int:
     """Show who did what, when, from where, with which outcome."""
-    from opsbook.cli.plan_view import console
     from opsbook.cli.run_view import moment
+    from opsbook.cli.terminal import console
     from opsbook.engine.views import find
     from opsbook.printable import one_line
     from opsbook.store.audit import as_json, newest

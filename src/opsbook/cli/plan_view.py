@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from opsbook.book.catalogue import Risk
+from opsbook.cli.terminal import console
 from opsbook.engine.fences import component_of
 from opsbook.engine.locks import Holder
 from opsbook.engine.parameters import names_of_parameters
@@ -26,12 +27,6 @@ BESIDE = 66
 """Characters of a change of one line that stand beside its kind; longer ones stand below it."""
 WIDEST = 140
 """Columns after which even a wide terminal's lines are wrapped: longer ones are not read."""
-
-
-def console() -> Console:
-    """Plain text where the output is no terminal, and as wide as it needs to be there."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=200, soft_wrap=True)
 
 
 def print_plan(plan: Plan, lacks: Sequence[Missing], holders: Sequence[Holder], locks: Sequence[str] = ()) -> None:

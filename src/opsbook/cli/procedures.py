@@ -25,7 +25,8 @@ def command(ctx: click.Context, book: str | None, env: str | None, output: str) 
     from rich.table import Table
     from rich.text import Text
 
-    from opsbook.cli.plan_view import console, risk_text
+    from opsbook.cli.plan_view import risk_text
+    from opsbook.cli.terminal import console
     from opsbook.engine.plan_told import procedures_as_json
     from opsbook.printable import one_line
     from opsbook.store.runs import newest
@@ -64,8 +65,9 @@ def show(name: str, source: bool, book: str | None, env: str | None, output: str
     """Show a procedure: its parameters, its steps with their risks, its last runs."""
     from rich.text import Text
 
-    from opsbook.cli.plan_view import console, risk_text
+    from opsbook.cli.plan_view import risk_text
     from opsbook.cli.run_list import print_runs
+    from opsbook.cli.terminal import console
     from opsbook.engine.record import as_json
     from opsbook.printable import lines_of, one_line
     from opsbook.store.runs import newest

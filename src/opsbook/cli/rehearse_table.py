@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from opsbook.book.units import show_duration
-from opsbook.cli.plan_view import console
+from opsbook.cli.terminal import console
 from opsbook.rehearsal.formats import details
 from opsbook.rehearsal.model import Outcome, Rehearsal, Verdict
 

@@ -120,8 +120,8 @@ def see_through(setting: Setting, run: str, output: str, *, wait: bool, from_now
 def _print_end(setting: Setting, view: View, output: str) -> None:
     from rich.console import Console
 
-    from opsbook.cli.plan_view import console
     from opsbook.cli.run_view import steps_table
+    from opsbook.cli.terminal import console
     from opsbook.engine.executor import executed_by
     from opsbook.printable import one_line
 

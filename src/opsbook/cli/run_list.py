@@ -10,9 +10,9 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from opsbook.cli.plan_view import console
 from opsbook.cli.run import next_step
 from opsbook.cli.run_view import RUN_STYLE, duration, moment, printable, steps_table
+from opsbook.cli.terminal import console
 from opsbook.engine.states import RunState
 from opsbook.engine.telling import parameters_told, shown
 from opsbook.engine.views import REHEARSED, state_told

@@ -11,10 +11,8 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from opsbook.engine.parameters import names_of_parameters
 from opsbook.engine.states import RunState, StepState
 from opsbook.engine.views import state_told
-from opsbook.engine.waiting import told_with
 from opsbook.printable import one_line
 from opsbook.store.runs import last_output, output_of
 
@@ -118,6 +116,9 @@ class RunView:
 
 def steps_table(view: View, *, executed: bool = True) -> RenderableType:
     """The steps of a run, one a line. `executed`: whether a process goes on with it."""
+    from opsbook.engine.parameters import names_of_parameters
+    from opsbook.engine.waiting import told_with  # all of the engine: a list of runs needs none of it
+
     lines: list[Text] = [headline(view, executed=executed)]
     now = time.time()
     names = names_of_parameters(view.procedure, json.loads(view.run.parameters))

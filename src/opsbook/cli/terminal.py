@@ -22,6 +22,12 @@ def screen() -> Console:
     return console
 
 
+def console() -> Console:
+    """Standard output of what prints lines of text: plain where it is no terminal, and as wide as it needs to be."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=PIPE_WIDTH, soft_wrap=True)
+
+
 NARROWEST = 20
 """Columns that a text gets at least, however narrow the terminal is."""
 NEVER_FIRST = frozenset("、。，．」』）】！？ーゝ々")

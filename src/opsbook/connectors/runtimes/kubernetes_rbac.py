@@ -10,6 +10,7 @@ from opsbook.book.system import System
 from opsbook.connectors.http import ProxyComponent
 from opsbook.connectors.postgres import PostgresComponent
 from opsbook.connectors.runtimes.kubernetes_api import Object
+from opsbook.connectors.runtimes.kubernetes_rbac_recovery import ARCHIVING, RECOVERING, recovery_rights
 from opsbook.connectors.runtimes.kubernetes_rbac_secrets import secrets_of
 
 LOOK = ("get", "list")
@@ -102,6 +103,7 @@ KNOWN = (
     "cron_job.trigger",
     *sorted(NODES),
     *sorted(MIGRATING),
+    *sorted(ARCHIVING | RECOVERING),
     "postgres.promote",
     *("maintenance.enter", "maintenance.leave"),
     *sorted(ISOLATING),
@@ -159,6 +161,7 @@ def _needed(system: System, operations: Collection[str]) -> Iterator[Right]:
     if BESIDE & set(operations) and _data_inside(system):
         yield from (Right("batch", "jobs", verb) for verb in ("create", "delete"))
         yield from (Right("", "pods/exec", verb) for verb in ("get", "create"))
+    yield from (Right(*one) for one in recovery_rights(system, operations))
     if "cron_job.trigger" in operations:
         yield Right("batch", "jobs", "create")
     if "config.deploy" in operations:

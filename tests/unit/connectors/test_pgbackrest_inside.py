@@ -1,0 +1,67 @@
+"""A backup by pgBackRest of the image: what its configuration says, what it needs, and where it is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.servers import make_system
+
+from opsbook.book.load import InvalidBook
+from opsbook.book.system import System
+from opsbook.connectors.backups.pgbackrest import Cluster, configuration, stanza_of
+from opsbook.connectors.backups.pgbackrest_inside import Running
+from opsbook.connectors.executors.secrets import NotReached
+from opsbook.connectors.runtimes.kubernetes_rbac import needed
+
+KUBERNETES = {"kind": "kubernetes", "namespace": "shop"}
+CLUSTER = Cluster(Path("/data/pg"), 5432, "/run/postgresql", 150004, "postgres", 0, "on", "", False)
+
+
+def book(tmp_path: Path, runtime: dict[str, str], to: str = "proofs", **inside: Any) -> System:
+    database = {"kind": "postgres", "dsn": "postgresql://app@db/shop", "workload": "statefulset/db"}
+    backup = {"id": "wal", "of": "database", "method": "pgbackrest", "to": to,
+              "pgbackrest": {"inside": {"folder": "/data/pgbackrest", **inside}}}  # fmt: skip
+    environments = {"test": {"policy": "open", "runtime": runtime}}
+    return make_system(tmp_path, {"database": database}, backups=[backup], environments=environments)
+
+
+def test_its_paths_are_those_of_the_container(tmp_path: Path) -> None:
+    system = book(tmp_path, KUBERNETES)
+    stanza = stanza_of(system, system.model.backups[0])
+    assert isinstance(stanza.place, Running) and stanza.place.workload == "statefulset/db"
+    assert str(stanza.config) == "/data/pgbackrest/pgbackrest.conf"
+    assert stanza.address == "/data/pgbackrest/repository in statefulset/db"
+    text = configuration(stanza, CLUSTER)
+    assert "repo1-path=/data/pgbackrest/repository\n" in text and "lock-path=/data/pgbackrest/lock\n" in text
+    other = book(tmp_path, KUBERNETES, repository="/backups/wal")
+    assert "repo1-path=/backups/wal\n" in configuration(stanza_of(other, other.model.backups[0]), CLUSTER)
+
+
+def test_a_bucket_holds_the_repository_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "word")
+    system = book(tmp_path, KUBERNETES, "s3://bucket/db?endpoint=https://store:9000")
+    text = configuration(stanza_of(system, system.model.backups[0]), CLUSTER)
+    assert "repo1-type=s3\n" in text and "lock-path=/data/pgbackrest/lock\n" in text
+
+
+def test_a_host_without_containers_is_refused(tmp_path: Path) -> None:
+    system = book(tmp_path, {"kind": "none"})
+    with pytest.raises(NotReached, match="taken inside containers, and test has none"):
+        stanza_of(system, system.model.backups[0])
+    with pytest.raises(InvalidBook, match="folder"):
+        book(tmp_path, KUBERNETES, folder="data")
+
+
+def test_a_recovery_may_make_a_job_and_nothing_else_may(tmp_path: Path) -> None:
+    system = book(tmp_path, KUBERNETES)
+
+    def words(*operations: str) -> set[str]:
+        return {one.words for one in needed(system, operations)}
+
+    more = {"create jobs.batch", "delete jobs.batch", "create pods/exec", "create pods/portforward"}
+    assert more <= words("postgres.restore_at") and more <= words("drill.restore_at")
+    assert words("backup.take") & more == {"create pods/exec"}
+    assert not words("workload.restart") & more

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,3 +68,40 @@ def etcd(folder: Path, data: Path | None = None) -> Iterator[Etcd]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(5)
+
+
+@contextmanager
+def halting_wire(endpoint: str, after: int) -> Iterator[tuple[str, threading.Event]]:
+    """A network before it: the first connection that has brought so many bytes brings no more, and stays open. The
+    endpoint, and what is set when that has come.
+    """
+    target, halted, end = int(endpoint.rpartition(":")[2]), threading.Event(), threading.Event()
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def forward(one: socket.socket, other: socket.socket, counted: bool) -> None:
+        passed = 0
+        with suppress(OSError):
+            while data := one.recv(65536):
+                other.sendall(data)
+                passed += len(data)
+                if counted and passed > after and not halted.is_set():
+                    halted.set()
+                    end.wait()
+        for socket_ in (one, other):
+            with suppress(OSError):
+                socket_.shutdown(socket.SHUT_RDWR)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = server.accept()
+                there = socket.create_connection(("127.0.0.1", target))
+                threading.Thread(target=forward, args=(client, there, False), daemon=True).start()
+                threading.Thread(target=forward, args=(there, client, True), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"https://127.0.0.1:{server.getsockname()[1]}", halted
+    finally:
+        server.close()
+        end.set()

@@ -1,7 +1,8 @@
 """etcd, in which a cluster keeps its objects: snapshots of it by its own program, `etcdctl` (3.4 to 3.6).
 
 Certificate, key and authority are files of the credential that the book names; they are handed over as variables of the
-environment that name private copies. Nothing of them stands in an argument.
+environment that name copies in memory, which only the program inherits. Nothing of them stands in an argument, and no
+copy on a disk.
 Source: etcd.io/docs/v3.4/op-guide/recovery (snapshot save, status).
 """
 
@@ -12,9 +13,9 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,32 +62,54 @@ class EtcdFailed(ChangeFailed):
     """etcd, or its program, said no: nothing was changed in it."""
 
 
-@contextmanager
-def environment(
-    system: System, access: EtcdAccess, within: Path | None = None, marks: Mapping[str, str] | None = None
-) -> Iterator[dict[str, str]]:
-    """Variables for its program, while private copies of the credential lie in a folder. Raises MissingSecret.
+@dataclass(frozen=True)
+class Handed:
+    """What its program is started with."""
 
-    `within`: where that folder is made, so that who removes what an attempt left finds it. `marks`: more variables.
+    variables: dict[str, str]
+    descriptors: tuple[int, ...]
+    """It inherits these, and reads the credential through them."""
+
+
+@contextmanager
+def handed(system: System, access: EtcdAccess, marks: Mapping[str, str] | None = None) -> Iterator[Handed]:
+    """Variables for its program that name copies of the credential, which are there meanwhile.
+
+    Raises MissingSecret, and Unreachable where there is no memory that can be handed over so.
+    `marks`: more variables.
     """
-    with tempfile.TemporaryDirectory(prefix="opsbook-etcd-", dir=within) as folder:
-        found = {name: value for name, value in os.environ.items() if not name.startswith("ETCDCTL_")}
-        found |= {"ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": system.resolve(access.endpoint), **(marks or {})}
+    if sys.platform != "linux":
+        raise Unreachable("etcd is read from Linux only", "run opsbook on Linux")
+    found = {name: value for name, value in os.environ.items() if not name.startswith("ETCDCTL_")}
+    found |= {"ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": system.resolve(access.endpoint), **(marks or {})}
+    descriptors = []
+    with ExitStack() as copies:
         for name, reference in (("CACERT", access.ca), ("CERT", access.cert), ("KEY", access.key)):
             if reference is not None:
-                path = Path(folder) / name.lower()
-                path.touch(0o600)
-                path.write_text(system.resolve(reference).rstrip() + "\n", encoding="utf-8")
-                found[f"ETCDCTL_{name}"] = str(path)
-        yield found
+                text = system.resolve(reference).rstrip() + "\n"
+                path, descriptor = copies.enter_context(_copied(name.lower(), text))
+                found[f"ETCDCTL_{name}"] = path
+                descriptors.append(descriptor)
+        yield Handed(found, tuple(descriptors))
 
 
-async def revision_now(
-    system: System, access: EtcdAccess, within: Path | None = None, marks: Mapping[str, str] | None = None
-) -> tuple[int, int]:
+@contextmanager
+def _copied(name: str, text: str) -> Iterator[tuple[str, int]]:
+    """A file of memory, and its path for whoever inherits its descriptor: killed in between, nothing of it stays."""
+    descriptor = os.memfd_create(f"opsbook-etcd-{name}")
+    try:
+        os.fchmod(descriptor, 0o600)
+        with open(descriptor, "w", encoding="utf-8", closefd=False) as file:
+            file.write(text)
+        yield f"/proc/self/fd/{descriptor}", descriptor
+    finally:
+        os.close(descriptor)
+
+
+async def revision_now(system: System, access: EtcdAccess, marks: Mapping[str, str] | None = None) -> tuple[int, int]:
     """The revision and the bytes of the database of the member that is read. Raises Unreachable, EtcdFailed."""
-    with environment(system, access, within, marks) as variables:
-        said = await _run(["etcdctl", *ENDPOINT.split(), "--write-out=json"], variables, ASKED_SECONDS)
+    with handed(system, access, marks) as given:
+        said = await _run(["etcdctl", *ENDPOINT.split(), "--write-out=json"], given, ASKED_SECONDS)
     try:
         status = json.loads(said)[0]["Status"]
         return int(status["header"]["revision"]), int(status["dbSize"])
@@ -97,13 +120,13 @@ async def revision_now(
 async def save(system: System, access: EtcdAccess, path: Path, seconds: float, key: str) -> Snapshot:
     """Writes a snapshot into a file, which must not be there, and has it looked at. Raises Unreachable, EtcdFailed.
 
-    The folder of the file is private: copies of the credential lie in it meanwhile. All that is started carries `key`.
+    All that is started carries `key`.
     """
     marks = {KEY: key}
     # A wrong credential is told at once here; `snapshot save` itself would try until its time is over.
-    await revision_now(system, access, path.parent, marks)
-    with environment(system, access, path.parent, marks) as variables:
-        await _run(["etcdctl", *SAVING.split(), str(path)], variables, seconds)
+    await revision_now(system, access, marks)
+    with handed(system, access, marks) as given:
+        await _run(["etcdctl", *SAVING.split(), str(path)], given, seconds)
     return await verified(path, marks)
 
 
@@ -114,7 +137,7 @@ async def verified(path: Path, marks: Mapping[str, str] | None = None) -> Snapsh
     # From 3.5 on this is etcdutl's; etcdctl has lost it in 3.6.
     program = "etcdutl" if shutil.which("etcdutl") else "etcdctl"
     argv = [program, *STATUS.split(), str(path), "--write-out=json"]
-    said = await _run(argv, {**plain, "ETCDCTL_API": "3", **(marks or {})}, STATUS_SECONDS)
+    said = await _run(argv, Handed({**plain, "ETCDCTL_API": "3", **(marks or {})}, ()), STATUS_SECONDS)
     try:
         found = json.loads(said)
         return Snapshot(f"{found['hash']:08x}", int(found["revision"]), int(found["totalKey"]), int(found["totalSize"]))
@@ -134,11 +157,11 @@ def _whole(path: Path) -> None:
             raise EtcdFailed(f"{path.name} is not what etcd wrote: its checksum does not fit", "take another snapshot")
 
 
-async def _run(argv: Sequence[str], variables: dict[str, str], seconds: float) -> str:
+async def _run(argv: Sequence[str], given: Handed, seconds: float) -> str:
     try:
         child = await asyncio.create_subprocess_exec(
-            *argv, env=variables, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            *argv, env=given.variables, pass_fds=given.descriptors, stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
     except OSError as error:
         raise Unreachable(f"{argv[0]} is not on this host: {error.strerror}", "install etcd-client") from error

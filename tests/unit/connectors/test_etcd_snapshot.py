@@ -13,7 +13,7 @@ from tests.integration.hands import Out
 from tests.integration.servers import make_system
 
 from opsbook.connectors.change import Change
-from opsbook.connectors.etcd import EtcdAccess, Snapshot, environment
+from opsbook.connectors.etcd import EtcdAccess, Snapshot, handed
 from opsbook.connectors.executors import etcd_snapshot
 from opsbook.connectors.executors.etcd_snapshot import EtcdSnapshot, part_of
 from opsbook.connectors.process_tree import KEY
@@ -56,10 +56,11 @@ async def test_it_is_made_in_a_private_folder_of_its_key(tmp_path: Path, monkeyp
     def written(system: Any, access: EtcdAccess, path: Path, key: str) -> None:
         assert (path.parent, key) == (part, MARK)
         assert not path.exists() and part.stat().st_mode & 0o777 == 0o700
-        with environment(system, access, part, {KEY: key}) as variables:
-            copied = Path(variables["ETCDCTL_KEY"])
-            assert part in copied.parents and copied.stat().st_mode & 0o777 == 0o600
-            assert (copied.read_text(), variables[KEY]) == ("a key\n", MARK)
+        with handed(system, access, {KEY: key}) as given:
+            copied = Path(given.variables["ETCDCTL_KEY"])
+            assert copied == Path(f"/proc/self/fd/{given.descriptors[0]}") and copied.stat().st_mode & 0o777 == 0o600
+            assert copied.stat().st_nlink == 0 and not list(part.iterdir()), "it has no name on a disk"
+            assert (copied.read_text(), given.variables[KEY]) == ("a key\n", MARK)
         path.write_text("whole")
 
     async def save(system: Any, access: EtcdAccess, path: Path, seconds: float, key: str) -> Snapshot:

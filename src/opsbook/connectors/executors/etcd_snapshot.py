@@ -57,7 +57,7 @@ class EtcdSnapshot:
                      "keys": found.keys, "hash": found.hash, "size": found.size})  # fmt: skip
 
     async def end(self, key: str, change: Change) -> bool:
-        """Ends its program after this process was killed, and removes what it left: a part, and the credential."""
+        """Ends its program after this process was killed, and removes the part that it left."""
         if not await end_tree(key):
             return False
         part = part_of(self.system.path(change.effect["folder"]), key)

@@ -70,9 +70,10 @@ def excused(reason: str) -> bool:
 
 LONGEST = (
     "kubernetes-deploys",
-    "renec-runbooks",
-    "kubernetes-systems",
     "renec",
+    "renec-runbooks",
+    "renec-rehearsals",
+    "kubernetes-systems",
     "kubernetes-parts",
     "renec-deploys",
     "compose",

@@ -17,7 +17,7 @@ from tests.integration.conftest import Renec
 from tests.integration.renec_book import beside, harvested
 from tests.integration.servers import until
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec-runbooks"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec-rehearsals"), pytest.mark.timeout(900)]
 OPSBOOK = Path(sys.executable).with_name("opsbook")
 UNKNOWN_HERE = "parameter 'version'"
 """The only thing that is neither in the book nor found in an instance of one release: the version to go back to."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from opsbook.book.catalogue import Catalogue, Risk
 from opsbook.book.positions import Place
 from opsbook.book.system import System
+from opsbook.book.words import nearest
 from opsbook.engine.front_matter import FrontMatter, compile_front_matter
 from opsbook.engine.markdown import LARGEST_FILE, FenceSource, Source, TasksSource, read_source
 from opsbook.engine.mistakes import InvalidProcedure, Mistakes
 from opsbook.engine.procedure import Procedure, Step, StepKind
 from opsbook.engine.steps import StepCompiler
+from opsbook.errors import UsageError
 
 FOLDER = "procedures"
 PACKAGED = "opsbook/"
@@ -43,16 +45,11 @@ def compile_all(
     """Every procedure of the book that can be compiled, and the mistakes of the others, by the names of their files."""
     found: dict[str, Procedure] = {}
     wrong: dict[str, list[Mistakes]] = {}
-    for path in sorted((system.folder / FOLDER).glob("*.md")):
-        if path.name.lower() == "readme.md" or path.name.startswith("."):
-            continue
-        name = os.path.relpath(path)
+    for name, path in _own_files(system).items():
         try:
-            procedure = compile_procedure(_read(path, name), name, system, catalogue)
+            found[name] = _compile_file(path, system, catalogue)
         except InvalidProcedure as error:
-            wrong[path.name.removesuffix(".md")] = list(error.mistakes)
-        else:
-            found[procedure.name] = procedure
+            wrong[name] = list(error.mistakes)
     for name, text in packaged.items():
         if name in found or name in wrong:
             continue
@@ -61,6 +58,37 @@ def compile_all(
         except InvalidProcedure as error:
             wrong[name] = list(error.mistakes)
     return found, wrong
+
+
+def compile_named(
+    name: str, system: System, catalogue: Catalogue, packaged: Callable[[], Mapping[str, str]]
+) -> Procedure:
+    """One procedure of the book or of opsbook, and no other: a book may have a hundred.
+
+    Raises InvalidProcedure for its mistakes, UsageError with the nearest name.
+    """
+    own = _own_files(system)
+    if name in own:
+        return _compile_file(own[name], system, catalogue)
+    texts = packaged()
+    if name not in texts:
+        raise UsageError(f"there is no procedure named {name!r}", nearest(name, [*own, *texts]))
+    return compile_procedure(texts[name], f"{PACKAGED}{name}.md", system, catalogue)
+
+
+def _own_files(system: System) -> dict[str, Path]:
+    """Name → file of each procedure of the book."""
+    files = sorted((system.folder / FOLDER).glob("*.md"))
+    return {
+        path.name.removesuffix(".md"): path
+        for path in files
+        if path.name.lower() != "readme.md" and not path.name.startswith(".")
+    }
+
+
+def _compile_file(path: Path, system: System, catalogue: Catalogue) -> Procedure:
+    file = os.path.relpath(path)
+    return compile_procedure(_read(path, file), file, system, catalogue)
 
 
 def compile_procedure(text: str, file: str, system: System, catalogue: Catalogue) -> Procedure:

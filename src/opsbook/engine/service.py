@@ -13,13 +13,13 @@ from sqlalchemy import Connection
 from opsbook.book.words import nearest
 from opsbook.engine import digest, gate, locks, obstacles
 from opsbook.engine.access import asker_of
-from opsbook.engine.compile import PACKAGED, compile_all, load_procedures
+from opsbook.engine.compile import PACKAGED, compile_all, compile_named, load_procedures
 from opsbook.engine.desk import Desk
 from opsbook.engine.earlier import unseen
 from opsbook.engine.executor import executed_by
 from opsbook.engine.identity import new_run_id
 from opsbook.engine.journal import as_text
-from opsbook.engine.mistakes import InvalidProcedure, Mistakes
+from opsbook.engine.mistakes import Mistakes
 from opsbook.engine.open_windows import windows_open
 from opsbook.engine.parameters import parse_parameters
 from opsbook.engine.plan import Planner
@@ -64,12 +64,8 @@ class Service(Desk):
 
     def procedure(self, name: str) -> Procedure:
         """One of them. Raises InvalidProcedure for its own mistakes alone, UsageError with the nearest name."""
-        found, wrong = self.compiled()
-        if name in wrong:
-            raise InvalidProcedure(wrong[name])
-        if name not in found:
-            raise UsageError(f"there is no procedure named {name!r}", nearest(name, [*found, *wrong]))
-        return found[name]
+        catalogue = self.system.book.catalogue
+        return compile_named(name, self.system, catalogue, lambda: self.setting.packaged(self.system))
 
     def source(self, procedure: Procedure) -> str:
         """The Markdown of a procedure, also of one that comes with opsbook."""

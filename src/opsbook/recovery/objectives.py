@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from opsbook.book.recovery import Objective
-from opsbook.connectors.backups.recoverable import Source
+
+if TYPE_CHECKING:
+    from opsbook.connectors.backups.recoverable import Source
 
 BARS = "▁▂▃▄▅▆▇█"
 TREND = 12

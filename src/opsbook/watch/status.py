@@ -10,21 +10,18 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection
 
 from opsbook.book.rotations import stretches
 from opsbook.book.system import System
 from opsbook.checks.evaluate import State
-from opsbook.connectors.backups.recoverable import Source
 from opsbook.engine.executor import executed_by
 from opsbook.engine.setting import Setting
 from opsbook.engine.states import ENDED, RunState
 from opsbook.engine.views import summary
 from opsbook.errors import OpsbookError
-from opsbook.recovery.backups import taken
-from opsbook.recovery.drills import sources
 from opsbook.recovery.objectives import Judged, Measured, judged
 from opsbook.store import alerts, checklists, drills, history, leases, run_lists, silences
 from opsbook.store.checklists import Opened
@@ -41,6 +38,9 @@ from opsbook.watch.incident_views import summary as incident_json
 from opsbook.watch.silences import as_json as silence_json
 from opsbook.watch.silences import here
 from opsbook.watch.window_calendar import Coming, coming
+
+if TYPE_CHECKING:
+    from opsbook.connectors.backups.recoverable import Source
 
 T = TypeVar("T")
 
@@ -318,6 +318,10 @@ def _on_call(system: System, now: datetime) -> list[OnCall]:
 
 
 def _backups(connection: Connection, system: System) -> list[LastBackup]:
+    if not system.model.backups:
+        return []
+    from opsbook.recovery.backups import taken  # knows all that can be backed up, as does `drills` all that recovers
+
     found = []
     for backup in taken(system):
         mine = run_lists.newest_of(connection, *place(system), f"backup-{backup.id}", list(ENDED))
@@ -329,6 +333,10 @@ def _backups(connection: Connection, system: System) -> list[LastBackup]:
 
 
 def _promises(setting: Setting, system: System, now: datetime) -> list[Judged]:
+    if not system.model.objectives:
+        return []
+    from opsbook.recovery.drills import sources
+
     rows = drills.measured(setting.store, system.name)
     found = []
     for name, objective in system.model.objectives.items():

@@ -21,7 +21,7 @@ def configure(instance: Instance) -> None:
     folder = instance.folder("etc") / "prometheus"
     folder.mkdir(exist_ok=True)
     ports = {name: instance.port(name) for name in ("api", "prometheus", "alertmanager")}
-    write(folder / "prometheus.yml", render("prometheus.yml", **ports))
+    write(folder / "prometheus.yml", render("prometheus.yml", **ports, green=instance.port("api-green")))
     for name in ("rules.yml", "alertmanager.yml"):
         if not (folder / name).exists():
             write(folder / name, render(name))

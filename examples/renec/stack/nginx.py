@@ -19,6 +19,13 @@ def user_line() -> str:
     return next((f"user {name};" for name in ACCOUNTS if name in known), "")
 
 
+def serving(instance: Instance) -> str:
+    """The side of the API to which nginx sends requests, as a deploy has left it: `api` or `api-green`."""
+    upstream = instance.folder("etc") / "nginx" / "upstream-api.conf"
+    green = render(upstream.name, api=instance.port("api-green"))
+    return "api-green" if upstream.exists() and upstream.read_text() == green else "api"
+
+
 def configure(instance: Instance) -> None:
     """Write the configuration; what operations rewrite only once: `maintenance.conf`, `upstream-api.conf`."""
     folder = instance.folder("etc") / "nginx"

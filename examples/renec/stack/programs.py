@@ -10,6 +10,7 @@ from typing import Any
 
 from stack import authority, binaries, monitoring
 from stack.instance import EXAMPLE, Instance, server_account
+from stack.nginx import serving
 from stack.postgres import PRIMARY, REPLICA
 
 SERVER: dict[str, Any] = {"as_server": True, "stop_signal": "INT", "stop_seconds": 20}
@@ -51,8 +52,8 @@ def programs(instance: Instance) -> list[Program]:
         Program("registry-site", argv["registry-site"], from_release=True),
         Program("postgres-replica", argv["postgres-replica"], **SERVER),
         Program("pgbouncer", argv["pgbouncer"], **SERVER),
-        Program("api", argv["api"], 6, 3, instance.port("api"), from_release=True, stop_seconds=12),
-        Program("api-green", argv["api"], 6, 0, instance.port("api-green"), from_release=True, stop_seconds=12),
+        side(instance, "api", argv["api"]),
+        side(instance, "api-green", argv["api"]),
         Program("celery-worker", argv["celery-worker"], 6, 3, from_release=True, stop_seconds=30, options=WHOLE_GROUP),
         Program("celery-beat", argv["celery-beat"], from_release=True),
         Program("ui", argv["ui"], 4, 2, instance.port("ui"), from_release=True),
@@ -62,6 +63,12 @@ def programs(instance: Instance) -> list[Program]:
         *(Program("acme-authority", argv, options={"directory": str(EXAMPLE)}) for argv in authority_argv(instance)),
         *(Program(name, monitoring_argv(instance, name, path)) for name, path in monitoring.programs().items()),
     ]
+
+
+def side(instance: Instance, name: str, argv: Sequence[str]) -> Program:
+    """One of the API's two sides; after a deploy it may be the green one that serves, also over a restart of all."""
+    running = 3 if serving(instance) == name else 0
+    return Program(name, argv, 6, running, instance.port(name), from_release=True, stop_seconds=12)
 
 
 def commands(instance: Instance) -> dict[str, list[str]]:

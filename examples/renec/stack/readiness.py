@@ -13,6 +13,7 @@ import redis as client
 
 from stack import authority, environment, postgres, supervisor
 from stack.instance import Instance
+from stack.nginx import serving
 from stack.programs import Program, programs
 from stack.waiting import until
 
@@ -71,7 +72,7 @@ def conditions(instance: Instance, program: Program) -> Callable[[], bool]:
         "pgbouncer": lambda: postgres.accepts(postgres.url(instance, "api_user", "pgbouncer")),
         "redis": lambda: redis_answers(instance),
         "registry-site": lambda: answers(f"http://127.0.0.1:{instance.port('registry')}/health"),
-        "api": lambda: answers(f"http://127.0.0.1:{instance.port('api')}/health"),
+        serving(instance): lambda: answers(f"http://127.0.0.1:{instance.port(serving(instance))}/health"),
         "ui": lambda: answers(f"http://127.0.0.1:{instance.port('ui')}/health"),
         "celery-worker": lambda: workers_ready(instance, program),
         "celery-beat": lambda: True,  # it listens nowhere: that it runs has to do

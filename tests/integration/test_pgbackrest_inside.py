@@ -6,8 +6,8 @@ import asyncio
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,54 +99,41 @@ async def moment(hands: Hands) -> str:
     return f"{now}:00" if now[-3] in "+-" else str(now)
 
 
-async def comes_back(place: Place) -> None:
-    """Configured, backed up, and brought back beside, in place and in a drill; what was cut off is taken up again."""
-    async with hands_of(place.system) as hands:
-        runtime = hands.connections.runtime
-        await hands.do("workload.start", of="db")
-        await rows(hands, ROWS)
-        await hands.do("pgbackrest.configure", of="db", backup="wal")
-        told = await hands.do("backup.take", of="db", backup="wal")
-        assert told["type"] == "full"
-        again = (await hands.plan("backup.take", of="db", backup="wal"))[0]
-        assert again.effect["type"] == "incr", "it sees in the repository that there is a full one"
+async def comes_back(place: Place, hands: Hands) -> str:
+    """Configured, backed up, and brought back beside; a recovery that was killed is taken up again. The point."""
+    runtime = hands.connections.runtime
+    await hands.do("workload.start", of="db")
+    await rows(hands, ROWS)
+    await hands.do("pgbackrest.configure", of="db", backup="wal")
+    told = await hands.do("backup.take", of="db", backup="wal")
+    assert told["type"] == "full"
+    again = (await hands.plan("backup.take", of="db", backup="wal"))[0]
+    assert again.effect["type"] == "incr", "it sees in the repository that there is a full one"
 
-        before = await moment(hands)
-        await rows(hands, "DELETE FROM orders WHERE id % 3 = 0; INSERT INTO others VALUES (2)")
-        (change,) = await hands.plan("postgres.restore_at", of="db", backup="wal", to="before_it", at=before)
-        await left_behind(runtime, "run/7/0")
+    before = await moment(hands)
+    await rows(hands, "DELETE FROM orders WHERE id % 3 = 0; INSERT INTO others VALUES (2)")
+    (change,) = await hands.plan("postgres.restore_at", of="db", backup="wal", to="before_it", at=before)
+    async with left_behind(runtime, "run/7/0"):
         told = await hands.apply(change, "run/7/0")
-        assert await rows(hands, "SELECT count(*) FROM orders", "before_it") == [(3000,)]
-        assert told["writes_after"]["tables"]["public.orders"]["now"] == 2000
-        assert told["stopped"].startswith("recovery stopping before commit")
+    assert await rows(hands, "SELECT count(*) FROM orders", "before_it") == [(3000,)]
+    assert told["writes_after"]["tables"]["public.orders"]["now"] == 2000
+    assert told["stopped"].startswith("recovery stopping before commit")
 
-        told = await hands.do("postgres.restore_tables_at", of="db", backup="wal", at=before, tables="orders")
-        assert told["replaced"] == {"public.orders": 3000}
-        assert await rows(hands, "SELECT count(*) FROM others") == [(2,)], "the other tables stay"
-
-        told = await hands.do("drill.restore_at", of="db", backup="wal", assertions=["kept"])
-        assert (told["good"], told["problems"]) == (True, [])
-        assert [one["holds"] for one in told["asserted"]] == [True] and told["rpo_seconds"] < 3600
-        assert list((place.folder / "proofs/test/wal" / told["label"]).glob("proof-*.json")), "proofs lie on this host"
-        assert (await hands.do("backup.verify", of="db", backup="wal"))["good"]
-
-        (stopped,) = await hands.plan("drill.restore_at", of="db", backup="wal")
-        hands.out.text = ""
-        drilling = asyncio.ensure_future(hands.apply(stopped, "run/8/0"))
-        async with asyncio.timeout(120):
-            while "beside db" not in hands.out.text and not drilling.done():  # noqa: ASYNC110  it is only seen there
-                await asyncio.sleep(0.05)
-        drilling.cancel()
-        await asyncio.gather(drilling, return_exceptions=True)
-        assert await hands.end(stopped, "run/8/0")
-        await nothing_is_left(runtime)
+    told = await hands.do("drill.restore_at", of="db", backup="wal", assertions=["kept"])
+    assert (told["good"], told["problems"]) == (True, [])
+    assert [one["holds"] for one in told["asserted"]] == [True] and told["rpo_seconds"] < 3600
+    assert list((place.folder / "proofs/test/wal" / told["label"]).glob("proof-*.json")), "proofs lie on this host"
+    await nothing_is_left(runtime)
+    return before
 
 
-async def left_behind(runtime: Runtime, key: str) -> None:
+@asynccontextmanager
+async def left_behind(runtime: Runtime, key: str) -> AsyncIterator[None]:
     """As a recovery that was killed with opsbook: its container runs, its folder is full."""
-    making = beside(runtime, Beside(name_of("db"), key, "db", 600), Out())
-    inside = await making.__aenter__()
-    await inside.run(["sh", "-c", "mkdir -p /data/pgbackrest/recovery/data; sleep 300 >/dev/null 2>&1 &"], seconds=30)
+    async with beside(runtime, Beside(name_of("db"), key, "db", 600), Out()) as inside:
+        fills = "mkdir -p /data/pgbackrest/recovery/data; sleep 300 >/dev/null 2>&1 &"
+        await inside.run(["sh", "-c", fills], seconds=30)
+        yield
 
 
 async def nothing_is_left(runtime: Runtime) -> None:
@@ -194,13 +181,30 @@ def on_kubernetes() -> Iterator[Place]:
 
 @pytest.mark.skipif(bool(lacking()), reason=lacking() or "podman")
 @pytest.mark.xdist_group("pgbackrest")
-async def test_a_database_in_a_container_goes_back_to_a_point() -> None:
+async def test_a_database_in_a_container_goes_back_to_a_point_and_rows_come_back_in_place() -> None:
     with on_compose() as place:
-        await comes_back(place)
+        async with hands_of(place.system) as hands:
+            before = await comes_back(place, hands)
+            told = await hands.do("postgres.restore_tables_at", of="db", backup="wal", at=before, tables="orders")
+            assert told["replaced"] == {"public.orders": 3000}
+            assert await rows(hands, "SELECT count(*) FROM others") == [(2,)], "the other tables stay"
+            assert (await hands.do("backup.verify", of="db", backup="wal"))["good"]
+
+            (stopped,) = await hands.plan("drill.restore_at", of="db", backup="wal")
+            hands.out.text = ""
+            drilling = asyncio.ensure_future(hands.apply(stopped, "run/8/0"))
+            async with asyncio.timeout(120):
+                while "beside db" not in hands.out.text and not drilling.done():  # noqa: ASYNC110  it is seen there
+                    await asyncio.sleep(0.05)
+            drilling.cancel()
+            await asyncio.gather(drilling, return_exceptions=True)
+            assert await hands.end(stopped, "run/8/0")
+            await nothing_is_left(hands.connections.runtime)
 
 
 @needs_kubernetes
 @pytest.mark.xdist_group("kubernetes")
 async def test_a_database_in_a_pod_goes_back_to_a_point() -> None:
     with on_kubernetes() as place:
-        await comes_back(place)
+        async with hands_of(place.system) as hands:
+            await comes_back(place, hands)

@@ -69,7 +69,6 @@ def _effect(act: str, stanza: Stanza) -> dict[str, Json]:
 
 async def _held(stanza: Stanza) -> Repository:
     def look() -> Repository:
-        version(stanza.place)
         configured(stanza)
         return Call(stanza).info()
 
@@ -120,6 +119,7 @@ class _Configure(Repeatable):
 async def take(facts: Facts, backup: Backup) -> Change:
     """The change that takes a backup of the type that is due. Raises Refused, NotReached."""
     stanza = await asyncio.to_thread(stanza_of, facts.system, backup)
+    await asyncio.to_thread(version, stanza.place)
     found, said = await _held(stanza), stanza.settings
     kind = due_type(found.backups, said.type, said.full_every, facts.clock.now())
     last = found.backups[-1] if found.backups else None

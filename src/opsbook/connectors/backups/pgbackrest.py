@@ -122,7 +122,7 @@ class Stanza:
 
     def archive_command(self) -> str:
         """What the server calls for each segment of its log. Blocking."""
-        words = [self.place.program(), f"--config={self.config}", f"--stanza={self.name}", "archive-push"]
+        words = [self.place.path(), f"--config={self.config}", f"--stanza={self.name}", "archive-push"]
         return " ".join(shlex.quote(word.replace("%", "%%")) for word in words) + " %p"
 
 

@@ -33,6 +33,10 @@ class Here:
             raise NotReached("this host has no pgbackrest", "install the package pgbackrest")
         return found
 
+    def path(self) -> str:
+        """See `Place.path`."""
+        return self.program()
+
     def text(self, path: Path) -> str | None:
         """See `Place.text`."""
         try:

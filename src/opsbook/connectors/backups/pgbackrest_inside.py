@@ -25,6 +25,7 @@ FINDING = "command -v pgbackrest"
 READING = '[ -f "$1" ] || exit 9; cat "$1" 2>/dev/null || true'
 """One that may not be read is there all the same."""
 NO_FILE = 9
+NO_PROGRAM = 127
 PREPARING = """
 owner=$(stat -c %u:%g "$1") || exit 1
 shift
@@ -47,18 +48,19 @@ class Contained:
 
     def __init__(self, workload: str, do: Do) -> None:
         self.workload, self.do = workload, do
-        self._program = ""
 
     def program(self) -> str:
         """See `Place.program`."""
-        if not self._program:
-            said = self._said(["sh", "-c", FINDING])
-            if said.code is None:
-                raise NotReached(said.why, f"opsbook status {self.workload}")
-            if said.code != 0 or not said.out.strip():
-                raise NotReached(f"the image of {self.workload} has no pgbackrest", "put it into the image")
-            self._program = said.out.strip()
-        return self._program
+        return "pgbackrest"
+
+    def path(self) -> str:
+        """See `Place.path`."""
+        said = self._said(["sh", "-c", FINDING])
+        if said.code is None:
+            raise NotReached(said.why, f"opsbook status {self.workload}")
+        if said.code != 0 or not said.out.strip():
+            raise NotReached(f"the image of {self.workload} has no pgbackrest", "put it into the image")
+        return said.out.strip()
 
     def text(self, path: Path) -> str | None:
         """See `Place.text`."""
@@ -85,6 +87,8 @@ class Contained:
         said = self.do(work.key, run)
         if rest:
             work.hear(rest)
+        if said.code == NO_PROGRAM:
+            raise NotReached(f"the image of {self.workload} has no {argv[0]}", "put it into the image")
         if said.code is None:
             raise ChangeFailed(f"{argv[0]} in a container of {self.workload}: {said.why}", "see how it stands there")
         return said.code

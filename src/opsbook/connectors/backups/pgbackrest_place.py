@@ -25,7 +25,11 @@ class Place(Protocol):
     """One place. Blocking; not to be asked on a thread with an event loop."""
 
     def program(self) -> str:
-        """The path of pgBackRest. Raises NotReached."""
+        """What pgBackRest is called by. Raises NotReached."""
+        ...
+
+    def path(self) -> str:
+        """Its path, for whoever calls it without a PATH. Raises NotReached."""
         ...
 
     def text(self, path: Path) -> str | None:

@@ -1,0 +1,173 @@
+"""Commands whose words are all known and yet do not go together: refused, or done otherwise than it looks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from opsbook.manual.lint.context import Context
+from opsbook.manual.lint.example import sh
+from opsbook.manual.lint.facts.steps import Step
+from opsbook.manual.lint.finding import FaultClass, Severity
+from opsbook.manual.lint.rule import Fault, rule
+
+_AWS_WAYS = r"(?!.*(?:--recursive|--cli-|\s-\s|\s-$))"
+# Program, a pattern over its words, and what comes of it.
+_REFUSED: tuple[tuple[str, str, str], ...] = (
+    ("aws", rf"^aws (?:\S+ \S+ )*?s3 (?:cp|mv) {_AWS_WAYS}(?!s3:)\S*/ s3://", "a folder needs --recursive"),
+    ("aws", rf"^aws (?:\S+ \S+ )*?s3 (?:cp|mv) {_AWS_WAYS}s3://\S+/ \S+", "a prefix needs --recursive"),
+    ("aws", r"^aws (?:\S+ \S+ )*?s3 sync (?!.*s3://)\S+ \S+", "one of the two must be s3://"),
+    (
+        "kubectl",
+        r"^kubectl apply (?!(?:.*\s)?(?:-f|-k|-R?f|--filename|--kustomize|--help|view-|set-|edit-))",
+        "needs -f or -k",
+    ),
+    (
+        "kubectl",
+        r"^kubectl set image (?:-\S+ \S+ )*(?:deploy(?:ment)?s?|sts|statefulsets?|ds|daemonsets?)/\S+ "
+        r"(?!-)[^=\s]+(?: -|$)",
+        "needs CONTAINER=IMAGE",
+    ),
+    ("kubectl", r"^kubectl scale (?:-\S+ \S+ )*(?:pods?|po)[ /]", "a pod cannot be scaled, its deployment can"),
+    (
+        "kubectl",
+        r"^kubectl rollout \w+ (?:-\S+ \S+ )*(?:pods?|po|svc|services?|configmaps?|cm|secrets?)[ /]",
+        "only deployments, stateful sets and daemon sets roll out",
+    ),
+    (
+        "kubectl",
+        r"^kubectl (?:delete|describe logs|logs) (?:-n \S+ )?(?:pods?|deploy|deployments?|svc|secrets?|jobs?)"
+        r"(?: (?:-n|--namespace)[ =]\S+)?$",
+        "names nothing: a name, -l or --all is needed",
+    ),
+    ("kubectl", r"^kubectl taint nodes? \S+ [^\s:]+=[^\s:]+$", "a taint ends with its effect: key=value:NoSchedule"),
+    ("kubectl", r"^kubectl label \S+ \S+ [\w./-]+:[\w.-]+$", "a label is written key=value"),
+    (
+        "helm",
+        r"^helm upgrade (?!.*--help)(?:-\S+[ =]\S+ )*[\w.-]+"
+        r"(?: (?:-n|--namespace|-f|--values|--set|--version)[ =]\S+)*$",
+        "needs the chart",
+    ),
+    ("helm", r"^helm rollback(?: (?:-n|--namespace)[ =]\S+)*$", "needs the release"),
+    ("systemctl", r"^systemctl (?:--\S+ )*(?:re)?start$|^systemctl (?:stop|enable|disable|reload)$", "names no unit"),
+    ("systemctl", r"^systemctl .*\S\.(?:services|srvice|sevice|serivce|unit)\b", "a unit of that kind does not exist"),
+    ("nginx", r"^nginx .*-s (?!stop\b|quit\b|reopen\b|reload\b|\$|<)\w+", "-s takes stop, quit, reopen or reload"),
+    (
+        "traefik",
+        r"^traefik (?:reload|restart|stop|start|status|renew)\b",
+        "traefik has healthcheck and version, no more",
+    ),
+    ("tar", r"^tar (?:-\S*c\S*f|c\w*f) \S+(?: -C \S+| --exclude[= ]\S+)*$", "is given nothing to pack"),
+    ("find", r"-exec (?!.*(?:;|\+)(?:\s|$))\S+", "-exec needs its end: \\; or +"),
+    (
+        "kubectl",
+        r"^kubectl (?:get|describe|edit) (?:logs?|replicas|restarts?|images?)(?: |$)",
+        "is no kind of resource",
+    ),
+    ("lsof", r"^lsof (?:-\w+ )*-i \d+$", "a port is written with a colon: -i :8000"),
+    ("pg_dump", r"^pg_dump (?!.*(?:-F ?d|--format[= ]?d))(?=.*\s(?:-j ?\d|--jobs))", "parallel dumps need -Fd"),
+    ("pg_dump", r"^pg_dump (?=.*(?:-F ?d\b|--format[= ]?d))(?!.*(?:-f|--file))", "the directory format needs -f"),
+    ("pg_dumpall", r"^pg_dumpall .*(?:-F|--format)", "pg_dumpall writes plain SQL only"),
+    ("alembic", r"^alembic upgrade(?: --\S+)*$", "needs a revision: head"),
+    ("certbot", r"^certbot .*--renew(?:\s|$)", "the verb is renew, the flag --force-renewal"),
+    ("openssl", r"^openssl s_client .*(?:-connect|-host) [\w.-]+(?:$|\s-)(?!.*-port)", "-connect takes HOST:PORT"),
+    ("crontab", r"^crontab (?:-u \S+ )?-d$", "the crontab is removed with -r"),
+    ("ssh", r"^ssh (?:-\w+ )*-P \d+ ", "ssh takes its port with -p"),
+    ("rabbitmqctl", r"^rabbitmqctl .*\bset_permissions (?:-p \S+ )?\S+(?: \S+){0,2}$", "needs three patterns"),
+    ("git", r"^git (?:-C \S+ )?checkout -b$|^git revert$", "names no commit or branch"),
+    ("docker", r"^docker (?:exec|restart|stop|start|logs|rm|inspect)$", "names no container"),
+    ("docker", r"^docker cp \S+$", "needs source and target"),
+)
+# Program, a pattern over its words, and what it does instead.
+_OTHERWISE: tuple[tuple[str, str, str], ...] = (
+    ("scp", r"^scp (?:-\w+ )*-p \d+ ", "-p keeps times; the port is -P, and the number is taken for a file"),
+    ("mysqldump", r"^mysqldump .*-p [^-\s]\S* \S+", "-p takes no word behind a blank: it is read as the database"),
+    (
+        "mysql",
+        r"^mysql .*\s-p [A-Z0-9]\S*[a-z]\S*(?: |$)",
+        "-p takes no word behind a blank: it is read as the database",
+    ),
+    ("pg_dump", r"^pg_dump .*-W [^-\s]\S* \S+", "-W takes no value: the word is read as the database"),
+    ("redis-cli", r"(?i)^redis-cli .*\b(?:del|unlink|get|expire|ttl|exists) \S*\*", "takes names, not patterns"),
+)
+_SILENT = (
+    (
+        "gunzip",
+        r"^gunzip(?= )(?!.*(?:-\w*c|--stdout|--to-stdout))(?=.*\s[^-\s])",
+        "gunzip without -c writes a file, nothing goes into the pipe",
+    ),
+    (
+        "gzip",
+        r"^gzip -\w*d(?!\w*c)(?!.*(?:-\w*c|--stdout))(?=.*\s[^-\s])",
+        "gzip -d without -c writes a file, nothing goes into the pipe",
+    ),
+    (
+        "tar",
+        r"^tar -?\w*x(?!\w*O)(?!.*(?:-O|--to-stdout|--to-command))(?!.*-\w*v)",
+        "tar x writes files, nothing goes into the pipe",
+    ),
+    ("wget", r"^wget (?!.*(?:-\w*O|--output-document))", "wget writes a file, nothing goes into the pipe"),
+    ("aws", r"^aws .*s3 cp s3://\S+ (?!-(?:\s|$))\S+$", "the object goes into the file, not into the pipe"),
+)
+_READERS = frozenset(
+    ["psql", "pg_restore", "mysql", "bash", "sh", "tar", "gunzip", "zcat", "redis-cli", "sudo", "docker", "kubectl"]
+)
+
+
+@rule(
+    "OB362",
+    "form-refused",
+    FaultClass.WILL_NOT_RUN,
+    Severity.ERROR,
+    summary="A command that lacks a part, or has two that exclude each other",
+    reason="The tool ends with its usage. Nothing of the step is done, and in a script what follows runs all the same.",
+    source="the tools' own help",
+    bad=sh("aws s3 cp /srv/backup/ s3://shop-backups/daily/"),
+    good=sh("aws s3 cp /srv/backup/ s3://shop-backups/daily/ --recursive"),
+)
+def form_refused(context: Context) -> Iterator[Fault]:
+    """The table of forms."""
+    for step in context.steps:
+        told = _told(step, _REFUSED)
+        if told:
+            yield Fault(step.place, f"{step.program}: {told}")
+        elif step.program == "pg_restore" and _parallel_from_input(step):
+            yield Fault(step.place, "parallel restores read a file or folder, not standard input")
+
+
+def _parallel_from_input(step: Step) -> bool:
+    call = step.call
+    fed = any(r.operator == "<" for r in step.command.redirects) or step.command.position > 0
+    return bool(call and call.has("-j", "--jobs") and fed and not call.args)
+
+
+def _told(step: Step, table: tuple[tuple[str, str, str], ...]) -> str:
+    """What the table says of a command; nothing of one that is cut short or a person completes."""
+    text = " ".join(step.words)
+    if "..." in text or "…" in text or any(word.placeholders for word in step.command.argv):
+        return ""
+    return next(
+        (told for program, pattern, told in table if told and step.program == program and re.search(pattern, text)), ""
+    )
+
+
+@rule(
+    "OB363",
+    "done-otherwise",
+    FaultClass.WILL_NOT_RUN,
+    Severity.WARNING,
+    summary="A command that is accepted and does something else than it looks",
+    reason="There is no error to see. What the step was for has not happened, and the next one relies on it.",
+    source="the tools' own manual pages",
+    bad=sh("gunzip shop.sql.gz | psql -v ON_ERROR_STOP=1 shop_new"),
+    good=sh("gunzip -c shop.sql.gz | psql -v ON_ERROR_STOP=1 shop_new"),
+)
+def done_otherwise(context: Context) -> Iterator[Fault]:
+    """Words taken for others, patterns where names are asked for, and programs that put nothing into their pipe."""
+    for step in context.steps:
+        told = _told(step, _OTHERWISE)
+        following = [s for s in step.block.pipeline(step) if s.command.position == step.command.position + 1]
+        if not told and following and step.outer is None and following[0].program in _READERS:
+            told = _told(step, _SILENT)
+        if told:
+            yield Fault(step.place, told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from opsbook.book.words import nearest
 from opsbook.checks.sweep import sweep
 from opsbook.clock import SystemClock
 from opsbook.connectors.contract import Connections
@@ -17,7 +18,7 @@ async def bad_of(connections: Connections, checks: Sequence[str]) -> list[str]:
     in the book."""
     known = {one.id: one for one in connections.system.checks}
     if unknown := [name for name in checks if name not in known]:
-        raise Refused(f"the book has no check named {unknown[0]}", "`opsbook check --list` names them")
+        raise Refused(f"the book has no check named {unknown[0]}", nearest(unknown[0], known))
     connections.forget()
     found = await sweep(connections.system, [known[name] for name in checks], connections, SystemClock())
     return [

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from opsbook.book.catalogue import Risk
 from opsbook.book.values import Duration, Name, Ratio
+from opsbook.book.words import nearest
 from opsbook.connectors.change import Change
 from opsbook.connectors.load_tests import program
 from opsbook.errors import Refused
@@ -47,7 +48,7 @@ class _LoadTest(Repeatable):
         program()
         known = {one.id for one in system.checks}
         if unknown := [name for name in parameters.checks if name not in known]:
-            raise Refused(f"the book has no check named {unknown[0]}", "`opsbook check --list` names them")
+            raise Refused(f"the book has no check named {unknown[0]}", nearest(unknown[0], known))
         component = system.components[parameters.of]
         if component.through and parameters.rate > MOST_FORWARDED:
             raise Refused(

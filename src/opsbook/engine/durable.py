@@ -36,6 +36,10 @@ LAUNCHING = 0x6F70736C6C
 """PostgreSQL's advisory lock around a launch: the first one makes the engine's tables."""
 LAUNCH_SECONDS = 120.0
 WAKE = "wake"
+LISTENING = 0.25
+"""Seconds after which a run that waits hears what it was told. An end waits as long for the thread that listens."""
+LISTENING_BRIEFLY = 0.05
+"""Of a process that ends with its run: few wait in it, and a person waits for its end."""
 MOST_CLEANED = 1_000
 """Ended workflows that are deleted at a start."""
 WAIT_SECONDS = 30 * 24 * 3600.0
@@ -78,9 +82,18 @@ class Durable:
     """The launched engine of this process."""
 
     def __init__(
-        self, address: str, advance: Advance, dropped: Callable[[str], None], executor: str = EXECUTOR
+        self,
+        address: str,
+        advance: Advance,
+        dropped: Callable[[str], None],
+        executor: str = EXECUTOR,
+        *,
+        brief: bool = False,
     ) -> None:
         self.address, self.executor = address, executor
+        self.ended = asyncio.Event()
+        """Set whenever a run that was started here has ended, and the engine has kept that."""
+        self._listening = LISTENING_BRIEFLY if brief else LISTENING
         self._engine = _own_engine(address)
         self._tasks: set[asyncio.Task[Any]] = set()
         global _advance, _dropped
@@ -101,7 +114,7 @@ class Durable:
             "application_version": APPLICATION_VERSION,
             "executor_id": self.executor,
             "log_level": "ERROR",
-            "notification_listener_polling_interval_sec": 0.25,
+            "notification_listener_polling_interval_sec": self._listening,
             "scheduler_polling_interval_sec": 3600.0,
         }
         try:
@@ -138,7 +151,10 @@ class Durable:
             before = asyncio.all_tasks()
             # Without what nobody said, the recorded input stays what it was before runs could change hands.
             await DBOS.start_workflow_async(run_procedure, *([run] if said is None else [run, said]))
-            self._tasks |= asyncio.all_tasks() - before
+            begun = asyncio.all_tasks() - before
+        for task in begun:
+            task.add_done_callback(lambda _: self.ended.set())
+        self._tasks |= begun
 
     async def _inherited(self, run: str) -> Told | None:
         """What a worker that is gone had learnt last of a run, taken out of its hands. Nothing of an embedded store."""

@@ -51,17 +51,21 @@ class Owner:
         address: str = "",
         membership: Membership | None = None,
         tell: Callable[[str], None] = log.info,
+        *,
+        brief: bool = False,
     ) -> None:
+        """`brief`: it ends with the run that it was made for."""
         self.setting, self.membership, self.tell = setting, membership, tell
         self.recovered: list[str] = []
         """Runs that an earlier process left in the middle."""
         self.closing = False
         self._executor = itself()
         if membership is None:
-            self._durable = Durable(address or sqlite_address(setting.folder), self.advance, self._drop)
+            address = address or sqlite_address(setting.folder)
+            self._durable = Durable(address, self.advance, self._drop, brief=brief)
         else:
             address = setting.store.url.render_as_string(hide_password=False)
-            self._durable = Durable(address, self.advance, self._drop, membership.id)
+            self._durable = Durable(address, self.advance, self._drop, membership.id, brief=brief)
         self._carried: set[str] = set()
         self._executions: dict[str, Execution] = {}
         self._told: dict[str, int] = {}
@@ -93,6 +97,11 @@ class Owner:
         await self._durable.close(self.membership.stopped.set if self.membership else lambda: None)
         for execution in self._executions.values():
             await execution.let_go()
+
+    @property
+    def ended(self) -> asyncio.Event:
+        """Set whenever a run that was started here has ended; whoever waits for it clears it."""
+        return self._durable.ended
 
     def _drop(self, run: str) -> None:
         self._carried.discard(run)

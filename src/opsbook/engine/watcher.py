@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,7 @@ class Watcher:
                 from opsbook.engine.owner import Owner
 
                 try:
-                    async with Owner(self.setting) as owner:
+                    async with Owner(self.setting, brief=True) as owner:
                         for other in owner.recovered:
                             self.tell(f"goes on with run {other}, which was interrupted")
                         if (view := await self._carry_out(run, owner, lambda: False)) is not None:
@@ -84,7 +85,7 @@ class Watcher:
                 from opsbook.engine.owner import Owner
 
                 with Membership(self.setting, itself(), only=run) as membership:
-                    async with Owner(self.setting, membership=membership, tell=self.tell) as owner:
+                    async with Owner(self.setting, membership=membership, tell=self.tell, brief=True) as owner:
                         view = await self._carry_out(run, owner, membership.lost.is_set)
             if view is not None:
                 return view
@@ -103,7 +104,7 @@ class Watcher:
         return gone
 
     async def _carry_out(self, run: str, owner: Owner, gone: Callable[[], bool]) -> View | None:
-        view = await self._follow(run, gone)
+        view = await self._follow(run, gone, owner.ended)
         if view is None:
             return None
         if self.interrupted is not None and self.interrupted.is_set():
@@ -114,8 +115,8 @@ class Watcher:
             await asyncio.sleep(LOOK_SECONDS)
         return view
 
-    async def _follow(self, run: str, gone: Callable[[], bool]) -> View | None:
-        """Show the run until it stands; None where its executor is gone before."""
+    async def _follow(self, run: str, gone: Callable[[], bool], ended: asyncio.Event | None = None) -> View | None:
+        """Show the run until it stands; None where its executor is gone before. `ended`: a reason to look at once."""
         while True:
             view = view_of(self.setting.store, run)
             self.show(view)
@@ -124,7 +125,12 @@ class Watcher:
                 return view
             if gone():
                 return None
-            await asyncio.sleep(LOOK_SECONDS)
+            if ended is None:
+                await asyncio.sleep(LOOK_SECONDS)
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), LOOK_SECONDS)
+            ended.clear()
 
     def _behind_somebody(self, view: View) -> bool:
         """Whether the lock that it waits for is held until a person does something."""

@@ -10,12 +10,15 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.faults.recovery_sweep import Swept
+from tests.integration.failing_containers import Containers, on_compose
 from tests.integration.failing_over import OPSBOOK, Pair, failing_pair
-from tests.integration.servers import Postgres, until
+from tests.integration.podman import lacking
+from tests.integration.servers import until
 
 PATIENCE = 90.0
 PLACES = (
@@ -56,6 +59,13 @@ class Survived:
         return f"{self.kills} kills in failovers and rebuilds ({self.missed} came too late); {len(self.wrong)} wrong"
 
 
+IN_CONTAINERS = (
+    Kill("fence running", False, 1.0), Kill("is stopped,", True), Kill("promote running", False, 1.0),
+    Kill("is primary on timeline", False), Kill("rebuild running", False, 3.0),
+)  # fmt: skip
+"""A few: each takes half a minute there. The numbers of seconds fall into the making of a container, and into work."""
+
+
 def all_kills(seed: int) -> list[Kill]:
     """Every border of both kinds of failover and of a rebuild, and moments within."""
     chance = random.Random(seed)
@@ -65,7 +75,7 @@ def all_kills(seed: int) -> list[Kill]:
     return [*borders, *moments, *rebuilds, *(Kill("rebuild running", False, 0.15 * n) for n in range(1, 9))]
 
 
-def sweep(pair: Pair, kills: list[Kill]) -> Survived:
+def sweep(pair: Pair | Containers, kills: Sequence[Kill]) -> Survived:
     """Each kill on the same pair, whose servers change places every time."""
     told = Survived()
     for number, kill in enumerate(kills):
@@ -77,9 +87,9 @@ def sweep(pair: Pair, kills: list[Kill]) -> Survived:
     return told
 
 
-def _one(pair: Pair, kill: Kill, number: int, told: Survived) -> None:
+def _one(pair: Any, kill: Kill, number: int, told: Survived) -> None:
     (old,) = pair.primaries()
-    new = pair.two if old is pair.one else pair.one
+    new = pair.two if old == pair.one else pair.one
     mark = f"kill {number} at {time.time()}"
     old.sql(f"INSERT INTO jobs (state) VALUES ('{mark}')")
     until(lambda: old.replayed(new), 30, "the standby has all")
@@ -99,18 +109,18 @@ def _one(pair: Pair, kill: Kill, number: int, told: Survived) -> None:
     pair.done("rebuild-database")
     _exactly(pair, new, mark)
     until(lambda: new.replayed(old), 30, "the rebuilt server streams")
-    left = [path.name for path in old.data.parent.glob("data.*")]
+    left = pair.left_behind(old)
     assert not left, f"left behind: {left}"
 
 
-def _exactly(pair: Pair, new: Postgres, mark: str) -> None:
-    found = [server.port for server in pair.primaries()]
-    assert found == [new.port], f"primaries: {found}"
-    assert pair.behind_pool() == new.port
-    assert new.sql(f"SELECT count(*) FROM jobs WHERE state = '{mark}'") == [(1,)], "a transaction is lost"
+def _exactly(pair: Any, new: Any, mark: str) -> None:
+    found = pair.primaries()
+    assert found == [new], f"primaries: {found}"
+    assert pair.leads_to(new)
+    assert pair.has(new, mark), "a transaction is lost"
 
 
-def _killed_in(pair: Pair, words: list[str], kill: Kill, told: Survived) -> None:
+def _killed_in(pair: Pair | Containers, words: list[str], kill: Kill, told: Survived) -> None:
     """Run the command and kill it there."""
     child = subprocess.Popen(
         [str(OPSBOOK), "run", *words, "--yes", "--book", str(pair.book)], stdout=subprocess.PIPE,
@@ -139,8 +149,12 @@ def _killed_in(pair: Pair, words: list[str], kill: Kill, told: Survived) -> None
 
 
 def failover_sweep(_: str, tell: Callable[[str], None], seed: int = 3) -> Swept:
-    """All of it, on a pair of its own."""
+    """All of it, each on a pair of its own: processes of this host, and containers where there can be any."""
     with failing_pair() as pair:
         told = sweep(pair, all_kills(seed))
+    if not lacking():
+        with on_compose() as contained:
+            there = sweep(contained, IN_CONTAINERS)
+        told = Survived(told.kills + there.kills, told.missed + there.missed, told.wrong + there.wrong)
     tell(str(told))
     return Swept(str(told), told.wrong)

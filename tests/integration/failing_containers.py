@@ -29,7 +29,7 @@ from opsbook.connectors.runtimes.contract import LooksInside
 from opsbook.errors import OpsbookError
 from tests.integration.cluster import container, new_namespace, service, workload
 from tests.integration.hands import Out, hands_of
-from tests.integration.podman import new_podman
+from tests.integration.podman import Podman, new_podman
 from tests.integration.servers import free_port, own_folder, until
 
 T = TypeVar("T")
@@ -197,11 +197,29 @@ class Containers:
         """Where the book's places lead: the primary's and the standby's name."""
         raise NotImplementedError
 
+    def leads_to(self, server: Contained) -> bool:
+        """Whether clients are led to this server."""
+        return self.leads()[0] == server.name
+
+    def has(self, server: Contained, mark: str) -> bool:
+        """Whether a job of this mark is there."""
+        return server.sql(f"SELECT count(*) FROM jobs WHERE state = '{mark}'") == [("1",)]
+
 
 class OnCompose(Containers):
     """Places are lines of a file: addresses from this host, and among the containers."""
 
     ports: Mapping[str, int]
+    engine: Podman
+
+    def left_behind(self, server: Contained) -> list[str]:
+        """Also containers beside either server."""
+        client = self.engine.client()
+        try:
+            beside = client.containers(all=True, filters={"label": "opsbook.key"})
+        finally:
+            client.close()
+        return super().left_behind(server) + [one["Names"][0] for one in beside]
 
     def leads(self) -> tuple[str, str]:
         lines = dict(line.partition("=")[::2] for line in (self.folder / "env").read_text().splitlines())
@@ -241,7 +259,7 @@ def on_compose() -> Iterator[Containers]:
         }  # fmt: skip
         engine.write(services, volumes={name: {} for name in SERVERS})
         pair = OnCompose(engine.folder, {})
-        pair.ports = ports
+        pair.ports, pair.engine = ports, engine
         urls = {name: f"postgresql://postgres:{WORD}@127.0.0.1:{port}/postgres" for name, port in ports.items()}
         (engine.folder / "env").write_text(
             f"PRIMARY={urls['one']}\nSTANDBY={urls['two']}\nAMONG=postgresql://postgres@one:5432/postgres\n"

@@ -80,6 +80,18 @@ class Pair:
             ((port,),) = connection.execute("SELECT inet_server_port()", prepare=False).fetchall()
             return int(port)
 
+    def leads_to(self, server: Postgres) -> bool:
+        """Whether clients are led to this server."""
+        return self.behind_pool() == server.port
+
+    def has(self, server: Postgres, mark: str) -> bool:
+        """Whether a job of this mark is there."""
+        return server.sql(f"SELECT count(*) FROM jobs WHERE state = '{mark}'") == [(1,)]
+
+    def left_behind(self, server: Postgres) -> list[str]:
+        """What stands beside its data folder and should not."""
+        return [path.name for path in server.data.parent.glob("data.*")]
+
     def variables(self) -> dict[str, str]:
         lines = (self.folder / "env").read_text().splitlines()
         return {name: value for name, _, value in (line.partition("=") for line in lines)}

@@ -132,6 +132,12 @@ async def test_workers_their_tasks_and_queues_are_seen(tmp_path: Path, broker: R
             "celery.oldest_waiting",
         )
         took = time.monotonic() - started
+        with broker.client() as client:
+            client.execute_command("ACL", "SETUSER", "blind", "on", ">word", "~*", "&*", "+@all", "-client|list")
+        system = make_system(tmp_path, components(broker.url.replace("://", "://blind:word@")))
+        async with open_connections(system) as connections:
+            (blind,) = await ask(connections, "worker", "celery.workers")
+    assert blind.value == 1, "where the broker does not tell who listens, the patience is waited"
     assert (up.value, workers.value) == (True, 1)
     assert (missing.value, missing.message) == (1, "silent: tiny@there")
     assert (active.value, other.value) == (2, 0)

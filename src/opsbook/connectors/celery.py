@@ -108,8 +108,21 @@ class CeleryConnector(Connector):
         """What the workers, or these nodes of them, answer to any command of Celery's remote control."""
         # The broker first, with a time-out of our own: kombu would go on trying.
         await self.broker.ask(lambda client: client.ping())
+        most = len(nodes) if nodes else await self._listening()
         url, loop = await self._broker_url(), asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._ask, url, command, dict(arguments or {}), nodes)
+        return await loop.run_in_executor(self._threads, self._ask, url, command, dict(arguments or {}), nodes, most)
+
+    async def _listening(self) -> int | None:
+        """How many answers there are at most: each worker listens on a connection of its own to the broker's database.
+
+        Others may listen there too, and then the whole patience is waited. None where the broker does not tell.
+        """
+        try:
+            clients = await self.broker.ask(lambda client: client.client_list(_type="pubsub"))
+        except ReadFailed:
+            return None
+        database = str(self.broker.client.connection_pool.connection_kwargs.get("db") or 0)
+        return sum(one.get("db") == database for one in clients) or None
 
     async def publish(
         self, task: str, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any], queue: str
@@ -124,14 +137,15 @@ class CeleryConnector(Connector):
         assert isinstance(broker.component, RedisComponent)
         return await asyncio.to_thread(broker.system.resolve, broker.component.url)
 
-    def _ask(self, url: str, command: str, arguments: dict[str, Any], nodes: Sequence[str] | None) -> Replies:
-        """One broadcast and all answers that come in time. Blocks for the patience, unless all named nodes answer."""
+    def _ask(
+        self, url: str, command: str, arguments: dict[str, Any], nodes: Sequence[str] | None, most: int | None
+    ) -> Replies:
+        """One broadcast and all answers that come in time. Blocks for the patience, unless `most` answer before."""
         patience = self.component.patience.total_seconds()
         app, lost = self._control(url)
-        limit = len(nodes) if nodes else None
         try:
             answers = app.control.broadcast(
-                command, arguments=arguments, destination=nodes, reply=True, timeout=patience, limit=limit
+                command, arguments=arguments, destination=nodes, reply=True, timeout=patience, limit=most
             )
         except lost as error:
             raise Unreachable(f"{self.name}: {error}", f"is the broker {self.component.broker!r} running?") from error

@@ -31,6 +31,7 @@ def test_a_killed_failover_goes_on_and_ends_with_one_primary() -> None:
     assert told.kills == len(chosen)
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(900)
 @pytest.mark.xdist_group("compose")
 @pytest.mark.skipif(bool(lacking()), reason=lacking() or "podman")

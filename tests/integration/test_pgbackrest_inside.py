@@ -17,6 +17,7 @@ import pytest
 
 import opsbook.recovery.drills  # noqa: F401 - hands the judge of assertions down
 from opsbook.book.system import System
+from opsbook.connectors.backups.pgbackrest_inside import Running
 from opsbook.connectors.backups.recovered_inside import name_of
 from opsbook.connectors.change import ChangeFailed
 from opsbook.connectors.runtimes.beside import Beside, beside
@@ -124,6 +125,8 @@ async def comes_back(place: Place, hands: Hands) -> str:
     assert [one["holds"] for one in told["asserted"]] == [True] and told["rpo_seconds"] < 3600
     assert list((place.folder / "proofs/test/wal" / told["label"]).glob("proof-*.json")), "proofs lie on this host"
     await nothing_is_left(runtime)
+    two = Running(place.system, "another", [("db", "/data/nothing"), ("db", "/data/pg")])
+    assert await two.primary(runtime) == "db", "where a server works and follows no other"
     return before
 
 

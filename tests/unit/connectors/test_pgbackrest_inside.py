@@ -39,6 +39,21 @@ def test_its_paths_are_those_of_the_container(tmp_path: Path) -> None:
     assert "repo1-path=/backups/wal\n" in configuration(stanza_of(other, other.model.backups[0]), CLUSTER)
 
 
+def test_of_two_servers_the_one_that_leads_is_meant(tmp_path: Path) -> None:
+    servers = [
+        {"workload": name, "url": f"postgresql://postgres@{name}/postgres", "inside": "/data/pg"} for name in "ab"
+    ]
+    database = {"kind": "postgres", "dsn": "postgresql://app@db/shop", "workload": "b", "through": "runtime",
+                "failover": {"servers": servers, "repoint": [{"service": "db", "follows": "primary"}]}}  # fmt: skip
+    backup = {"id": "wal", "of": "database", "method": "pgbackrest", "to": "proofs",
+              "pgbackrest": {"inside": {"folder": "/data/pgbackrest"}}}  # fmt: skip
+    environments = {"test": {"policy": "open", "runtime": KUBERNETES}}
+    system = make_system(tmp_path, {"database": database}, backups=[backup], environments=environments)
+    place = stanza_of(system, system.model.backups[0]).place
+    assert isinstance(place, Running)
+    assert place.servers == (("a", "/data/pg"), ("b", "/data/pg")) and place.workloads == ("b", "a")
+
+
 def test_a_bucket_holds_the_repository_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "word")

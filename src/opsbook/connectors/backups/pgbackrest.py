@@ -23,6 +23,7 @@ from opsbook.connectors.change import ChangeFailed
 from opsbook.connectors.executors.secrets import NotReached
 from opsbook.connectors.objectstore.addresses import bucket_at
 from opsbook.connectors.objectstore.keys import safe
+from opsbook.connectors.postgres import PostgresComponent
 
 USUAL_CONFIG = Path("/etc/pgbackrest/pgbackrest.conf")
 CONFIG, REPOSITORY, LOCKS = "pgbackrest.conf", "repository", "lock"
@@ -149,20 +150,22 @@ def stanza_of(system: System, backup: Backup) -> Stanza:
         secrets |= {"repo1-cipher-pass": system.resolve(said.cipher)}
     config = Path(system.resolve(said.config)) if said.config else (folder / CONFIG if folder else USUAL_CONFIG)
     if said.inside:
-        place = Running(system, _workload(system, backup))
+        place = running(system, backup)
         return Stanza(backup, name, config, f"{address} in {place.workload}", options, secrets, folder, place)
     return Stanza(backup, name, (system.folder / config).absolute(), address, options, secrets, folder)
 
 
-def _workload(system: System, backup: Backup) -> str:
-    """What the runtime calls the workload of the component. Raises NotReached where it has no containers."""
+def running(system: System, backup: Backup) -> Running:
+    """The containers of the component of a backup that is taken there. Raises NotReached where it has none."""
     component, kind = system.components.get(backup.of), system.environment.runtime.kind
     if kind not in ("compose", "kubernetes"):
         raise NotReached(
             f"{backup.id} is taken inside containers, and {system.name} has none: its runtime is {kind}",
             f"leave `inside` of {backup.id} out in {system.name}",
         )
-    return (component.workload if component else "") or backup.of
+    failover = component.failover if isinstance(component, PostgresComponent) else None
+    servers = [(one.workload, one.inside) for one in failover.servers if one.inside] if failover else []
+    return Running(system, (component.workload if component else "") or backup.of, servers)
 
 
 def _bucket(place: str, system: System, below: str, said: PgBackRest) -> tuple[str, dict[str, str], dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -13,10 +13,12 @@ from opsbook.book.system import System
 from opsbook.connectors.backups.pgbackrest_place import Work
 from opsbook.connectors.backups.postgres_restore import Interrupted
 from opsbook.connectors.change import ChangeFailed
+from opsbook.connectors.contract import ReadFailed
 from opsbook.connectors.executors.secrets import NotReached
 from opsbook.connectors.registry import open_connections
 from opsbook.connectors.runtimes.beside import Inside, Said, as_owner, within
 from opsbook.connectors.runtimes.contract import Runtime
+from opsbook.errors import Absent
 
 T = TypeVar("T")
 LOOK_SECONDS = 0.2
@@ -26,6 +28,8 @@ READING = '[ -f "$1" ] || exit 9; cat "$1" 2>/dev/null || true'
 """One that may not be read is there all the same."""
 NO_FILE = 9
 NO_PROGRAM = 127
+LEADING = '[ -e "$1/postmaster.pid" ] && [ ! -e "$1/standby.signal" ] && [ ! -e "$1/recovery.signal" ]'
+"""Whether a server works in a data folder, and follows no other."""
 PREPARING = """
 owner=$(stat -c %u:%g "$1") || exit 1
 shift
@@ -118,18 +122,36 @@ class Contained:
 
 
 class Running(Contained):
-    """The container of a workload that runs; looked for anew each time. Raises ReadFailed where none does."""
+    """The container of a workload that runs; looked for anew each time. Raises ReadFailed where none does.
 
-    def __init__(self, system: System, workload: str) -> None:
-        self.system = system
+    Of servers that take each other's place it is that of the primary, which the book's `workload` need not name.
+    """
+
+    def __init__(self, system: System, workload: str, servers: Sequence[tuple[str, str]] = ()) -> None:
+        """`servers`: workload and data folder of each that may be the primary."""
+        self.system, self.servers = system, tuple(servers)
         super().__init__(workload, self._do)
 
     def _do(self, key: str, work: Callable[[Inside], Awaitable[T]]) -> T:
         async def run() -> T:
             async with open_runtime(self.system) as runtime:
-                return await work(await within(runtime, self.workload, key))
+                return await work(await within(runtime, await self.primary(runtime), key))
 
         return asyncio.run(run())
+
+    async def primary(self, runtime: Runtime) -> str:
+        """The workload of the server that is the primary now; the book's where none is."""
+        for workload, data in self.servers:
+            with suppress(ReadFailed, Absent):
+                inside = await within(runtime, workload, "")
+                if (await inside.run(["sh", "-c", LEADING, "sh", data], seconds=SHORT_SECONDS)).code == 0:
+                    return workload
+        return self.workload
+
+    @property
+    def workloads(self) -> tuple[str, ...]:
+        """All that a command may run in."""
+        return tuple(dict.fromkeys((self.workload, *(name for name, _ in self.servers))))
 
 
 @asynccontextmanager

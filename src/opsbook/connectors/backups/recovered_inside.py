@@ -109,9 +109,11 @@ async def _made(wanted: Recovery, port: int) -> AsyncIterator[Inside]:
     call, place = wanted.call, wanted.call.stanza.place
     assert isinstance(place, Running)
     lasts = 2 * wanted.seconds + SPARE_SECONDS
-    asked = Beside(name_of(place.workload), key_of(call.key), place.workload, lasts, (port,))
-    async with open_runtime(place.system) as runtime, beside(runtime, asked, _Telling(call)) as inside:
-        yield inside
+    async with open_runtime(place.system) as runtime:
+        workload = await place.primary(runtime)
+        asked = Beside(name_of(workload), key_of(call.key), workload, lasts, (port,))
+        async with beside(runtime, asked, _Telling(call)) as inside:
+            yield inside
 
 
 def name_of(workload: str) -> str:

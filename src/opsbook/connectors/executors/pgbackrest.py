@@ -12,13 +12,12 @@ result of `backup`: `label`, `type`, `size`, `stored`, `seconds`, `lsn`, `wal`; 
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from opsbook.book.system import System
 from opsbook.connectors.backups.catalogue import backup_named
 from opsbook.connectors.backups.pgbackrest import (
     BUSY,
@@ -27,13 +26,12 @@ from opsbook.connectors.backups.pgbackrest import (
     Stanza,
     damage,
     read_cluster,
+    running,
     stanza_of,
     version,
     write_configuration,
 )
 from opsbook.connectors.backups.pgbackrest_info import KEY, Held
-from opsbook.connectors.backups.pgbackrest_inside import Running
-from opsbook.connectors.backups.pgbackrest_place import Place
 from opsbook.connectors.backups.postgres_restore import Interrupted, Target
 from opsbook.connectors.backups.recovered_inside import key_of, name_of
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
@@ -44,7 +42,7 @@ from opsbook.connectors.objectstore.keys import safe
 from opsbook.connectors.process_tree import end_tree
 from opsbook.connectors.registry import executor
 from opsbook.connectors.runtimes.beside import end_beside, end_within
-from opsbook.errors import OpsbookError
+from opsbook.errors import Absent, OpsbookError
 
 BUSY_SECONDS = 1.0
 FIRST_PAUSE = 2.0
@@ -82,17 +80,17 @@ class PgBackRestExecutor:
 async def end_inside(connections: Connections, key: str, effect: Mapping[str, Any]) -> bool:
     """End what carries the key in the containers of a backup that is taken there. True when nothing of it runs."""
     try:
-        place = await asyncio.to_thread(_place, connections.system, effect["backup"])
-        if not isinstance(place, Running):
+        backup = backup_named(connections.system, effect["backup"])
+        if backup.pgbackrest is None or backup.pgbackrest.inside is None:
             return True
-        ended = await end_within(connections.runtime, place.workload, key)
-        return await end_beside(connections.runtime, name_of(place.workload), key_of(key)) and ended
+        place, ended = running(connections.system, backup), True
+        for workload in place.workloads:
+            with suppress(Absent):
+                ended = await end_within(connections.runtime, workload, key) and ended
+            ended = await end_beside(connections.runtime, name_of(workload), key_of(key)) and ended
+        return ended
     except OpsbookError:
         return False
-
-
-def _place(system: System, backup: str) -> Place:
-    return stanza_of(system, backup_named(system, backup)).place
 
 
 def _configure(call: Call, server: Target, _effect: dict[str, Any]) -> dict[str, Json]:

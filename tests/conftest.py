@@ -73,6 +73,7 @@ LONGEST = (
     "renec",
     "renec-runbooks",
     "renec-rehearsals",
+    "renec-book",
     "kubernetes-systems",
     "kubernetes-parts",
     "renec-deploys",

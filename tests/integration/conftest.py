@@ -105,8 +105,8 @@ def start_renec(run_dir: Path) -> Renec:
 def renec(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Renec]:
     """One instance for all tests of this process, without a harvest. A test mends what it breaks.
 
-    Three groups of tests use one, `renec`, `renec-runbooks` and `renec-rehearsals`: workers share what would be the
-    longest chain of all.
+    Groups of tests that use one are `renec`, `renec-book`, `renec-runbooks` and `renec-rehearsals`: workers share what
+    would be the longest chain of all.
     """
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/sbin"
     absent = [name for name in NEEDED if shutil.which(name, path=path) is None]

@@ -111,7 +111,7 @@ def objects(replicas: int = 2) -> list[dict[str, Any]]:
                   "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "api"},
                            "minReplicas": replicas, "maxReplicas": replicas + 1,
                            "targetCPUUtilizationPercentage": 5000}}  # fmt: skip
-    ask = python("ask", ASKING.replace("EVERY", os.environ.get("OPSBOOK_TEST_EVERY", "0.1")))
+    ask = python("ask", ASKING.replace("EVERY", os.environ.get("OPSBOOK_TEST_EVERY", "0.2")))
     return [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "faults"}, "data": {}},
         side("api", "blue", replicas), side("api-green", "green", 0), behind("api", side="blue"),

@@ -11,7 +11,7 @@ import pytest
 from tests.integration.conftest import Renec
 from tests.integration.renec_book import Book
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec-book"), pytest.mark.timeout(600)]
 
 
 def test_the_example_backs_up_lists_verifies_and_holds(renec: Renec, ops: Path) -> None:

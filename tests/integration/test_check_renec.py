@@ -19,7 +19,7 @@ import pytest
 from tests.integration.conftest import Renec
 from tests.integration.servers import until
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec-book"), pytest.mark.timeout(240)]
 OPSBOOK = Path(sys.executable).with_name("opsbook")
 LATENCY = "api-latency"
 OVERLOADED = 3.0

@@ -16,7 +16,7 @@ from tests.integration.renec import rows
 from tests.integration.renec_book import Book
 from tests.integration.servers import until
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec-book"), pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.conftest import Renec
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("renec-book"), pytest.mark.timeout(600)]
 OPSBOOK = Path(sys.executable).with_name("opsbook")
 
 MANUAL = """\

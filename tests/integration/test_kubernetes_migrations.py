@@ -83,7 +83,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     api["spec"]["template"]["spec"]["volumes"] = [
         {"name": "venv", "hostPath": {"path": sys.prefix}}, volume("1", 1), volume("2", 3),
     ]  # fmt: skip
-    ask = deployment("ask", python("ask", ASKING.replace("EVERY", "0.1")), replicas=0)
+    ask = deployment("ask", python("ask", ASKING.replace("EVERY", "0.2")), replicas=0)
     said = {
         "components": {"database": {"kind": "postgres", "dsn": URL.replace("+psycopg", ""), "through": "runtime"}},
         "deploys": {
@@ -127,7 +127,10 @@ async def test_a_plan_shows_statements_and_locks_and_a_lock_that_is_held_lets_no
     async with hands_of(system(shop)) as hands:
         await hands.do("migrations.upgrade", of="database", version="1")
         assert await revision(hands) == "0001"
+        known = await hands.only("migrations.upgrade", of="database", version="1")
+        assert known.evidence == {"revision": "0001 already"}, "the version that runs is asked where it runs"
         change = await hands.only("migrations.upgrade", of="database", version="2", lock_timeout="1s")
+        assert "made for that and removed" in change.evidence["asked in"]
         assert change.evidence["revision"] == "0001 → 0003"
         assert change.evidence["way back"] == "by its downgrades"
         assert "ALTER TABLE items ADD COLUMN name text" in change.evidence["statements"]

@@ -18,6 +18,7 @@ from opsbook.connectors.postgres_containers import kept_stopped
 from opsbook.connectors.postgres_pair import Server, lsn, position_of
 from opsbook.connectors.postgres_places import names, pooled, rewritten
 from opsbook.connectors.runtimes.contract import Instance, Status, Workload
+from opsbook.connectors.runtimes.kubernetes_rbac import needed
 from opsbook.engine.compile import load_procedures
 from opsbook.recovery.failover import drilled_by, families
 
@@ -145,6 +146,17 @@ def test_a_drill_of_the_book_has_its_own_name_and_objectives(tmp_path: Path) -> 
     assert list(texts) == ["failover-database", "rebuild-database", "drill-yearly"]
     steps = load_procedures(system, catalogue(), texts)["failover-database"].steps
     assert [step.id for step in steps] == ["fence", "promote", "repoint", "served"]
+
+
+def test_a_role_may_work_beside_servers_in_containers_and_set_their_services(tmp_path: Path) -> None:
+    servers = [{"workload": f"pg-{one}", "url": f"postgresql://{one}/x", "inside": "/data/pg"} for one in "ab"]
+    failover = {"servers": servers, "repoint": [{"service": "database"}]}
+    database = {"kind": "postgres", "dsn": "postgresql://a/x", "failover": failover}
+    rights = needed(_system(tmp_path, {"database": database}), ["postgres.fence", "postgres.repoint"])
+    words = {one.words for one in rights}
+    assert {"patch services", "create jobs.batch", "delete jobs.batch", "create pods/exec"} <= words
+    (stopping,) = [one for one in rights if one.words == "patch statefulsets.apps"]
+    assert stopping.names == ("pg-a", "pg-b")
 
 
 def _system(folder: Path, components: dict[str, object]) -> System:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from opsbook.connectors.contract import ReadFailed
 from opsbook.connectors.trust import client_context
@@ -132,6 +133,20 @@ class HttpClient:
             await client.aclose()
 
 
+def what_is_wrong(url: str) -> str:
+    """Why this is no address of a web server, without telling what it is; empty where it is one."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port  # asking for it tells whether it can be one
+    except ValueError as error:
+        return "its port is not 0 to 65535" if str(error).startswith("Port") else "it cannot be read"
+    if parts.scheme not in ("http", "https"):
+        return "it does not begin with http:// or https://"
+    if not host or any(one.isspace() or not one.isprintable() for one in host):
+        return "it has no host"
+    return ""
+
+
 async def exchange(
     client: httpx.AsyncClient,
     method: str,
@@ -143,6 +158,9 @@ async def exchange(
     """One request and its bounded answer. Raises Unreachable; UsageError for what is not a URL."""
     import httpx
 
+    if wrong := what_is_wrong(url):
+        # Not what it is instead: the value of a reference may be no address, but it may be a secret.
+        raise UsageError(f"its `url` is not an address: {wrong}", "write http://host:port or https://host")
     started = time.perf_counter()
     try:
         async with (
@@ -153,7 +171,7 @@ async def exchange(
     except TimeoutError as error:
         raise Unreachable(f"{url} did not answer within {LONGEST_EXCHANGE:g} s", "look at its server") from error
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise UsageError(f"{url!r} is not an address: {error}", "write http://host:port or https://host") from error
+        raise UsageError("its `url` is not an address", "write http://host:port or https://host") from error
     except httpx.HTTPError as error:
         raise ReadFailed(f"{url}: {error or type(error).__name__}") from error
     return Answer(url, response.status_code, response.reason_phrase, response.headers, body, complete,

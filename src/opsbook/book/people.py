@@ -14,6 +14,25 @@ from opsbook.book.values import Duration, Name, Short, TimeOfDay, TimeZone
 Role = Literal["viewer", "responder", "operator", "admin"]
 
 
+class BusinessHours(Strict):
+    """Hours in which clocks run."""
+
+    days: tuple[Literal["MO", "TU", "WE", "TH", "FR", "SA", "SU"], ...] = Field(
+        ("MO", "TU", "WE", "TH", "FR"), min_length=1, description="days of the week"
+    )
+    start: TimeOfDay = Field(time(9), description="from")
+    end: TimeOfDay = Field(time(17), description="until")
+    timezone: TimeZone | None = Field(None, description="the book's where left out")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> BusinessHours:
+        if self.start >= self.end:
+            raise ValueError(
+                f"these hours end ({self.end:%H:%M}) before they start ({self.start:%H:%M}); exchange them"
+            )
+        return self
+
+
 class Channel(Strict):
     """Somewhere that messages go. In its short form it is the address alone."""
 
@@ -83,25 +102,6 @@ class OnCall(Strict):
     timezone: TimeZone | None = Field(None, description="in which turns change; the book's where left out")
     overrides: tuple[Shift, ...] = Field((), description="exceptions: holidays, swapped turns")
     backup: Name | None = Field(None, description="rotation or contact told where nobody is on call")
-
-
-class BusinessHours(Strict):
-    """Hours in which clocks run."""
-
-    days: tuple[Literal["MO", "TU", "WE", "TH", "FR", "SA", "SU"], ...] = Field(
-        ("MO", "TU", "WE", "TH", "FR"), min_length=1, description="days of the week"
-    )
-    start: TimeOfDay = Field(time(9), description="from")
-    end: TimeOfDay = Field(time(17), description="until")
-    timezone: TimeZone | None = Field(None, description="the book's where left out")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> BusinessHours:
-        if self.start >= self.end:
-            raise ValueError(
-                f"these hours end ({self.end:%H:%M}) before they start ({self.start:%H:%M}); exchange them"
-            )
-        return self
 
 
 class Holiday(Strict):
@@ -202,7 +202,3 @@ class StatusPage(Strict):
     components: dict[Name, str] = Field({}, description="the components shown → the name that the public knows")
     history: Duration = Field(timedelta(days=90), description="how far back it shows")
     contact: str = Field("", description="where the public may ask")
-
-
-Channel.model_rebuild()
-OnCall.model_rebuild()

@@ -23,3 +23,10 @@ def test_a_process_that_stays_looks_for_garbage_as_often_as_python_does() -> Non
     garbage.as_usual()
     assert gc.get_threshold() == garbage.USUAL
     assert gc.isenabled()
+
+
+def test_a_verb_that_ends_does_not_look_through_all_it_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_its_end: list[object] = []
+    monkeypatch.setattr("atexit.register", at_its_end.append)
+    garbage.seldom()
+    assert at_its_end == [gc.freeze]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 
 USUAL = gc.get_threshold()
@@ -10,8 +11,10 @@ SELDOM = 300_000
 
 
 def seldom() -> None:
-    """For a verb that ends soon."""
+    """For a verb that ends soon, and then leaves everything to the system: Python would look through it all once more,
+    which took a third of the time of a short run."""
     gc.set_threshold(SELDOM)
+    atexit.register(gc.freeze)
 
 
 def as_usual() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 COMMAND = Path(__file__).parents[2] / "examples" / "renec" / "renec"
 OFFSETS = (0, 1, 2, 10, 25, 80, 90, 379, 432, 433, 443, 632, 900, 903)
-UP_SECONDS, COMMAND_SECONDS = 100, 90
+UP_SECONDS, COMMAND_SECONDS = 200, 90
 NEEDED = ("nginx", "pgbouncer", "redis-server")
 
 

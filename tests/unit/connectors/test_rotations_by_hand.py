@@ -14,7 +14,7 @@ from opsbook.book.load import load_book
 from opsbook.book.system import System, in_environment
 from opsbook.catalogue import catalogue
 from opsbook.connectors.by_hand.script import RENDERERS, Script
-from opsbook.connectors.registry import registered
+from opsbook.connectors.offered import import_room
 
 PENDING = '{"old": {"login": "a", "secret": "old-word"}, "new": {"login": "b", "secret": "new-word"}}'
 STAND_INS = f"in_secret() {{ printf '%s\\n' '{PENDING}'; }}; put_into_secret() {{ ls \"$TMPDIR\" | wc -l; }}"
@@ -39,7 +39,7 @@ def system(tmp_path: Path) -> System:
 
 @pytest.mark.parametrize("last", ["true", "false"])
 def test_no_act_leaves_its_file_and_none_takes_away_what_stays(system: System, tmp_path: Path, last: str) -> None:
-    registered()
+    import_room("opsbook.connectors")
     script, folder = Script(system), tmp_path / "temporary"
     folder.mkdir()
     (tmp_path / "stays").touch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from opsbook.book.catalogue import Risk
 from opsbook.book.load import load_book
 from opsbook.book.system import System, in_environment
 from opsbook.catalogue import catalogue
+from opsbook.connectors.by_hand.script import RENDERERS, Script
 from opsbook.connectors.change import ChangeFailed
+from opsbook.connectors.offered import import_room
 from opsbook.connectors.postgres import Repoint
-from opsbook.connectors.postgres_containers import kept_stopped
+from opsbook.connectors.postgres_containers import data_folder, kept_stopped
 from opsbook.connectors.postgres_pair import Server, lsn, position_of
 from opsbook.connectors.postgres_places import names, pooled, rewritten
 from opsbook.connectors.runtimes.contract import Instance, Status, Workload
@@ -157,6 +160,44 @@ def test_a_role_may_work_beside_servers_in_containers_and_set_their_services(tmp
     assert {"patch services", "create jobs.batch", "delete jobs.batch", "create pods/exec"} <= words
     (stopping,) = [one for one in rights if one.words == "patch statefulsets.apps"]
     assert stopping.names == ("pg-a", "pg-b")
+
+
+def test_by_hand_it_is_told_where_a_folder_is_and_what_a_service_is_set_to(tmp_path: Path) -> None:
+    import_room("opsbook.connectors")
+    servers = [{"workload": f"pg-{one}", "url": f"postgresql://{one}/x", "inside": f"/data/{one}"} for one in "ab"]
+    places = [{"service": "readers", "follows": "standby"}, {"file": "pool.ini", "reload": "pool"}]
+    database = {"kind": "postgres", "dsn": "postgresql://a/x", "failover": {"servers": servers, "repoint": places}}
+    pool = {"kind": "pgbouncer", "dsn": "postgresql://p/pgbouncer", "admin": "postgresql://boss@p/pgbouncer"}
+    script = Script(_system(tmp_path, {"database": database, "pool": pool}))
+    target = {"component": "database", "server": "pg-a"}
+
+    def told(kind: str, **effect: object) -> str:
+        return "\n".join(RENDERERS[kind]({"effect": {**target, **effect}}, script))
+
+    assert re.search(r"volumes of pg-a .*\ntouch \"/data/a/standby.signal\"", told("postgres-fence", planned=False))
+    assert "service/readers to the labels of the standby's pods" in told("postgres-repoint", place=0)
+    assert "at_postgres postgresql://boss@p/pgbouncer psql -X -c RELOAD" in told("postgres-repoint", place=1)
+    assert "volumes of pg-b:" in told("postgres-rebuild")
+
+
+class Heard:
+    """Takes what is told."""
+
+    text = ""
+
+    async def write(self, text: str) -> None:
+        self.text += text
+
+
+async def test_a_folder_beside_which_nothing_can_be_made_is_told_and_not_taken_for_fenced(tmp_path: Path) -> None:
+    heard = Heard()
+    async with data_folder(Server("a", {}, None, "/data"), object, "key", heard) as folder:  # type: ignore[arg-type]
+        assert folder is None
+    assert "the data folder of a cannot be reached" in heard.text
+    async with data_folder(Server("a", {}, None), object, "key", heard) as folder:  # type: ignore[arg-type]
+        assert folder is None
+    async with data_folder(Server("a", {}, tmp_path), object, "key", heard) as folder:  # type: ignore[arg-type]
+        assert folder is not None and not await folder.fenced()
 
 
 def _system(folder: Path, components: dict[str, object]) -> System:

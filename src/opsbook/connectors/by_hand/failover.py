@@ -102,7 +102,8 @@ def repoint(change: Json, script: Script) -> Iterator[str]:
     if found.reload:
         pool = script.component(found.reload)
         script.calls("at_postgres")
-        yield f"at_postgres {script.value(pool.url, f'console of {found.reload}')} psql -X -c RELOAD"
+        console = pool.admin or pool.dsn
+        yield f"at_postgres {script.value(console, f'console of {found.reload}')} psql -X -c RELOAD"
     for name in found.restart:
         yield from _told(script, "restart", script.component(name).workload)
 

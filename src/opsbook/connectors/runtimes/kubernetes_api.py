@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-import warnings
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -74,6 +73,8 @@ class KubernetesApi:
         """`seconds`: how long one answer may take. Nothing is opened before the first question."""
         self._kubeconfig, self._context, self.seconds = kubeconfig, context, seconds
         self._api: Api | None = None
+        self._retired: Api | None = None
+        """The session before, with a credential that was refused: an answer may still come by it."""
         self._opening = asyncio.Lock()
 
     async def open(self) -> Api:
@@ -97,10 +98,10 @@ class KubernetesApi:
         try:
             # An instance of its own: kr8s shares others, and this one is closed with the connections of its system.
             found = Api(bypass_factory=True, **given, **({"context": self._context} if self._context else {}))
-            # It warns of versions whose objects it has no classes for; several sessions may open at once.
-            warnings.filterwarnings("ignore", "Kubernetes version .* is not supported", UserWarning)
+            # Not `await found`, which asks for the version first, and tells a credential that is refused as its own.
             async with asyncio.timeout(self.seconds):
-                await found
+                await found.auth
+                await found._create_session()
         except (httpx.HTTPError, APITimeoutError, TimeoutError, ssl.SSLError) as error:
             raise self._unreachable(error) from error
         except (ValueError, KeyError, OSError, AssertionError) as error:
@@ -160,16 +161,17 @@ class KubernetesApi:
 
         content = None if body is None else json.dumps(body).encode()
         for attempt in (1, 2, 3):
+            api = await self.open()
             try:
                 answer = await self._once(
-                    method, path, query, content, {"content-type": content_type, "accept": accept}
+                    api, method, path, query, content, {"content-type": content_type, "accept": accept}
                 )
             except httpx.RemoteProtocolError as error:
                 if method == "GET" and attempt < 3:
                     continue
                 raise self._unreachable(error) from error
             if answer.status_code == 401 and attempt == 1:
-                await self._authenticate_anew()
+                await self._authenticate_anew(api)
                 continue
             break
         if answer.is_error:
@@ -181,12 +183,11 @@ class KubernetesApi:
         return found
 
     async def _once(
-        self, method: str, path: str, query: Query | None, content: bytes | None, headers: dict[str, str]
+        self, api: Api, method: str, path: str, query: Query | None, content: bytes | None, headers: dict[str, str]
     ) -> httpx.Response:
         import httpx
         from kr8s import APITimeoutError
 
-        api = await self.open()
         base, last = _split(path)
         try:
             async with api.call_api(
@@ -248,14 +249,16 @@ class KubernetesApi:
         """The server's address, for messages."""
         return self._api.auth.server if self._api is not None else "the address of the kubeconfig"
 
-    async def _authenticate_anew(self) -> None:
-        assert self._api is not None
-        try:
-            await self._api.reauthenticate()
-            await self._api._create_session()  # the session keeps the old token otherwise
-        except (ValueError, KeyError, OSError) as error:
-            raise Unreachable(f"the credential of Kubernetes cannot be renewed: {error}", "log in anew") from error
-        _remove_written_keys(self._api)
+    async def _authenticate_anew(self, refused: Api) -> None:
+        """A session with what stands in the kubeconfig now; one for all that were refused at the same time."""
+        async with self._opening:
+            if self._api is not refused:
+                return
+            # Not by its own means: others that ask meanwhile would meet a session without an address.
+            self._api = await self._opened()
+            before, self._retired = self._retired, refused
+        if before is not None:
+            await _closed(before)
 
     def _unreachable(self, error: BaseException) -> Unreachable:
         words = str(error) or type(error).__name__
@@ -267,8 +270,14 @@ class KubernetesApi:
 
     async def close(self) -> None:
         """Give the session back."""
-        if self._api is not None and self._api._session is not None:
-            await self._api._session.aclose()
+        for one in (self._api, self._retired):
+            if one is not None:
+                await _closed(one)
+
+
+async def _closed(api: Api) -> None:
+    if api._session is not None:
+        await api._session.aclose()
 
 
 def _split(path: str) -> tuple[str, str]:

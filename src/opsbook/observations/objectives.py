@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 from opsbook.book.catalogue import Cost
 from opsbook.book.units import Dimension
-from opsbook.connectors.backups.recoverable import recoverable
 from opsbook.connectors.contract import Connector, Fact
 from opsbook.observations.registry import Absent, observation
 
@@ -16,6 +15,9 @@ from opsbook.observations.registry import Absent, observation
              doc="Age of the data of the newest that the component could be recovered from now: its standby as far as "
              "that has replayed, its log as far as that is archived, its stored backups that are whole.")  # fmt: skip
 async def rpo(connector: Connector) -> Fact:
+    # Every way of recovery: a book that names this observation is loaded by verbs that never read it.
+    from opsbook.connectors.backups.recoverable import recoverable
+
     now = datetime.now(UTC)
     found = await asyncio.to_thread(lambda: list(recoverable(connector.system, connector.name, now)))
     whole = [one for one in found if one.whole]

@@ -113,7 +113,8 @@ async def _version(facts: Facts, component: str, *, newest: bool) -> Json:
     others = [one for one in known if not one.current and not one.left]
     now = next((one.number for one in known if one.current), 0)
     before = [one for one in others if one.number < now]
-    chosen = (others if newest else before or others) or known
+    left = [one for one in known if one.left and not one.current]
+    chosen = (others if newest else before or others) or left or known
     return chosen[-1].version if chosen else None
 
 

@@ -145,7 +145,7 @@ async def test_a_dump_is_of_one_moment_whatever_is_written_meanwhile(
     own: Desk, pair: tuple[Postgres, Postgres]
 ) -> None:
     primary = pair[0]
-    primary.sql("CREATE TABLE IF NOT EXISTS a_side (n int)", "CREATE TABLE IF NOT EXISTS b_side (n int)")
+    primary.sql("DROP TABLE IF EXISTS a_side, b_side", "CREATE TABLE a_side (n int)", "CREATE TABLE b_side (n int)")
     stop = asyncio.Event()
 
     async def move() -> int:

@@ -67,9 +67,10 @@ class Place:
             "id": "wal", "of": "db", "method": "pgbackrest", "continuous": True, "to": str(self.folder / "proofs"),
             "pgbackrest": {"inside": {"folder": "/data/pgbackrest"}},
         }  # fmt: skip
-        component = {"kind": "postgres", "dsn": self.dsn, "workload": "db"}
+        database = {"kind": "postgres", "dsn": self.dsn, "workload": "db"}
+        database |= {"through": self.through} if self.through else {}
         return make_system(
-            self.folder / "book", {"db": {**component, **({"through": self.through} if self.through else {})}},
+            self.folder / "book", {"db": database},
             environments={"test": {"policy": "open", "runtime": self.runtime}}, backups=[backup], assertions=[KEPT],
         )  # fmt: skip
 

@@ -4,6 +4,7 @@ cannot be asked or reached holds nothing.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,8 +20,10 @@ from opsbook.connectors.backups.pgbackrest import Call, stanza_of
 from opsbook.connectors.backups.pgbackrest_info import Repository
 from opsbook.connectors.backups.postgres_restore import Target
 from opsbook.connectors.backups.subjects import server_at
+from opsbook.connectors.forwarded import ForwardedSystem
 from opsbook.connectors.postgres import PostgresComponent
 from opsbook.connectors.postgres_session import plain_url
+from opsbook.connectors.registry import open_connections
 from opsbook.errors import OpsbookError
 
 if TYPE_CHECKING:
@@ -107,11 +110,23 @@ def log_source(system: System, component: str, now: datetime) -> Source | None:
             stanza = stanza_of(system, backup)
             if not stanza.configured():
                 continue
-            archived = archived_of(_target(system, settings.admin or settings.dsn))
-            return log_reaches(backup.id, Call(stanza).info(), archived, now)
+            return log_reaches(backup.id, Call(stanza).info(), _archived(system, settings, component), now)
         except OpsbookError:
             continue
     return None
+
+
+def _archived(system: System, settings: PostgresComponent, component: str) -> Archived:
+    if settings.through != "runtime" or isinstance(system, ForwardedSystem):
+        return archived_of(_target(system, settings.admin or settings.dsn))
+    from opsbook.connectors.executors.restore_work import target_of
+
+    async def ask() -> Archived:
+        async with open_connections(system) as connections:
+            server, _ = await target_of(connections, component, "objectives")
+            return await asyncio.to_thread(archived_of, server)
+
+    return asyncio.run(ask())
 
 
 def log_reaches(name: str, held: Repository, archived: Archived, now: datetime) -> Source | None:

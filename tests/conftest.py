@@ -92,7 +92,18 @@ def turn_of(item: pytest.Item) -> tuple[int, bool]:
     return LONGEST.index(group) if group in LONGEST else len(LONGEST), not item.get_closest_marker("alone")
 
 
+def shares_a_server(item: pytest.Item) -> bool:
+    """Whether something that it uses is made once for all tests of its module."""
+    found = getattr(item, "_fixtureinfo", None)
+    return found is not None and any(defined[-1].scope == "module" for defined in found.name2fixturedefs.values())
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        # Else each worker that gets one of them would make it anew.
+        if not item.get_closest_marker("xdist_group") and shares_a_server(item):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     items.sort(key=turn_of)
     if not THOROUGH and (left := [item for item in items if item.get_closest_marker("thorough")]):
         config.hook.pytest_deselected(items=left)

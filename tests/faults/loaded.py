@@ -12,8 +12,7 @@ import tests.faults.operation_kills
 import tests.faults.renec_sweep
 import tests.faults.targets
 import tests.faults.worker_process
-from opsbook.catalogue import catalogue
-from opsbook.operations.registry import operations
+from opsbook.catalogue import import_rooms
 
 LOADED = (
     opsbook.engine.owner,
@@ -25,5 +24,4 @@ LOADED = (
     tests.faults.worker_process,
 )
 
-catalogue()
-operations()
+import_rooms()

@@ -72,6 +72,9 @@ def why_destructive(command: Command, before: Sequence[Command] = ()) -> str:
     """
     for each in command.walk():
         reason = _why(each, before)
+        if not reason and each is not command and each.program in _LOADERS:
+            fed = any(r.operator == "<" and _DUMP.search(r.target.text) for r in command.redirects)
+            reason = "loads a dump into a database" if fed else ""
         if reason:
             return reason
     return ""

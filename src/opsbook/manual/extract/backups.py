@@ -28,7 +28,7 @@ _WAL = re.compile(r"\bWAL\b|binlog|binary log|transaction log|point-in-time|PITR
 # A sentence that says that backups are taken, wherever it stands.
 _TAKEN = re.compile(
     r"\b(?:backups?|snapshots?|dumps?)\b[^.]{0,40}\b(?:run|runs|are|is|happen|taken|created|performed|made|executed|"
-    r"scheduled)\b|\b(?:is|are|gets?)\s+(?:\w+\s+)?backed[- ]up\b|\bwe (?:back up|take)\b|"
+    r"scheduled)\b|\b(?:is|are|gets?)\s+(?:\w+\s+)?backed[- ]up\b|\bwe (?:back up|take)\b|\bbacks up\b|"
     r"\bwird\b.{0,60}\bgesichert\b|\bse respalda\w*\b",
     re.I,
 )
@@ -135,10 +135,10 @@ def _role(name: str) -> str:
             r"frequen|schedule|interval|how often|häufigkeit|zeitplan|turnus|programaci|расписание|частота|频率|"
             r"周期|頻度|スケジュール|주기|일정",
         ),
-        ("time", r"\btime\b|when|hora|uhrzeit|zeit|время|时间|時刻|시간|시각"),
+        ("time", r"\btime\b|when|\bwann\b|cuándo|\bquand(?:o)?\b|hora|uhrzeit|zeit|время|时间|時刻|시간|시각"),
         (
             "destination",
-            r"storage|location|destination|target|where|stored|ubicaci|destino|armazen|speicherort|ziel|"
+            r"storage|location|destination|target|where|stored|\bwohin\b|dónde|\boù\b|ubicaci|destino|armazen|speicherort|ziel|"
             r"ablage|место|хранилищ|位置|存储|保存先|저장|위치",
         ),
         ("how", r"method|tool|script|how|método|methode|verfahren|werkzeug|метод|способ|方法|工具|方式|방법"),

@@ -42,7 +42,7 @@ def escalation(document: Document) -> list[Escalation]:
             elif isinstance(block, Fence):
                 found.extend(policy_levels(block))
             elif isinstance(block, (Paragraph, ListItem)):
-                found.extend(_of_arrows(block, part))
+                found.extend(list(_of_arrows(block, part)) or _of_sentence(block))
         if _about(part):
             found.extend(_of_items(part) or _of_lines(part))
             found.extend(_of_drawing(part))
@@ -105,6 +105,29 @@ def _contact(part: Part) -> str:
         if isinstance(block, Prose) and (channel := channel_of(block.text)):
             return channel
     return ""
+
+
+_PASSED_ON = re.compile(
+    r"\b(?:within|after|in)\s+(?P<time>\d+\s*(?:min(?:ute)?s?|hours?|h))\b[^.;]{0,60}?"
+    r"\b(?:to|pages?|calls?|notif(?:y|ies))\s+(?:the\s+)?(?P<who>[a-z][\w /-]{2,40}?)"
+    r"(?=[,.;)]|\s+(?:and|after|by|via|who)\b|$)",
+    re.I,
+)
+_GOES_ON = re.compile(r"\bgoes\b|\bescalat\w+|\bpassed\b|\bhanded\b|\bpages?\b|\bcalls?\b", re.I)
+
+
+def _of_sentence(block: Prose) -> list[Escalation]:
+    """`If nobody acknowledges within 15 minutes the page goes to …, and after 30 minutes to …`."""
+    text = block.text.replace("\n", " ")
+    if len(text) > 400 or not re.search(r"acknowledg|quittier", text, re.I):
+        return []
+    hits = list(_PASSED_ON.finditer(text))
+    if not hits or not _GOES_ON.search(hits[0][0]):
+        return []
+    return [
+        Escalation(line=block.line, level=str(number), who=hit["who"].strip(), within=hit["time"])
+        for number, hit in enumerate(hits, 2)
+    ]
 
 
 def _of_arrows(block: Prose, part: Part) -> Iterable[Escalation]:

@@ -25,6 +25,9 @@ _KINDS: tuple[tuple[str, str], ...] = (
 )
 _KIND = tuple((kind, re.compile(words, re.I)) for kind, words in _KINDS)
 _SLO = re.compile(r"\b(?:SLO|SLA)\b|service[- ]level", re.I)
+_AVAILABLE = re.compile(
+    r"\W*(?:availability|uptime|verfügbarkeit|disponibilidad|disponibilidade|disponibilité)\b[^<>]{0,20}9\d", re.I
+)
 _NOTHING = re.compile(r"\W*(?:near[- ]?zero|zero|none|no data loss|0)\b", re.I)
 _PERCENT = re.compile(r"\d{2,3}(?:\.\d+)?\s?%")
 # Talk about an objective is not the objective: measured figures, checklists, questions.
@@ -166,6 +169,7 @@ def _of_service_levels(document: Document) -> Iterable[Objective]:
             continue
         percent = _PERCENT.search(block.text)
         titled = bool(block.section_path) and bool(_SLO.search(block.section_path[-1]))
+        titled = titled or bool(_AVAILABLE.match(block.text))
         if (
             percent
             and (titled or _SLO.search(block.text))

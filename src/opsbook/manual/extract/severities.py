@@ -27,6 +27,7 @@ _NAMED = re.compile(
 _RESPONSE = re.compile(
     r"response|respond|respuesta|resposta|reaktion|реакци|ответ|响应|対応|応答|응답|대응|acknowledg|\back\b", re.I
 )
+_RESOLVED = re.compile(r"\b(?:resol\w+|fix(?:ed)?|restor\w+|behoben|gelöst|resuelt[oa]|solucionad[oa])\b", re.I)
 _BRACKET = re.compile(r"[(（]([^()（）]*)[)）]")
 
 
@@ -176,6 +177,14 @@ def _times_below(part: Part) -> tuple[str, str]:
     return response, resolution
 
 
+def _one_list(items: list[ListItem], every: list[ListItem]) -> bool:
+    """Whether some items are a list of their own: nothing stands between them."""
+    places = [number for number, item in enumerate(every) if item in items]
+    lines = [item.line for item in items]
+    own = not any(abs(other.line - line) <= 1 for other in every if other not in items for line in lines)
+    return bool(places) and places[-1] - places[0] == len(items) - 1 and own
+
+
 def _of_items(part: Part) -> Iterable[Severity]:
     """`- **P1 (High)**: major feature broken`, with times in the text or in the items below."""
     items = [
@@ -183,7 +192,8 @@ def _of_items(part: Part) -> Iterable[Severity]:
         for item in part.items()
         if _LEVEL.match(re.sub(r"^\W+", "", item.text)) or (item.strong and _NAMED.match(item.strong))
     ]
-    if len(items) < 2 or len(items) * 2 < len(part.items()) or any(item.checked is not None for item in items):
+    alone = len(items) * 2 >= len(part.items()) or _one_list(items, part.items())
+    if len(items) < 2 or not alone or any(item.checked is not None for item in items):
         return
     if not says(part.context, "severity") and not all(_LEVEL.match(re.sub(r"^\W+", "", item.text)) for item in items):
         return
@@ -207,6 +217,9 @@ def _of_items(part: Part) -> Iterable[Severity]:
             told = duration(bracket) or (duration(item.text[said.start() :]) if said else None)
             plain = duration(text) if pair else None
             response = told.text if told else plain.text if plain and plain.start <= 12 else ""
+        solved = _RESOLVED.search(item.text)
+        if not resolution and solved and (length := duration(item.text[solved.start() :])):
+            resolution = length.text
         yield Severity(
             line=item.line,
             name=pair[0] if pair else item.strong or item.text[:40],

@@ -18,7 +18,7 @@ _WHEN = re.compile(
     re.I,
 )
 _NAMES_WINDOW = re.compile(
-    r"\b(?:maintenance|update|patch\w*|change|service|deployment|release)\s+windows?\b|\bwartungsfenster\b|"
+    r"\b(?:maintenance|update|patch\w*|change|service|deployment|release)\s+windows?\b|\b(?:wartungs|deploy\w*-?|release-?|änderungs)?fenster\b|"
     r"ventana\s+de\s+\w+|janela\s+de\s+\w+|окн[оа]\s+(?:технич|обслуж)\w*|维护窗口|メンテナンス(?:時間|ウィンドウ)|점검\s?시간",
     re.I,
 )

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from opsbook.manual.document import Document, Table
 
 _NAMES = re.compile(
-    r"^\W*(?:component|service|workload|host(?:name)?|server|node|container|deployment|application|app|instance|vm)"
-    r"s?(?: names?)?\W*$",
+    r"^\W*(?:component|service|workload|host(?:name)?|server|node|container|deployment|application|app|instance|vm|dienst|komponente|rechner|anwendung|"
+    r"servicio|componente|servidor|contenedor|aplicaci[oó]n|serviço|composant)"
+    r"(?:s|e|n|es)?(?: names?)?\W*$",
     re.I,
 )
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:[._-][a-z0-9]+)*")

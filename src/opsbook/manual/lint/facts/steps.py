@@ -10,6 +10,7 @@ from functools import cached_property
 from opsbook.manual.document import Document, Fence
 from opsbook.manual.grammar import Invocation, invocation
 from opsbook.manual.grammar.invocation import spoken
+from opsbook.manual.lint.facts.crontab import jobs
 from opsbook.manual.lint.facts.tags import TAGGED
 from opsbook.manual.lint.rule import Place
 from opsbook.manual.shell import Command, Word, commands
@@ -133,8 +134,12 @@ class ShellBlock:
         return tuple(other for other in self.top if other.command.pipeline == outer.command.pipeline)
 
 
+# The user that a line of /etc/cron.d names ahead of its command.
+_CRON_USER = re.compile(r"^(?:root|www-data|postgres|ubuntu|deploy|app|nobody|git)\s+(?=\S)")
+
+
 def shell_blocks(document: Document) -> tuple[ShellBlock, ...]:
-    """Every shell fence and every inline command, in the order of the file."""
+    """Every shell fence, inline command and job of a crontab, in the order of the file."""
     pieces: list[tuple[int, ShellBlock]] = []
     for block in document.walk():
         if isinstance(block, Fence) and (block.language in ("bash", "console") or _runs_with_variables(block)):
@@ -147,6 +152,13 @@ def shell_blocks(document: Document) -> tuple[ShellBlock, ...]:
                 found = tuple(commands(span.text, span.line, span.column, console=False))
                 piece = ShellBlock(None, span.line, span.line, block.section_path, span.text, found, 0)
                 pieces.append((span.line, piece))
+    for job in jobs(document):
+        fence = next((f for f in document.fences() if f.line <= job.line <= f.end_line), None)
+        if fence is not None and fence.language == "crontab" and not job.commented and not job.fault:
+            command = _CRON_USER.sub("", job.command)
+            column = document.lines[job.line - 1].find(command) + 1
+            found = tuple(commands(command, job.line, column, console=False))
+            pieces.append((job.line, ShellBlock(None, job.line, job.line, fence.section_path, command, found, 0)))
     pieces.sort(key=lambda pair: pair[0])
     return tuple(
         ShellBlock(p.fence, p.line, p.end_line, p.section_path, p.text, p.found, number)

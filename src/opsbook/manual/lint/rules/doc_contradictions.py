@@ -54,11 +54,29 @@ def deleted_sooner(context: Context) -> Iterator[Fault]:
                 yield Fault(step.place, f"deletes after {_say(age)}, the comment says {_say(said[0])}")
             continue
         about = re.search(r"backup|dump|\.sql|\.gz", step.command.text, re.I)
-        if len(values) != 1 or not about or re.search(r"log", step.command.text):
+        if not about or re.search(r"log", step.command.text):
             continue
-        value, line = next(p for p in promised if p[0])
+        own = _of_the_same(context, step.command.text)
+        if len(values) != 1 and len(own) != 1:
+            continue
+        value, line = next(iter(own)) if len(own) == 1 else next(p for p in promised if p[0])
         if age != value and abs(line - step.command.line) > 0:
             yield Fault(step.place, f"deletes after {_say(age)}, line {line} promises {_say(value)}")
+
+
+def _of_the_same(context: Context, text: str) -> set[tuple[float, int]]:
+    """The retention of those backups alone that share a word with a command: `DB dump` and `find … '*.dump'`."""
+    found: set[tuple[float, int]] = set()
+    for backup in context.read.backups:
+        words = [word for word in re.findall(r"[a-z]{4,}", backup.what.lower()) if word not in ("backup", "backups")]
+        length = next(iter(periods(_spelled(backup.retention))), 0.0)
+        if (
+            length
+            and any(word in text.lower() for word in words)
+            and "-mtime" not in "".join(context.document.lines[backup.line - 1 : backup.line])
+        ):
+            found.add((length, backup.line))
+    return found
 
 
 def _spelled(value: str) -> str:

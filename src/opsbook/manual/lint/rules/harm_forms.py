@@ -140,7 +140,6 @@ _UNSAFE: tuple[tuple[str, str, FaultClass, str], ...] = (
         FaultClass.INSECURE,
         "the key is too short: 2048 bits at least",
     ),
-    ("ssh", r"StrictHostKeyChecking[= ]no", FaultClass.INSECURE, "takes any host for the right one"),
     (
         "redis-cli|valkey-cli",
         r"(?i)config set (?:protected-mode no|requirepass [\"']{2})",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from opsbook.manual.lint.context import Context
@@ -94,7 +95,7 @@ def scaled_against(context: Context) -> Iterator[Fault]:
         if s.call and s.call.value("--replicas") == "0"
         for t in targets(s.call)
     }
-    limits = context.names.autoscaled()
+    limits = dict.fromkeys(_said_to_scale(context), (None, None)) | context.names.autoscaled()
     for step in context.calls("kubectl", "scale"):
         call = step.call
         assert call is not None
@@ -127,6 +128,14 @@ def scaled_against(context: Context) -> Iterator[Fault]:
                     Fix("raise minReplicas of the HorizontalPodAutoscaler"),
                     subject=f"hpa-{target.name}",
                 )
+
+
+_SAID = re.compile(r"\b(?:HPA|HorizontalPodAutoscaler|autoscaler)s?\s+[`*(]*([a-z][a-z0-9]*(?:-[a-z0-9]+)+)\b")
+
+
+def _said_to_scale(context: Context) -> set[str]:
+    """Workloads whose autoscaler the text names: `autoscaled by the HPA shop-api`."""
+    return {found for _, text in context.prose for found in _SAID.findall(text)}
 
 
 @rule(

@@ -21,6 +21,11 @@ _TAKES = re.compile(
     r"(?:about|around|approximately|roughly|up to|some|ca\.?|~)?\s*(\d.{1,40})",
     re.I,
 )
+_EXPECT = re.compile(
+    r"\b(?:restor|recover|fail ?over|rebuild|snapshot)[^|]{0,80}?\b(?:expect|allow|plan(?: for)?|reckon with)\s+"
+    r"(?:about|around|approximately|roughly|up to|some|ca\.?|~)?\s*(\d.{1,30})",
+    re.I,
+)
 _ESTIMATE = re.compile(r"^\W*(?:estimated|expected|typical)\s+(?:time|duration)[\s*]*[:：][\s*]*(.{1,60})", re.I)
 _THEN = re.compile(r"\b(?:then|plus|followed by|and another)\s+(?:about |another |up to )?(\d+\s*\w+)", re.I)
 _UNIT = {"min": 60, "minute": 60, "h": 3600, "hr": 3600, "hour": 3600, "d": 86400, "day": 86400}
@@ -54,7 +59,7 @@ def recovery_longer(context: Context) -> Iterator[Fault]:
         return
     allowed = max(promised)
     for line, text in context.prose:
-        told = _TIME.match(text) or _TAKES.search(text) or _of_restore(context, line, text)
+        told = _TIME.match(text) or _TAKES.search(text) or _EXPECT.search(text) or _of_restore(context, line, text)
         least = _least(told[1]) if told else None
         if told and least is not None and (more := _THEN.search(text)):
             least += _least(more[1]) or 0

@@ -54,12 +54,15 @@ def literal_password(context: Context) -> Iterator[Fault]:
                 )
 
 
-_NAMED = r"(?:[A-Za-z_]*(?:PASSWORD|PASSWD|SECRET_KEY|password|passwd|secret_key))"
+_NAMED = (
+    r"(?:[A-Za-z_]*(?:PASSWORD|PASSWD|SECRET_KEY|SECRET_ACCESS_KEY|API_KEY|_SECRET|AUTH_TOKEN|"
+    r"password|passwd|secret_key))"
+)
 _LITERALS = (
     re.compile(rf"""\b{_NAMED}\s*=\s*(["'])(?P<value>[^"'\s]+)\1"""),  # password='…' of Python, Ruby, TOML
     re.compile(rf"""(?:getenv|environ\.get|ENV\.fetch|env)\(\s*["']{_NAMED}["']\s*,\s*(["'])(?P<value>[^"'\s]+)\1"""),
     re.compile(rf"""^\s*(?:-\s+)?["']?{_NAMED}["']?\s*:\s*["']?(?P<value>[^\s"'#,{{}}\[\]]+)["']?\s*,?\s*(?:#.*)?$"""),
-    re.compile(rf"""^\s*(?:-\s+|export\s+)?{_NAMED}=["']?(?P<value>[^\s"'#$`]+)["']?\s*(?:#.*)?$"""),
+    re.compile(rf"""^\s*(?:-\s+|export\s+)?{_NAMED}=["']?(?P<value>(?:[^\s"'#$`]|(?<=\w)\$\d)+)["']?\s*(?:#.*)?$"""),
     re.compile(rf"""(?:-e|--env|--build-arg)[ =]["']?{_NAMED}=["']?(?P<value>[^\s"'$]+)"""),
     re.compile(rf"""\\?["']{_NAMED}\\?["']\s*:\s*\\?["'](?P<value>[^"'\s\\]+)\\?["']"""),
     re.compile(r"""^[\s\w-]*[:=]?\s*["']?\w+(?:\+\w+)?://[\w.-]+:(?P<value>[^\s:/@$<{\[]+)@[\w.-]+[:/]"""),

@@ -31,8 +31,10 @@ def check_cannot_fail(context: Context) -> Iterator[Fault]:
     for block in context.scripts:
         changed: Step | None = None
         for step in block.steps:
-            decides = step.command.after == "||" or any(
-                e.kind in ("condition", "if-condition", "while-condition") for e in step.command.within
+            decides = (
+                step.command.after == "||"
+                or _praised(step, block.steps)
+                or any(e.kind in ("condition", "if-condition", "while-condition") for e in step.command.within)
             )
             if step.program == "curl" and decides and _blind(step, deciding=True) and step.command.length == 1:
                 yield Fault(
@@ -55,6 +57,12 @@ def check_cannot_fail(context: Context) -> Iterator[Fault]:
                     Fix("curl -fsS"),
                     subject=f"blind-{block.number}",
                 )
+
+
+def _praised(step: Step, steps: tuple[Step, ...]) -> bool:
+    """Whether the next command, run when this one ends with 0, prints that all is well."""
+    following = next((s for s in steps[step.index + 1 :] if s.outer is None), None)
+    return step.command.after == "&&" and following is not None and following.program in ("echo", "printf")
 
 
 def _changes(step: Step) -> bool:

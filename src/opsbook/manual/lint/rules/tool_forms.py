@@ -31,7 +31,7 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
     ("kubectl", r"^kubectl scale (?:-\S+ \S+ )*(?:pods?|po)[ /]", "a pod cannot be scaled, its deployment can"),
     (
         "kubectl",
-        r"^kubectl rollout \w+ (?:-\S+ \S+ )*(?:pods?|po|svc|services?|configmaps?|cm|secrets?)[ /]",
+        r"^kubectl rollout \w+ (?:-\S+ \S+ )*(?:svc|services?|configmaps?|cm|secrets?)[ /]",
         "only deployments, stateful sets and daemon sets roll out",
     ),
     (

@@ -70,8 +70,6 @@ async def made(compose: Compose, wanted: Beside, out: Sink) -> AsyncIterator[_Co
         await _started(compose, wanted, name, out)
         await out.write(f"started {name} beside {wanted.workload}\n")
         yield _Container(compose, name)
-    except Refused:
-        raise
     except BaseException:
         with suppress(OpsbookError):
             await asyncio.shield(asyncio.ensure_future(_gone(compose, wanted, name)))

@@ -3,7 +3,8 @@
     opsbook rehearse --env compose --keep-going --format json --out found.json
     python scripts/rehearsals.py found.json [MORE.json …]
 
-Of several reports of one environment the later says what became of a procedure.
+Of several reports of one environment the later says what became of a procedure; rows of those that no report tells of
+stay as they are.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "rehearsals.md"
 LONGEST = 220
+ROW = re.compile(r"\| (?!procedure )[a-z0-9]")
+DAY = re.compile(r"\b\d{4}-\d\d-\d\d\b")
 HEAD = "| procedure | risk | what became of it | taken back | time |\n|---|---|---|---|---|\n"
 
 
@@ -37,13 +40,16 @@ def row(outcome: dict[str, Any]) -> str:
     return f"| {' | '.join(told)} |\n"
 
 
-def table(reports: list[dict[str, Any]]) -> str:
-    """The lines between the marks."""
-    outcomes = {one["procedure"]: one for report in reports for one in report["outcomes"]}
-    good = sum(one["verdict"] == "works" for one in outcomes.values())
-    day = max(report["at"] for report in reports)[:10]
-    told = f"{good} of {len(outcomes)} procedures work, rehearsed on {day}.\n\n"
-    return told + HEAD + "".join(row(outcomes[name]) for name in sorted(outcomes))
+def table(reports: list[dict[str, Any]], before: str) -> str:
+    """The lines between the marks, from those that stand there and from reports."""
+    rows = {line.split(" | ")[0].removeprefix("| "): f"{line}\n" for line in before.splitlines() if ROW.match(line)}
+    told = [one for report in reports for one in report["outcomes"] if one["verdict"] != "left out"]
+    rows |= {one["procedure"]: row(one) for one in told}
+    good = sum(one.split(" | ")[2].startswith("works") for one in rows.values())
+    days = sorted({*DAY.findall(before), *(report["at"][:10] for report in reports)})
+    when = f"on {days[0]}" if len(days) == 1 else f"from {days[0]} to {days[-1]}"
+    head = f"{good} of {len(rows)} procedures work, rehearsed {when}.\n\n"
+    return head + HEAD + "".join(rows[name] for name in sorted(rows))
 
 
 def main() -> None:
@@ -58,7 +64,8 @@ def main() -> None:
         if begin not in page or end not in page:
             sys.exit(f"{PAGE.name} has no place for {environment}: write {begin} and {end} into it")
         before, rest = page.split(begin)
-        page = f"{before}{begin}\n\n{table(reports)}\n{end}{rest.split(end, 1)[1]}"
+        stood, after = rest.split(end, 1)
+        page = f"{before}{begin}\n\n{table(reports, stood)}\n{end}{after}"
     PAGE.write_text(page)
 
 

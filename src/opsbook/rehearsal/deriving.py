@@ -12,6 +12,7 @@ from contextlib import suppress
 from opsbook.connectors.change import Json
 from opsbook.connectors.runtimes.brought import brought, by_version
 from opsbook.connectors.runtimes.contract import Verb
+from opsbook.connectors.sides import serving_workload, version_before
 from opsbook.connectors.workload import WorkloadComponent
 from opsbook.engine.facts import RecordedFacts
 from opsbook.engine.procedure import Parameter, Procedure, StepKind
@@ -103,18 +104,24 @@ async def _version_before(facts: Facts, component: str) -> Json:
 
 
 async def _version(facts: Facts, component: str, *, newest: bool) -> Json:
-    workload = _workload(facts, component)
+    if component not in facts.system.components:
+        return None
+    connections = facts.connector(component).connections
+    # Of two sides the idle one runs nothing that anybody meets.
+    workload = await serving_workload(connections, component) or _workload(facts, component)
     if not workload:
         return None
+    if not newest and (before := await version_before(connections, component)):
+        return before
     known = sorted(await facts.runtime.revisions(workload), key=lambda one: one.number)
     runs = next((one.version for one in known if one.current), "")
     if newest and (beside := next_to(runs, await _brought(facts, workload))):
         return beside
     others = [one for one in known if not one.current and not one.left]
     now = next((one.number for one in known if one.current), 0)
-    before = [one for one in others if one.number < now]
+    earlier = [one for one in others if one.number < now]
     left = [one for one in known if one.left and not one.current]
-    chosen = (others if newest else before or others) or left or known
+    chosen = (others if newest else earlier or others) or left or known
     return chosen[-1].version if chosen else None
 
 

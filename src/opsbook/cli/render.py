@@ -9,6 +9,7 @@ import click
 
 from opsbook.cli.engine import say
 from opsbook.cli.options import book_options, format_option, read_system
+from opsbook.errors import UsageError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -35,7 +36,10 @@ def command(book: str | None, env: str | None, output: str, out: str | None) -> 
     found = manual_of(system, manual_facts(system, _store(system)))
     text = {"markdown": as_markdown, "html": as_html}[output](found)
     if out:
-        Path(out).write_text(text, encoding="utf-8")
+        try:
+            Path(out).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{out}: {error.strerror}", "name a file that can be written with --out") from error
         say(f"written to {out}")
     else:
         click.echo(text, nl=False)

@@ -56,7 +56,8 @@ async def serve(
             jobs.append(asyncio.create_task(_called(watch, stop)))
         if open_doors and doors is not None:
             jobs.append(asyncio.create_task(open_doors(watch, watching.parts, **doors, stop=stop)))
-        tell(f"watches {watch.system.model.system} {watch.system.name}: {len(watch.system.checks)} checks")
+        many = len(watch.system.checks)
+        tell(f"watches {watch.system.model.system} {watch.system.name}: {many} check{'' if many == 1 else 's'}")
         ended = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait([*jobs, ended], return_when=asyncio.FIRST_COMPLETED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,10 @@ from opsbook.watch.silences import here
 NOTICED, OPENED, MOVED, CLOSED = "window announced", "window opened", "window moved", "window closed"
 LONGEST = timedelta(days=7)
 """A window that a person opens lasts at most so long: it silences alerts, and policies take it for leave."""
+
+
+NAMED = r"[a-z0-9][a-z0-9_.-]*"
+"""As names of the book are, for a window that a person opens stands beside those in lists, messages and calendars."""
 
 
 @dataclass(frozen=True)
@@ -253,6 +258,10 @@ def _record(
 
 
 def _must_be_sound(system: System, wanted: Wanted, lasts: timedelta | None) -> None:
+    if not re.fullmatch(NAMED, wanted.name):
+        raise UsageError(
+            "a window is named with lower-case letters, digits, '-', '_' and '.'", "as in `opsbook window open hotfix`"
+        )
     if not wanted.reason.strip():
         raise UsageError("a window that a person opens has a reason", "say it with --reason")
     if lasts is None:

@@ -261,3 +261,9 @@ def test_who_is_on_call_ends_with_1_where_nobody_is(say: Say, book: Path) -> Non
     (book / "book.yaml").write_text(yaml.safe_dump(keys))
     done = say("oncall", "next", "first", "--days", "7")
     assert done.return_value == 1 and "nobody" in done.stdout, done.exception
+
+
+def test_what_is_said_before_the_verb_holds_for_it(book: Path, say: Say) -> None:
+    id = opened(say)
+    before = CliRunner().invoke(cli, ["incident", "--book", str(book), "--format", "json", "list"])
+    assert [one["id"] for one in json.loads(before.stdout)] == [id]

@@ -190,6 +190,13 @@ def test_a_responder_opens_no_window(tmp_path: Path, store: Engine) -> None:
         write(watch, lambda connection: open_now(connection, watch.system, ANN, Wanted("x", HOUR, "why"), NOW))
 
 
+@pytest.mark.parametrize("name", ["\x1b[31mevil", "../etc", "", "Two words"])
+def test_a_window_is_named_as_those_of_the_book_are(tmp_path: Path, store: Engine, name: str) -> None:
+    watch = watch_of(tmp_path, store)
+    with pytest.raises(UsageError, match="a window is named with"):
+        write(watch, lambda connection: open_now(connection, watch.system, ANN, Wanted(name, HOUR, "why"), NOW))
+
+
 async def test_a_system_that_is_still_in_maintenance_is_heard_again_after_the_window(
     tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

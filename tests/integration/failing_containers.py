@@ -62,7 +62,7 @@ exec $as_postgres {BIN}/postgres -D $data -c listen_addresses='*' -c shared_buff
   -c unix_socket_directories=/run/postgresql
 """
 SERVERS = {"one": ("two", "first"), "two": ("one", "")}
-ASKED = ["env", "PGPASSFILE=/data/pgpass", "PGCONNECT_TIMEOUT=3", f"{BIN}/psql", "-h", "127.0.0.1", "-U", "postgres",
+ASKED = ["env", "PGPASSFILE=/data/pgpass", "PGCONNECT_TIMEOUT=20", f"{BIN}/psql", "-h", "127.0.0.1", "-U", "postgres",
          "-XqAt", "-v", "ON_ERROR_STOP=1", "-c"]  # fmt: skip
 
 
@@ -173,6 +173,16 @@ class Containers:
 
     def primaries(self) -> list[Contained]:
         return [server for server in (self.one, self.two) if self.recovering(server) is False]
+
+    def only(self, name: str) -> None:
+        """It is the primary, and the only one. One that is asked on a loaded host may not have answered in time."""
+
+        def alone() -> bool:
+            found = [server.name for server in self.primaries()]
+            assert len(found) < 2, "two primaries"
+            return found == [name]
+
+        until(alone, 120, f"{name} is the primary")
 
     def lose(self, server: Contained) -> None:
         """Kill it as a crash does, and keep it from coming back, as if its node were gone."""
@@ -320,7 +330,7 @@ def _ready(pair: Containers, database: dict[str, Any], environment: dict[str, An
     (pair.book / "book.yaml").write_text(yaml.safe_dump(model))
     for server in (pair.one, pair.two):
         pair.tell(server, "workload.start")
-    until(lambda: [pair.recovering(pair.one), pair.recovering(pair.two)] == [False, True], 120, "both answer")
+    until(lambda: [pair.recovering(pair.one), pair.recovering(pair.two)] == [False, True], 240, "both answer")
     pair.one.sql("CREATE TABLE jobs (state text)")
-    until(lambda: pair.one.replayed(pair.two), 60, "the standby streams")
+    until(lambda: pair.one.replayed(pair.two), 120, "the standby streams")
     yield pair

@@ -99,6 +99,8 @@ class Conductor:
     async def look(self, checks: Sequence[str]) -> dict[str, Result]:
         """These checks now, by their ids. What fires is remembered."""
         system, setting = self.service.system, self.service.setting
+        # A failover, or a rotation, has written other addresses and passwords.
+        system.forget_variables()
         chosen = [check for check in system.checks if check.id in checks]
         spans = [
             (check.id, max(limits))

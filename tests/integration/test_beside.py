@@ -16,6 +16,7 @@ from tests.integration.cluster import python as in_pod
 from tests.integration.hands import Out, hands_of
 from tests.integration.podman import Podman, lacking, new_podman
 from tests.integration.podman import python as in_container
+from tests.integration.servers import own_folder
 
 pytestmark = pytest.mark.real
 SERVES = "import http.server; http.server.HTTPServer(('', 8099), http.server.SimpleHTTPRequestHandler).serve_forever()"
@@ -94,12 +95,13 @@ async def test_a_container_beside_a_service_that_is_stopped(engine: Podman) -> N
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    stateful = workload(
-        "StatefulSet", "db", in_pod("db", BEAT, volumeMounts=[{"name": "data", "mountPath": "/data"}]), replicas=0,
-        serviceName="db", pod={"volumes": [{"name": "data", "hostPath": {"path": "/tmp/beside-data"}}]},
-    )  # fmt: skip
-    with new_namespace(stateful) as one:
-        yield one
+    with own_folder("beside") as folder:
+        stateful = workload(
+            "StatefulSet", "db", in_pod("db", BEAT, volumeMounts=[{"name": "data", "mountPath": "/data"}]), replicas=0,
+            serviceName="db", pod={"volumes": [{"name": "data", "hostPath": {"path": str(folder)}}]},
+        )  # fmt: skip
+        with new_namespace(stateful) as one:
+            yield one
 
 
 @needs_kubernetes

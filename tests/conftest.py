@@ -71,11 +71,11 @@ def excused(reason: str) -> bool:
 LONGEST = (
     "kubernetes-deploys",
     "renec",
+    "kubernetes-systems",
     "renec-runbooks",
+    "kubernetes-parts",
     "renec-rehearsals",
     "renec-book",
-    "kubernetes-systems",
-    "kubernetes-parts",
     "renec-deploys",
     "compose",
     "kubernetes",

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.turns import one_by_one
+
 COMMAND = Path(__file__).parents[2] / "examples" / "renec" / "renec"
 OFFSETS = (0, 1, 2, 10, 25, 80, 90, 379, 432, 433, 443, 632, 900, 903)
 UP_SECONDS, COMMAND_SECONDS = 200, 90
@@ -95,8 +97,9 @@ def variables_of(path: Path) -> dict[str, str]:
 
 def start_renec(run_dir: Path) -> Renec:
     """Set an instance up and return when all of it is ready."""
-    unready = Renec(run_dir, free_base(), {})
-    done = unready.run("up", timeout=UP_SECONDS)
+    with one_by_one("renec"):
+        unready = Renec(run_dir, free_base(), {})
+        done = unready.run("up", timeout=UP_SECONDS)
     assert done.returncode == 0, done.stderr
     return Renec(run_dir, unready.base, variables_of(run_dir / "env"))
 

@@ -1,4 +1,4 @@
-"""Who may use the cluster that is given: tests beside each other, and now and then one alone.
+"""Taking turns. Who may use the cluster that is given: tests beside each other, and now and then one alone.
 
 Groups of tests run in processes of their own. One that drains a node would take the pods of all others away, so it
 waits until they have none. Whoever comes after it waits in line behind it.
@@ -33,6 +33,13 @@ def _locked(name: str, how: int) -> Iterator[None]:
         finally:
             # Closing is not enough: a process that was forked meanwhile has the file open as well.
             fcntl.flock(file, fcntl.LOCK_UN)
+
+
+@contextmanager
+def one_by_one(what: str) -> Iterator[None]:
+    """Nobody else does this meanwhile: what takes all cores for a while would take each too long beside itself."""
+    with _locked(what, fcntl.LOCK_EX):
+        yield
 
 
 @contextmanager

@@ -18,7 +18,8 @@ import pytest
 from opsbook.connectors.backups.catalogue import backup_named, found
 from opsbook.connectors.backups.pruning import delete, prunings
 from opsbook.connectors.backups.reading import StoredContents
-from opsbook.recovery.objectives import Measured, Source, Standing, judged
+from opsbook.connectors.backups.recoverable import Source
+from opsbook.recovery.objectives import Measured, Standing, judged
 from opsbook.recovery.packaged import packaged_procedures
 from tests.integration.renec_book import OPSBOOK
 from tests.unit.recovery.stored import Shelf, shelf

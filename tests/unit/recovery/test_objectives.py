@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from opsbook.book.recovery import Objective
-from opsbook.recovery.objectives import Measured, Source, Standing, clock, duration, judged, sparkline
+from opsbook.connectors.backups.recoverable import Source
+from opsbook.recovery.objectives import Measured, Standing, clock, duration, judged, sparkline
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 PROMISE = Objective(rto=timedelta(hours=2), rpo=timedelta(hours=1))

@@ -311,6 +311,15 @@ def argparse_options(text: str) -> Flags:
     return flags
 
 
+def flat_argparse(tool: str) -> Callable[[], dict[str, Any]]:
+    """A tool without verbs whose help argparse writes."""
+
+    def read() -> dict[str, Any]:
+        return {"version": version_of(tool), "global": argparse_options(ask("env", "COLUMNS=200", tool, "--help"))}
+
+    return lambda: {**read(), "verbs": {}}
+
+
 DJANGO_SETTINGS = """
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
 INSTALLED_APPS = ["django.contrib." + a for a in ("auth", "contenttypes", "sessions", "messages", "staticfiles")]
@@ -409,6 +418,8 @@ TOOLS: dict[str, Callable[[], dict[str, Any]]] = {
     "gpg": gpg,
     "rsync": rsync,
     "restic": restic,
+    "ansible": flat_argparse("ansible"),
+    "ansible-playbook": flat_argparse("ansible-playbook"),
     "borg": borg,
     "django-admin": django,
     "redis-cli": redis,

@@ -109,7 +109,7 @@ def _contact(part: Part) -> str:
 
 _PASSED_ON = re.compile(
     r"\b(?:within|after|in)\s+(?P<time>\d+\s*(?:min(?:ute)?s?|hours?|h))\b[^.;]{0,60}?"
-    r"\b(?:to|pages?|calls?|notif(?:y|ies))\s+(?:the\s+)?(?P<who>[a-z][\w /-]{2,40}?)"
+    r"\b(?:to|pages|calls|notif(?:y|ies))\s+(?:the\s+)?(?P<who>[a-z][\w /-]{2,40}?)"
     r"(?=[,.;)]|\s+(?:and|after|by|via|who)\b|$)",
     re.I,
 )

@@ -23,7 +23,9 @@ _BLANK = re.compile(
         r"tbd|todo|rotation|schedule|slack|channel|pager|team|manager|support|cloud|provider|case|"
         r"link|account|company|person|role|here|date)[\w /'-]*)\](?!\()"
         r"|\[(?:[A-Z][\w' ]* )?(?:Number|URL|Contact|Name|Email|Phone|Schedule)\](?!\()|<(?:name|"
-        r"phone|email|contact|number|tbd|todo)[\w -]*>|\bTBD\b|\bto be (?:determined|defined|"
+        r"phone|email|contact|number|tbd|todo)[\w -]*>"
+        r"|<[\w-]+-(?:link|url|phone|email|number|contact)>|\bTBD\b|"
+        r"\bto be (?:determined|defined|confirmed|announced|"
         r"filled)\b"
     ),
     re.I,

@@ -60,6 +60,12 @@ _DESTROYS: tuple[tuple[str, str, str], ...] = (
         "deletes volumes for good",
     ),
     ("helm", r"^helm uninstall .*\$\(helm (?:ls|list)", "removes every release"),
+    (
+        "npx|yarn|pnpm|npm|knex|sequelize|sequelize-cli|typeorm|prisma|rails|rake|bundle",
+        r"\bmigrate:rollback\b.*--all\b|\bdb:migrate:undo:all\b|\bschema:drop\b|"
+        r"\bmigrate reset\b|\bdb:(?:drop|reset)\b",
+        "takes every migration back: the tables go with their rows",
+    ),
 )
 
 
@@ -175,6 +181,18 @@ _UNSAFE: tuple[tuple[str, str, FaultClass, str], ...] = (
         r"net\.ipv4\.tcp_tw_recycle",
         FaultClass.ROT,
         "is gone from kernels since 4.12",
+    ),
+    (
+        r"kafka-[\w-]+(?:\.sh)?",
+        r"\s--zookeeper\b",
+        FaultClass.DEPRECATED,
+        "--zookeeper is gone since Kafka 3.0: --bootstrap-server",
+    ),
+    (
+        r"kafka-consumer-groups(?:\.sh)?",
+        r"--reset-offsets\b(?=.*--to-earliest)(?=.*--execute)",
+        FaultClass.UNSAFE,
+        "every event is handled a second time",
     ),
 )
 

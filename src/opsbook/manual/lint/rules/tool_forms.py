@@ -131,8 +131,20 @@ def form_refused(context: Context) -> Iterator[Fault]:
         told = _told(step, _REFUSED)
         if told:
             yield Fault(step.place, f"{step.program}: {told}")
+        elif step.program == "sed" and _unterminated(step):
+            yield Fault(step.place, "sed: the s command lacks its last delimiter")
         elif step.program == "pg_restore" and _parallel_from_input(step):
             yield Fault(step.place, "parallel restores read a file or folder, not standard input")
+
+
+def _unterminated(step: Step) -> bool:
+    """s and a delimiter of which there are only two: `s/old/new`."""
+    for word in step.command.argv[1:]:
+        found = re.match(r"s([/|#,:@!~])", word.text)
+        if found and word.value is not None:
+            pieces = re.sub(r"\\.|\[\^?\]?[^\]]*\]", "", word.text[2:])
+            return pieces.count(found[1]) < 2 and "\n" not in word.text
+    return False
 
 
 def _parallel_from_input(step: Step) -> bool:
@@ -169,5 +181,40 @@ def done_otherwise(context: Context) -> Iterator[Fault]:
         following = [s for s in step.block.pipeline(step) if s.command.position == step.command.position + 1]
         if not told and following and step.outer is None and following[0].program in _READERS:
             told = _told(step, _SILENT)
+        told = told or _unended(step) or _elsewhere(step) or _to_the_terminal(step)
         if told:
             yield Fault(step.place, told)
+
+
+_FOLLOWS = re.compile(
+    r"^tail (?:\S+ )*(?:-\w*[fF]\w*|--follow)|^"
+    r"(?:journalctl|kubectl logs|docker(?: compose)? logs) (?:\S+ )*(?:-f|--follow)\b"
+)
+
+
+def _unended(step: Step) -> str:
+    """sort, wc, uniq -c or tail behind a command that follows a log."""
+    rest = [s for s in step.block.pipeline(step) if s.command.position > step.command.position]
+    if step.outer is None and rest and _FOLLOWS.search(" ".join(step.words)):
+        waits = next((s.program for s in rest if s.program in ("sort", "wc", "tail", "tac")), "")
+        return f"{waits} waits for an end that {step.program} -f never comes to" if waits else ""
+    return ""
+
+
+def _elsewhere(step: Step) -> str:
+    """`redis-cli -h HOST … | xargs redis-cli …`: the second asks this machine."""
+    first = next(iter(step.block.pipeline(step)), None)
+    if step.program != "redis-cli" or step.outer is None or step.outer.program != "xargs" or first is None:
+        return ""
+    far = first.program == "redis-cli" and first.call is not None and first.call.has("-h", "-u", "-p", "-s")
+    near = step.call is not None and not step.call.has("-h", "-u", "-p", "-s")
+    return "runs against this machine: the host is given to the first redis-cli only" if far and near else ""
+
+
+def _to_the_terminal(step: Step) -> str:
+    """gpg -d of a file with its output left to the terminal."""
+    text = " ".join(step.words)
+    if step.program not in ("gpg", "gpg2") or not re.search(r"\s(?:-d|--decrypt)\b", text) or step.outer is not None:
+        return ""
+    kept = re.search(r"\s(?:-o|--output)\b", text) or step.command.redirects or step.command.length > 1
+    return "" if kept else "writes the plain text to the terminal: nothing is kept"

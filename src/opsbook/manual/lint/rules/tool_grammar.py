@@ -37,6 +37,8 @@ _CHECKED = frozenset(
         "restic",
         "borg",
         "django-admin",
+        "ansible",
+        "ansible-playbook",
         "openssl",
         "createdb",
         "dropdb",

@@ -53,6 +53,16 @@ _KINDS: tuple[tuple[str, tuple[str, ...], tuple[str, ...], str, str], ...] = (
     ("curl", (), ("--retry", "--retry-delay", "--max-redirs"), r"\d+(?:\.\d+)?", "a number"),
     ("curl", (), ("-m", "--max-time", "--connect-timeout"), r"\d+(?:\.\d+)?", "seconds without a unit"),
     ("openssl", ("x509", "req"), ("-days",), r"\d+", _WHOLE),
+    ("openssl", ("x509",), ("-checkend",), r"\d+", "seconds: 2592000 are 30 days"),
+    ("journalctl", (), ("--vacuum-time",), r"(?:\d+\s?[a-z]+\s?)+", "a time with its unit: 2d (alone it is seconds)"),
+    (
+        "aws",
+        ("s3 cp", "s3 sync", "s3 mv"),
+        ("--storage-class",),
+        "STANDARD|REDUCED_REDUNDANCY|STANDARD_IA|ONEZONE_IA|INTELLIGENT_TIERING|GLACIER|DEEP_ARCHIVE|GLACIER_IR",
+        "one of S3's classes: STANDARD_IA, GLACIER",
+    ),
+    ("aws", ("s3 cp", "s3 sync", "s3 mv"), ("--sse",), "AES256|aws:kms(?::dsse)?", "AES256 or aws:kms"),
     ("certbot", (), ("--key-type",), "rsa|ecdsa", "rsa or ecdsa"),
     ("restic", ("forget",), ("--keep-within",), r"(?:\d+[hdmy])+", "as 2y5m7d3h"),
     (

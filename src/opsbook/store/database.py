@@ -101,9 +101,11 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 def _failed(address: str, error: Exception) -> StoreFailed:
     reason = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or error).strip()
-    where = hide_password(address).removeprefix("sqlite:///")
+    shown = hide_password(address)
+    where = shown.removeprefix("sqlite:///")
+    look = "its disk and permissions" if where != shown else "whether its server runs, its address and its password"
     return StoreFailed(
-        f"the store {where}: {reason}", "check its disk and permissions, or name another with OPSBOOK_STORE"
+        f"the store {where}: {' '.join(reason.split())}", f"check {look}, or name another with OPSBOOK_STORE"
     )
 
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from opsbook.book.catalogue import Risk
 from opsbook.connectors.backups.postgres_databases import Database, databases_on
 from opsbook.connectors.change import Change, Json
-from opsbook.connectors.executors.restore_work import target_of
+from opsbook.connectors.executors.restore_work import SERVICE, target_of
 from opsbook.errors import Refused
 from opsbook.operations.contract import Facts, OperationParameters, Repeatable, Verdict
 from opsbook.operations.registry import operation
@@ -77,6 +77,11 @@ class _Switch:
         found, live = await databases_of(facts, parameters.of)
         if parameters.to == live:
             raise Refused(f"{live} is the database that is used already", "name another")
+        if live == SERVICE:
+            raise Refused(
+                f"{live} is the database from which others are renamed: it cannot be renamed itself",
+                "restore beside it and copy what is missing, or the rows of tables: --tables A,B --in-place",
+            )
         if live not in found:
             raise Refused(f"there is no database {live}", f"restore it under its own name: --to {live}")
         await _unblocked(facts, parameters.of)

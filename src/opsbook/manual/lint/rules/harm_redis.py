@@ -16,7 +16,8 @@ from opsbook.manual.lint.rule import Fault, rule
 _QUEUE = re.compile(
     (
         r"celery|task queue|job queue|message broker|\bbroker\b|sidekiq|\brq\b|bullmq|\bbull\b|"
-        r"resque|streams?\b.{0,20}redis|session store|sessions? (?:in|are)"
+        r"resque|streams?\b.{0,20}redis|session store|sessions? (?:in|are)|laravel horizon|"
+        r"\bredis\b[^.|\n]{0,25}\b(?:sessions|queues?)\b"
     ),
     re.I,
 )

@@ -33,6 +33,13 @@ _KINDS: tuple[tuple[str, tuple[str, ...], tuple[str, ...], str, str], ...] = (
     ("velero", ("backup create", "schedule create"), ("--ttl",), _GO, _DURATION),
     ("docker", ("logs", "container logs"), ("--since", "--until"), _GO + r"|\d{4}-.*|\d{9,}(?:\.\d+)?", _DURATION),
     ("docker", ("logs", "container logs"), ("-n", "--tail"), _NUMBER + "|all", "a number or all"),
+    (
+        "docker",
+        ("image prune", "container prune", "system prune", "builder prune", "network prune"),
+        ("--filter",),
+        r"(?!until=).*|until=(?:(?:\d+(?:\.\d+)?(?:ms|s|m|h))+|\d{4}-.*|\d{9,})",
+        "until= and " + _DURATION,
+    ),
     ("docker", ("stop", "restart"), ("-t", "--time", "--timeout"), _NUMBER, _WHOLE + " of seconds"),
     ("docker compose", ("logs",), ("--since", "--until"), _GO + r"|\d{4}-.*|\d{9,}(?:\.\d+)?", _DURATION),
     ("docker compose", ("logs",), ("-n", "--tail"), _NUMBER + "|all", "a number or all"),

@@ -58,8 +58,11 @@ class System:
         return self.book.folder
 
     def has_procedure(self, name: str) -> bool:
-        """Whether the book's folder of procedures holds one of this name."""
-        return (self.folder / self.model.procedures / f"{name}.md").is_file()
+        """Whether the book's folder of procedures holds one of this name, or its certificates or rotations make one."""
+        here = self.model
+        made = {f"renew-{one.id}" for one in here.certificates if self.holds(one.environments)}
+        made |= {f"rotate-{one.id}" for one in here.rotations if self.holds(one.environments)}
+        return name in made or (self.folder / here.procedures / f"{name}.md").is_file()
 
     @cached_property
     def variables(self) -> Mapping[str, str]:

@@ -242,7 +242,7 @@ def resolve(connection: Connection, system: System, one: Incident, actor: Actor,
 
 
 def reopen(connection: Connection, system: System, one: Incident, actor: Actor, text: str, now: datetime) -> str:
-    """It was not over: everything begins again, its pages too."""
+    """It was not over: everything begins again, its pages too, and nobody has it until somebody acknowledges."""
     must_be(system, actor, "responder", "reopen incidents")
     if one.state != "resolved":
         raise Refused(f"{one.id} is {one.state}", "only what was resolved can be reopened")
@@ -250,7 +250,7 @@ def reopen(connection: Connection, system: System, one: Incident, actor: Actor, 
     if any(other.group_key == one.group_key for other in store.open_ones(connection, where)):
         raise Refused("the same fault has an open incident already", "merge this one: opsbook incident merge")
     changed = replace(
-        one, state="open", open_key="\n".join((*where.values(), one.group_key)), acknowledged_at=None,
+        one, state="open", open_key="\n".join((*where.values(), one.group_key)), assignee="", acknowledged_at=None,
         acknowledged_by="", mitigated_at=None, resolved_at=None, resolved_by="", well_since=None,
         reopened=one.reopened + 1, rounds=one.rounds + 1, round_at=now.timestamp(),
     )  # fmt: skip

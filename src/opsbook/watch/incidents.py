@@ -164,6 +164,7 @@ class _Desk:
             old,
             state="open",
             open_key="\n".join((old.system, old.environment, old.group_key)),
+            assignee="",  # nobody has it until somebody acknowledges again
             acknowledged_at=None,
             acknowledged_by="",
             mitigated_at=None,

@@ -14,6 +14,7 @@ from opsbook.store import actions, audit, checklists
 from opsbook.store.database import reading
 from opsbook.watch import incident_acts as acts
 from opsbook.watch.delivery import Delivery
+from opsbook.watch.incident_views import view_of
 from opsbook.watch.security import COURSE, open_security
 
 EVE = Actor("eve", "a test")
@@ -56,6 +57,16 @@ def test_it_is_not_over_while_an_alert_fires_unless_somebody_says_why(desk: Desk
     assert "is resolved after 0 s" in desk.act(acts.resolve, "the check is wrong")
     with pytest.raises(Refused, match="was resolved at"):
         desk.act(acts.acknowledge)
+
+
+def test_nobody_has_what_is_reopened_until_somebody_acknowledges_in_every_face(desk: Desk) -> None:
+    desk.act(acts.acknowledge)
+    desk.act(acts.resolve, "it holds")
+    desk.act(acts.reopen, "it does not", actor=EVE)
+    told = desk.read(lambda connection: view_of(connection, desk.system, desk.one, desk.now)).as_json()
+    assert (told["assignee"], told["acknowledged_by"], told["reopened"]) == (None, None, 1)
+    desk.act(acts.acknowledge, actor=EVE)
+    assert (desk.one.assignee, desk.one.acknowledged_by) == ("eve", "eve")
 
 
 def test_who_has_no_role_may_not_act(tmp_path: Path, store: Engine) -> None:

@@ -150,6 +150,7 @@ def test_the_same_fault_soon_after_reopens_it_and_begins_again(desk: Desk) -> No
     desk.clock.move(minutes=30)
     desk.bad()
     assert (desk.one.state, desk.one.reopened, desk.one.acknowledged_at) == ("open", 1, None)
+    assert (desk.one.assignee, desk.one.acknowledged_by) == ("", ""), "nobody has it until somebody acknowledges"
     assert desk.told() == ["contact:ana/notify", "contact:ana/notify"]
 
 

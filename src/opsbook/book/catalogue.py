@@ -115,7 +115,7 @@ class OperationSpec:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All that is registered, by name. To go through one of them imports all of its modules; to ask for one does not."""
+    """All that is registered, by name. Going through one of them imports all its modules; asking for one does not."""
 
     components: Mapping[str, type[Component]] = field(default_factory=dict)
     observations: Mapping[str, ObservationSpec] = field(default_factory=dict)

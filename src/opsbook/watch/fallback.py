@@ -19,6 +19,7 @@ from opsbook.store.messages import MessageRow
 from opsbook.watch import escalation
 from opsbook.watch.alerts import take_in
 from opsbook.watch.contract import Signal
+from opsbook.watch.grouping import CHANNEL
 from opsbook.watch.incident_facts import where_of
 from opsbook.watch.incidents import respond
 from opsbook.watch.outbox import Message, row_of
@@ -110,7 +111,7 @@ def works(connection: Connection, system: System, channel: str, now: datetime) -
 
 def fingerprint(channel: str) -> str:
     """The name of the alert about a channel."""
-    return f"channel:{channel}"
+    return f"{CHANNEL}:{channel}"
 
 
 def _signal(connection: Connection, system: System, channel: str, state: State, sentence: str, now: datetime) -> None:

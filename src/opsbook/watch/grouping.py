@@ -16,6 +16,10 @@ from opsbook.store.incidents import Incident
 from opsbook.watch.contract import Alert
 from opsbook.watch.escalation import Rung, path_of
 
+CHANNEL = "channel"
+"""How fingerprints of alerts about a way to people begin: `channel:` and its name."""
+DELIVERY = "delivery"
+"""The group key of all ways that do not take messages: what stops several of them is one fault, as the network."""
 TOGETHER = timedelta(minutes=15)
 """Faults of components that need each other, within this time, are taken for one until somebody parts them."""
 
@@ -58,6 +62,8 @@ def key_of(book: BookModel, alert: Alert) -> str:
     own = f"check:{alert.check}" if alert.check else alert.fingerprint
     if book.incidents.group_by == "check":
         return own
+    if is_of_channel(alert.fingerprint):
+        return DELIVERY
     if book.incidents.group_by == "component":
         return f"component:{alert.component}" if alert.component else own
     if alert.cause:
@@ -66,6 +72,12 @@ def key_of(book: BookModel, alert: Alert) -> str:
         return own
     # A rule of somebody else's that names only the component.
     return f"component:{alert.component}"
+
+
+def is_of_channel(fingerprint: str) -> bool:
+    """Whether an alert is about a way that does not take messages. That nobody is on call is another fault."""
+    kind, _, name = fingerprint.partition(":")
+    return kind == CHANNEL and not name.startswith("nobody:")
 
 
 class Going:

@@ -8,7 +8,7 @@ twice. An incident does not end here: `pursuit` ends it when all was well for `r
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -39,6 +39,8 @@ from opsbook.watch.suspects import suspects
 
 TOLD_ONE_BY_ONE = 20
 """Alerts that join one incident at once and get a line of its timeline each; the others are counted."""
+TITLED = 5
+"""Channels that the title of their incident names; the others are in its alerts."""
 FIRES = (Became.FIRING, Became.HEARD, Became.WORSE)
 
 
@@ -255,6 +257,7 @@ class _Desk:
         """Write all of it."""
         for id, alerts in self.joined.items():
             store.attach(self.connection, [alert.id for alert in alerts], id)
+            self._name_channels(id)
         self._all_well()
         for id, one in self.going.items():
             if id not in self.before:
@@ -267,6 +270,14 @@ class _Desk:
         enqueue_all(self.connection, self.system, self.told, self.now)
         store.tell(self.connection, list(_bounded(self.events, self.at)))
         audit.append(self.connection, self.acts)
+
+    def _name_channels(self, id: str) -> None:
+        """An incident of ways that do not take messages is called by how many these are."""
+        one = self.going[id]
+        if one.group_key != grouping.DELIVERY:
+            return
+        firing = [row for row in store.alerts_of(self.connection, id) if row.phase == "firing"]
+        self.going[id] = replace(one, title=channels_title({row.fingerprint: row.title for row in firing}) or one.title)
 
     def _all_well(self) -> None:
         """Incidents of which nothing is bad any more are well from now on."""
@@ -283,6 +294,15 @@ class _Desk:
             made, _ = pages(self.system, one, set(), self.now, self.bodies.get(one.id, ""))
             self.told += made
             self.events += [replace(paged(one, message), at=self.at) for message in made]
+
+
+def channels_title(titles: Mapping[str, str]) -> str:
+    """How an incident of ways that do not take messages is called, of their alerts' titles by fingerprint. Pure."""
+    ways = {one.partition(":")[2]: title for one, title in sorted(titles.items()) if grouping.is_of_channel(one)}
+    if len(ways) < 2:
+        return next(iter(ways.values()), "")
+    more = f" and {len(ways) - TITLED} more" if len(ways) > TITLED else ""
+    return f"{len(ways)} channels do not deliver: {', '.join(list(ways)[:TITLED])}{more}"
 
 
 def _bounded(events: Sequence[Event], at: float) -> Iterator[Event]:

@@ -163,6 +163,27 @@ def test_long_after_it_is_another_one(desk: Desk) -> None:
     assert [one.state for one in desk.incidents] == ["resolved", "open"]
 
 
+def test_channels_that_fail_together_are_one_incident_that_names_each(desk: Desk) -> None:
+    ways = [f"contact:{name}/notify" for name in ("ana", "bob", "cy", "dee", "eve")] + ["channel:chat"]
+    for name in ways:
+        desk.bad(f"channel:{name}", source="opsbook", title=f"messages to {name} are not delivered")
+    named = "channel:chat, contact:ana/notify, contact:bob/notify, contact:cy/notify, contact:dee/notify"
+    assert desk.one.title == f"6 channels do not deliver: {named} and 1 more"
+    assert all(any(f"messages to {name} are" in line for line in desk.lines()) for name in ways)
+    desk.bad("channel:nobody:first", source="opsbook")
+    assert len(desk.incidents) == 2, "that nobody is on call is another fault"
+
+
+def test_an_incident_of_channels_is_called_by_those_that_do_not_deliver_now(desk: Desk) -> None:
+    for name in ("a", "b"):
+        desk.bad(f"channel:channel:{name}", source="opsbook", title=f"messages to channel:{name} are not delivered")
+    for name in ("a", "b"):
+        desk.hears((f"channel:channel:{name}", "ok"), source="opsbook")
+    desk.later(minutes=6)
+    desk.bad("channel:channel:b", source="opsbook", title="messages to channel:b are not delivered")
+    assert (desk.one.reopened, desk.one.title) == (1, "messages to channel:b are not delivered")
+
+
 def test_what_a_silence_covers_opens_nothing_and_pages_when_the_silence_ends(desk: Desk) -> None:
     until = desk.now.timestamp() + 3600
     silence = Silence("s1", ("db-up",), (), "known", "ana", "cli", desk.now.timestamp(), until)

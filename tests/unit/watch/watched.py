@@ -72,4 +72,4 @@ class Unreached:
 def a_signal(state: str, at: datetime, fingerprint: str = "check:db-up", **keys: Any) -> Signal:
     source = keys.pop("source", "check")
     check = fingerprint.removeprefix("check:") if source == "check" else ""
-    return Signal(fingerprint, source, at, State(state), "database", check=check, **keys)
+    return Signal(fingerprint, source, at, State(state), keys.pop("title", "database"), check=check, **keys)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from opsbook.store.history import IDS_A_STATEMENT, batched
 from opsbook.store.watch_tables import checklists
@@ -105,6 +105,13 @@ def named(connection: Connection, where: Mapping[str, str], text: str) -> list[O
     exact = [one for one in found if one.id == text]
     alike = [one for one in found if text and (one.id.startswith(text) or one.id.endswith(text))]
     return exact or alike or [one for one in found if one.name == text and one.done_at is None]
+
+
+def first_opened(connection: Connection, where: Mapping[str, str], name: str) -> float | None:
+    """When one of this name was opened first."""
+    query = select(func.min(checklists.c.opened_at)).where(_here(where), checklists.c.name == name)
+    found = connection.execute(query).scalar()
+    return None if found is None else float(found)
 
 
 def by_id(connection: Connection, checklist: str) -> Opened | None:

@@ -23,10 +23,11 @@ from opsbook.engine.identity import new_run_id
 from opsbook.engine.record import procedure_from_json
 from opsbook.engine.states import RunState
 from opsbook.errors import UsageError
-from opsbook.store import alerts, audit, history, incidents, run_lists
+from opsbook.store import alerts, audit, due, history, incidents, run_lists
 from opsbook.store import checklists as store
 from opsbook.store.checklists import Item, Opened
 from opsbook.store.database import reading
+from opsbook.store.due import Due
 from opsbook.watch import calendars
 from opsbook.watch.acting import act, must_be
 from opsbook.watch.contract import Signal, Watch, soonest
@@ -85,11 +86,11 @@ def _open(connection: Connection, system: System, wanted: Sequence[Wanted], now:
 
 def _new(system: System, name: str, reason: Reason, now: datetime) -> Opened:
     written, begun = system.model.checklists[name], reason.at or now
-    due = (begun + written.within).timestamp() if written.within else None
+    by = (begun + written.within).timestamp() if written.within else None
     items = tuple(Item(one.text, one.check or "", one.procedure or "", one.optional) for one in written.items)
     return Opened(
         f"c{new_run_id(now)}", _key(system, name, reason), name, written.title or name, items, reason.subject,
-        written.assign or "", begun.timestamp(), due,
+        written.assign or "", begun.timestamp(), by,
     )  # fmt: skip
 
 
@@ -167,9 +168,14 @@ class Checklists:
 
         def work() -> tuple[list[Opened], set[str], bool]:
             with reading(setting.store) as connection:
-                wanted = [*_due(system, now), *_events(connection, system, now)]
+                seen = _first_seen(connection, system)
+                new = {name: now.timestamp() for name in system.model.checklists if name not in seen}
+                wanted = [*_due(system, {**new, **seen}, now), *_events(connection, system, now)]
                 wanted = _unknown(connection, system, wanted)
                 shown = _shown(connection, system)
+            if new:
+                rows = [Due(_seen_key(name), at, due.KNOWN, note="first seen") for name, at in new.items()]
+                setting.write([lambda connection: due.add(connection, here(system), rows)])
             some = wanted[:AT_ONCE]
             if some:
                 setting.write([lambda connection: _open(connection, system, some, now)])
@@ -185,9 +191,28 @@ class Checklists:
         return now if more else soonest([_next(system, now)], now + LOOK)
 
 
-def _due(system: System, now: datetime) -> Iterator[tuple[str, Reason]]:
+def _first_seen(connection: Connection, system: System) -> dict[str, float]:
+    """Since when each list of the book is watched: what came due before was nobody's to tick, and is not late."""
+    found = {}
+    for name in system.model.checklists:
+        known = due.first(connection, here(system), _seen_key(name))
+        opened = store.first_opened(connection, here(system), name)  # a store that is older than these rows
+        moments = [one for one in (known.at if known else None, opened) if one is not None]
+        if moments:
+            found[name] = min(moments)
+    return found
+
+
+def _seen_key(name: str) -> str:
+    return f"checklist/{name}"
+
+
+def _due(system: System, seen: Mapping[str, float], now: datetime) -> Iterator[tuple[str, Reason]]:
     for name, one in system.model.checklists.items():
-        if one.every and (moments := calendars.between(one.every, _zone(system, one), now - MISSED, now)):
+        if not one.every:
+            continue
+        moments = calendars.between(one.every, _zone(system, one), now - MISSED, now)
+        if moments and moments[-1].timestamp() >= seen[name]:
             yield name, Reason(f"{moments[-1]:%Y-%m-%dT%H:%MZ}", "", moments[-1])
 
 

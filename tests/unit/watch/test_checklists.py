@@ -67,6 +67,15 @@ async def test_a_list_is_opened_once_when_it_is_due(tmp_path: Path, store: Engin
     assert len(await at(watch, MORNING + timedelta(days=1))) == 2
 
 
+async def test_no_list_is_due_for_a_time_before_anything_watched(tmp_path: Path, store: Engine) -> None:
+    watch = watch_of(tmp_path, store, MORNING, checklists=DAILY)
+    assert await at(watch, MORNING + 3 * HOUR) == [] and warned(watch) == []
+    (one,) = await at(watch, MORNING + timedelta(days=1, minutes=10))
+    assert one.opened_at == (MORNING + timedelta(days=1)).timestamp()
+    # What came due while the watch was down is still to be done.
+    assert len(await at(watch, MORNING + timedelta(days=2, hours=5))) == 2
+
+
 async def test_checks_runs_and_people_tick_what_is_theirs(tmp_path: Path, store: Engine) -> None:
     watch = watch_of(tmp_path, store, MORNING, checklists=DAILY)
     measure(watch, MORNING - MINUTE, "ok")

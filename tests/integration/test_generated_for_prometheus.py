@@ -328,7 +328,7 @@ def test_a_fault_fires_by_the_generated_rule_and_arrives_as_a_signal_of_its_chec
     fired = until(lambda: heard(State.CRITICAL), 90, "the fault arrives")
     assert fired.component == "prom"
     assert fired.title == "Things that are broken"
-    assert fired.sentence == "Things that are broken (prom): 3 is critical (> 0)"
+    assert fired.sentence == "3 is critical (> 0)"
     assert found.tokens[-1] == "/api/v1/alertmanager Bearer s3cret-word"
     assert fired.fingerprint.removeprefix("alertmanager:") in asyncio.run(held(system))
     found.metrics = "broken_things 0\n"

@@ -21,7 +21,7 @@ from opsbook.checks.evaluate import State
 from opsbook.errors import UsageError
 from opsbook.printable import one_line
 from opsbook.watch.contract import Signal
-from opsbook.watch.generate.names import INCIDENT_SEVERITY, UNKNOWN, alert_name, where
+from opsbook.watch.generate.names import INCIDENT_SEVERITY, UNKNOWN, alert_name, summary_subject, where
 
 MOST_ALERTS = 20_000
 """Of one body. Alertmanager sends a group whole; one that is larger than this names nothing that a person could see."""
@@ -126,7 +126,7 @@ def _signal(alert: WebhookAlert, system: System, known: Mapping[str, Check], now
         at=now,
         state=State.OK if alert.status == "resolved" else state_of(labels),
         title=title,
-        sentence=notes.get("summary") or notes.get("description") or notes.get("message") or name,
+        sentence=_sentence(notes, check) or name,
         check=check.id if check else "",
         component=_component(labels, check, system),
         severity=_severity(labels, check, system),
@@ -134,6 +134,13 @@ def _signal(alert: WebhookAlert, system: System, known: Mapping[str, Check], now
         notify=check.notify if check else (),
         labels=labels,
     )
+
+
+def _sentence(notes: Mapping[str, str], check: Check | None) -> str:
+    """What it says. The summary of a generated rule begins with the check, for those who read it alone; here it stands
+    beside the title."""
+    said = notes.get("summary") or notes.get("description") or notes.get("message") or ""
+    return said.removeprefix(summary_subject(check.title, check.of)) if check and check.title else said
 
 
 def state_of(labels: Mapping[str, str]) -> State:

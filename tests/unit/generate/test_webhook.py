@@ -16,6 +16,8 @@ from opsbook.connectors.contract import ReadFailed
 from opsbook.errors import UsageError
 from opsbook.store.silences import Silence
 from opsbook.watch.alertmanager import LONGEST_TEXT, MOST_LABELS, read_body, signals_of
+from opsbook.watch.generate.rules import summary
+from opsbook.watch.generate.sight import sights
 from opsbook.watch.remote_silences import Remote, difference, foreign, read, taking, wanted, written
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -52,6 +54,18 @@ def test_an_alert_of_a_generated_rule_is_of_its_check() -> None:
         assert signal.fingerprint == "alertmanager:f1"
         assert signal.notify == ("chat",)
         assert signal.source == "alertmanager"
+
+
+def test_what_a_generated_rule_says_does_not_repeat_the_title() -> None:
+    def said(text: str, **labels: str) -> str:
+        told = alert(**labels) | {"annotations": {"summary": text}}
+        return str(signals_of(body(told), SYSTEM, NOW)[0].sentence)
+
+    (found,) = (one for one in sights(SYSTEM, frozenset())[0] if one.check.id == "many-connections")
+    made = summary(found, State.CRITICAL, "90")
+    assert made == "Connections (db): 90 is critical (> 80)"
+    assert said(made, check="many-connections") == "90 is critical (> 80)"
+    assert said("Connections (db): of another rule", alertname="A") == "Connections (db): of another rule"
 
 
 def test_how_bad_it_is_comes_of_the_label_severity() -> None:

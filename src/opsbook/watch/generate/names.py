@@ -34,6 +34,11 @@ def alert_name(check: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", check))
 
 
+def summary_subject(title: str, component: str) -> str:
+    """How the summary of a generated alert begins: what it is about, for those who read it without its title."""
+    return f"{title} ({component}): "
+
+
 def where(system: System) -> dict[str, str]:
     """The labels that say which system, and where it runs."""
     return {"system": system.model.system, "environment": system.name}

@@ -20,6 +20,7 @@ from opsbook.watch.generate.names import (
     UNKNOWN,
     alert_name,
     incident_severity,
+    summary_subject,
     where,
 )
 from opsbook.watch.generate.options import Places
@@ -114,11 +115,11 @@ def alert_of(system: System, sight: Sight, state: State, places: Places) -> Aler
 def summary(sight: Sight, state: State, value: str = "") -> str:
     """What the alert says in a line. `value` stands in the place of the template, for rule tests."""
     check, limit = sight.check, sight.limits[state]
-    title = literal(check.title or sight.spec.doc.rstrip("."))
+    subject = literal(summary_subject(check.title or sight.spec.doc.rstrip("."), check.of))
     template = TEMPLATES.get(sight.spec.dimension)
     if sight.way is Way.STATE or template is None:
-        return f"{title} ({check.of}): {state} ({literal(str(limit))})"
-    return f"{title} ({check.of}): {value or template} is {state} ({literal(str(limit))})"
+        return f"{subject}{state} ({literal(str(limit))})"
+    return f"{subject}{value or template} is {state} ({literal(str(limit))})"
 
 
 def group_of_opsbook(system: System) -> Group:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from opsbook.connectors.runtimes.beside import Beside, as_owner, beside, end_beside
+from opsbook.connectors.runtimes.beside import Beside, Inside, as_owner, beside, end_beside, end_within, within
 from opsbook.connectors.runtimes.contract import Runtime
 from opsbook.errors import Refused
 from tests.integration.cluster import BEAT, Cluster, needs_kubernetes, new_namespace, workload
 from tests.integration.cluster import python as in_pod
-from tests.integration.hands import Out, hands_of
+from tests.integration.hands import Hands, Out, hands_of
 from tests.integration.podman import Podman, lacking, new_podman
 from tests.integration.podman import python as in_container
 from tests.integration.servers import own_folder
@@ -43,10 +43,11 @@ async def lives(runtime: Runtime) -> None:
         assert seen.out == "600 1234 120000\n600 0 0\n"
         assert (await inside.run(as_owner("/data/own", ["id", "-u"]), seconds=30)).out == "1234\n"
 
-        late = await inside.run(["sh", "-c", "sleep 77.5 & wait"], seconds=1)
-        assert late.code is None and "was ended" in late.trouble
-        left = await inside.run(["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"], seconds=30)
-        assert "sleep 77.5" not in left.out
+        endless = ["sh", "-c", "sleep 77.5 & wait"]
+        for argv in (endless, as_owner("/data/own", endless)):
+            late = await inside.run(argv, seconds=1)
+            assert late.code is None and "was ended" in late.trouble
+            assert "sleep 77.5" not in await all_commands(inside)
 
         serving = asyncio.ensure_future(inside.run(["python3", "-S", "-c", SERVES], seconds=120))
         host, port = await inside.address(8099)
@@ -61,6 +62,25 @@ async def lives(runtime: Runtime) -> None:
             assert (await again.run(["true"], seconds=30)).code == 0
             assert await end_beside(runtime, "db-beside", "run/1")
             assert (await again.run(["true"], seconds=30)).code is None
+
+
+async def ends(hands: Hands) -> None:
+    """In a container of the workload itself, who comes after a crash ends what runs there as another user."""
+    await hands.do("workload.start", of="db")
+    runtime = hands.connections.runtime
+    inside = await within(runtime, "db", "run/3")
+    running = asyncio.ensure_future(inside.run(as_owner("/data/own", ["sleep", "78.5"]), seconds=120))
+    async with asyncio.timeout(60):
+        while "sleep 78.5" not in await all_commands(inside):  # noqa: ASYNC110  only the container knows
+            await asyncio.sleep(0.1)
+    assert await end_within(runtime, "db", "run/4"), "nothing of that one runs"
+    assert "sleep 78.5" in await all_commands(inside)
+    assert await end_within(runtime, "db", "run/3")
+    assert "sleep 78.5" not in await all_commands(inside) and (await running).code != 0
+
+
+async def all_commands(inside: Inside) -> str:
+    return (await inside.run(["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"], seconds=30)).out
 
 
 async def answer(host: str, port: int) -> bytes:
@@ -91,6 +111,7 @@ async def test_a_container_beside_a_service_that_is_stopped(engine: Podman) -> N
         await hands.do("workload.start", of="db")
         await hands.do("workload.stop", of="db")
         await lives(hands.connections.runtime)
+        await ends(hands)
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +130,4 @@ def cluster() -> Iterator[Cluster]:
 async def test_a_pod_beside_a_workload_that_is_scaled_to_none(cluster: Cluster) -> None:
     async with hands_of(cluster.system(DB)) as hands:
         await lives(hands.connections.runtime)
+        await ends(hands)

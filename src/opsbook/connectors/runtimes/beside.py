@@ -17,7 +17,8 @@ from typing import Protocol
 
 from opsbook.connectors.change import ChangeFailed, Sink
 from opsbook.connectors.runtimes.contract import Runtime, Unsupported
-from opsbook.connectors.runtimes.kubernetes_exec import ENDING, KEY
+from opsbook.connectors.runtimes.ending import BECOME, END_SECONDS, ending
+from opsbook.connectors.runtimes.kubernetes_exec import KEY
 from opsbook.errors import OpsbookError
 
 COMMAND = "OPSBOOK_COMMAND"
@@ -26,7 +27,6 @@ OUT, ERRORS = 1, 2
 """The channels of what a command says, as the engines number them."""
 LONGEST_SAID = 16 << 20
 """Bytes of the end of each channel that are kept."""
-END_SECONDS = 20.0
 PUT_SECONDS = 120.0
 
 WAITING = 'trap "exit 0" TERM INT; sleep "$1" & wait'
@@ -39,17 +39,15 @@ cat > "$1.opsbook" && [ "$(wc -c < "$1.opsbook")" -eq "$2" ] || { rm -f "$1.opsb
 if [ -n "$3" ]; then chown "$3" "$1.opsbook" || { rm -f "$1.opsbook"; exit 1; }; fi
 mv -f "$1.opsbook" "$1"
 """
-AS_OWNER = """
+AS_OWNER = (
+    BECOME
+    + """
 user=$(stat -c %u "$1") && group=$(stat -c %g "$1") || exit 126
 shift
 [ "$(id -u)" = "$user" ] && exec "$@"
-setpriv --reuid "$user" --regid "$group" --clear-groups true 2>/dev/null \\
-  && exec setpriv --reuid "$user" --regid "$group" --clear-groups "$@"
-for one in gosu su-exec; do command -v $one >/dev/null && exec $one "$user:$group" "$@"; done
-name=$(id -nu "$user" 2>/dev/null) && command -v runuser >/dev/null && exec runuser -u "$name" -- "$@"
-echo "the image has no setpriv, gosu, su-exec or runuser to become the user $user" >&2
-exit 126
+become "$user" "$group" "$@"
 """
+)
 
 Hear = Callable[[int, bytes], Awaitable[None]]
 """Takes a piece of output and its channel."""
@@ -160,21 +158,22 @@ class Within:
             async with asyncio.timeout(seconds):
                 code, trouble = await self._exchange.talk(command, b"" if given is None else b"\n" + given, keep)
         except TimeoutError:
-            await self._ended(mark)
-            code, trouble = None, f"it did not end within {seconds:g} s and was ended"
+            became = "was ended" if await self._ended(mark) else "may still run: it could not be ended"
+            code, trouble = None, f"it did not end within {seconds:g} s and {became}"
         except asyncio.CancelledError:
             await self._ended(mark)
             raise
         out, err = (kept[channel].decode(errors="replace") for channel in (OUT, ERRORS))
         return Said(code, out, err, trouble if code is None else "")
 
-    async def _ended(self, mark: str) -> None:
+    async def _ended(self, mark: str) -> bool:
         async def ignore(_channel: int, _piece: bytes) -> None:
             return
 
         with suppress(OpsbookError, TimeoutError):
             async with asyncio.timeout(END_SECONDS):
-                await self._exchange.talk(["sh", "-c", ENDING, "sh", mark], b"", ignore)
+                return (await self._exchange.talk(ending(mark), b"", ignore))[0] == 0
+        return False
 
     async def put(self, path: str, data: bytes, owner: tuple[int, int] | None = None) -> None:
         """See `Inside.put`."""

@@ -12,7 +12,8 @@ from opsbook.connectors.contract import ReadFailed
 from opsbook.connectors.runtimes.compose_api import ApiFault, told
 from opsbook.connectors.runtimes.compose_containers import Container
 from opsbook.connectors.runtimes.contract import Seen
-from opsbook.connectors.runtimes.kubernetes_exec import END_SECONDS, ENDING, KEPT, KEY, NO_PROGRAM, SEEN
+from opsbook.connectors.runtimes.ending import END_SECONDS, ending
+from opsbook.connectors.runtimes.kubernetes_exec import KEPT, KEY, NO_PROGRAM, SEEN
 from opsbook.errors import OpsbookError, Unreachable
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ async def end(compose: Compose, key: str, effect: Mapping[str, Any]) -> bool:
             continue
         try:
             async with asyncio.timeout(END_SECONDS):
-                code, _ = await _run(compose.api, one, ["sh", "-c", ENDING, "sh", f"{KEY}={key}"], {}, None)
+                code, _ = await _run(compose.api, one, ending(f"{KEY}={key}"), {}, None)
         except (ApiFault, Unreachable, TimeoutError):
             code = None
         done = done and code == 0

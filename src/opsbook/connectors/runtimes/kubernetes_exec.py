@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from opsbook.connectors.change import ChangeFailed, Done, Sink
 from opsbook.connectors.contract import ReadFailed
 from opsbook.connectors.runtimes.contract import Seen
+from opsbook.connectors.runtimes.ending import END_SECONDS, ending
 from opsbook.connectors.runtimes.kubernetes_api import ApiFault
 from opsbook.connectors.runtimes.kubernetes_exchange import TAKEN, exchange
 from opsbook.connectors.runtimes.kubernetes_pods import Pod
@@ -23,24 +24,7 @@ KEPT = 65_536
 """Characters of the end of its output that are kept as its result."""
 SEEN = 16 << 20
 """The same of a program that looks."""
-END_SECONDS = 20.0
 NO_PROGRAM = ("executable file not found", "no such file or directory", "permission denied")
-ENDING = """
-for signal in TERM KILL; do
-  for round in 1 2 3 4 5 6 7 8 9 10; do
-    found=
-    for one in /proc/[0-9]*; do
-      if [ "$one" != "/proc/$$" ] && tr '\\0' '\\n' < "$one/environ" 2>/dev/null | grep -qxF "$1"; then
-        found=yes; kill -$signal "${one#/proc/}" 2>/dev/null
-      fi
-    done
-    [ -n "$found" ] || exit 0
-    sleep 0.3
-  done
-done
-exit 1
-"""
-"""Ends what carries a key, given as its only argument. Only the pod itself can see its processes."""
 
 
 class CommandFailed(ChangeFailed):
@@ -171,8 +155,7 @@ async def end(runtime: Kubernetes, key: str, effect: Mapping[str, Any]) -> bool:
             continue
         try:
             async with asyncio.timeout(END_SECONDS):
-                argv = ["sh", "-c", ENDING, "sh", f"{KEY}={key}"]
-                code, _, _ = await _run(runtime, pod, effect["container"], argv, None)
+                code, _, _ = await _run(runtime, pod, effect["container"], ending(f"{KEY}={key}"), None)
         except (ApiFault, ReadFailed, Unreachable, TimeoutError):
             code = None
         done = done and code == 0

@@ -283,11 +283,12 @@ def _verified(which: str, archive: Path, book: str | None, env: str | None, outp
 @book_options
 def postmortem(which: str, printed: bool, force: bool, book: str | None, env: str | None) -> int:
     """Write its post-mortem: figures, timeline, graphs of the checks, actions; people fill in the rest."""
+    from opsbook.book.load import shown
     from opsbook.watch.postmortem import written
 
     with opened(book, env) as service:
         path, text = written(service.setting, service.system, service.actor, which, keep=not printed, force=force)
-    click.echo(text if printed else path)
+    click.echo(text if printed else shown(path))
     return 0
 
 

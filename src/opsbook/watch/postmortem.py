@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from opsbook.book.load import shown
 from opsbook.book.system import System
 from opsbook.book.units import Dimension, show, show_duration
 from opsbook.engine.access import Actor
@@ -70,13 +71,13 @@ def written(
     with reading(setting.store) as connection:
         view = view_of(connection, system, find(connection, system, which), now)
     text = filled(system, view, now, graphs(setting, system, view, now), _template(system))
-    folder = system.path(system.model.incidents.folder)
+    folder = system.path(system.model.incidents.folder).resolve()
     path = folder / f"{view.incident.id}.md"
     if not keep:
         return path, text
     if path.exists() and not force:
         raise Refused(
-            f"{path} is there already", "work on in it; --force writes it anew, --print shows what it would be"
+            f"{shown(path)} is there already", "work on in it; --force writes it anew, --print shows what it would be"
         )
     setting.check_audit()
     try:
@@ -85,7 +86,7 @@ def written(
         aside.write_text(text, encoding="utf-8")
         aside.replace(path)
     except OSError as error:
-        raise NotWritten(f"{path}: {error.strerror}", "check `incidents.folder` of the book") from error
+        raise NotWritten(f"{shown(path)}: {error.strerror}", "check `incidents.folder` of the book") from error
     one, event = view.incident, Event(view.incident.id, now.timestamp(), actor.name, "postmortem", f"wrote {path.name}")
     record = act(system, actor, now, "post-mortem written", {"incident": one.id, "file": str(path)})
     setting.write(
@@ -162,6 +163,7 @@ def graphs(setting: Setting, system: System, view: View, now: datetime) -> list[
     one = view.incident
     since = min((alert["since"] for alert in view.alerts), default=one.opened_at) - MARGIN.total_seconds()
     until = min(now.timestamp(), (one.resolved_at or now.timestamp()) + MARGIN.total_seconds())
+    zone = ZoneInfo(system.model.timezone)
     drawn = []
     for id in list(dict.fromkeys(alert["check_id"] for alert in view.alerts if alert["check_id"]))[:MOST_GRAPHS]:
         check = next((found for found in system.checks if found.id == id), None)
@@ -169,7 +171,7 @@ def graphs(setting: Setting, system: System, view: View, now: datetime) -> list[
         spec = observations().get(check.observe) if check else None
         dimension = spec.spec.dimension if spec else Dimension.COUNT
         if points:
-            drawn += [graph(id, check.title if check else "", points, since, until, dimension), ""]
+            drawn += [graph(id, check.title if check else "", points, since, until, dimension, zone), ""]
     return drawn
 
 
@@ -191,7 +193,9 @@ def _worst(one: Rollup) -> str:
     return next((state for state in WORST_FIRST if getattr(one, state)), "")
 
 
-def graph(id: str, title: str, points: Sequence[Point], since: float, until: float, dimension: Dimension) -> str:
+def graph(
+    id: str, title: str, points: Sequence[Point], since: float, until: float, dimension: Dimension, zone: ZoneInfo
+) -> str:
     """One check over time, as text that every reader of Markdown shows: its values, and below them its states. Pure."""
     span = max(until - since, 1.0)
     slots: list[list[Point]] = [[] for _ in range(WIDTH)]
@@ -203,10 +207,10 @@ def graph(id: str, title: str, points: Sequence[Point], since: float, until: flo
     bars = "".join(" " if value is None else _bar(value, low, high) for value in values)
     marks = {"critical": "!", "warning": "~", "unknown": "?", "ok": "."}
     states = "".join(next((marks[s] for s in WORST_FIRST if any(p.state == s for p in slot)), " ") for slot in slots)
-    start, end = (datetime.fromtimestamp(at, UTC) for at in (since, until))
+    start, end = (datetime.fromtimestamp(at, zone) for at in (since, until))
     reach = f"{show(low, dimension)} … {show(high, dimension)}" if known else "no values"
     axis = f"{start:%H:%M}".ljust(WIDTH - 5) + f"{end:%H:%M}"
-    legend = f"{reach}; `.` ok, `~` warning, `!` critical, `?` unknown; UTC"
+    legend = f"{reach}; `.` ok, `~` warning, `!` critical, `?` unknown; times in {zone.key}"
     return f"`{id}` {_plain(title)} ({legend})\n\n```text\n{bars}\n{states}\n{axis}\n```"
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import Engine
 from tests.unit.watch.on_call import Desk
 from tests.unit.watch.watched import START, HandClock, a_signal, a_watch
 
+from opsbook.book.units import Dimension
 from opsbook.checks.evaluate import State
 from opsbook.store import history
 from opsbook.store import rollups as store_of_rollups
@@ -23,7 +25,7 @@ from opsbook.watch.capacity import outlooks
 from opsbook.watch.contract import Watch
 from opsbook.watch.housekeeping import Housekeeping
 from opsbook.watch.incident_views import view_of
-from opsbook.watch.postmortem import graphs
+from opsbook.watch.postmortem import graph, graphs
 from opsbook.watch.rollups import Rollups, stretches
 from opsbook.watch.slos import Share, availability, burn, levels, share
 
@@ -108,6 +110,15 @@ async def test_a_post_mortem_that_is_written_late_draws_its_graphs_from_rollups(
     for drawn in (fresh, late):
         _, bars, states, _ = drawn.splitlines()[2:6]
         assert {"▁", "█"} <= set(bars) and states.strip().startswith(".") and states.strip().endswith("!")
+
+
+def test_a_graph_is_in_the_zone_of_the_timeline_and_says_so() -> None:
+    begin = datetime(2026, 7, 1, 22, tzinfo=UTC).timestamp()
+    points = [history.Point("size", begin + 60, "ok", 1.0, "")]
+    drawn = graph("size", "", points, begin, begin + 3600, Dimension.COUNT, ZoneInfo("Europe/Berlin"))
+    assert "times in Europe/Berlin" in drawn.splitlines()[0]
+    axis = drawn.splitlines()[-2]
+    assert axis.startswith("00:00 ") and axis.endswith(" 01:00")
 
 
 def test_a_time_is_cut_into_parts_without_gaps() -> None:

@@ -90,7 +90,7 @@ def test_an_incident_is_worked_from_beginning_to_end(say: Say, tmp_path: Path) -
         assert done.stdout.count("\n") == 1 and id in done.stdout
     whole = told(say, id)
     assert (whole["state"], whole["severity"], whole["component"]) == ("resolved", "P1", "api")
-    assert (whole["assignee"], whole["roles"], whole["reopened"]) == ("bob", {"scribe": "ana"}, 1)
+    assert (whole["assignee"], whole["roles"], whole["reopened"]) == (None, {"scribe": "ana"}, 1)
     kinds = [one["kind"] for one in whole["timeline"]]
     wanted = ("opened", "note", "acknowledged", "assigned", "severity", "update", "mitigated", "resolved", "reopened")
     assert set(wanted) <= set(kinds), kinds
@@ -186,6 +186,20 @@ def test_a_postmortem_is_a_file_that_is_not_written_over(say: Say, book: Path) -
     assert path.read_text() == "by people"
     assert say("incident", "postmortem", id, "--force").return_value == 0
     assert "## Timeline" in path.read_text() and told(say, id)["postmortem"] == path.name
+
+
+def test_where_a_postmortem_lies_is_told_as_short_as_it_is(
+    say: Say, book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {**BOOK, **PEOPLE, "incidents": {**PEOPLE["incidents"], "folder": "../.run/incidents"}}
+    (book / "book.yaml").write_text(yaml.safe_dump(told))
+    monkeypatch.chdir(book.parent)
+    id = opened(say)
+    assert say("incident", "postmortem", id).stdout == f".run/incidents/{id}.md\n"
+    assert f".run/incidents/{id}.md is there already" in str(say("incident", "postmortem", id).exception)
+    (book.parent / "deep/er/still").mkdir(parents=True)
+    monkeypatch.chdir(book.parent / "deep/er/still")
+    assert say("incident", "postmortem", id, "--force").stdout == f"{book.parent.resolve()}/.run/incidents/{id}.md\n"
 
 
 def test_what_a_title_holds_steers_no_terminal_and_forges_no_line(say: Say) -> None:

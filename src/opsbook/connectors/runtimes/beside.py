@@ -19,7 +19,7 @@ from opsbook.connectors.change import ChangeFailed, Sink
 from opsbook.connectors.runtimes.contract import Runtime, Unsupported
 from opsbook.connectors.runtimes.ending import BECOME, END_SECONDS, ending
 from opsbook.connectors.runtimes.kubernetes_exec import KEY
-from opsbook.errors import OpsbookError
+from opsbook.errors import OpsbookError, Refused
 
 COMMAND = "OPSBOOK_COMMAND"
 """Marks one command and its children; the key marks all of a change."""
@@ -192,11 +192,17 @@ def as_owner(path: str, argv: Sequence[str]) -> list[str]:
     return ["sh", "-c", AS_OWNER, "sh", path, *argv]
 
 
+def several(workload: str, how: str) -> Refused:
+    """Of a workload whose instances have files of their own, whose are meant cannot be known."""
+    return Refused(f"whose files of {workload} are meant cannot be known: {how}", "have one for each server")
+
+
 @asynccontextmanager
 async def beside(runtime: Runtime, wanted: Beside, out: Sink) -> AsyncIterator[Inside]:
     """The container, while the block lasts; then it is gone, with all that runs in it.
 
-    Raises Refused where another of its name runs, ChangeFailed where it cannot be made, Unsupported.
+    Raises Refused where another of its name runs or the workload has several instances, ChangeFailed where it cannot be
+    made, Unsupported.
     """
     from opsbook.connectors.runtimes import compose_beside, kubernetes_beside
     from opsbook.connectors.runtimes.compose import Compose
@@ -214,7 +220,7 @@ async def beside(runtime: Runtime, wanted: Beside, out: Sink) -> AsyncIterator[I
 
 
 async def within(runtime: Runtime, workload: str, key: str) -> Inside:
-    """Commands in a container of the workload itself, one that runs. Raises ReadFailed where none does."""
+    """Commands in the container of the workload itself. Raises ReadFailed where none runs, Refused where several do."""
     from opsbook.connectors.runtimes import compose_beside, kubernetes_beside
     from opsbook.connectors.runtimes.compose import Compose
     from opsbook.connectors.runtimes.kubernetes import Kubernetes

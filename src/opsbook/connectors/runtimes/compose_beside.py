@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from opsbook.connectors.change import ChangeFailed, Sink
 from opsbook.connectors.contract import ReadFailed
 from opsbook.connectors.runtimes import compose_create
-from opsbook.connectors.runtimes.beside import ERRORS, OUT, WAITING, Beside, Hear
+from opsbook.connectors.runtimes.beside import ERRORS, OUT, WAITING, Beside, Hear, several
 from opsbook.connectors.runtimes.compose_api import ApiFault, NotThere, told
 from opsbook.connectors.runtimes.compose_make import Maker
 from opsbook.connectors.runtimes.compose_once import KEY, config_of, named_for, removed
@@ -83,7 +83,9 @@ async def running(compose: Compose, workload: str) -> _Container:
     found = [one for one in await compose.containers(workload) if one.active and not one.state.get("Paused")]
     if not found:
         raise ReadFailed(f"no container of {workload} runs at this moment")
-    return _Container(compose, max(found, key=lambda one: one.ready).id)
+    if len(found) > 1:
+        raise several(workload, f"{len(found)} containers of it run")
+    return _Container(compose, found[0].id)
 
 
 def body_of(service: compose_create.Wanted, wanted: Beside) -> dict[str, Any]:
@@ -99,6 +101,8 @@ def body_of(service: compose_create.Wanted, wanted: Beside) -> dict[str, Any]:
 
 async def _started(compose: Compose, wanted: Beside, name: str, out: Sink) -> None:
     service, found = compose.service(wanted.workload), await compose.containers(wanted.workload)
+    if (running := sum(one.active for one in found)) > 1:
+        raise several(wanted.workload, f"{running} containers of it run")
     image = max(found, key=lambda one: one.active).image if found else service.image
     await Maker(compose, wanted.workload, wanted.lasts, out).image_id(image)
     create = compose_create.wanted(compose.file, service, 1, name, image)

@@ -12,6 +12,7 @@ from opsbook.book.load import InvalidBook
 from opsbook.book.system import System
 from opsbook.connectors.backups.pgbackrest import Cluster, configuration, stanza_of
 from opsbook.connectors.backups.pgbackrest_inside import Running
+from opsbook.connectors.backups.recovered_inside import opened
 from opsbook.connectors.executors.secrets import NotReached
 from opsbook.connectors.runtimes.kubernetes_rbac import needed
 
@@ -60,6 +61,10 @@ def test_a_bucket_holds_the_repository_where_there_is_one(tmp_path: Path, monkey
     system = book(tmp_path, KUBERNETES, "s3://bucket/db?endpoint=https://store:9000")
     text = configuration(stanza_of(system, system.model.backups[0]), CLUSTER)
     assert "repo1-type=s3\n" in text and "lock-path=/data/pgbackrest/lock\n" in text
+
+
+def test_a_recovered_server_is_open_to_one_role_alone() -> None:
+    assert opened('pat "x"') == 'local all all trust\nhost all "pat ""x""" all scram-sha-256\n'
 
 
 def test_a_host_without_containers_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 """A recovered server in a container beside the server's own: of its image, with its volumes, in a folder of the volume
-that pgBackRest has. It is reached by a port that only this host and whoever has its password can use.
+that pgBackRest has. It is reached by one role alone, whose password is new: those that it came with open nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from opsbook.book.environments import KubernetesRuntime
 from opsbook.connectors.backups.pgbackrest import Call
 from opsbook.connectors.backups.pgbackrest_info import Held
 from opsbook.connectors.backups.pgbackrest_inside import SHORT_SECONDS, Contained, Running, open_runtime, stoppable
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SCRATCH = "recovery"
 """The folder below that of pgBackRest."""
-HBA = "local all all trust\nhost all all all scram-sha-256\n"
+CLOSED = "local all all trust\n"
 """Nobody but the server's user enters the folder with its socket."""
+LOOPBACK = "127.0.0.1"
 LEAST_PORT, MOST_PORT = 20_000, 30_000
 """A container may share the network of its node."""
 SPARE_SECONDS = 3600.0
@@ -61,11 +63,24 @@ while :; do
 done
 """
 ENDED = 9
+OPENING = """
+ask() { psql -XAtq -v ON_ERROR_STOP=1 -h "$1" -p "$2" -U "$3" -d postgres; }
+read_at() { echo "SELECT pg_conf_load_time()" | ask "$@"; }
+before=$(read_at "$@") && ask "$@" || exit 1
+while now=$(read_at "$@") && [ "$now" = "$before" ]; do sleep 0.1; done
+"""
+"""Runs statements of its standard input, the last of which has the server read its files, and waits until it has."""
 ENDING = """
 pid=$(cat "$1/pid" 2>/dev/null) && kill -QUIT "$pid" 2>/dev/null
 for round in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do kill -0 "$pid" 2>/dev/null || break; sleep 0.2; done
 rm -rf -- "$1"
 """
+
+
+def opened(user: str) -> str:
+    """The server's pg_hba.conf, once this superuser has its new password."""
+    name = user.replace('"', '""')
+    return f'{CLOSED}host all "{name}" all scram-sha-256\n'
 
 
 @dataclass(frozen=True)
@@ -160,7 +175,7 @@ class _Aside:
         self.call.tell(f"{backup.label} copied in {copied:.1f} s; replays the log\n")
         self._begin(owner)
         self._replayed()
-        reached = self._reached()
+        reached = self._reached(owner)
         words = self._log()
         return wanted.recovered(reached, backup, words, copied, time.monotonic() - started - copied)
 
@@ -183,10 +198,10 @@ class _Aside:
         return int(user), int(group)
 
     def _begin(self, owner: tuple[int, int]) -> None:
-        for name, text in (("postgresql.conf", ""), ("pg_hba.conf", HBA), ("pg_ident.conf", "")):
+        for name, text in (("postgresql.conf", ""), ("pg_hba.conf", CLOSED), ("pg_ident.conf", "")):
             self.portal.call(self.inside.put, f"{self.folder}/{name}", text.encode(), owner)
         options = self.wanted.options(
-            self.folder, port=str(self.port), listen_addresses="*", shared_buffers="64MB",
+            self.folder, port=str(self.port), listen_addresses=self._listens(), shared_buffers="64MB",
             password_encryption="scram-sha-256",  # noqa: S106  how they are kept, and none itself
             # A container's shared memory is small, and nobody asks it many things at once.
             dynamic_shared_memory_type="mmap", max_parallel_workers_per_gather="0",
@@ -204,13 +219,19 @@ class _Aside:
         if said.code != 0:
             raise wanted.late() if "did not end" in said.trouble else self._failed(said)
 
-    def _reached(self) -> Reached:
-        """By a password that it gets now: those that it came with are somebody's."""
+    def _listens(self) -> str:
+        """A forward of Kubernetes arrives at the pod's own loopback, a published port of an engine does not."""
+        place = self.wanted.call.stanza.place
+        assert isinstance(place, Running)
+        return LOOPBACK if isinstance(place.system.environment.runtime, KubernetesRuntime) else "*"
+
+    def _reached(self, owner: tuple[int, int]) -> Reached:
+        """By a password that it gets now; only then anybody may come by the network."""
         password, user = secrets.token_hex(24), self.wanted.cluster.superuser
-        argv = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", self.folder, "-p", str(self.port), "-U", user,
-                "-d", "postgres"]  # fmt: skip
-        statement = f"ALTER ROLE CURRENT_USER PASSWORD '{password}';\n".encode()
-        self._done(as_owner(self.config, argv), SHORT_SECONDS, statement)
+        self.portal.call(self.inside.put, f"{self.folder}/pg_hba.conf", opened(user).encode(), owner)
+        argv = ["sh", "-c", OPENING, "sh", self.folder, str(self.port), user]
+        statements = f"ALTER ROLE CURRENT_USER PASSWORD '{password}';\nSELECT pg_reload_conf();\n".encode()
+        self._done(as_owner(self.config, argv), SHORT_SECONDS, statements)
         host, port = self.portal.call(self.inside.address, self.port)
         return Reached(host, port, user, password)
 

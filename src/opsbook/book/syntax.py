@@ -33,12 +33,17 @@ MESSAGES = {
     "found unexpected end of stream": "the text ends too early",
     "mapping values are not allowed in this context": "a ': ' that does not belong here",
     "did not find expected key": "this line does not fit the block that it stands in",
+    "did not find expected node content": "a value is missing here",
     "did not find expected <document start>": "this line is indented less than the first one",
 }
 """The parser's words → plainer ones, where its own mislead."""
 
 UNCLOSED = {"did not find expected ',' or '}'": "{}", "did not find expected ',' or ']'": "[]"}
 """The parser's words → the bracket that is open and the one that is missing."""
+
+NO_VALUE = "did not find expected node content"
+"""The parser's words where a list or mapping in brackets lacks an entry, also where the text ends in it."""
+PAIRS = {"[": "]", "{": "}"}
 
 _STARTS = re.compile(r"[>|@`%]")
 
@@ -80,8 +85,29 @@ def explain(error: yaml.YAMLError, text: str) -> Complaint:
         opened = error.context_mark
         return Complaint(opened.line + 1, opened.column + 1, f"a {UNCLOSED[problem][0]} is opened here and not closed",
                          f"close it with {UNCLOSED[problem][1]}")  # fmt: skip
+    ends = not "".join([rest, *lines[number:]]).strip()
+    before = "\n".join([*lines[: number - 1], line[: column - 1]])
+    if problem == NO_VALUE and ends and (unclosed := _left_open(before)):
+        return unclosed
     hint = HINTS.get(problem, "check the indentation and quotes here and in the line before")
     return Complaint(number, column, MESSAGES.get(problem, problem), hint)
+
+
+def _left_open(before: str) -> Complaint | None:
+    """The innermost bracket of this text that is not closed in it."""
+    opened: list[int] = []
+    for found in re.finditer(r"""["'][^"'\n]*["']|[\[\]{}]""", before):
+        if found[0] in PAIRS:
+            opened.append(found.start())
+        elif opened and found[0] == PAIRS[before[opened[-1]]]:
+            opened.pop()
+    if not opened:
+        return None
+    at = opened[-1]
+    line, column = before.count("\n", 0, at) + 1, at - before.rfind("\n", 0, at)
+    return Complaint(
+        line, column, f"a {before[at]} is opened here and not closed", f"close it with {PAIRS[before[at]]}"
+    )
 
 
 def _bare_character(number: int, column: int, line: str, error: yaml.MarkedYAMLError) -> Complaint:

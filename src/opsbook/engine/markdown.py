@@ -95,12 +95,12 @@ def first_sentence(text: str) -> str:
 
 
 def _front_matter(document: Document, mistakes: Mistakes) -> Located:
-    if not document.front_matter:
-        mistakes.add((1, 1), "the front matter is missing", "begin the file with `---`, `title: …`, `---`")
+    written = document.front_matter or _between_marks(document.lines, mistakes)
+    if not written:
         return Located({})
     try:
         # One line more before it, so that its lines are those of the file.
-        located = read_yaml("\n" + document.front_matter, mistakes.file)
+        located = read_yaml("\n" + written, mistakes.file)
     except Unreadable as error:
         for problem in error.problems:
             mistakes.add((problem.place.line, problem.place.column), problem.message, problem.hint)
@@ -109,6 +109,21 @@ def _front_matter(document: Document, mistakes: Mistakes) -> Located:
         mistakes.add((2, 1), "the front matter is a mapping of keys", "write `title: …`")
         return Located({})
     return located
+
+
+def _between_marks(lines: Sequence[str], mistakes: Mistakes) -> str:
+    """What stands where the front matter should, of a file in which nothing looks like one. Empty after a mistake."""
+    if not lines or lines[0].rstrip() != "---":
+        mistakes.add((1, 1), "the front matter is missing", "begin the file with `---`, `title: …`, `---`")
+        return ""
+    end = next((n for n, line in enumerate(lines[1:], start=1) if line.rstrip() in ("---", "...")), None)
+    if end is None:
+        mistakes.add((1, 1), "the front matter begins here and does not end", "write `---` after its last line")
+        return ""
+    written = "\n".join(lines[1:end])
+    if not written.strip():
+        mistakes.add((1, 1), "the front matter is empty", "write `title: …` between the two `---`")
+    return written if written.strip() else ""
 
 
 class _Walk:

@@ -159,8 +159,15 @@ def test_it_refuses_two_steps_of_one_id(wrong: Wrong) -> None:
 
 def test_it_asks_for_a_title_and_for_front_matter(wrong: Wrong) -> None:
     assert "the title is missing" in wrong(f"---\nowner: Ana\n---\n{STEP}")
-    told = wrong("---\n---\n" + STEP)
-    assert "the front matter is missing" in told
+    assert "1:1: the front matter is missing" in wrong("---- \n" + STEP)
+    assert "1:1: the front matter is empty" in wrong("---\n---\n" + STEP)
+
+
+def test_it_says_what_is_wrong_with_front_matter_that_does_not_look_like_one(wrong: Wrong) -> None:
+    told = wrong(f"---\n[\n---\n{STEP}")
+    assert "tidy-up.md:2:1: a [ is opened here and not closed" in told and "close it with ]" in told
+    assert "2:1: the front matter is a mapping of keys" in wrong(f"---\ntidy up\n---\n{STEP}")
+    assert "1:1: the front matter begins here and does not end" in wrong("---\ntitle: Tidy up\n\nWords.\n")
 
 
 def test_it_shows_long_and_strange_lines_whole_enough(wrong: Wrong) -> None:

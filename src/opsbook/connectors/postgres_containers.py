@@ -19,7 +19,7 @@ from opsbook.connectors.postgres_folder_inside import Within
 from opsbook.connectors.postgres_pair import Seen, Server, look, pair
 from opsbook.connectors.runtimes.beside import Beside, beside, end_beside
 from opsbook.connectors.runtimes.contract import LooksInside, Runtime, Status, Unsupported
-from opsbook.errors import Refused, Unreachable
+from opsbook.errors import OpsbookError, Refused, Unreachable
 
 ENDED = frozenset({"stopped", "exited", "created", "configured", "dead", "succeeded", "failed", "evicted"})
 """States, in the words of every runtime, of an instance of which nothing runs and that nobody is about to start."""
@@ -78,25 +78,47 @@ def name_of(server: Server) -> str:
 
 @asynccontextmanager
 async def data_folder(
-    server: Server, runtime: Callable[[], Runtime], key: str, out: Sink, lasts: float = LASTS_SECONDS
+    server: Server,
+    runtime: Callable[[], Runtime],
+    key: str,
+    out: Sink,
+    lasts: float = LASTS_SECONDS,
+    patience: float = OPEN_SECONDS,
 ) -> AsyncIterator[DataFolder | None]:
     """Its data folder, of this host or beside its container; None where it cannot be reached, which is told."""
     if server.data is not None:
         yield DataFolder(Here(key), server.data)
         return
-    async with AsyncExitStack() as stack:
-        yield await _inside(stack, server, runtime, key, out, lasts) if server.inside else None
+    if not server.inside:
+        yield None
+        return
+    stack, done = AsyncExitStack(), False
+    try:
+        async with stack:
+            yield await _inside(
+                stack, server, runtime, Beside(name_of(server), key, server.workload, lasts), patience, out
+            )
+            done = True
+    except OpsbookError as error:
+        if not done:
+            raise
+        # What was done beside it is done: whoever comes next removes it, and it ends by itself.
+        await out.write(f"the container beside {server.workload} could not be removed: {error.message}\n")
 
 
 async def _inside(
-    stack: AsyncExitStack, server: Server, runtime: Callable[[], Runtime], key: str, out: Sink, lasts: float
+    stack: AsyncExitStack,
+    server: Server,
+    runtime: Callable[[], Runtime],
+    wanted: Beside,
+    patience: float,
+    out: Sink,
 ) -> DataFolder | None:
-    wanted = Beside(name_of(server), key, server.workload, lasts)
     try:
-        async with asyncio.timeout(OPEN_SECONDS):
+        async with asyncio.timeout(patience):
             inside = await stack.enter_async_context(beside(runtime(), wanted, out))
     except (ChangeFailed, Unreachable, Unsupported, TimeoutError) as error:
-        why = getattr(error, "message", "") or f"no container beside it within {OPEN_SECONDS:g} s"
+        why = getattr(error, "message", "") or f"no container beside it within {patience:g} s"
         await out.write(f"the data folder of {server.workload} cannot be reached: {why}\n")
         return None
     return DataFolder(Within(inside, server.workload), PurePosixPath(server.inside))

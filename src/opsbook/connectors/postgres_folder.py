@@ -77,8 +77,8 @@ class Place(Protocol):
 
     async def copy(self, files: Sequence[PurePath], folder: PurePath) -> None: ...
 
-    async def sync(self) -> None:
-        """All that was written there is on the disk."""
+    async def sync(self, path: PurePath) -> None:
+        """All that was written to the file system of a path is on the disk."""
         ...
 
     async def program(
@@ -122,8 +122,8 @@ class Here:
     async def copy(self, files: Sequence[PurePath], folder: PurePath) -> None:
         await asyncio.to_thread(_copy, files, Path(folder))
 
-    async def sync(self) -> None:
-        await asyncio.to_thread(os.sync)
+    async def sync(self, path: PurePath) -> None:
+        await asyncio.to_thread(_sync, path)
 
     async def program(
         self, data: PurePath, name: str, *arguments: str, password: str = "", line: Line | None = None
@@ -190,6 +190,13 @@ def _copy(files: Sequence[PurePath], folder: Path) -> None:
             os.chown(folder / file.name, found.st_uid, found.st_gid)
     except OSError as error:
         raise _failed(folder, "copied to", error) from error
+
+
+def _sync(path: PurePath) -> None:
+    try:
+        subprocess.run(["sync", "-f", str(path)], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        os.sync()
 
 
 def _write(path: Path, text: str) -> None:

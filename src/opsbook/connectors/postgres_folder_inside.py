@@ -21,6 +21,8 @@ MOVE = '[ ! -e "$2" ] || { echo "$2 is there already" >&2; exit 1; }; mv -- "$1"
 MAKE = 'mkdir -m 700 -- "$1" && chown "$(stat -c %u:%g -- "$2")" "$1"'
 OWNER = 'stat -c "%u %g" -- "$1"'
 SETTINGS = 'cd "$1" && for one in *.conf; do if [ -f "$one" ]; then echo "$one"; fi; done'
+SYNC = 'case "$(sync --help 2>&1)" in *-f*) exec sync -f "$1" ;; *) exec sync ;; esac'
+"""The file system of a path alone, where the image's `sync` knows how: another one of the node may hang."""
 PROGRAM = """
 data=$1 name=$2; shift 2; cd /
 major=$(cat "$data/PG_VERSION") || exit 1
@@ -58,7 +60,7 @@ class Within:
         said = await self._done(f"see {path.parent}", "sh", "-c", OWNER, "sh", str(path.parent))
         user, group = (int(one) for one in said.out.split())
         await self.inside.put(str(path), text.encode(), (user, group))
-        await self.sync()
+        await self._done("write to the disk", "sync", str(path), str(path.parent))
 
     async def remove(self, path: PurePath) -> None:
         await self._done(f"remove {path}", "rm", "-rf", "--", str(path), seconds=LONG_SECONDS)
@@ -76,8 +78,8 @@ class Within:
     async def copy(self, files: Sequence[PurePath], folder: PurePath) -> None:
         await self._done(f"copy to {folder}", "cp", "-p", "--", *(str(one) for one in files), str(folder))
 
-    async def sync(self) -> None:
-        await self._done("write to the disk", "sync", seconds=LONG_SECONDS)
+    async def sync(self, path: PurePath) -> None:
+        await self._done("write to the disk", "sh", "-c", SYNC, "sh", str(path), seconds=LONG_SECONDS)
 
     async def program(
         self, data: PurePath, name: str, *arguments: str, password: str = "", line: Line | None = None

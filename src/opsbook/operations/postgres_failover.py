@@ -84,7 +84,7 @@ class Fence(OperationParameters):
     doc="Stops the primary through the runtime until nothing of it runs and its address accepts nobody, and lays a "
     "standby.signal into its data folder, so that it never comes back as a primary; that of a server in a "
     "container is reached beside it. Refused while the primary serves, unless a planned switchover is meant: then the "
-    "standby has everything first. Undo lets it serve again, unless the other was promoted.",
+    "standby has everything first. Undo lets it serve again, unless the other was promoted, or may be by now.",
 )
 class _Fence(Repeatable):
     async def plan(self, parameters: Fence, facts: Facts) -> AsyncIterator[Change]:

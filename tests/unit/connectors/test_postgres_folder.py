@@ -30,8 +30,10 @@ class Local:
         hear: Hear | None = None,
     ) -> Said:
         """Run it."""
-        if argv == ["sync"]:
-            return Said(0, "", "")  # all disks of this host would wait
+        if argv[0] == "sync":
+            _, file, folder = argv  # no other disk
+            assert file.startswith(f"{folder}/")
+            return Said(0, "", "")
         pipe = asyncio.subprocess.PIPE
         async with asyncio.timeout(seconds):
             child = await asyncio.create_subprocess_exec(
@@ -101,6 +103,18 @@ async def test_it_keeps_configuration_aside_and_moves_folders_whole(place: Place
     for path in (aside, kept, tmp_path / "never"):
         await place.remove(path)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("knows", "said"), [("-f  sync the file systems", "-f /data"), ("--version", "")])
+async def test_it_writes_the_file_system_of_the_folder_alone_where_the_image_can(
+    knows: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "sync"
+    program.write_text(f'#!/bin/sh\n[ "$1" = --help ] && echo "{knows}" || echo "$@" > {tmp_path}/said\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    await Within(Local(), "db").sync(Path("/data"))
+    assert (tmp_path / "said").read_text().strip() == said
 
 
 async def test_it_says_which_program_the_image_lacks(tmp_path: Path) -> None:

@@ -231,7 +231,7 @@ class Rebuilding:
         lines += [f"primary_conninfo = {conninfo}", f"primary_slot_name = '{self.slot}'"]
         await place.write(working / AUTOMATIC, "\n".join(lines) + "\n")
         # What pg_rewind brought is on the disk before the folder can be started again.
-        await place.sync()
+        await place.sync(working)
         await place.write(working / SIGNAL, "")
 
 

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from opsbook.book.system import System
-from opsbook.connectors.change import ChangeFailed, Json, More, Sink
-from opsbook.connectors.contract import Connections, ReadFailed
+from opsbook.connectors.change import ChangeFailed, Json
+from opsbook.connectors.contract import ReadFailed
+from opsbook.connectors.executors.failover_servers import LOOK_SECONDS, STOP_SECONDS, Servers, in_the_middle
 from opsbook.connectors.executors.file import FileExecutor, write_file
 from opsbook.connectors.executors.secrets import resolve
 from opsbook.connectors.http import HttpConnector
 from opsbook.connectors.pgbouncer import PgBouncerComponent
-from opsbook.connectors.postgres_containers import LASTS_SECONDS, data_folder, kept_stopped, left, look_at_both
+from opsbook.connectors.postgres_containers import kept_stopped
 from opsbook.connectors.postgres_folder import DataFolder
 from opsbook.connectors.postgres_pair import (
     NoAnswer,
@@ -28,23 +27,16 @@ from opsbook.connectors.postgres_pair import (
     failover_of,
     lsn,
     one_primary,
-    pair,
     position_of,
     see,
 )
 from opsbook.connectors.postgres_places import pooled, rewritten
+from opsbook.connectors.postgres_promotion import never_received, switched_at, under_way
 from opsbook.connectors.postgres_service import follow
 from opsbook.connectors.postgres_session import plain_url
-from opsbook.connectors.registry import registered
-from opsbook.connectors.runtimes import compose_make, kubernetes_wait, supervisor_executor
-from opsbook.connectors.runtimes.contract import CRASHED, Runtime, Status, Verb
+from opsbook.connectors.runtimes.contract import CRASHED, Verb
 from opsbook.errors import OpsbookError, Refused
 
-T = TypeVar("T")
-
-LOOK_SECONDS = 0.1
-STOP_SECONDS = 60.0
-STOP_AGAIN_SECONDS = 2.0
 CATCH_UP_SECONDS = 60.0
 RELOAD_SECONDS = 15.0
 SERVE_IN_A_ROW = 2
@@ -52,79 +44,51 @@ SERVING = ("ready", "running")
 """Kinds of events after which an end before was not the last."""
 ENDED_BADLY = (CRASHED, "killed")
 """Kinds of events of an end that nobody asked for; the second is that of compose for SIGKILL."""
-NOT_READY = (supervisor_executor.NotReady, compose_make.NotReady, kubernetes_wait.NotReady)
+PROMOTE_OPEN_SECONDS = 30.0
+"""The fence has waited for the data folder longer: nobody is served meanwhile, and what was lost can be asked later."""
+HALF_FENCED = "it may be stopped or fenced by now"
 
 
-class Work:
+class Work(Servers):
     """What is done to one pair of servers."""
-
-    def __init__(self, connections: Connections, component: str, key: str, out: Sink) -> None:
-        self.connections, self.system, self.out = connections, connections.system, out
-        self.component, self.key = component, key
-
-    @property
-    def reaching(self) -> System:
-        """The system in which addresses lead to the servers, also to those inside a cluster."""
-        return self.connections.of(self.component).system
-
-    def runtime(self) -> Runtime:
-        return self.connections.runtime
-
-    async def servers(self) -> tuple[Server, Server]:
-        return await asyncio.to_thread(pair, self.reaching, self.component)
-
-    async def look(self) -> tuple[Seen, Seen]:
-        return await look_at_both(self.reaching, self.runtime, self.component)
-
-    def folder(self, server: Server, lasts: float = LASTS_SECONDS) -> AbstractAsyncContextManager[DataFolder | None]:
-        """The data folder of a server; None where it cannot be reached."""
-        return data_folder(server, self.runtime, self.key, self.out, lasts)
-
-    async def named(self, workload: str) -> tuple[Server, Server]:
-        """The server of this workload, and the other. Raises Refused."""
-        first, second = await self.servers()
-        for one, other in ((first, second), (second, first)):
-            if one.workload == workload:
-                return one, other
-        raise Refused(f"{workload} is no server of {self.component} any more", "plan anew")
-
-    async def tell_runtime(self, workload: str, verb: Verb, wait: float = STOP_SECONDS) -> None:
-        """Start or stop a workload, on whatever runtime. Raises what the runtime raises."""
-        change = await self.connections.runtime.change(workload, verb, {"wait": wait})
-        executor, cursor = registered().executors[change.kind](self.connections), None
-        while isinstance(said := await executor.apply(self.key, change, cursor, self.out), More):
-            cursor = said.cursor
 
     # --- fencing -----------------------------------------------------------------------------------------------
 
     async def fence(self, workload: str, *, planned: bool) -> dict[str, Json]:
-        """The server serves nobody, and cannot come back as a primary. Raises Refused, ChangeFailed."""
+        """The server serves nobody, and cannot come back as a primary. Raises Refused or ChangeFailed where nothing
+        of it happened, Ambiguous where it may be stopped or fenced: then it is done again, or undone.
+        """
         old, new = await self.named(workload)
         seen_old, seen_new = await asyncio.to_thread(see, old), await asyncio.to_thread(see, new)
         one_primary((seen_old, seen_new))
-        began = datetime.now(UTC)
+        # One that was to be left in order and serves no more: an attempt before may have stopped it.
+        before = planned and not seen_old.primary
+        with in_the_middle(f"{old.workload}: {HALF_FENCED}") if before else nullcontext():
+            return await self._fence(seen_old, seen_new, planned=planned)
+
+    async def _fence(self, seen_old: Seen, seen_new: Seen, *, planned: bool) -> dict[str, Json]:
+        old, new, began = seen_old.server, seen_new.server, datetime.now(UTC)
         if seen_old.primary:
             if not planned:
                 raise Refused(
                     f"{old.workload} serves as primary ({seen_old.told})", "ask for a planned switchover: planned=true"
                 )
             await self._caught_up(old, new)
-            gone = began = datetime.now(UTC)
         else:
-            gone = began if seen_old.answers else await self._gone_since(old, began)
+            began = began if seen_old.answers else await self._gone_since(old, began)
         if not seen_new.answers:
             raise Refused(f"{new.workload} does not answer: {seen_new.words}", "nobody would be left to serve")
         async with self.folder(old) as folder:
-            if seen_old.primary:
-                # A container beside it may have taken a while; that nobody is served begins here.
-                gone = datetime.now(UTC)
-            if folder is not None:
-                await folder.fence()
-            await self.stop(old)
-            behind = await self._behind(folder, old, new) if seen_old.primary else None
-            fenced = folder is not None and await folder.fenced()
+            # A container beside it may have taken a while; that nobody is served begins here.
+            gone = datetime.now(UTC) if seen_old.primary else began
+            await self._lay(folder, old)
+            with in_the_middle(f"{old.workload}: {HALF_FENCED}"):
+                await self.stop(old)
+                behind = await self._behind(folder, old, new) if planned else None
+                fenced = folder is not None and await folder.fenced()
         if behind is not None:
-            await self.unfence(workload)
+            with in_the_middle(f"{behind.message}; {old.workload}: {HALF_FENCED}"):
+                await self.unfence(old.workload)
             raise behind
         kept = "standby.signal lies in its data folder" if fenced else "nothing but its runtime keeps it stopped"
         await self.out.write(f"{old.workload} is stopped, {old.address} accepts nobody; {kept}\n")
@@ -133,18 +97,50 @@ class Work:
             "fenced": fenced, "last": lsn(seen_old.position) if seen_old.answers else "",
         }  # fmt: skip
 
+    async def _lay(self, folder: DataFolder | None, old: Server) -> None:
+        """Lay the signal. Raises ChangeFailed where it does not lie, Ambiguous where it may."""
+        if folder is None:
+            return
+        try:
+            await folder.fence()
+        except ChangeFailed as error:
+            with in_the_middle(f"{error.message}; {old.workload}: {HALF_FENCED}"):
+                await folder.lift()
+            raise
+
     async def unfence(self, workload: str) -> dict[str, Json]:
-        """The undo: it may serve again. Raises Refused where the other server is primary by now."""
+        """The undo: it may serve again. Raises Refused where the other server is primary, or may become one."""
         old, new = await self.named(workload)
-        if (await asyncio.to_thread(see, new)).primary:
-            raise Refused(f"{new.workload} was promoted", f"rebuild {old.workload} as its standby")
+        await self._no_primary(new)
         async with self.folder(old) as folder:
+            # A container beside it may have taken a while.
+            await self._no_primary(new)
             lifted = folder is not None and await folder.lift()
-        if lifted and (await asyncio.to_thread(see, old)).answers:
+            unseen = "" if folder is not None else ": whether a standby.signal keeps it from that is not known"
+        seen = await asyncio.to_thread(see, old)
+        if lifted and seen.answers and seen.in_recovery:
             await self.stop(old)  # it was started behind the fence, as a standby of nobody
         await self.tell_runtime(old.workload, Verb.START)
-        await self.until(lambda: see(old).primary, STOP_SECONDS, f"{old.workload} does not serve again")
+        await self.until(lambda: see(old).primary, STOP_SECONDS, f"{old.workload} does not serve again{unseen}")
         return {"server": old.workload, "serves": True}
+
+    async def _no_primary(self, new: Server) -> None:
+        """Raises Refused unless a server is a standby that nobody told to promote, or is kept stopped."""
+        seen = await asyncio.to_thread(see, new)
+        if seen.primary:
+            raise Refused(f"{new.workload} was promoted", "rebuild the other server as its standby")
+        if seen.answers:
+            if why := await asyncio.to_thread(under_way, new):
+                raise Refused(f"{new.workload} may become primary at any moment: {why}",
+                              "see its log; fail over again once it is primary")  # fmt: skip
+            return
+        if not await self.kept_stopped(new):
+            raise Refused(f"{new.workload} does not answer, and may be primary: {seen.words}",
+                          "start it and fail over again; or stop it through its runtime, lift the fence and start the"
+                          " other by hand")  # fmt: skip
+        await self.out.write(
+            f"{new.workload} does not answer; its runtime keeps it stopped: rebuild it before it is started\n"
+        )
 
     async def _caught_up(self, old: Server, new: Server) -> None:
         """Raises ChangeFailed where the standby does not come to where the primary is now; nothing has changed."""
@@ -171,38 +167,6 @@ class Work:
             return error
         return None
 
-    async def stop(self, old: Server) -> None:
-        """Stop it until it stays stopped: a runtime may be about to start it anew after a crash."""
-        deadline, quiet = time.monotonic() + STOP_SECONDS, 0
-        while quiet < 2:
-            # Started anew between two looks, it would be waited for in vain: the loop stops it again.
-            with suppress(*NOT_READY):
-                await self.tell_runtime(old.workload, Verb.STOP, STOP_AGAIN_SECONDS)
-            status = await self.runtime().status(old.workload)
-            running = await self._running(old, status)
-            if not running:
-                # STOPPED is final; any other word may be the moment before a restart.
-                quiet += 2 if all(one.state == "STOPPED" for one in status.instances) else 1
-            elif time.monotonic() > deadline:
-                raise ChangeFailed(
-                    f"{old.workload} does not end, what is left of it: {running}", "end that; then resume"
-                )
-            else:
-                quiet = 0
-            if quiet < 2:
-                await asyncio.sleep(0.5 if quiet else LOOK_SECONDS)
-
-    async def _running(self, old: Server, status: Status) -> str:
-        """What is left of a server, in words; empty where nothing is."""
-        if old.inside:
-            found = left(status)
-        else:
-            found = [str(one) for one in await asyncio.to_thread(old.processes)]
-            found += [one.name for one in status.instances if one.pid or one.ready]
-        if not found and await asyncio.to_thread(old.accepts):
-            found = [f"{old.address} accepts connections"]
-        return ", ".join(found)
-
     async def _gone_since(self, old: Server, now: datetime) -> datetime:
         """When the runtime saw it die, where it tells."""
         last = None
@@ -219,13 +183,15 @@ class Work:
     # --- promoting ---------------------------------------------------------------------------------------------
 
     async def promote(self, workload: str) -> dict[str, Json]:
-        """The standby is the primary, and the only one. Raises Refused where the other is not fenced."""
+        """The standby is the primary, and the only one. Raises Refused where the other is not fenced, ChangeFailed
+        where it was not told to promote, Ambiguous where it was.
+        """
         new, old = await self.named(workload)
         if await asyncio.to_thread(old.accepts):
             raise Refused(f"{old.workload} accepts connections at {old.address}", "fence it first")
         if old.inside and not await kept_stopped(self.runtime(), old.workload):
             raise Refused(f"{old.workload} is not stopped: it could come back as a primary", "fence it first")
-        async with self.folder(old) as folder:
+        async with self.folder(old, patience=PROMOTE_OPEN_SECONDS) as folder:
             if folder is not None and await folder.there() and not await folder.fenced():
                 raise Refused(f"{old.workload} is not fenced: it could come back as a primary", "fence it first")
             return await self._promoted(new, old, folder)
@@ -237,12 +203,10 @@ class Work:
             raise NoAnswer(f"{new.workload} does not answer: {seen.words}", "see its log")
         if seen.in_recovery:
             await self._replayed(new)
-            await asyncio.to_thread(new.rows, "SELECT pg_promote(true, 60)")
-        await self.until(lambda: see(new).primary, STOP_SECONDS, f"{new.workload} was told to promote, and is not yet")
-        await asyncio.to_thread(new.rows, "CHECKPOINT")
-        now = await asyncio.to_thread(see, new)
-        switched = await asyncio.to_thread(_switched_at, new, now.timeline)
-        lost = await _lost(old, folder, switched)
+        # A promotion that was asked for is not taken back: it may come later than anybody waits.
+        with in_the_middle(f"{new.workload} was told to promote"):
+            now, switched = await self._told_to_promote(new)
+        lost = await never_received(old, folder, switched)
         other = await asyncio.to_thread(see, old)
         one_primary((now, other))
         told = {
@@ -253,6 +217,15 @@ class Work:
         await self.out.write(f"{new.workload} is primary on timeline {now.timeline}; {old.workload} {other.told}\n")
         await self.out.write(f"{lost['lost']}\n")
         return told
+
+    async def _told_to_promote(self, new: Server) -> tuple[Seen, int]:
+        """The server as primary, and where it left the old timeline."""
+        if (await asyncio.to_thread(see, new)).in_recovery:
+            await asyncio.to_thread(new.rows, "SELECT pg_promote(true, 60)")
+        await self.until(lambda: see(new).primary, STOP_SECONDS, f"{new.workload} is not primary yet")
+        await asyncio.to_thread(new.rows, "CHECKPOINT")
+        now = await asyncio.to_thread(see, new)
+        return now, await asyncio.to_thread(switched_at, new, now.timeline)
 
     async def _replayed(self, new: Server) -> None:
         """Everything that came is applied first: promotion must not wait for it unseen."""
@@ -335,40 +308,6 @@ class Work:
             if not 200 <= answer.status < 300:
                 return f"{page['component']}{page['path']}: {answer.words}"
         return ""
-
-    async def until(self, condition: Callable[[], bool], seconds: float, otherwise: str) -> None:
-        """Raises ChangeFailed with `otherwise` where that does not come true."""
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                if await asyncio.to_thread(condition):
-                    return
-            except NoAnswer as error:
-                otherwise = f"{otherwise.partition(' (')[0]} ({error.message})"
-            if time.monotonic() > deadline:
-                raise ChangeFailed(otherwise, "see the log of the server")
-            await asyncio.sleep(LOOK_SECONDS)
-
-
-def _switched_at(new: Server, timeline: int) -> int:
-    """Where the new timeline left the old one, from its history file."""
-    ((text,),) = new.rows("SELECT pg_read_file(%s::text, 0, 1000000, true)", f"pg_wal/{timeline:08X}.history")
-    lines = [line.split() for line in (text or "").splitlines() if line.strip() and not line.startswith("#")]
-    return position_of(lines[-1][1]) if lines else 0
-
-
-async def _lost(old: Server, folder: DataFolder | None, switched: int) -> dict[str, Json]:
-    """What the old primary wrote that was never received, as far as its data folder can be read."""
-    if folder is None or not switched:
-        return {"lost_bytes": None, "lost_commits": None,
-                "lost": f"what {old.workload} wrote last is not known: its data folder is not here"}  # fmt: skip
-    try:
-        lost = await folder.written_after(switched)
-    except (ChangeFailed, OSError) as error:
-        return {"lost_bytes": None, "lost_commits": None,
-                "lost": f"what {old.workload} wrote last cannot be read: {error}"}  # fmt: skip
-    told = f"{lost.commits} transactions and {lost.bytes:,} bytes of {old.workload}'s log were never received"
-    return {"lost_bytes": lost.bytes, "lost_commits": lost.commits, "lost": told, "old_end": lsn(lost.end)}
 
 
 def _console(url: str, words: str) -> list[dict[str, Any]]:

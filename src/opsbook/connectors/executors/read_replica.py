@@ -16,7 +16,8 @@ from typing import Any
 
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.contract import Connections
-from opsbook.connectors.executors.failover_work import RELOAD_SECONDS, STOP_SECONDS, Work, _console
+from opsbook.connectors.executors.failover_servers import STOP_SECONDS
+from opsbook.connectors.executors.failover_work import RELOAD_SECONDS, Work, _console
 from opsbook.connectors.executors.file import FileExecutor, write_file
 from opsbook.connectors.executors.secrets import resolve
 from opsbook.connectors.pgbouncer import PgBouncerComponent

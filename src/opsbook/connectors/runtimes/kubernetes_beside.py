@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from opsbook.connectors.change import ChangeFailed, Sink
 from opsbook.connectors.contract import ReadFailed
-from opsbook.connectors.runtimes.beside import WAITING, Beside, Hear
+from opsbook.connectors.runtimes.beside import WAITING, Beside, Hear, several
 from opsbook.connectors.runtimes.kubernetes_api import ApiFault, NotThere, Object
 from opsbook.connectors.runtimes.kubernetes_exchange import exchange
 from opsbook.connectors.runtimes.kubernetes_forward import LOOPBACK, Forwards, Inside
@@ -47,7 +47,10 @@ class _Pod:
         self._runtime, self._pod, self._container, self._forwards = runtime, pod, container, forwards
 
     async def talk(self, argv: Sequence[str], given: bytes, hear: Hear) -> tuple[int | None, str]:
-        return await exchange(self._runtime, self._pod, self._container, argv, hear, given)
+        try:
+            return await exchange(self._runtime, self._pod, self._container, argv, hear, given)
+        except (ApiFault, Unreachable) as error:
+            return None, error.message
 
     async def address(self, port: int) -> tuple[str, int]:
         assert self._forwards is not None
@@ -68,15 +71,18 @@ async def made(runtime: Kubernetes, wanted: Beside, out: Sink) -> AsyncIterator[
     container, image = runtime.image_of(now, wanted.workload)
     nodes = [pod.node for pod in await runtime.pods(wanted.workload) if pod.node and not pod.ending]
     body = body_of(wanted, {**now, "kind": kind.name}, container, image, nodes[0] if nodes else "")
-    forwards = _ToPod(runtime.api, runtime.namespace.name)
+    forwards, started = _ToPod(runtime.api, runtime.namespace.name), False
     try:
         path = await _posted(runtime, wanted, body)
         pod = await _running(runtime, wanted, path)
+        started = True
         await out.write(f"started job {wanted.name} beside {wanted.workload}, on {pod.node}\n")
         yield _Pod(runtime, pod, container, forwards)
     except BaseException:
         with suppress(OpsbookError):
-            await asyncio.shield(asyncio.ensure_future(_gone(runtime, wanted)))
+            # Nothing was run in one that never started, which may be on a node that will not answer.
+            ending = _gone(runtime, wanted) if started else _removed(runtime, wanted)
+            await asyncio.shield(asyncio.ensure_future(ending))
         raise
     else:
         await _gone(runtime, wanted)
@@ -91,14 +97,19 @@ async def running(runtime: Kubernetes, workload: str) -> _Pod:
     pods = [pod for pod in await runtime.pods(workload) if container in pod.images and pod.started and not pod.ending]
     if not pods:
         raise ReadFailed(f"no pod of {workload} runs at this moment")
-    return _Pod(runtime, max(pods, key=lambda pod: pod.ready), container)
+    if len(pods) > 1:
+        raise several(workload, f"{len(pods)} pods of it run")
+    return _Pod(runtime, pods[0], container)
 
 
 def body_of(wanted: Beside, workload: Object, container: str, image: str, node: str) -> Object:
     """The Job. What its workload prepares before it starts is left out: it may write the very files that are at stake.
 
-    On the node of the workload's pod, where there is one: a volume may be held by that node alone.
+    On the node of the workload's pod, where there is one: a volume may be held by that node alone. Raises Refused for
+    a workload of several pods.
     """
+    if (workload["spec"].get("replicas") or 0) > 1:
+        raise several(wanted.workload, f"it has {workload['spec']['replicas']} replicas")
     version = image if "/" in image or "@" in image else version_of(image)
     argv = ["sh", "-c", WAITING, "sh", str(round(wanted.lasts))]
     body = job_of(
@@ -126,7 +137,9 @@ def body_of(wanted: Beside, workload: Object, container: str, image: str, node: 
 
 
 async def _posted(runtime: Kubernetes, wanted: Beside, body: Object) -> str:
-    """The path of the new Job, after one that was left behind is gone. Raises Refused for one of somebody else."""
+    """The path of the new Job, after one that was left behind is gone. Raises Refused for one of somebody else that
+    runs, Unreachable where a pod does not go.
+    """
     path = await runtime.namespace.of(JOB, wanted.name)
     deadline = asyncio.get_running_loop().time() + GONE_SECONDS
     while True:
@@ -146,8 +159,18 @@ async def _posted(runtime: Kubernetes, wanted: Beside, body: Object) -> str:
                 if error.reason != "AlreadyExists":
                     raise ChangeFailed(f"the job {wanted.name} cannot be made: {error.message}", error.hint) from error
         if asyncio.get_running_loop().time() > deadline:
-            raise Refused(f"job/{wanted.name} is being removed", "try again in a moment")
+            raise await _stuck(runtime, wanted.name)
         await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _stuck(runtime: Kubernetes, name: str) -> Unreachable:
+    pod = await pod_of(runtime, name) or {}
+    called = (pod.get("metadata") or {}).get("name") or f"of job/{name}"
+    node = (pod.get("spec") or {}).get("nodeName")
+    return Unreachable(
+        f"the pod {called}{f' on {node}' if node else ''} does not go",
+        f"make sure that {node or 'its node'} is off, then delete the pod by force",
+    )
 
 
 async def _running(runtime: Kubernetes, wanted: Beside, path: str) -> Pod:
@@ -169,16 +192,23 @@ async def _running(runtime: Kubernetes, wanted: Beside, path: str) -> Pod:
     raise ChangeFailed(f"the pod of job/{wanted.name} cannot be started: {why}", "opsbook events of its workload")
 
 
-async def _gone(runtime: Kubernetes, wanted: Beside) -> None:
-    """Removed, and none of its pods runs. Raises Unreachable where that cannot be seen."""
+async def _removed(runtime: Kubernetes, wanted: Beside) -> bool:
+    """Ask that it is removed; False where the job is not of this key."""
     path = await runtime.namespace.of(JOB, wanted.name)
     with suppress(NotThere):
         if ((await runtime.api.get(path))["metadata"].get("annotations") or {}).get(KEY) != wanted.key:
-            return
+            return False
     await removed(runtime, path)
+    return True
+
+
+async def _gone(runtime: Kubernetes, wanted: Beside) -> None:
+    """Removed, and none of its pods runs. Raises Unreachable where that cannot be seen."""
+    if not await _removed(runtime, wanted):
+        return
     clock = asyncio.get_running_loop().time
     deadline = clock() + GONE_SECONDS
     while not await no_pod_runs(runtime, wanted.name):
         if clock() > deadline:
-            raise Unreachable(f"the pod of job/{wanted.name} does not go", "is its node away?")
+            raise await _stuck(runtime, wanted.name)
         await asyncio.sleep(LOOK_SECONDS)

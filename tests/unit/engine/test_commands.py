@@ -298,3 +298,34 @@ def test_the_kinds_of_operations_have_commands() -> None:
     )  # fmt: skip
     kinds = {kind for kind, make in registered().executors.items() if make.__module__.rpartition(".")[2] in rooms}
     assert len(kinds) > 35 and kinds <= set(RENDERERS)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "within"),
+    [
+        ('{kind: compose, file: ../run/compose.yaml, host: "${ENGINE}", project: kiln}',
+         'DOCKER_HOST="${ENGINE}" docker compose -f ../run/compose.yaml -p kiln exec -T'),
+        ("{kind: kubernetes, namespace: kiln}", "kubectl -n kiln exec -i"),
+    ],
+)  # fmt: skip
+def test_of_servers_in_containers_the_primary_is_found_first(tmp_path: Path, runtime: str, within: str) -> None:
+    book = BOOK.replace('{kind: supervisor, config: "../run/supervisord.conf"}', runtime)
+    book = book.replace('data: "${ONE_DATA}"', "inside: /data/one")
+    book = book.replace('"${TWO_URL}"', '"${TWO_URL}", inside: /two')
+    book += "  - {id: inside, of: pair, method: pgbackrest, to: repo, pgbackrest: {inside: {folder: /data/backups}}}\n"
+    (tmp_path / "book.yaml").write_text(book)
+    (tmp_path / "env").write_text("")
+    system = in_environment(load_book(tmp_path / "book.yaml", catalogue()))
+    text = told(system, "pgbackrest", {**PGBACKREST, "component": "pair", "backup": "inside", "type": "full"})
+    assert re.search(f'{re.escape(within)} "\\$primary" (-- )?runuser -u postgres -- pgbackrest --config=/c', text)
+    looks = text[text.index("# ", text.index("[safe]\n") + 7) : text.index(f'{within} "$primary"')]
+    assert "pg-one or pg-two: where a server works and follows no other" in looks
+    for leads, expected in (("/two", "pg-two"), ("/data/one", "pg-one"), ("/none", "")):
+        stubs = f'sh() {{ [ "$4" = {leads} ]; }}; ENGINE=x\n'
+        stubs += 'docker() { while [ $1 != -T ]; do shift; done; shift 2; "$@"; }\n'
+        stubs += 'kubectl() { while [ $1 != -i ]; do shift; done; shift 3; "$@"; }\n'
+        done = subprocess.run(
+            ["bash", "-c", f'{stubs}{looks}\necho "$primary"'], capture_output=True, text=True, check=False
+        )
+        assert done.stdout.strip().removeprefix("statefulset/") == expected
+        assert (done.returncode == 0) is bool(expected), done.stderr

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from opsbook.book.environments import ComposeRuntime, KubernetesRuntime
 from opsbook.book.recovery import Backup, PgBackRest
 from opsbook.connectors.backups.pgbackrest import CONFIG, USUAL_CONFIG
+from opsbook.connectors.backups.pgbackrest_inside import LEADING
 from opsbook.connectors.by_hand.backups import INDENT, of_book
 from opsbook.connectors.by_hand.psql import address_of
 from opsbook.connectors.by_hand.restores import ASIDE, at_service, quoted, rows_back
@@ -15,6 +16,7 @@ from opsbook.connectors.by_hand.script import Script, as_commands
 from opsbook.connectors.by_hand.shell_text import comment, fed, inside_quotes, word, words
 from opsbook.connectors.change import Json
 from opsbook.connectors.objectstore.keys import safe
+from opsbook.connectors.postgres import PostgresComponent
 
 AS_SERVER = "runuser -u postgres --"
 """How root becomes the server's user, on the host or in its container."""
@@ -28,7 +30,8 @@ PORT = 54329
 def acts(change: Json, script: Script) -> Iterator[str]:
     """One of its commands, as the user of the server."""
     effect = change["effect"]
-    as_server = _as_server(script, of_book(script, effect["backup"]))
+    before, as_server = _as_server(script, of_book(script, effect["backup"]))
+    yield from before
     call = f"{as_server} pgbackrest {words(f'--{name}={effect[name]}' for name in ('config', 'stanza'))}"
     if effect["act"] == "configure":
         yield from comment(f"by hand: {effect['config']} must name the repository and the cluster", INDENT)
@@ -51,7 +54,8 @@ def at_point(change: Json, script: Script) -> Iterator[str]:
     script.calls("at_postgres", "beside")
     yield f'live=$(at_postgres {address} psql -X -Atc "SELECT current_database()")'
     yield f'at_postgres {address} psql -X -qAtc "SELECT pg_switch_wal()"'
-    as_server = _as_server(script, found)
+    before, as_server = _as_server(script, found)
+    yield from before
     parent = f" -p {word(said.inside.folder)}" if said.inside else ""
     yield f"aside=$({as_server} mktemp -d{parent})"
     options = [f"--stanza={said.stanza or found.of}", f"--type={TYPES[effect['kind']]}"]
@@ -75,18 +79,45 @@ def at_point(change: Json, script: Script) -> Iterator[str]:
     yield f'{as_server} pg_ctl -D "$aside" -m fast stop && {as_server} rm -rf -- "$aside"'
 
 
-def _as_server(script: Script, backup: Backup) -> str:
-    """The beginning of a command of the server's user, where the server runs."""
-    runtime, workload = script.system.environment.runtime, script.component(backup.of).workload or backup.of
-    if backup.pgbackrest is None or backup.pgbackrest.inside is None:
-        return AS_SERVER
-    if isinstance(runtime, ComposeRuntime):
-        folder = word(str(script.system.path(runtime.file).parent))
-        return f"docker compose --project-directory {folder} exec -T {word(workload)} {AS_SERVER}"
+def _as_server(script: Script, backup: Backup) -> tuple[list[str], str]:
+    """The beginning of a command of the server's user, where the server runs, and what must come before it."""
+    component = script.component(backup.of)
+    within = _within(script) if backup.pgbackrest and backup.pgbackrest.inside else None
+    if within is None:
+        return [], AS_SERVER
+    failover = component.failover if isinstance(component, PostgresComponent) else None
+    servers = [one for one in failover.servers if one.inside] if failover else []
+    if len(servers) < 2:
+        return [], f"{within(_target(script, component.workload or backup.of))} {AS_SERVER}"
+    told = " or ".join(one.workload for one in servers)
+    lines, opens = comment(f"{told}: where a server works and follows no other is the primary", INDENT), "if"
+    for one in servers:
+        target = _target(script, one.workload)
+        looks = f"{within(target)} sh -c {word(LEADING)} sh {word(one.inside)}"
+        lines.append(f"{opens} {looks}; then primary={target}")
+        opens = "elif"
+    lines.append('else echo "no server is the primary" >&2; exit 1; fi')
+    chosen = within('"$primary"')
+    return lines, f"{chosen} {AS_SERVER}"
+
+
+def _target(script: Script, workload: str) -> str:
+    """A workload as the runtime's own tool takes it, as a word."""
+    on_kubernetes = isinstance(script.system.environment.runtime, KubernetesRuntime)
+    return word(f"statefulset/{workload}" if on_kubernetes and "/" not in workload else workload)
+
+
+def _within(script: Script) -> Callable[[str], str] | None:
+    """How a command in a workload, given as a word, begins; None where nothing runs in containers."""
+    runtime = script.system.environment.runtime
     if isinstance(runtime, KubernetesRuntime):
-        named = workload if "/" in workload else f"statefulset/{workload}"
-        return f"kubectl -n {word(runtime.namespace)} exec -i {word(named)} -- {AS_SERVER}"
-    return AS_SERVER
+        return lambda one: f"kubectl -n {word(runtime.namespace)} exec -i {one} --"
+    if not isinstance(runtime, ComposeRuntime):
+        return None
+    engine = f"DOCKER_HOST={script.value(runtime.host, 'address of the container engine')} " if runtime.host else ""
+    project = f" -p {word(runtime.project)}" if runtime.project else ""
+    file = script.value(runtime.file, "the compose file")
+    return lambda one: f"{engine}docker compose -f {file}{project} exec -T {one}"
 
 
 def _new(script: Script, component: str, name: str) -> Iterator[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.integration.servers import make_system
@@ -13,8 +14,11 @@ from opsbook.book.system import System
 from opsbook.connectors.backups.pgbackrest import Cluster, configuration, stanza_of
 from opsbook.connectors.backups.pgbackrest_inside import Running
 from opsbook.connectors.backups.recovered_inside import opened
+from opsbook.connectors.contract import Connections
+from opsbook.connectors.executors.pgbackrest import end_inside
 from opsbook.connectors.executors.secrets import NotReached
 from opsbook.connectors.runtimes.kubernetes_rbac import needed
+from opsbook.errors import Unreachable
 
 KUBERNETES = {"kind": "kubernetes", "namespace": "shop"}
 CLUSTER = Cluster(Path("/data/pg"), 5432, "/run/postgresql", 150004, "postgres", 0, "on", "", False)
@@ -73,6 +77,24 @@ def test_a_host_without_containers_is_refused(tmp_path: Path) -> None:
         stanza_of(system, system.model.backups[0])
     with pytest.raises(InvalidBook, match="folder"):
         book(tmp_path, KUBERNETES, folder="data")
+
+
+@dataclass
+class Away:
+    """A system whose runtime cannot be asked."""
+
+    system: System
+
+    @property
+    def runtime(self) -> Any:
+        raise Unreachable("the engine does not answer", "start it")
+
+
+async def test_a_backup_that_the_book_has_no_more_keeps_no_run_from_being_settled(tmp_path: Path) -> None:
+    there, elsewhere = Away(book(tmp_path / "a", KUBERNETES)), Away(book(tmp_path / "b", {"kind": "none"}))
+    for connections, backup, expected in ((there, "renamed", True), (there, "wal", False), (elsewhere, "wal", True)):
+        told = await end_inside(cast(Connections, connections), "run/1", {"backup": backup})
+        assert told is expected, (connections.system.folder, backup)
 
 
 def test_a_recovery_may_make_a_job_and_nothing_else_may(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ from opsbook.connectors.objectstore.keys import safe
 from opsbook.connectors.process_tree import end_tree
 from opsbook.connectors.registry import executor
 from opsbook.connectors.runtimes.beside import end_beside, end_within
-from opsbook.errors import Absent, OpsbookError
+from opsbook.errors import Absent, OpsbookError, UsageError
 
 BUSY_SECONDS = 1.0
 FIRST_PAUSE = 2.0
@@ -78,19 +78,24 @@ class PgBackRestExecutor:
 
 
 async def end_inside(connections: Connections, key: str, effect: Mapping[str, Any]) -> bool:
-    """End what carries the key in the containers of a backup that is taken there. True when nothing of it runs."""
+    """End what carries the key in the containers of a backup that is taken there. True when nothing of it runs.
+
+    A backup that the book has no more, or takes on a host, has nothing in containers that could be asked.
+    """
+    system, ended = connections.system, True
     try:
-        backup = backup_named(connections.system, effect["backup"])
-        if backup.pgbackrest is None or backup.pgbackrest.inside is None:
-            return True
-        place, ended = running(connections.system, backup), True
-        for workload in place.workloads:
+        backup = backup_named(system, effect["backup"])
+        place = running(system, backup) if backup.pgbackrest and backup.pgbackrest.inside else None
+    except (UsageError, NotReached):
+        return True
+    try:
+        for workload in place.workloads if place else ():
             with suppress(Absent):
                 ended = await end_within(connections.runtime, workload, key) and ended
             ended = await end_beside(connections.runtime, name_of(workload), key_of(key)) and ended
-        return ended
     except OpsbookError:
         return False
+    return ended
 
 
 def _configure(call: Call, server: Target, _effect: dict[str, Any]) -> dict[str, Json]:

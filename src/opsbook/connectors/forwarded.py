@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit, urlunsplit
@@ -69,11 +70,15 @@ def forwarded(address: str, to: Forward, *, bare: bool = False) -> str:
     """An address of the cluster, as this host reaches it; what is no address stays as it is."""
     if bare and (match := _BARE.fullmatch(address)):
         return f"{LOOPBACK}:{to(match['host'], int(match['port']))}"
-    parts = urlsplit(address) if "://" in address else None
+    try:
+        parts = urlsplit(address) if "://" in address else None
+        given = parts.port if parts else None
+    except ValueError:
+        return address
     if parts is None or parts.scheme.partition("+")[0] not in PORTS or not parts.hostname:
         return address
     scheme = parts.scheme.partition("+")[0]
-    port = to(parts.hostname, parts.port or PORTS[scheme])
+    port = to(parts.hostname, given or PORTS[scheme])
     if bare:
         return f"{LOOPBACK}:{port}"
     user, at, _ = parts.netloc.rpartition("@")
@@ -86,5 +91,7 @@ def forwarded(address: str, to: Forward, *, bare: bool = False) -> str:
 
 
 def _host(address: str) -> str:
-    """The host that an address names, be it `host:port` or a URL."""
-    return urlsplit(address if "://" in address else f"//{address}").hostname or ""
+    """The host that an address names, be it `host:port` or a URL; empty for what is no address."""
+    with suppress(ValueError):
+        return urlsplit(address if "://" in address else f"//{address}").hostname or ""
+    return ""

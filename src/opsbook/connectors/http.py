@@ -13,10 +13,11 @@ from opsbook.book.catalogue import Component, Strict
 from opsbook.book.references import Reference
 from opsbook.book.values import Duration
 from opsbook.connectors.contract import Connector, ReadFailed
-from opsbook.connectors.http_client import Answer, HttpClient, Trust
+from opsbook.connectors.http_client import Answer, HttpClient, Trust, what_is_wrong
 from opsbook.connectors.http_probe import Probe, Probing, run_probes
 from opsbook.connectors.registry import connector
 from opsbook.connectors.tls import TlsAddress
+from opsbook.errors import UsageError
 
 
 class HttpSettings(Component):
@@ -143,8 +144,11 @@ class HttpConnector(Connector):
         return await self.once((probing, seconds), lambda: run_probes(self.client, probing, seconds))
 
     def tls_address(self) -> TlsAddress:
-        """Where its certificate is served. Raises ReadFailed for plain HTTP."""
-        parts = urlsplit(self.system.resolve(self.component.url))
+        """Where its certificate is served. Raises ReadFailed for plain HTTP, and UsageError."""
+        url = self.system.resolve(self.component.url)
+        if wrong := what_is_wrong(url):
+            raise UsageError(f"its `url` is not an address: {wrong}", "write https://host")
+        parts = urlsplit(url)
         if parts.scheme != "https" or not parts.hostname:
             raise ReadFailed(f"{self.name} is not served over TLS", "its `url` would begin with https://")
         settings = self.component

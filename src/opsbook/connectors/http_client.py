@@ -139,12 +139,17 @@ def what_is_wrong(url: str) -> str:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port  # asking for it tells whether it can be one
     except ValueError as error:
-        return "its port is not 0 to 65535" if str(error).startswith("Port") else "it cannot be read"
+        return unreadable(error)
     if parts.scheme not in ("http", "https"):
         return "it does not begin with http:// or https://"
     if not host or any(one.isspace() or not one.isprintable() for one in host):
         return "it has no host"
     return ""
+
+
+def unreadable(error: ValueError) -> str:
+    """Why an address could not be taken apart, without the part of it that Python quotes."""
+    return "its port is not 0 to 65535" if str(error).startswith("Port") else "it cannot be read"
 
 
 async def exchange(

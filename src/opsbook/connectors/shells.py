@@ -96,7 +96,12 @@ def _psql(connector: PostgresConnector, words: Sequence[str], private: Path, *, 
 async def _redis_cli(connector: RedisConnector, words: Sequence[str], *, write: bool) -> Shell:
     from redis.connection import parse_url
 
-    parts: dict[str, Any] = parse_url(connector.system.resolve(connector.component.url))  # type: ignore[no-untyped-call]
+    url = connector.system.resolve(connector.component.url)
+    try:
+        parts: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+    except ValueError:
+        told = f"{connector.name}: {connector.component.url} is no URL of a Redis server"
+        raise Unreachable(told, "mend it in the book") from None
     if not write:
         await _only_reads(connector, words)
     argv = [_program("redis-cli")]

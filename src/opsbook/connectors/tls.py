@@ -15,6 +15,7 @@ from pydantic import Field
 from opsbook.book.catalogue import Component
 from opsbook.book.references import Reference
 from opsbook.connectors.contract import Connector, ReadFailed
+from opsbook.connectors.http_client import unreadable
 from opsbook.connectors.names import connect
 from opsbook.connectors.registry import connector
 from opsbook.connectors.trust import client_context
@@ -75,15 +76,19 @@ class TlsConnector(Connector):
 
 
 def split_address(text: str, default_port: int | None = None) -> tuple[str, int]:
-    """Host and port of `host:port`, `[::1]:443` or a URL. Raises UsageError."""
+    """Host and port of `host:port`, `[::1]:443` or a URL. Raises UsageError, which never tells the text: the value of a
+    reference may be no address, but it may be a secret."""
+    wrong = ""
     try:
         parts = urlsplit(text if "//" in text else f"//{text}")
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme) or default_port
+        host, port = parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme) or default_port
     except ValueError as error:
-        raise UsageError(f"{text!r} is not an address: {error}", "write host:port") from error
-    if not parts.hostname or port is None:
-        raise UsageError(f"{text!r} is not an address with a port", "write host:port")
-    return parts.hostname, port
+        host, port, wrong = None, None, unreadable(error)
+    if not wrong and (not host or any(one.isspace() or not one.isprintable() for one in text)):
+        wrong = "it has no host"
+    if wrong or not host or port is None:
+        raise UsageError(f"its `address` is not host:port: {wrong or 'it has no port'}", "write host:port") from None
+    return host, port
 
 
 async def served(connector: Connector, address: TlsAddress) -> Served:

@@ -30,10 +30,11 @@ from opsbook.connectors.contract import Connections
 from opsbook.connectors.held.contract import PRIVATE, PUBLIC, write
 from opsbook.connectors.held.files import InFile
 from opsbook.connectors.http import HttpConnector, ProxyComponent
+from opsbook.connectors.http_client import what_is_wrong
 from opsbook.connectors.registry import executor
 from opsbook.connectors.switches.nginx import MasterProcess, ProxyWorkload
 from opsbook.connectors.tls import TlsConnector, look
-from opsbook.errors import OpsbookError, Refused
+from opsbook.errors import OpsbookError, Refused, UsageError
 
 WITHIN = timedelta(minutes=5)
 """How long an authority may take to verify and sign."""
@@ -234,8 +235,11 @@ async def _authority(system: System, certificate: Certificate, places: Places) -
     account = InFile(system.path(certificate.account_key)) if certificate.account_key else places.key.beside("account")
     if await account.read() is None:
         await write(account, key_pem(KEYS["ecdsa-p256"]()), PRIVATE)
+    directory = system.resolve(certificate.directory) if certificate.directory else LETS_ENCRYPT
+    if wrong := what_is_wrong(directory):
+        raise UsageError(f"`directory` of {certificate.id} is not an address: {wrong}", "write https://host/directory")
     return Authority(
-        directory=system.resolve(certificate.directory) if certificate.directory else LETS_ENCRYPT,
+        directory=directory,
         account_key=await account.read() or b"",
         email=certificate.account_email,
         roots=str(system.path(certificate.authority)) if certificate.authority else "",

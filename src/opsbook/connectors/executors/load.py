@@ -19,10 +19,11 @@ from urllib.parse import urlsplit, urlunsplit
 from opsbook.connectors.change import Change, ChangeFailed, Done, Sink
 from opsbook.connectors.contract import Connections
 from opsbook.connectors.http import HttpConnector, HttpSettings
+from opsbook.connectors.http_client import what_is_wrong
 from opsbook.connectors.load_tests import REQUEST_SECONDS, Report, argv, read
 from opsbook.connectors.process_tree import KEY, end_tree
 from opsbook.connectors.registry import executor, registered
-from opsbook.errors import Refused
+from opsbook.errors import Refused, UsageError
 
 ENDING_SECONDS = 5.0
 
@@ -118,6 +119,9 @@ def address_of(connector: HttpConnector, path: str) -> tuple[str, str]:
     """The page, without user and password, and where to connect in place of its host; empty for the host itself."""
     settings = connector.component
     assert isinstance(settings, HttpSettings)
-    parts = urlsplit(connector.system.resolve(settings.url))
+    url = connector.system.resolve(settings.url)
+    if wrong := what_is_wrong(url):
+        raise UsageError(f"its `url` is not an address: {wrong}", "write http://host:port or https://host")
+    parts = urlsplit(url)
     whole = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=parts.path.rstrip("/") + path, query="")
     return urlunsplit(whole), settings.address

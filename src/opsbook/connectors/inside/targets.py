@@ -11,6 +11,7 @@ from opsbook.book.semantics import dependencies
 from opsbook.book.system import System
 from opsbook.connectors.forwarded import PORTS
 from opsbook.connectors.http import HttpSettings
+from opsbook.connectors.http_client import unreadable
 from opsbook.connectors.inside.look import Question
 from opsbook.connectors.runtimes.compose import Compose
 from opsbook.connectors.runtimes.contract import Runtime
@@ -57,7 +58,7 @@ def _read(component: str, address: str) -> tuple[str, str, int, str]:
         scheme = parts.scheme.partition("+")[0]
         port_number = parts.port or PORTS.get(scheme, 0)
     except ValueError as error:
-        raise UsageError(f"the address of {component}: {error}", "write host:port") from error
+        raise UsageError(f"the address of {component} is none: {unreadable(error)}", "write host:port") from None
     if not parts.hostname or not port_number:
         raise Absent(f"{component} is reached by a socket of its own host, not by a name and a port")
     return scheme, parts.hostname, port_number, parts.path

@@ -57,7 +57,10 @@ def bucket_at(text: str, variables: Mapping[str, str], below: str = "") -> tuple
 
     Raises UsageError.
     """
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise UsageError("the address of a bucket cannot be read", "write s3://bucket/prefix") from None
     if parts.username or parts.password:
         raise UsageError(
             "an address of a bucket holds no credentials",

@@ -104,6 +104,13 @@ class ComposeApi:
             # As the docker command has it: DOCKER_TLS_VERIFY and DOCKER_CERT_PATH say with which keys.
             tls = docker.utils.kwargs_from_env().get("tls") if where.startswith("tcp") else None
             keys = {"base_url": where, "timeout": int(CALL_SECONDS), "tls": tls or False}
+            try:
+                docker.utils.parse_host(where, tls=bool(tls))
+            except (docker.errors.DockerException, ValueError):
+                # Without its value, which may be a secret that was meant for something else.
+                raise UsageError(
+                    "`runtime.host` is not an address of a container engine", "write unix:///path or tcp://host:port"
+                ) from None
             # `version="auto"` would ask for all that an engine consists of, which takes podman seconds under load.
             first = docker.APIClient(version=LEAST_VERSION, **keys)
             try:

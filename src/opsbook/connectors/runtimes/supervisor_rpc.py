@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 from xmlrpc import client as xmlrpc
@@ -69,11 +70,13 @@ class SupervisorRpc:
 
 def settings_of_url(url: str) -> Settings:
     """Settings for `unix:///path` or `http://user:password@host:port`. Raises Unreachable for other words."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix" and parts.path:
-        return Settings(unix=parts.path, username=parts.username or "", password=parts.password or "")
-    if parts.scheme == "http" and parts.hostname and parts.port:
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        return Settings(url=f"http://{host}:{parts.port}", username=parts.username or "", password=parts.password or "")
+    with suppress(ValueError):  # a port that is none, a bracket that is not closed
+        parts = urlsplit(url)
+        user, password = parts.username or "", parts.password or ""
+        if parts.scheme == "unix" and parts.path:
+            return Settings(unix=parts.path, username=user, password=password)
+        if parts.scheme == "http" and parts.hostname and parts.port:
+            host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+            return Settings(url=f"http://{host}:{parts.port}", username=user, password=password)
     raise Unreachable("the `url` of the runtime is not an address of supervisord",
                       "write unix:///path/to.sock or http://user:password@host:port")  # fmt: skip

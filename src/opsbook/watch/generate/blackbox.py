@@ -19,6 +19,7 @@ from opsbook.book.references import MissingSecret, Reference
 from opsbook.book.system import System
 from opsbook.connectors.dns import DnsComponent
 from opsbook.connectors.http import HttpSettings
+from opsbook.connectors.http_client import what_is_wrong
 from opsbook.connectors.tcp import TcpComponent
 from opsbook.connectors.tls import TlsComponent, split_address
 from opsbook.watch.generate.exporters import TABLE, seen_by
@@ -142,7 +143,10 @@ def _tcp(system: System, _check: Check, component: Component, _secrets: str) -> 
 
 def _tls(system: System, check: Check, component: Component, _secrets: str) -> tuple[dict[str, Any], str]:
     if isinstance(component, HttpSettings):
-        parts = urlsplit(system.resolve(component.url))
+        url = system.resolve(component.url)
+        if wrong := what_is_wrong(url):
+            raise Unsuited(f"its `url` is not an address: {wrong}")
+        parts = urlsplit(url)
         if parts.scheme != "https" or not parts.hostname:
             raise Unsuited("it is not served over TLS")
         host, port, name = parts.hostname, parts.port or 443, parts.hostname

@@ -8,6 +8,11 @@ given=/run/renec/secrets
 as_postgres="setpriv --reuid=postgres --regid=postgres --init-groups --reset-env"
 export PATH="/usr/lib/postgresql/15/bin:$PATH"
 
+# An instance of before had its volume at $old, with its data in data/: a container that is still of that time is given
+# what is looked for here.
+old=/var/lib/postgresql/renec
+[ -e /data ] || [ ! -d $old ] || ln -s $old /data
+
 install -d -o postgres -g postgres -m 0755 /var/run/postgresql
 install -d -o postgres -g postgres -m 0700 /data
 install -o postgres -m 0600 /dev/null $pass
@@ -35,8 +40,24 @@ copy() {
   "$@" -C || { rm -rf $new; "$@"; }
 }
 
+# What a rebuild works on has other names: whoever began it ends it, and nothing may be made in its place.
+being_rebuilt() {
+  for one in rebuilding configuration copying discarded; do
+    if [ -e $data.$one ]; then
+      echo "$data.$one: a rebuild of this server was cut off; waits until it is run again"
+      return
+    fi
+  done
+  false
+}
+
+if [ -s /data/data/PG_VERSION ] && [ ! -e $data ] && ! being_rebuilt; then
+  $as_postgres sed -i "s#$old/pgpass#$pass#" /data/data/postgresql.auto.conf
+  mv -T /data/data $data
+fi
 until [ -s $data/PG_VERSION ]; do
   rm -rf $new # made aside: what was cut off begins anew
+  if being_rebuilt; then sleep 5; continue; fi
   if other_is_primary; then copy; elif [ "$first" = first ]; then make; else sleep 1; continue; fi
   mv -T $new $data
 done

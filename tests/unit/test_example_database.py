@@ -13,7 +13,7 @@ RENEC = Path(__file__).parents[2] / "examples/renec"
 STUBS = {
     "setpriv": 'while [ "${1#--}" != "$1" ]; do shift; done; exec "$@"',
     "runuser": 'shift 3; exec "$@"',
-    "install": 'for last; do :; done; case "$*" in *-d*) mkdir -p "$last" ;; *) : >"$last" ;; esac',
+    "install": 'for last; do :; done; case "$*" in -d*) mkdir -p "$last" ;; */) ;; *) : >"$last" ;; esac',
     "initdb": 'while [ "$1" != -D ]; do shift; done; mkdir "$2"; echo made > "$2/PG_VERSION"',
     "postgres": 'echo "serves $(cat "$2/PG_VERSION")"',
     "psql": "exit 1",
@@ -79,11 +79,10 @@ def test_nothing_is_made_in_place_of_a_folder_that_is_being_rebuilt(script: Path
 def test_an_instance_of_before_keeps_its_data(script: Path) -> None:
     root = script.parent
     old = folder(root / "data/data", "of then")
-    (old / "postgresql.auto.conf").write_text(f"primary_conninfo = 'passfile={root}/var/lib/postgresql/renec/pgpass'\n")
+    told = "primary_conninfo = 'passfile={}'\n"
+    (old / "postgresql.auto.conf").write_text(told.format(root / "var/lib/postgresql/renec/pgpass"))
     assert begun(script).splitlines()[-1] == "serves of then"
-    assert (
-        root / "data/pg/postgresql.auto.conf"
-    ).read_text() == f"primary_conninfo = 'passfile={root}/data/replicator.pgpass'\n"
+    assert (root / "data/pg/postgresql.auto.conf").read_text() == told.format(root / "data/replicator.pgpass")
 
 
 @pytest.mark.parametrize("script", ["compose"], indirect=True)

@@ -16,7 +16,7 @@ STUBS = {
     "install": 'for last; do :; done; case "$*" in -d*) mkdir -p "$last" ;; */) ;; *) : >"$last" ;; esac',
     "initdb": 'while [ "$1" != -D ]; do shift; done; mkdir "$2"; echo made > "$2/PG_VERSION"',
     "postgres": 'echo "serves $(cat "$2/PG_VERSION")"',
-    "psql": "exit 1",
+    "psql": 'case "$*" in *pg_is_in_recovery*) exit 1 ;; esac; cat >/dev/null',
     "pg_ctl": "",
     "chown": "",
     "sleep": 'echo "waits"; exit 9',

@@ -12,6 +12,7 @@ from opsbook.connectors.change import ChangeFailed
 from opsbook.connectors.runtimes import compose_beside, kubernetes_beside
 from opsbook.connectors.runtimes.beside import ERRORS, OUT, Beside, Hear, Said, Within
 from opsbook.connectors.runtimes.compose_create import Wanted
+from opsbook.errors import Refused
 
 WANTED = Beside("db-recovery", "run/3", "db", 600.0, (5432,))
 
@@ -40,6 +41,12 @@ def test_a_pod_beside_has_the_claims_of_a_stateful_set_and_prepares_nothing() ->
         "limits": {"memory": "1Gi"}, "requests": {"cpu": "10m", "memory": "64Mi"}
     }  # fmt: skip
     assert spec["containers"][0]["image"] == "localhost/db:1" and body["spec"]["activeDeadlineSeconds"] == 600
+
+
+def test_of_several_pods_none_is_taken_for_the_servers() -> None:
+    workload = stateful(volumeClaimTemplates=[{"metadata": {"name": "data"}}], replicas=3)
+    with pytest.raises(Refused, match="whose files of db are meant cannot be known: it has 3 replicas"):
+        kubernetes_beside.body_of(WANTED, workload, "db", "localhost/db:1", "node7")
 
 
 def test_a_container_beside_publishes_its_ports_on_loopback_alone() -> None:

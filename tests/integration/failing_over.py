@@ -132,7 +132,9 @@ def failing_pair() -> Iterator[Pair]:
         _write(folder, one, two, pool_port)
         pair = Pair(folder, one, two, pool_port, _start(folder))
         try:
-            until(lambda: [pair.recovering(one), pair.recovering(two)] == [False, True], 30, "both answer")
+            until(lambda: [pair.recovering(one), pair.recovering(two)] == [False, True], 60, "both answer")
+            streams = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
+            until(lambda: one.sql(streams) == [(1,)], 60, "the standby streams")
             yield pair
         finally:
             _stop(pair)

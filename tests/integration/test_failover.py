@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
 
 import pytest
 
+from opsbook.book.load import load_book
+from opsbook.book.system import in_environment
+from opsbook.catalogue import catalogue
+from opsbook.connectors.change import Change
+from opsbook.errors import Refused
 from tests.integration.failing_over import PRIMARY, STANDBY, Pair, failing_pair
+from tests.integration.hands import Hands, hands_of
 from tests.integration.servers import until
 
 pytestmark = pytest.mark.real
@@ -72,6 +81,38 @@ def test_a_database_fails_over_in_order_and_after_a_loss_and_comes_back_as_a_sta
         assert row["lost_rows"] is not None
         _serves(pair, pair.two.port)
         assert pair.recovering(pair.one) is True
+        asyncio.run(_a_fence_is_lifted_only_where_nobody_else_can_be_primary(pair))
+        pair.done("failover-database")
+        _serves(pair, pair.one.port)
+
+
+async def _a_fence_is_lifted_only_where_nobody_else_can_be_primary(pair: Pair) -> None:
+    async with hands_of(in_environment(load_book(pair.book / "book.yaml", catalogue()))) as hands:
+        fence = await hands.only("postgres.fence", of="database", planned=True)
+        assert (await hands.apply(fence))["fenced"] is True
+        pair.supervisorctl("stop", "one")
+        assert (await hands.undo(fence))["serves"] is True
+        assert "its runtime keeps it stopped" in hands.out.text
+        assert [server.port for server in pair.primaries()] == [pair.two.port]
+        pair.supervisorctl("start", "one")
+        until(lambda: pair.recovering(pair.one) is True and pair.two.replayed(pair.one), 60, "it streams")
+
+        await hands.apply(fence)
+        ((replaying,),) = pair.one.sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup'")
+        os.kill(replaying, signal.SIGSTOP)
+        try:
+            pair.one.sql("SELECT pg_promote(false)")
+            await _refused(hands, fence, "it was told to promote")
+        finally:
+            os.kill(replaying, signal.SIGCONT)
+        until(lambda: pair.recovering(pair.one) is False, 60, "it is promoted")
+        await _refused(hands, fence, "one was promoted")
+        assert [server.port for server in pair.primaries()] == [pair.one.port]
+
+
+async def _refused(hands: Hands, fence: Change, why: str) -> None:
+    with pytest.raises(Refused, match=why):
+        await hands.undo(fence)
 
 
 def _result(view: dict[str, object], step: str) -> dict[str, object]:

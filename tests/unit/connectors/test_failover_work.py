@@ -117,6 +117,12 @@ async def test_a_fence_that_fails_after_its_signal_lies_is_not_told_as_if_nothin
     acts.now("two", Seen(acts.two, False, "refused"))
     with pytest.raises(Ambiguous, match="two does not answer"):
         await acts.fence("one", planned=True)
+    acts.now("one", Seen(acts.one, False, "refused", fenced=True))
+    with pytest.raises(Ambiguous, match="two does not answer"):
+        await acts.fence("one", planned=False)
+    acts.now("one", Seen(acts.one, False, "refused"))
+    with pytest.raises(Refused, match="two does not answer"):
+        await acts.fence("one", planned=False)
     acts.now("two", _standby(acts.two))
     assert await acts.unfence("one") == {"server": "one", "serves": True}
     assert not _lies(acts) and acts.told == [("one", Verb.START)]

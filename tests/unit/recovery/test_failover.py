@@ -23,6 +23,7 @@ from opsbook.connectors.postgres_places import names, pooled, rewritten
 from opsbook.connectors.runtimes.contract import Instance, Status, Workload
 from opsbook.connectors.runtimes.kubernetes_rbac import needed
 from opsbook.engine.compile import load_procedures
+from opsbook.engine.procedure import OnFailure
 from opsbook.recovery.failover import drilled_by, families
 
 RENEC = Path(__file__).parents[3] / "examples" / "renec" / "ops" / "book.yaml"
@@ -132,6 +133,8 @@ def test_the_failover_of_the_example_fences_before_it_promotes() -> None:
         "stop-scheduler", "stop-worker", "stop-api", "start-api", "start-worker", "start-scheduler",
     }  # fmt: skip
     assert steps["safety"].timeout == 300
+    undone = {"stop-scheduler", "stop-worker", "stop-api", "fence", "promote"}
+    assert {name for name, step in steps.items() if step.on_failure is OnFailure.UNDO} == undone
     names_of = {"failover-database", "rebuild-database", "drill-failover-database"}
     assert set(dict(families(renec))) == names_of
     assert {found[name].risk for name in names_of} == {Risk.DESTRUCTIVE}

@@ -61,8 +61,8 @@ class Work(Servers):
         old, new = await self.named(workload)
         seen_old, seen_new = await asyncio.to_thread(see, old), await asyncio.to_thread(see, new)
         one_primary((seen_old, seen_new))
-        # One that was to be left in order and serves no more: an attempt before may have stopped it.
-        before = planned and not seen_old.primary
+        # One that is fenced, or was to be left in order and serves no more: an attempt before may have come so far.
+        before = not seen_old.primary and (planned or seen_old.fenced)
         with in_the_middle(f"{old.workload}: {HALF_FENCED}") if before else nullcontext():
             return await self._fence(seen_old, seen_new, planned=planned)
 

@@ -14,9 +14,10 @@ from pathlib import PurePosixPath
 
 from opsbook.book.system import System
 from opsbook.connectors.change import ChangeFailed, Sink
+from opsbook.connectors.postgres import FailoverServer, PostgresComponent
 from opsbook.connectors.postgres_folder import DataFolder, Here
 from opsbook.connectors.postgres_folder_inside import Within
-from opsbook.connectors.postgres_pair import Seen, Server, look, pair
+from opsbook.connectors.postgres_pair import Seen, Server, look
 from opsbook.connectors.runtimes.beside import Beside, beside, end_beside
 from opsbook.connectors.runtimes.contract import LooksInside, Runtime, Status, Unsupported
 from opsbook.errors import OpsbookError, Refused, Unreachable
@@ -70,7 +71,7 @@ async def _with_runtime(seen: Seen, runtime: Callable[[], Runtime]) -> Seen:
     return replace(seen, stopped=await kept_stopped(runtime(), seen.server.workload))
 
 
-def name_of(server: Server) -> str:
+def name_of(server: Server | FailoverServer) -> str:
     """The name of the container beside it."""
     plain = server.workload.rpartition("/")[2].lower()
     return f"{plain[:50].rstrip('-.')}-data"
@@ -125,9 +126,13 @@ async def _inside(
 
 
 async def end_beside_both(system: System, runtime: Callable[[], Runtime], component: str, key: str) -> bool:
-    """Remove containers beside either server that a change of this key left behind."""
-    done = True
-    for one in await asyncio.to_thread(pair, system, component):
+    """Remove containers beside either server that a change of this key left behind.
+
+    Whatever the addresses of the servers are: a secret that is missing keeps no run from being settled.
+    """
+    settings, done = system.components.get(component), True
+    failover = settings.failover if isinstance(settings, PostgresComponent) else None
+    for one in failover.servers if failover else ():
         if one.inside:
             done = await end_beside(runtime(), name_of(one), key) and done
     return done

@@ -28,8 +28,7 @@ class _Act:
     async def end(self, key: str, change: Change) -> bool:
         """Sessions of it wait for nothing but one statement, and every act looks before it does anything."""
         component = change.effect["component"]
-        system = self.connections.of(component).system
-        return await end_beside_both(system, lambda: self.connections.runtime, component, key)
+        return await end_beside_both(self.connections.system, lambda: self.connections.runtime, component, key)
 
 
 @executor("postgres-fence")

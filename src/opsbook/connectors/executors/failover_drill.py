@@ -60,8 +60,7 @@ class FailoverDrill:
     async def end(self, key: str, change: Change) -> bool:
         """The writer ended with its process."""
         component = change.effect["component"]
-        system = self.connections.of(component).system
-        return await end_beside_both(system, lambda: self.connections.runtime, component, key)
+        return await end_beside_both(self.connections.system, lambda: self.connections.runtime, component, key)
 
 
 async def _brought_to_end(work: Work, effect: dict[str, Any], old: Seen, new: Seen) -> dict[str, Json]:

@@ -90,8 +90,8 @@ class Rebuild:
     async def end(self, key: str, change: Change) -> bool:
         """End pg_rewind or pg_basebackup of a dead process, here or beside the container."""
         await end_tree(key)
-        system = self.connections.of(change.effect["component"]).system
-        return await end_beside_both(system, lambda: self.connections.runtime, change.effect["component"], key)
+        component = change.effect["component"]
+        return await end_beside_both(self.connections.system, lambda: self.connections.runtime, component, key)
 
 
 @dataclass

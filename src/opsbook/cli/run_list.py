@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from opsbook.engine.views import View
 
 
-def print_runs(found: Sequence[RunRow], held: Mapping[str, Sequence[Held]] | None = None) -> None:
-    """A table of runs, with the locks that they hold."""
+def print_runs(
+    found: Sequence[RunRow], held: Mapping[str, Sequence[Held]] | None = None, left: Collection[str] = ()
+) -> None:
+    """A table of runs, with the locks that they hold. `left`: those that were interrupted, and nobody goes on with."""
     screen = console()
     if not found:
         screen.print("nothing has run yet; `opsbook procedures` lists what can")
@@ -43,7 +45,8 @@ def print_runs(found: Sequence[RunRow], held: Mapping[str, Sequence[Held]] | Non
         state = Text(state_told(run), style=style)
         message = f"and taken back, in {run.rehearsal}" if rehearsed else run.message
         kept = holding((held or {}).get(run.id, ()))
-        told = Text("\n".join(one_line(text) for text in (message, kept) if text), style="dim")
+        cut_off = f"interrupted → opsbook runs follow {run.id}" if run.id in left else ""
+        told = Text("\n".join(one_line(text) for text in (cut_off, message, kept) if text), style="dim")
         table.add_row(
             run.id, run.procedure, run.environment, state, moment(run.requested_at), run.requester, took, told
         )

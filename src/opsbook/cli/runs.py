@@ -34,6 +34,7 @@ def command(ctx: click.Context, book: str | None, env: str | None, output: str, 
     if ctx.invoked_subcommand is not None:
         return 0
     from opsbook.cli.run_list import print_runs
+    from opsbook.engine.executor import interrupted
     from opsbook.engine.views import locks_held, summary
     from opsbook.store.runs import newest
 
@@ -41,10 +42,11 @@ def command(ctx: click.Context, book: str | None, env: str | None, output: str, 
         only = service.system.name if env else ""
         found = newest(service.setting.store, procedure=procedure, environment=only, limit=limit)
         held = locks_held(service.setting.store)
+        left = interrupted(service.setting, found)
     if output == "json":
         click.echo(json.dumps([summary(run, held.get(run.id, ())) for run in found], indent=2, ensure_ascii=False))
     else:
-        print_runs(found, held)
+        print_runs(found, held, left)
     return 0
 
 

@@ -18,7 +18,8 @@ def command(book: str | None, env: str | None, output: str) -> int:
 
     It reads the store alone: it answers when nothing else does, and says where nobody watches.
 
-    Exit codes: 0 nothing needs anybody, 1 something fires, failed or waits for somebody, 5 something is ambiguous.
+    Exit codes: 0 nothing needs anybody, 1 something fires, failed, was cut off or waits for somebody,
+    5 something is ambiguous.
     """
     from opsbook.engine.views import locks_held
     from opsbook.watch.status import as_json, status

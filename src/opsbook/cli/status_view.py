@@ -195,7 +195,11 @@ def _runs(page: Page, found: Status, held: dict[str, list[Held]]) -> None:
         state = RunState(run.state)
         style = "bold red" if state is RunState.AMBIGUOUS else "bold yellow" if state.parked else "bold cyan"
         since = run.started_at or run.requested_at
-        page.line("waits" if state.parked else "runs", style, f"{run.procedure}: {run.state}", page.since(since))
+        if cut_off := found.interrupted(run):
+            style = "bold red"
+        word = "cut off" if cut_off else "waits" if state.parked or not found.watched.by else "runs"
+        told = f"{run.procedure}: {run.state}{', interrupted' if cut_off else ''}"
+        page.line(word, style, told, page.since(since))
         keeps = "holds " + ", ".join(one.path for one in held[run.id]) if run.id in held else ""
         page.below("; ".join(part for part in (f"{run.id} by {run.requester}", run.message, keeps) if part))
         if state is RunState.APPROVAL:
@@ -203,7 +207,8 @@ def _runs(page: Page, found: Status, held: dict[str, list[Held]]) -> None:
         elif state.parked:
             page.below(f"→ opsbook runs show {run.id}", "cyan")
         elif not found.watched.by:
-            page.below(f"interrupted → opsbook runs follow {run.id}", "yellow")
+            page.below("its process is gone, and nobody goes on with it" if cut_off else "nobody executes it", "yellow")
+            page.below(f"→ opsbook runs follow {run.id}", "cyan")
     page.more(len(found.going) - MOST)
 
 

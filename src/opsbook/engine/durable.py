@@ -22,7 +22,7 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from opsbook.errors import OpsbookError
-from opsbook.store.database import patient_engine
+from opsbook.store.database import patient_engine, unusable
 from opsbook.store.shared_files import make_file
 
 PINNED = "3.4.0"
@@ -225,9 +225,19 @@ def _own_engine(address: str) -> Engine:
     """An engine with the settings that durability needs, tested at every start."""
     if not address.startswith("sqlite"):
         return patient_engine(address, "opsbook-engine", pool_size=10)
-    make_file(Path(address.removeprefix("sqlite:///")))
+    file = Path(address.removeprefix("sqlite:///"))
     engine = create_engine(address, connect_args={"check_same_thread": False, "timeout": 30})
     event.listen(engine, "connect", _sqlite_settings)
+    try:
+        make_file(file)
+        _must_tell_time(engine)
+    except (OSError, SQLAlchemyError) as error:
+        reason = getattr(error, "orig", None) or getattr(error, "strerror", None) or error
+        raise unusable(file, str(reason)) from error
+    return engine
+
+
+def _must_tell_time(engine: Engine) -> None:
     with engine.connect() as connection:
         for expression in ("unixepoch('subsec')", "strftime('%s','now')"):
             found = connection.execute(text(f"SELECT {expression}")).scalar()
@@ -236,7 +246,6 @@ def _own_engine(address: str) -> Engine:
                     f"SQLite's {expression} says {found!r}, and the engine orders its queue by it",
                     "use another build of Python, or a PostgreSQL store (OPSBOOK_STORE)",
                 )
-    return engine
 
 
 def _sqlite_settings(connection: Any, _record: Any) -> None:

@@ -15,7 +15,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -23,12 +23,14 @@ from opsbook.engine.access import local_actor
 from opsbook.engine.membership import LEASE_SECONDS, Membership
 from opsbook.engine.owner_lock import OwnerLock
 from opsbook.engine.setting import Setting
+from opsbook.engine.states import RunState
 from opsbook.errors import OpsbookError
 from opsbook.store import workers
 from opsbook.store.database import reading
 
 if TYPE_CHECKING:
     from opsbook.engine.owner import Owner
+    from opsbook.store.runs import RunRow
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +139,12 @@ async def executing(
         staying.cancel()
         with suppress(asyncio.CancelledError):
             await staying
+
+
+def interrupted(setting: Setting, found: Iterable[RunRow]) -> set[str]:
+    """The ids of those runs whose process is gone in the middle of them, and with which nobody goes on."""
+    ids = [run.id for run in found if run.state in (RunState.RUNNING, RunState.UNDOING)]
+    return {id for id in ids if not executed_by(setting, id)}
 
 
 def executed_by(setting: Setting, run: str = "") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -10,7 +11,11 @@ import time
 from pathlib import Path
 from typing import IO
 
+from opsbook.store.database import unusable
 from opsbook.store.shared_files import make_file
+
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""Somebody who may only look can still see whether the lock is held."""
 
 
 class OwnerLock:
@@ -21,11 +26,14 @@ class OwnerLock:
         self._file: IO[str] | None = None
 
     def take(self) -> bool:
-        """True where this process is the owner now."""
+        """True where this process is the owner now. Raises StoreFailed where the lock cannot be written."""
         if self._file is not None:
             return True
-        make_file(self.path)
-        file = self.path.open("a+", encoding="utf-8")
+        try:
+            make_file(self.path)
+            file = self.path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise unusable(self.path, error.strerror or str(error)) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -39,16 +47,30 @@ class OwnerLock:
         return True
 
     def free(self) -> bool:
-        """Whether nobody is the owner."""
+        """Whether nobody is the owner. Raises StoreFailed where the lock cannot be looked at."""
         if self._file is not None:
             return False
-        make_file(self.path)
-        with self.path.open("a+", encoding="utf-8") as file:
+        try:
+            file = self._to_look_at()
+        except FileNotFoundError:
+            return True  # who cannot even make it looks only, and nobody has held it
+        except OSError as error:
+            raise unusable(self.path, error.strerror or str(error)) from error
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
             return True
+
+    def _to_look_at(self) -> IO[str]:
+        try:
+            make_file(self.path)
+            return self.path.open("a+", encoding="utf-8")
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            return self.path.open(encoding="utf-8")
 
     def holder(self) -> str:
         """Who the owner is, for people."""

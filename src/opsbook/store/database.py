@@ -103,9 +103,19 @@ def _failed(address: str, error: Exception) -> StoreFailed:
     reason = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or error).strip()
     shown = hide_password(address)
     where = shown.removeprefix("sqlite:///")
-    look = "its disk and permissions" if where != shown else "whether its server runs, its address and its password"
+    if where != shown:
+        return unusable(Path(where), " ".join(reason.split()))
     return StoreFailed(
-        f"the store {where}: {' '.join(reason.split())}", f"check {look}, or name another with OPSBOOK_STORE"
+        f"the store {where}: {' '.join(reason.split())}",
+        "check whether its server runs, its address and its password, or name another with OPSBOOK_STORE",
+    )
+
+
+def unusable(path: Path, reason: str) -> StoreFailed:
+    """What is said where the file of a store, or one beside it, cannot be used."""
+    return StoreFailed(
+        f"the store {path}: {reason}",
+        "check its disk and permissions (also who only looks writes there), or name another with OPSBOOK_STORE",
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from opsbook.engine.executor import executing
 from opsbook.engine.setting import Setting
 from opsbook.errors import Refused
+from opsbook.store.database import unusable
 from opsbook.store.shared_files import make_file
 from opsbook.watch.contract import Watch
 from opsbook.watch.leadership import Leadership
@@ -97,13 +98,18 @@ def _doors() -> Doors | None:
 
 @contextmanager
 def the_only_one(setting: Setting) -> Iterator[None]:
-    """Hold the lock of serving beside an embedded store. Raises Refused where another process serves it."""
+    """Hold the lock of serving beside an embedded store. Raises Refused where another process serves it, and
+    StoreFailed."""
     if not setting.embedded:
         yield
         return
     path = setting.folder / "serve.lock"
-    make_file(path)
-    with path.open("a+", encoding="utf-8") as file:
+    try:
+        make_file(path)
+        opened = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise unusable(path, error.strerror or str(error)) from error
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -159,13 +159,17 @@ class Status:
         """Runs that ended badly, and not in a rehearsal."""
         return tuple(run for run in self.ended if run.state != RunState.DONE and not run.rehearsal)
 
+    def interrupted(self, run: RunRow) -> bool:
+        """Whether its process is gone in the middle of it, and nobody goes on with it."""
+        return not self.watched.by and run.state in (RunState.RUNNING, RunState.UNDOING)
+
     @property
     def exit_code(self) -> int:
         """0 nothing needs anybody, 1 something does, 5 something is ambiguous."""
         if any(run.state == RunState.AMBIGUOUS for run in self.going):
             return 5
         loud = any(not one.silence and one.state.bad for one in self.bad)
-        parked = any(RunState(run.state).parked for run in self.going)
+        parked = any(RunState(run.state).parked or self.interrupted(run) for run in self.going)
         unanswered = any(one.acknowledged_at is None for one, _ in self.incidents)
         return int(loud or parked or unanswered or bool(self.failed))
 
@@ -217,7 +221,7 @@ def as_json(found: Status) -> dict[str, Any]:
         "silences": [silence_json(one, now) for one in found.silences],
         "windows": [one.as_json() for one in found.windows],
         "executor": found.watched.by or None,
-        "going": [summary(run) for run in found.going],
+        "going": [{**summary(run), "interrupted": found.interrupted(run)} for run in found.going],
         "ended": [summary(run) for run in found.ended],
         "on_call": [{**vars(one), "until": one.until.isoformat()} for one in found.on_call],
         "backups": [{**vars(one), "at": one.at.isoformat() if one.at else None} for one in found.backups],

@@ -17,7 +17,10 @@ from tests.unit.watch.planned_work import ANN, NOW, move, watch_of, write
 from opsbook.checks.evaluate import State
 from opsbook.cli.status_view import print_status
 from opsbook.cli.times import ago
+from opsbook.engine.executor import interrupted
+from opsbook.engine.owner_lock import OwnerLock
 from opsbook.store import history, leases
+from opsbook.store.tables import runs
 from opsbook.watch.alerts import take_in
 from opsbook.watch.contract import Signal, Watch
 from opsbook.watch.incident_acts import acknowledge, find
@@ -53,6 +56,38 @@ def shown(watch: Watch, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, highlight=False, emoji=False)
     print_status(console, status(watch.setting, watch.system), {})
     return str(console.file.getvalue())  # type: ignore[attr-defined]
+
+
+def a_run(watch: Watch, state: str, id: str = "r1") -> None:
+    """A run that began, whose process is gone: nobody holds the lock of the store."""
+    texts = {column.name: "" for column in runs.c if not column.nullable and not column.server_default}
+    values: dict[str, Any] = texts | {
+        "id": id, "system": "shop", "environment": "test", "procedure": "tidy-up", "state": state, "requester": "ann",
+        "requested_at": NOW.timestamp(), "started_at": NOW.timestamp() if state != "submitted" else None,
+    }  # fmt: skip
+    write(watch, lambda connection: connection.execute(runs.insert().values(values)))
+
+
+def test_it_says_that_a_run_was_cut_off_and_how_to_go_on(tmp_path: Path, store: Engine) -> None:
+    watch = watch_of(tmp_path, store, NOW, **KEYS)
+    a_run(watch, "submitted", "r0")
+    found = status(watch.setting, watch.system)
+    assert found.exit_code == 0 and "nobody executes it" in shown(watch)
+    a_run(watch, "running")
+    text = shown(watch)
+    assert "cut off" in text and "tidy-up: running, interrupted" in text
+    assert "its process is gone, and nobody goes on with it" in text and "→ opsbook runs follow r1" in text
+    found = status(watch.setting, watch.system)
+    assert found.exit_code == 1
+    told = {one["id"]: one["interrupted"] for one in as_json(found)["going"]}
+    assert told == {"r0": False, "r1": True}
+    lock = OwnerLock(watch.setting.folder)
+    assert lock.take()
+    try:
+        assert "cut off" not in shown(watch) and interrupted(watch.setting, found.going) == set()
+    finally:
+        lock.give_back()
+    assert interrupted(watch.setting, found.going) == {"r1"}
 
 
 def fresh(watch: Watch) -> None:

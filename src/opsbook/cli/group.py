@@ -16,12 +16,14 @@ class Verbs(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Hands on what was said before the verb: `incident --env staging ack` acknowledges there, not elsewhere."""
-        said = {
-            name: value
-            for name, value in ctx.params.items()
-            if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        }
-        ctx.default_map = dict.fromkeys(self.list_commands(ctx), said) if said else ctx.default_map
+        said = [
+            (one, ctx.params[one.name])
+            for one in self.get_params(ctx)
+            if one.name in ctx.params and ctx.get_parameter_source(one.name) is ParameterSource.COMMANDLINE
+        ]
+        if said:
+            known = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+            ctx.default_map = {name: _taken(ctx, verb, said) for name, verb in known if verb is not None}
         return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -31,3 +33,18 @@ class Verbs(click.Group):
         if rows:
             with formatter.section("Verbs"):
                 formatter.write_dl(rows)
+
+
+def _taken(ctx: click.Context, verb: click.Command, said: list[tuple[click.Parameter, Any]]) -> dict[str, Any]:
+    """What of it a verb has an option for that takes it: a list is a `table`, and one of it a `text`."""
+    taken: dict[str, Any] = {}
+    for one in verb.get_params(ctx):
+        for before, value in said:
+            alike = set(one.opts) & set(before.opts) and (one.nargs, one.multiple) == (before.nargs, before.multiple)
+            if one.name and isinstance(one, click.Option) and alike:
+                try:
+                    one.type_cast_value(ctx, value)
+                except click.BadParameter:
+                    continue
+                taken[one.name] = value
+    return taken

@@ -31,8 +31,10 @@ LONGEST = timedelta(days=7)
 """A window that a person opens lasts at most so long: it silences alerts, and policies take it for leave."""
 
 
-NAMED = r"[a-z0-9][a-z0-9_.-]*"
-"""As names of the book are, for a window that a person opens stands beside those in lists, messages and calendars."""
+NAMED = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+"""For a window that a person opens stands beside the book's in lists, messages and calendars: as those are named, and
+also with upper-case letters, for it is often named after a ticket.
+"""
 
 
 @dataclass(frozen=True)
@@ -260,8 +262,11 @@ def _record(
 def _must_be_sound(system: System, wanted: Wanted, lasts: timedelta | None) -> None:
     if not re.fullmatch(NAMED, wanted.name):
         raise UsageError(
-            "a window is named with lower-case letters, digits, '-', '_' and '.'", "as in `opsbook window open hotfix`"
+            "a window is named with letters, digits, '-', '_' and '.'", "as in `opsbook window open hotfix`"
         )
+    for one in system.model.windows:
+        if one.id != wanted.name and one.id.lower() == wanted.name.lower():
+            raise UsageError(f"there is no window {wanted.name!r}, and one much like it", f"write {one.id!r}")
     if not wanted.reason.strip():
         raise UsageError("a window that a person opens has a reason", "say it with --reason")
     if lasts is None:

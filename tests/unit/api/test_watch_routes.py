@@ -148,6 +148,8 @@ async def test_windows_silences_and_checklists_are_worked_as_on_the_command_line
     assert "BEGIN:VEVENT" in (await rob.get("/api/v1/windows.ics")).text
     opening = {"window": "disk", "minutes": 30, "reason": "the disk is exchanged", "components": ["api"]}
     assert (await rob.post("/api/v1/windows", json=opening)).status_code == 403
+    wrong = await ann.post("/api/v1/windows", json={**opening, "window": "a:b"})
+    assert wrong.status_code == 422 and "window" in wrong.text
     assert (await ann.post("/api/v1/windows", json=opening)).status_code == 201
     assert (await ann.post("/api/v1/windows/disk/extend", json={"minutes": 10})).status_code == 200
     (held,) = (await rob.get("/api/v1/silences")).json()

@@ -197,6 +197,15 @@ def test_a_window_is_named_as_those_of_the_book_are(tmp_path: Path, store: Engin
         write(watch, lambda connection: open_now(connection, watch.system, ANN, Wanted(name, HOUR, "why"), NOW))
 
 
+def test_a_window_may_be_named_after_a_ticket_but_not_almost_as_one_of_the_book(tmp_path: Path, store: Engine) -> None:
+    watch = watch_of(tmp_path, store, windows=[WEEKLY])
+    write(watch, lambda connection: open_now(connection, watch.system, ANN, Wanted("DB-2024", HOUR, "why"), NOW))
+    assert windows_open(store, watch.system, ["db"], NOW) == ("DB-2024",)
+    with pytest.raises(UsageError, match="one much like it") as caught:
+        write(watch, lambda connection: open_now(connection, watch.system, ANN, Wanted("Weekly", HOUR, "why"), NOW))
+    assert caught.value.hint == "write 'weekly'"
+
+
 async def test_a_system_that_is_still_in_maintenance_is_heard_again_after_the_window(
     tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

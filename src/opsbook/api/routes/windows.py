@@ -33,7 +33,13 @@ SILENCE = {"id": "s261121-1213-k7qa", "checks": ["api-up"], "components": [], "r
 class WindowOpened(Asked):
     """A window that somebody opens now."""
 
-    window: Word = Field("by-hand", description="one of the book, or any name")
+    window: str = Field(
+        "by-hand",
+        max_length=120,
+        pattern=window_acts.NAMED,
+        description="one of the book, or another name, of letters, digits, `-`, `_` and `.`",
+        examples=["hotfix"],
+    )
     minutes: Minutes | None = Field(None, description="how long; as the book says where left out")
     reason: Text = Field(min_length=1, examples=["the disk is exchanged"])
     components: tuple[Word, ...] = Field((), max_length=100, description="what is affected; none named: everything")

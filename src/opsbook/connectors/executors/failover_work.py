@@ -132,7 +132,7 @@ class Work(Servers):
         if seen.answers:
             if why := await asyncio.to_thread(under_way, new):
                 raise Refused(f"{new.workload} may become primary at any moment: {why}",
-                              "see its log; fail over again once it is primary")  # fmt: skip
+                              "see its log; once it is primary, run the same failover again")  # fmt: skip
             return
         if not await self.kept_stopped(new):
             raise Refused(f"{new.workload} does not answer, and may be primary: {seen.words}",

@@ -156,10 +156,24 @@ def openssl() -> dict[str, Any]:
     verbs = {}
     for name in names:
         flags: Flags = {}
-        for found in re.finditer(r"^ (-[\w\-]+)( \S+)?  ", ask("openssl", name, "-help"), re.M):
+        for found in re.finditer(r"^ (-(?:[\w\-]+|\*))(?:\.\.\.)?( \S+)?  ", ask("openssl", name, "-help"), re.M):
             flags[found[1]] = 1 if found[2] else 0
         verbs[name] = flags
-    return {"version": "", "open": True, "global": {}, "verbs": verbs}
+    return {"version": version_of_openssl(), "open": True, "global": {}, "names": algorithms(), "verbs": verbs}
+
+
+def algorithms() -> list[str]:
+    """The digests and ciphers that stand as flags of their own where a verb lists `-*`, aliases included."""
+    kinds = ("-digest-algorithms", "-cipher-algorithms", "-digest-commands", "-cipher-commands")
+    text = " ".join(ask("openssl", "list", kind, "-provider", "default", "-provider", "legacy") for kind in kinds)
+    words = set(re.findall(r"(?<![\w.-])[A-Za-z][\w-]+(?![\w.])", text))
+    return sorted({f"-{word.lower()}" for word in words} - {"-legacy", "-provided", "-default"})
+
+
+def version_of_openssl() -> str:
+    """The two first numbers of openssl's version."""
+    found = re.search(r"(\d+\.\d+)", ask("openssl", "version"))
+    return found[1] if found else ""
 
 
 def aws_s3() -> dict[str, Any]:

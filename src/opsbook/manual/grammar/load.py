@@ -23,8 +23,9 @@ class Tool:
     """A tool's grammar. `flags` values: 0 takes no value, 1 takes one, 2 may take one after `=`.
 
     A verb whose flags are None is known, its flags are not. An `open` tool takes plugins: verbs that are not listed may
-    exist. `version` is the version that was asked for its help. One that `abbreviates` takes a long flag by its
-    beginning; flags that begin like one of `plugin_flags` may be a plugin's.
+    exist. A verb with the flag `-*` takes the names of algorithms as flags. `version` is the version that was asked for
+    its help. One that `abbreviates` takes a long flag by its beginning; flags that begin like one of `plugin_flags` may
+    be a plugin's.
     """
 
     name: str
@@ -76,7 +77,10 @@ def tool(name: str) -> Tool | None:
     data = json.loads(_HERE.joinpath("tools", wanted).read_text(encoding="utf-8")) if wanted in _generated() else {}
     if not data and not entry:
         return None
-    verbs: dict[str, dict[str, int] | None] = dict(data.get("verbs", {}))
+    names = dict.fromkeys(data.get("names", ()), 0)
+    verbs: dict[str, dict[str, int] | None] = {
+        verb: names | flags if flags and "-*" in flags else flags for verb, flags in data.get("verbs", {}).items()
+    }
     for verb, flags in (entry.get("verbs") or {}).items():
         verbs[verb] = {**(verbs.get(verb) or {}), **flags} if flags is not None else verbs.get(verb)
     return Tool(

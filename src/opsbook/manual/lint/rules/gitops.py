@@ -22,6 +22,8 @@ _PAUSED = re.compile(
     r"commit (?:the|it|this)|revert the commit|git revert",
     re.I,
 )
+# The controller itself is installed and upgraded by hand.
+_OF_THE_CONTROLLER = re.compile(r"\bargo-?cd\b|\bflux(?:-system)?\b")
 _BY_HAND = {
     ("helm", "rollback"),
     ("helm", "upgrade"),
@@ -58,7 +60,9 @@ def undone_by_gitops(context: Context) -> Iterator[Fault]:
         call = step.call
         if call is None or (call.tool, call.verb) not in _BY_HAND or call.has("--dry-run"):
             continue
-        if _PAUSED.search(context.section_text(step.block.section_path)):
+        if _OF_THE_CONTROLLER.search(step.command.text) or _PAUSED.search(
+            context.section_text(step.block.section_path)
+        ):
             continue
         yield Fault(
             step.place,

@@ -7,10 +7,16 @@ from collections.abc import Iterator
 
 from opsbook.manual.lint.context import Context
 from opsbook.manual.lint.example import sh
+from opsbook.manual.lint.facts.steps import Step
 from opsbook.manual.lint.finding import FaultClass, Severity
 from opsbook.manual.lint.rule import Fault, rule
 
-_PGDATA = r"/var/lib/(?:postgresql|pgsql|postgres)\S*"
+# The data folder itself, by its usual names; a file in it or the archive beside it is something else.
+_PGDATA = (
+    r"/var/lib/(?:postgresql/(?:[\d.]+/)?(?:main|data)|pgsql/(?:[\d.]+/)?data|postgres(?:ql|/data)?|pgsql)/?(?= |$)"
+)
+# Words of a place where data may go: a test, a laptop, a copy.
+_SPARE = r"(?i:\b|_)(?i:test\w*|scratch|sandbox|local\w*|dev|development|staging|tmp|old|copy|restored?)(?:\b|_)"
 # Program, a pattern over its words, and what it does.
 _DESTROYS: tuple[tuple[str, str, str], ...] = (
     (
@@ -18,7 +24,11 @@ _DESTROYS: tuple[tuple[str, str, str], ...] = (
         r"^find \S+ (?:-maxdepth \d+ )?-delete\s+-\w+",
         "-delete ahead of the tests deletes everything below the folder",
     ),
-    ("find", r"^find / (?!.*-maxdepth).*(?:-delete|-exec rm)", "deletes through the whole system, mounts included"),
+    (
+        "find",
+        r"^find / (?!.*-(?:maxdepth|xdev|mount|prune|fstype)).*(?:-delete|-exec rm)",
+        "deletes through the whole system, mounts included",
+    ),
     (
         "chown|chmod",
         r"^ch(?:own|mod) (?:-\S*R\S*|--recursive) \S+ (?:/|/etc|/usr|/var|/bin|/lib)/?$",
@@ -26,7 +36,7 @@ _DESTROYS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "docker|podman",
-        r"\bvolume rm .*\$\((?:docker|podman) volume ls",
+        r"\bvolume rm .*\$\((?:docker|podman) volume (?:ls|list)(?: -q| --quiet)*\)",
         "deletes every volume: all data of all containers",
     ),
     (
@@ -40,30 +50,26 @@ _DESTROYS: tuple[tuple[str, str, str], ...] = (
         "ends the server without saving: what is younger than the last snapshot is lost",
     ),
     ("redis-cli|valkey-cli", r"(?i)\bdebug (?:segfault|restart|crash\S*)\b", "crashes the server"),
-    (
-        "redis-cli|valkey-cli",
-        r"(?i)\bcluster reset hard\b|\bcluster flushslots\b",
-        "takes the node out of its cluster and forgets its slots",
-    ),
-    ("tar", rf"^tar -?\w*x.*-C {_PGDATA}", "unpacks over the files of a database server"),
-    ("rsync", r"^rsync .*--delete\S* (?:.* )?(?:/tmp|/empty|\S*/empty)/? \S+", "empties the target"),
-    ("mongosh|mongo", r"db\.dropDatabase\(\)", "drops the whole database"),
-    (
-        "etcdctl",
-        r"\bdel (?:--prefix )?(?:\"\"|/|'') *(?:--prefix)?|\bdel .*--prefix (?:\"\"|/$)",
-        "deletes every key of the cluster",
-    ),
+    ("redis-cli|valkey-cli", r"(?i)\bcluster flushslots\b", "forgets the node's slots: they are served by nobody"),
+    ("tar", rf"^tar (?:\S+ )*-?\w*x.*(?:-C|--directory)[ =]?{_PGDATA}", "unpacks over the files of a database server"),
+    ("rsync", r"^rsync .*--delete\S* (?:.*(?<!--exclude) )?(?:/tmp|/empty)/? \S+", "empties the target"),
+    ("mongosh|mongo", rf"^(?!.*{_SPARE}).*db\.dropDatabase\(\)", "drops the whole database"),
     ("kafka-topics|kafka-topics.sh", r"--delete .*--topic [\"']?(?:\.\*|\*)", "deletes every topic"),
     (
         "lvremove|vgremove|zpool|zfs",
-        r"^(?:lvremove -f|vgremove -f|zpool destroy|zfs destroy -r)",
+        r"^(?:lvremove (?:-\w+ )*-\w*f\w* [\w.-]+$|vgremove (?:-\w+ )*-\w*f|zpool destroy|"
+        r"zfs destroy (?!-\w*n|.*@)(?:-\w+ )*-\w*[rR])",
         "deletes volumes for good",
     ),
-    ("helm", r"^helm uninstall .*\$\(helm (?:ls|list)", "removes every release"),
+    (
+        "helm",
+        r"^helm uninstall .*\$\(helm (?:ls|list)(?!.*(?:--filter|--selector| -[fl] |\| ))",
+        "removes every release",
+    ),
     (
         "npx|yarn|pnpm|npm|knex|sequelize|sequelize-cli|typeorm|prisma|rails|rake|bundle",
-        r"\bmigrate:rollback\b.*--all\b|\bdb:migrate:undo:all\b|\bschema:drop\b|"
-        r"\bmigrate reset\b|\bdb:(?:drop|reset)\b",
+        rf"^(?!.*{_SPARE}).*(?:\bmigrate:rollback\b.*--all\b|\bdb:migrate:undo:all\b|\bschema:drop\b|"
+        r"\bmigrate reset\b|\bdb:(?:drop|reset)\b)",
         "takes every migration back: the tables go with their rows",
     ),
 )
@@ -84,15 +90,40 @@ def destroys_more(context: Context) -> Iterator[Fault]:
     """The table."""
     for step in context.steps:
         text = step.command.text if "$(" in step.command.text else " ".join(step.words)
-        for program, pattern, told in _DESTROYS:
-            if told and re.fullmatch(program, step.program) and re.search(pattern, text):
-                yield Fault(step.place, told)
-                break
-    for block in context.scripts:
-        for step in block.steps:
-            looped = any(e.kind in ("for", "while", "until") for e in step.command.within)
-            if looped and re.match(r"kubectl delete (?:-n \S+ )?(?:pods? )?[\"']?\$\w+", step.command.text):
-                yield Fault(step.place, "deletes in a loop: every replica goes down together")
+        told = next(
+            (t for program, p, t in _DESTROYS if re.fullmatch(program, step.program) and re.search(p, text)), ""
+        )
+        told = told or _every_key(step)
+        if told and not _meant(context, step):
+            yield Fault(step.place, told)
+
+
+def _every_key(step: Step) -> str:
+    """etcdctl del of the empty key or of "/" as a prefix, or of all from the empty key on."""
+    words = step.words
+    if step.program != "etcdctl" or "del" not in words:
+        return ""
+    behind = words[words.index("del") + 1 :]
+    keys = [word for word in behind if not word.startswith("--")]
+    open_end = "--from-key" in words or "--prefix" in words or "--prefix=true" in words
+    return "deletes every key of the cluster" if open_end and keys[:1] in ([""], ["/"]) else ""
+
+
+def _meant(context: Context, step: Step) -> bool:
+    """Whether what stands beside a command makes of it the right one.
+
+    A Redis whose dump is about to be put in place must not save; a backup is unpacked into the folder of a server that
+    was stopped or of a new one; a laptop's database may be reset.
+    """
+    section, path = context.section_text(step.block.section_path), " ".join(step.block.section_path).lower()
+    if step.program in ("redis-cli", "valkey-cli"):
+        return bool(re.search(r"\.rdb\b|appendonly", section))
+    if step.program == "tar":
+        return bool(
+            re.search(r"\b(?:stop|mv|mkdir|install -d|initdb|rm -rf|pg_dropcluster|recovery\.signal)\b", section)
+        )
+    given = " ".join(f"{a.name}={a.value.text}" for s in (step, step.outermost) for a in s.command.assignments)
+    return bool(re.search(r"\b(?:local|develop\w*|test|tests|sandbox)\b", path) or re.search(_SPARE, given))
 
 
 # Program, a pattern over its words, class, and what is wrong with it.
@@ -124,7 +155,7 @@ _UNSAFE: tuple[tuple[str, str, FaultClass, str], ...] = (
     ),
     (
         "cp|rsync|tar",
-        rf"^(?:cp -\w*[ra]\w*|rsync -\w+|tar -?\w*c\w*) (?:\S+ )*{_PGDATA}",
+        rf"^(?:cp -\w*[Rra]\w*|rsync -\w+) (?:\S+ )*{_PGDATA} \S|^tar -?\w*c\w* (?:\S+ )*{_PGDATA}",
         FaultClass.UNSAFE,
         "the files of a running server are no backup: they belong to different moments",
     ),
@@ -148,33 +179,27 @@ _UNSAFE: tuple[tuple[str, str, FaultClass, str], ...] = (
     ),
     (
         "redis-cli|valkey-cli",
-        r"(?i)config set (?:protected-mode no|requirepass [\"']{2})",
+        r"(?i)config set (?:protected-mode no|requirepass ?$)",
         FaultClass.INSECURE,
         "lets everybody in",
     ),
     (
         "docker|podman",
-        r"^\S+ (?:container )?run .*--privileged\b",
+        r"^\S+ (?:container )?run (?!.*(?:qemu-user-static|binfmt|dind|cadvisor|/kind)).*--privileged\b",
         FaultClass.INSECURE,
         "--privileged hands the host to the container",
     ),
     (
         "docker|podman",
-        r"^\S+ (?:container )?run .*-v /:/\S*",
+        r"^\S+ (?:container )?run .*-v /:/(?!\S*:ro)",
         FaultClass.INSECURE,
         "mounts the whole host into the container",
     ),
     (
         "kubectl",
-        r"\bcreate clusterrolebinding .*--clusterrole[ =]cluster-admin",
+        r"\bcreate clusterrolebinding (?=.*--serviceaccount).*--clusterrole[ =]cluster-admin",
         FaultClass.INSECURE,
         "makes the account master of the cluster",
-    ),
-    (
-        "kubectl",
-        r"\bdelete (?:.* )?--force\b(?=.*--grace-period[ =]0)|\bdelete (?:.* )?--grace-period[ =]0 .*--force",
-        FaultClass.UNSAFE,
-        "forgets the pod while it may still run: two may write to one volume",
     ),
     (
         "sysctl",
@@ -183,8 +208,8 @@ _UNSAFE: tuple[tuple[str, str, FaultClass, str], ...] = (
         "is gone from kernels since 4.12",
     ),
     (
-        r"kafka-[\w-]+(?:\.sh)?",
-        r"\s--zookeeper\b",
+        r"kafka-(?!configs)[\w-]+(?:\.sh)?",
+        r"\s--zookeeper(?= |=)",
         FaultClass.DEPRECATED,
         "--zookeeper is gone since Kafka 3.0: --bootstrap-server",
     ),
@@ -213,9 +238,28 @@ def form_unsafe(context: Context) -> Iterator[Fault]:
     for step in context.steps:
         text = " ".join(step.words)
         for program, pattern, fault, told in _UNSAFE:
-            if re.fullmatch(program, step.program) and re.search(pattern, text):
-                yield Fault(step.place, told, fault=fault, subject=told)
+            if re.fullmatch(program, step.program) and re.search(pattern, text) and not _in_place(context, step, told):
+                yield Fault(step.place, told, fault=fault, subject=told, severity=_HINTED.get(told))
                 break
+
+
+# What is a fault in one manual and the purpose of the step in another.
+_HINTED = {"every event is handled a second time": Severity.HINT}
+
+
+def _in_place(context: Context, step: Step, told: str) -> bool:
+    """Whether it is a laptop's step, a stopped server's copy or a schema that is there already."""
+    section, path = context.section_text(step.block.section_path), " ".join(step.block.section_path).lower()
+    if "for development" in told or "one process" in told:
+        return bool(re.search(r"\b(?:local|develop\w*|debug\w*|test|tests)\b", path))
+    if "no backup" in told:
+        before = " ".join(s.command.text for s in step.block.before(step))
+        return bool(re.search(r"\bstop\b|pg_backup_start|pg_start_backup|lvcreate|zfs snapshot", before))
+    if told.startswith("stamp"):
+        return bool(
+            re.search(r"create_all|baseline|from scratch|existing (?:schema|database)|pg_restore|adopt", section)
+        )
+    return False
 
 
 _RESTART = r"(?:sudo )?(?:reboot|shutdown -r|systemctl reboot)"

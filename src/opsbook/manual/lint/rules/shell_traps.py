@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from opsbook.manual.lint.context import Context
 from opsbook.manual.lint.example import sh
+from opsbook.manual.lint.facts.steps import Step
 from opsbook.manual.lint.finding import FaultClass, Fix, Severity
 from opsbook.manual.lint.rule import Fault, rule
 
@@ -54,8 +55,16 @@ def field_expanded(context: Context) -> Iterator[Fault]:
         if step.program not in ("awk", "gawk", "mawk") or step.block.text.startswith("#!"):
             continue
         for word in step.command.argv[1:]:
-            if word.quote == '"' and re.search(r"(?<!\\)\$\d", word.raw) and "{" in word.raw and step.outer is None:
+            if word.quote == '"' and _FIELD.search(word.raw) and step.outer is None and not _in_function(step):
                 yield Fault(step.at(word), "the shell fills in $1 … before awk sees them", Fix("single quotes"))
+
+
+# A field that awk prints or adds up: one in a pattern ahead of the braces is more often a parameter that is meant.
+_FIELD = re.compile(r"\{[^}]*(?<!\\)\$\d")
+
+
+def _in_function(step: Step) -> bool:
+    return any(enclosure.kind == "function" for enclosure in step.command.within)
 
 
 @rule(
@@ -71,7 +80,10 @@ def field_expanded(context: Context) -> Iterator[Fault]:
 )
 def variable_misspelt(context: Context) -> Iterator[Fault]:
     """Used once and set nowhere in the manual, while the block sets and uses one whose name is almost the same."""
+    whole = "\n".join(context.document.lines)
     for block in context.scripts:
+        if _TAKES_OTHERS.search(block.text):
+            continue
         given = {a.name for step in block.steps for a in step.command.assignments}
         given |= set(re.findall(r"\b(?:read(?: -\w+)*|for|export|local|declare(?: -\w+)*) ([A-Za-z_]\w*)", block.text))
         for step in block.top:
@@ -79,17 +91,30 @@ def variable_misspelt(context: Context) -> Iterator[Fault]:
             for word in words:
                 for name in word.variables:
                     near = _near(name, given)
-                    if near and not _set_somewhere(context, name):
-                        yield Fault(step.at(word), f"${name} is set nowhere; ${near} is", Fix(f"${near}"), subject=name)
+                    if not near or len(re.findall(rf"\b{name}\b", whole)) > 1 or f"{{{name}:" in word.raw:
+                        continue
+                    fault = f"${name} is set nowhere; ${near} is"
+                    plural = Severity.HINT if f"{name}S" == near or f"{near}S" == name else None
+                    yield Fault(step.at(word), fault, Fix(f"${near}"), subject=name, severity=plural)
 
 
-def _set_somewhere(context: Context, name: str) -> bool:
-    whole = "\n".join(context.document.lines)
-    return bool(re.search(rf"\b{name}=|\b(?:read|for|export) (?:-\w+ )*{name}\b", whole))
+# A block that reads a file of settings, or has a program set some: what is set cannot be seen.
+_TAKES_OTHERS = re.compile(r"(?m)(?:^|[;&|(]\s*)\s*(?:source|\.|eval|export \$\(|printf -v|getopts|let)\s")
+# What the shell, the system and well-known programs set or read.
+_OF_THE_ENVIRONMENT = re.compile(
+    r"(?:PG|AWS|DOCKER|COMPOSE|KUBE|HELM|GIT|CI|GITHUB|GITLAB|LC|XDG|SSH|SUDO|MYSQL|POSTGRES|REDIS|RABBITMQ|AZURE|ARM|"
+    r"GOOGLE|GCP|CLOUDSDK|GCLOUD|TF|VAULT|CONSUL|NOMAD|RESTIC|BORG|PYTHON|NODE|NPM|JAVA|DJANGO|FLASK|RAILS|ETCDCTL|ANSIBLE|"
+    r"VELERO|ARGOCD|MINIO|S3|DEBIAN|BASH|POD|SYSTEMD|MONGO|KAFKA|CELERY|SENTRY|SLACK|PAGERDUTY)(?:_?[A-Z]\w*)?|"
+    r"USER|USERNAME|HOME|PATH|HOSTNAME|HOST|HOSTTYPE|MACHTYPE|OSTYPE|SHELL|SHLVL|LANG|LANGUAGE|LOGNAME|MAIL|TERM|TMPDIR|TEMP|"
+    r"PWD|OLDPWD|UID|EUID|GROUPS|PPID|RANDOM|SECONDS|LINENO|FUNCNAME|PIPESTATUS|OPTARG|OPTIND|REPLY|IFS|COLUMNS|LINES|"
+    r"EDITOR|VISUAL|PAGER|DISPLAY|EPOCHSECONDS|EPOCHREALTIME|DATABASE_URL|NAMESPACE|(?:HTTPS?|NO|ALL)_PROXY"
+)
 
 
 def _near(name: str, given: set[str]) -> str:
-    if len(name) < 4 or name in given or re.fullmatch(r"\d+|.*\d", name):
+    """The set name that another is one letter from; nothing for A and B, 1 and 2 of a pair, or a program's own."""
+    if len(name) < 4 or name in given or re.search(r"\d$|_\w$", name) or _OF_THE_ENVIRONMENT.fullmatch(name.upper()):
         return ""
     close = difflib.get_close_matches(name, sorted(given), 1, 0.85)
-    return close[0] if close and abs(len(close[0]) - len(name)) <= 1 and close[0].lower() != name.lower() else ""
+    alike = close and abs(len(close[0]) - len(name)) <= 1 and close[0].lower() != name.lower()
+    return close[0] if alike and not re.search(r"\d$|_\w$", close[0]) else ""

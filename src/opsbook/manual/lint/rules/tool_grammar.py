@@ -68,6 +68,8 @@ _OWN_VERBS = frozenset(
         "rabbitmqctl",
     }
 )
+# Tools whose grammar a distribution's older version gave: what is not like any flag of theirs may be a newer one.
+_OLDER = frozenset({"restic", "borg", "curl", "certbot", "gpg", "tar", "openssl", "journalctl", "ansible", "velero"})
 _SINGLE_DASH = frozenset({"openssl"})
 
 
@@ -100,7 +102,11 @@ def flag_unknown(context: Context) -> Iterator[Fault]:
             near = _near(call, flag.name)
             what = f"{call.tool} {call.verb}".strip()
             yield Fault(
-                step.at(flag.word), f"{what} has no flag {flag.name}", Fix(f"{near}?") if near else None, subject=key
+                step.at(flag.word),
+                f"{what} has no flag {flag.name}",
+                Fix(f"{near}?") if near else None,
+                subject=key,
+                severity=Severity.HINT if call.tool in _OLDER and not near else None,
             )
 
 
@@ -145,11 +151,15 @@ def verb_unknown(context: Context) -> Iterator[Fault]:
             or f"{call.tool} {call.verb} {word}".replace("  ", " ") in removed()
         ):
             continue
+        if f"{call.tool} {call.verb}" in _IN_PART:
+            continue
         group_of_open = bool(call.verb) and call.verb in _CLOSED_GROUPS.get(call.tool, grammar.groups)
         closed = call.tool in _OWN_VERBS and (not call.verb or call.verb in ("mod", "inspect", "control"))
         if closed or group_of_open:
             verbs = [name.removeprefix(call.verb).strip() for name in grammar.verbs if name.startswith(call.verb)]
             near = next(iter(difflib.get_close_matches(word, verbs, 1, 0.7)), "")
+            if grammar.open and not near and not group_of_open:
+                continue
             extra = {"go mod audit": "govulncheck ./..."}.get(f"{call.tool} {call.verb} {word}", near)
             yield Fault(
                 step.at(call.unknown_verb),
@@ -163,6 +173,8 @@ _KUBECTL = frozenset({"rollout", "top", "set", "config", "auth", "certificate"})
 _DOCKER = frozenset(
     "container image network volume system context builder node service stack swarm secret".split()  # noqa: SIM905
 )
+# Groups of which the grammar has only what a manual of operations speaks of.
+_IN_PART = frozenset({"aws ec2"})
 _CLOSED_GROUPS = {"kubectl": _KUBECTL, "docker": _DOCKER}
 
 

@@ -26,7 +26,6 @@ _KINDS: tuple[tuple[str, tuple[str, ...], tuple[str, ...], str, str], ...] = (
     ("kubectl", ("autoscale",), ("--min", "--max", "--cpu-percent"), _NUMBER, _WHOLE),
     ("kubectl", ("delete", "drain", "apply"), ("--grace-period",), _NUMBER, _WHOLE + " of seconds"),
     ("kubectl", ("rollout undo",), ("--to-revision",), _NUMBER, _WHOLE),
-    ("kubectl", ("get",), ("--sort-by",), r"[{.'].*|\w+\..*", "a path: .status.startTime"),
     ("helm", ("upgrade", "install", "rollback", "uninstall", "test"), ("--timeout",), _GO, _DURATION),
     ("helm", ("upgrade", "rollback"), ("--history-max",), _NUMBER, _WHOLE),
     ("argocd", (), ("--timeout",), r"\d+", _WHOLE + " of seconds"),
@@ -47,7 +46,7 @@ _KINDS: tuple[tuple[str, tuple[str, ...], tuple[str, ...], str, str], ...] = (
     ("docker compose", ("up",), ("--scale",), r"[\w.-]+=\d+", "SERVICE=NUMBER"),
     ("journalctl", (), ("-n", "--lines"), r"\+?\d+|all", "a number or all"),
     ("journalctl", (), ("-p", "--priority"), r"[a-z]+(?:\.\.[a-z]+)?|[0-7](?:\.\.[0-7])?", "a level: err, or 0 to 7"),
-    ("journalctl", (), ("--vacuum-size",), r"\d+(?:\.\d+)?[KMGTPE]?", "bytes, or K, M, G"),
+    ("journalctl", (), ("--vacuum-size",), r"(?:\d+(?:\.\d+)?[KMGTPEB]?\s?)+", "bytes, or K, M, G"),
     ("psql", (), ("-p", "--port"), r"\d+", "a port"),
     ("pg_dump", (), ("-p", "--port", "-j", "--jobs"), r"\d+", _WHOLE),
     ("pg_dump", (), ("-F", "--format"), r"[cdtp]|custom|directory|tar|plain", "c, d, t or p"),
@@ -57,19 +56,26 @@ _KINDS: tuple[tuple[str, tuple[str, ...], tuple[str, ...], str, str], ...] = (
     ("pg_ctl", (), ("-m", "--mode"), r"s(?:mart)?|f(?:ast)?|i(?:mmediate)?", "smart, fast or immediate"),
     ("pg_basebackup", (), ("-X", "--wal-method"), r"[nfs]|none|fetch|stream", "none, fetch or stream"),
     ("pg_basebackup", (), ("-F", "--format"), r"[pt]|plain|tar", "p or t"),
-    ("curl", (), ("--retry", "--retry-delay", "--max-redirs"), r"\d+(?:\.\d+)?", "a number"),
+    ("curl", (), ("--retry", "--retry-delay", "--max-redirs"), r"-1|\d+(?:\.\d+)?", "a number"),
     ("curl", (), ("-m", "--max-time", "--connect-timeout"), r"\d+(?:\.\d+)?", "seconds without a unit"),
-    ("openssl", ("x509", "req"), ("-days",), r"\d+", _WHOLE),
+    ("openssl", ("x509", "req"), ("-days",), r"-?\d+", _WHOLE),
     ("openssl", ("x509",), ("-checkend",), r"\d+", "seconds: 2592000 are 30 days"),
-    ("journalctl", (), ("--vacuum-time",), r"(?:\d+\s?[a-z]+\s?)+", "a time with its unit: 2d (alone it is seconds)"),
+    (
+        "journalctl",
+        (),
+        ("--vacuum-time",),
+        r"(?:\d+(?:\.\d+)?\s?[A-Za-z]+\s?)+|0|infinity",
+        "a time with its unit: 2d (alone it is seconds)",
+    ),
     (
         "aws",
         ("s3 cp", "s3 sync", "s3 mv"),
         ("--storage-class",),
-        "STANDARD|REDUCED_REDUNDANCY|STANDARD_IA|ONEZONE_IA|INTELLIGENT_TIERING|GLACIER|DEEP_ARCHIVE|GLACIER_IR",
+        "STANDARD|REDUCED_REDUNDANCY|STANDARD_IA|ONEZONE_IA|INTELLIGENT_TIERING|GLACIER|DEEP_ARCHIVE|GLACIER_IR|"
+        "OUTPOSTS|SNOW|EXPRESS_ONEZONE|FSX_OPENZFS",
         "one of S3's classes: STANDARD_IA, GLACIER",
     ),
-    ("aws", ("s3 cp", "s3 sync", "s3 mv"), ("--sse",), "AES256|aws:kms(?::dsse)?", "AES256 or aws:kms"),
+    ("aws", ("s3 cp", "s3 sync", "s3 mv"), ("--sse",), r"AES256|aws:kms(?::dsse)?|-.*|s3:.*", "AES256 or aws:kms"),
     ("certbot", (), ("--key-type",), "rsa|ecdsa", "rsa or ecdsa"),
     ("restic", ("forget",), ("--keep-within",), r"(?:\d+[hdmy])+", "as 2y5m7d3h"),
     (
@@ -111,7 +117,7 @@ def _refused(call: Invocation) -> Iterator[tuple[str, str]]:
             value = flag.value
             if flag.name not in names or not value or flag.word.placeholders:
                 continue
-            if re.search(r"[$<>{}`\[]|\.\.\.|…", value) and not form.startswith("[{"):
+            if re.search(r"[$<>{}`\[]|\.\.\.|…", value):
                 continue
             if not re.fullmatch(form, value.strip("'\"")):
                 yield f"{flag.name} {value}", said

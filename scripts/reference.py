@@ -18,6 +18,7 @@ from opsbook.book.reference import book_reference
 from opsbook.book.schema import book_schema
 from opsbook.catalogue import catalogue
 from opsbook.cli.main import VERBS
+from opsbook.connectors.by_hand.script import RENDERERS
 from opsbook.connectors.offered import INDEX, index_of
 from opsbook.connectors.registry import registered
 from opsbook.manual.lint.reference import reference as rule_reference
@@ -98,7 +99,9 @@ PAGES: dict[str, Callable[[], str]] = {
 def offered() -> str:
     """Which module registers which name: see `opsbook.connectors.offered`."""
     found = registered()
-    return index_of([found.connectors, found.components, found.runtimes, found.executors, OBSERVATIONS, OPERATIONS])
+    return index_of(
+        [found.connectors, found.components, found.runtimes, found.executors, OBSERVATIONS, OPERATIONS, RENDERERS]
+    )
 
 
 def main() -> None:

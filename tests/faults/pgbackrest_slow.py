@@ -158,7 +158,7 @@ async def test_a_place_in_the_log_a_name_a_transaction_and_the_end_are_points_to
 @contextmanager
 def bucket_by_tls(folder: Path) -> Iterator[int]:
     """The port of an S3 server with a certificate of its own, `ca.pem` in the folder."""
-    program = shutil.which("rclone") or str(Path(sys.executable).with_name("rclone"))
+    program = str(Path(sys.executable).with_name("rclone"))  # one of the system may be too old to serve
     if not Path(program).exists():
         pytest.skip("not installed: rclone")
     make_certificate(folder / "ca.pem", folder / "key.pem")

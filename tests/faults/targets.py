@@ -18,10 +18,12 @@ from typing import Any, Literal
 from pydantic import Field
 
 from opsbook.book.catalogue import Component, Risk
+from opsbook.book.units import Dimension
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, More, Sink
-from opsbook.connectors.contract import Connections, Connector, CredentialRefused, LoginRefused
+from opsbook.connectors.contract import Connections, Connector, CredentialRefused, Fact, LoginRefused
 from opsbook.connectors.registry import connector, executor
 from opsbook.errors import Refused
+from opsbook.observations.registry import observation
 from opsbook.operations.contract import Facts, OperationParameters, Verdict
 from opsbook.operations.registry import operation
 
@@ -59,6 +61,13 @@ def die(key: str, place: str) -> None:
         if not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+@observation("target.open", Dimension.STATE, of="target", doc="Whether the target takes the login.", vital=True)
+async def _open(connector: TargetConnector) -> Fact:
+    if (Path(connector.component.folder) / "no-login").exists():
+        raise LoginRefused("the target: the login is not taken", "log in anew")
+    return Fact(True)
 
 
 @executor("test")

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from opsbook.book.catalogue import Risk
 from opsbook.engine import acts
-from opsbook.engine.procedure import OnFailure, Procedure
+from opsbook.engine.procedure import OnFailure, Procedure, Step, StepKind
 from opsbook.engine.states import RunState
 from tests.faults.world import World, op, procedure, until
 
@@ -61,6 +62,26 @@ async def test_it_is_waited_for_as_long_as_its_step_may_take_and_a_cancelled_run
     view = await seeing
     assert view.state is RunState.CANCELLED and view.steps["two"].state == "cancelled"
     assert world.effects[2:] == ["one/0 a", "one/0/undo not a"]
+
+
+async def test_a_step_that_only_checks_waits_too_and_fails_when_its_time_is_over(tmp_path: Path) -> None:
+    world = World(
+        tmp_path, more="\nchecks:\n  - {id: target-open, of: target, observe: target.open, critical: is down}"
+    )
+    lock = op("one", do="lock-out", text="a", undo="not a")
+    look = Step("two", StepKind.CHECK, "Look", 1, {"checks": ["target-open"]}, Risk.READ, True, timeout=120.0)
+    run = await world.submit(procedure(lock, replace(look, on_failure=OnFailure.UNDO)))
+    seeing = asyncio.create_task(world.see(run.id))
+    await until(lambda: waits(world, run.id))
+    assert world.view(run.id).state is RunState.RUNNING
+    (world.target / "no-login").unlink()
+    view = await seeing
+    assert (view.state, view.run.message, view.steps["two"].message) == (RunState.DONE, "", "")
+    assert world.effects == ["one/0 a"]
+    view = await world.run(procedure(lock, replace(look, on_failure=OnFailure.UNDO, timeout=1.5), name="again"))
+    assert view.state is RunState.UNDONE and "target-open is critical" in view.run.message
+    assert WAITS not in view.run.message and world.effects[1:] == ["one/0 a", "one/0/undo not a"]
+    world.close()
 
 
 async def test_a_process_that_is_killed_while_it_waits_is_followed_by_one_that_waits_and_goes_on(world: World) -> None:

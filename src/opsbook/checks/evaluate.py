@@ -54,6 +54,8 @@ class Result:
     critical: Threshold | None = None
     detail: Any = None
     failure: Failure | None = None
+    refused: bool = False
+    """Whether it could not be read because the credential is not taken."""
     cause: str | None = None
     """The id of the check that explains this one."""
 
@@ -69,7 +71,7 @@ def judge(check: Check, spec: ObservationSpec, reading: Reading, at: datetime, b
     # A check that gives any threshold replaces the observation's own; one that gives none takes them.
     warning, critical = limits if any(limits) else (spec.warning, spec.critical)
     blank = Result(check, spec, State.UNKNOWN, reading.value, "", at, warning=warning, critical=critical)
-    blank = replace(blank, detail=reading.detail, failure=reading.failure)
+    blank = replace(blank, detail=reading.detail, failure=reading.failure, refused=reading.credential)
     if reading.failure is not None or reading.value is None or reading.value != reading.value:
         sentence = _said(check, reading) or ("no value" if reading.value is None else "the value is not a number")
         if spec.vital and reading.failure in (Failure.UNREACHABLE, Failure.TIMEOUT):

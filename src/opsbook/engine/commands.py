@@ -9,7 +9,6 @@ from opsbook.book.system import System
 from opsbook.connectors.by_hand.script import RENDERERS, Script
 from opsbook.connectors.by_hand.shell_text import comment
 from opsbook.connectors.change import Json
-from opsbook.connectors.offered import import_room
 from opsbook.engine.parameters import names_of_parameters
 from opsbook.engine.procedure import Plan, PlannedStep, Step, StepKind
 from opsbook.engine.telling import pairs, shown
@@ -20,7 +19,6 @@ INDENT = "    "
 
 def as_commands(plan: Plan, system: System) -> str:
     """The plan as a bash script. Secrets stand as variables, and nothing is guarded: whoever runs it looks first."""
-    import_room("opsbook.connectors")
     script = Script(system)
     planned = {one.step: one for one in plan.steps}
     names = names_of_parameters(plan.procedure, plan.parameters)

@@ -17,7 +17,7 @@ from typing import Any
 
 from opsbook.connectors.contract import REFUSALS, LoginRefused
 from opsbook.connectors.executors.secrets import heard_by
-from opsbook.engine import gate, undo, waiting
+from opsbook.engine import gate, refused, undo, waiting
 from opsbook.engine.ambiguity import CutOff, Settled, settle
 from opsbook.engine.apply import Application, Applied
 from opsbook.engine.conclusion import cancel, conclude, fail, results_of, skip, told
@@ -43,8 +43,6 @@ MOST_CRASHES = 10
 """A run whose process died this often in the middle of a change is not taken up again without a person."""
 AWAY_SECONDS = 45.0
 """How long the next step's target may be away in the middle of a run: an API server restarts in less."""
-CREDENTIAL_SECONDS = 5.0
-"""The longest pause between two looks whether a new credential is there."""
 LONGEST_BACKOFF = 30.0
 """Seconds between two attempts at most; the first pause is one second, each next one twice as long."""
 
@@ -132,7 +130,13 @@ class Interpreter:
         if step.kind is StepKind.PERSON:
             open_item = waiting.open_item(execution, step)
             return await self._wait(RunState.PERSON, f"step {step.id}: {open_item}") if open_item else None
-        return await (self._read(step) if step.kind in LOOKS else self._next_change(step))
+        if step.kind not in LOOKS:
+            return await self._next_change(step)
+        try:
+            return await self._read(step)
+        except REFUSALS as error:
+            fail(execution, step, told(error))
+            return None
 
     async def _reach(self, step: Step) -> Told | None:
         """A step is reached: plan it anew where the facts matter, hold it against the plan, and begin it."""
@@ -143,7 +147,7 @@ class Interpreter:
                 planned = await self._planned_anew(step)
             except REFUSALS as error:
                 return await self._refused(step, error)
-            self._let_in(step)
+            refused.over(execution, step)
             moved = not before.deferred and step_digest(planned) != execution.plan.step_digests[step.id]
             for difference in step_differences(before, planned) if moved else ():
                 execution.journal.tell("planned anew", detail={"difference": difference})
@@ -185,31 +189,10 @@ class Interpreter:
                 attempt += 1
 
     async def _refused(self, step: Step, error: OpsbookError) -> Told:
-        """A step cannot be looked at with the credential that there is. It is tried anew within the step's time, each
-        time with what then stands where credentials are kept. Raises the error when that time is over.
-        """
-        execution, now = self.execution, time.monotonic()
-        left = execution.refused.setdefault(step.id, now) + step.timeout - now
-        if left <= 0:
-            execution.set_run(message="")
-            raise error
-        message = f"it waits for a credential that is taken, and goes on by itself: {told(error)}"
-        if execution.run.message != f"step {step.id}: {message}":
-            execution.set_step(step, state=StepState.RUNNING.value, message=message, started_at=execution.setting.now())
-            execution.set_run(message=f"step {step.id}: {message}")
-            execution.journal.tell("waits", outcome="credential", detail={"step": step.id, "message": message})
-            await execution.commit()
-        # It comes back as a step of its own, so that whoever ends this process is not kept waiting.
-        await self._back_off(1 + int(now - execution.refused[step.id]), min(left, CREDENTIAL_SECONDS))
-        await execution.renew()
+        """It comes back as a step of its own, so that whoever ends this process is not kept waiting."""
+        await self._back_off(*await refused.told(self.execution, step, error))
+        await self.execution.renew()
         return {"next": "go"}
-
-    def _let_in(self, step: Step) -> None:
-        """What was told of a credential that was not taken holds no more, also what a process told that died."""
-        self.execution.refused.pop(step.id, None)
-        if (row := self.execution.steps.get(step.id)) and row.message:
-            self.execution.set_step(step, message="")
-            self.execution.set_run(message="")
 
     async def _next_change(self, step: Step) -> Told | None:
         execution = self.execution
@@ -309,7 +292,10 @@ class Interpreter:
         return None
 
     async def _read(self, step: Step) -> Told | None:
-        """A step that only looks. Cut off, it is simply done again; not yet as expected, as often as `retry` says."""
+        """A step that only looks. Cut off, it is simply done again; not yet as expected, as often as `retry` says.
+
+        Raises one of REFUSALS where it was waited for another credential as long as the step may take.
+        """
         execution = self.execution
         await execution.commit()
         for attempt in range(1, 2 + step.retry):
@@ -323,13 +309,17 @@ class Interpreter:
                 async with asyncio.timeout(step.timeout):
                     result = await read(step, names, facts)
                 concluded(step, result, names)
+            except REFUSALS as error:
+                return await self._refused(step, error)
             except TimeoutError:
                 why = f"it took longer than {step.timeout:g} s"
             except OpsbookError as error:
                 why = told(error)
             else:
+                refused.over(execution, step)
                 conclude(execution, step, result, names)
                 return None
+        refused.over(execution, step)
         fail(execution, step, why)
         return None
 

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from sqlalchemy import Row
 
+from opsbook.catalogue import import_rooms
 from opsbook.engine import execution as executions
 from opsbook.engine.apply import told_of
 from opsbook.engine.durable import Durable, Told, sqlite_address
@@ -139,6 +140,9 @@ class Owner:
                 said = await self._try(run, previous)
             finally:
                 self._moving -= 1
+        if said["next"] == "wait":
+            # What it needs then is of this version, also where opsbook is upgraded meanwhile.
+            await asyncio.to_thread(import_rooms)
         if said["next"] == "wait" and self.membership is not None:
             # Whoever is there takes it up when somebody has done something for it.
             said = {**said, "next": "end"}

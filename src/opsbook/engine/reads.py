@@ -11,6 +11,7 @@ from opsbook.checks import audited as audited  # an executor that asks checks
 from opsbook.checks import held as held  # executors ask it, and cannot import it
 from opsbook.checks.sweep import sweep
 from opsbook.connectors.change import Json
+from opsbook.connectors.contract import LoginRefused
 from opsbook.connectors.prometheus import Series
 from opsbook.engine.facts import RecordedFacts
 from opsbook.engine.procedure import Step, StepKind
@@ -27,7 +28,9 @@ class Queried(Protocol):
 
 
 async def read(step: Step, names: Mapping[str, Any], facts: RecordedFacts) -> Json:
-    """What the step sees. Raises Unexpected for checks that are bad, Unreachable and ReadFailed."""
+    """What the step sees. Raises Unexpected for checks that are bad, Unreachable and ReadFailed; one of REFUSALS where
+    nothing but a credential that is not taken keeps it from seeing.
+    """
     body = fill(step, names, facts.system)
     if step.kind is StepKind.CHECK:
         return await _checks(body, facts)
@@ -48,13 +51,14 @@ async def _checks(body: dict[str, Json], facts: RecordedFacts) -> Json:
     chosen = [check for check in facts.system.checks if {check.id, *check.groups} & set(wanted)]
     found = await sweep(facts.system, chosen, facts.connections, facts.clock)
     told = [{"check": one.check.id, "state": str(one.state), "sentence": one.sentence} for one in found.results]
-    bad = [
-        f"{one['check']} is {one['state']}: {one['sentence']}"
-        for one in told
-        if one["state"] in ("critical", "unknown")
-    ]
+    bad = [one for one in found.results if one.state.bad]
     if bad:
-        raise Unexpected("; ".join(bad), "`opsbook check` says more")
+        why = "; ".join(f"{one.check.id} is {one.state}: {one.sentence}" for one in bad)
+        refused = {one.check.id for one in bad if one.refused}
+        # What follows from a login that is refused is not known either; what is bad by itself is.
+        if refused and all(one.refused or one.cause in refused for one in bad):
+            raise LoginRefused(why, "put a credential in place that is taken")
+        raise Unexpected(why, "`opsbook check` says more")
     return {"checks": told, "value": str(found.state)}
 
 

@@ -1,6 +1,6 @@
 """What the commands of a plan share: how the book names addresses and secrets, and which variables that needs.
 
-A renderer of a kind is registered with `@as_commands(kind)`, beside its executor or here: it is given a change as plain
+A renderer of a kind is registered with `@as_commands(kind)`, in this room: it is given a change as plain
 data and the `Script`, and yields lines of bash. It reads nothing but the book. A kind without one is told as a comment.
 """
 
@@ -16,16 +16,17 @@ from opsbook.book.system import System
 from opsbook.connectors.by_hand.functions import defined
 from opsbook.connectors.by_hand.shell_text import comment, inside_quotes, word
 from opsbook.connectors.change import Json
+from opsbook.connectors.offered import Offered
 
 Renderer = Callable[[Json, "Script"], Iterable[str]]
-RENDERERS: dict[str, Renderer] = {}
+RENDERERS: Offered[Renderer] = Offered("renderers", "opsbook.connectors.by_hand")
 
 
 def as_commands(kind: str) -> Callable[[Renderer], Renderer]:
     """Registers how changes of a kind are told as commands: `(change, script) -> lines`."""
 
     def register(render: Renderer) -> Renderer:
-        RENDERERS[kind] = render
+        RENDERERS.add(kind, render)
         return render
 
     return register

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import sys
@@ -40,7 +39,7 @@ class Bucket:
 @contextmanager
 def new_bucket() -> Iterator[Bucket]:
     """A server with one empty bucket."""
-    program = shutil.which("rclone") or str(Path(sys.executable).with_name("rclone"))
+    program = str(Path(sys.executable).with_name("rclone"))  # one of the system may be too old to serve
     if not Path(program).exists():
         pytest.skip("not installed: rclone")
     with own_folder("s3") as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -193,7 +194,9 @@ async def test_a_certificate_is_installed_by_the_commands(site: Site) -> None:  
     old = site.chain.read_bytes()
     done = ran(hands, [install])
     assert done.returncode == 0, done.stderr
-    assert await site.served() == new.certificate
+    async with asyncio.timeout(20):  # nginx answers a reload before its workers have changed
+        while await site.served() != new.certificate:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
     assert site.previous.read_bytes() == old
     site.chain.with_name(".key.pem.next").write_bytes(key_pem(issue("other", None, ("x",)).key))
     assert ran(hands, [install]).returncode != 0, "a key of another certificate is refused"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 _CLUSTER = f"{zlib.crc32(os.environ.get('KUBECONFIG', '').encode()):08x}"
+LONGEST_WAIT = 3600.0
+"""Seconds that a test may wait for its turn; whoever has it is ended by a time-out of its own."""
 _users: list[str] = []
 """What of this process uses the cluster now."""
 _shared = ExitStack()
@@ -25,9 +28,30 @@ def _file(name: str) -> Path:
 
 
 @contextmanager
+def uncounted(most: float) -> Iterator[None]:
+    """What is done here does not count against the test's time-out: it may take `most` seconds of its own.
+
+    A test's time-out is a timer of this process (pytest-timeout, by signal); where none runs, none is set.
+    """
+    left, _ = signal.getitimer(signal.ITIMER_REAL)
+    if not left:
+        yield
+        return
+    signal.setitimer(signal.ITIMER_REAL, left + most)
+    try:
+        yield
+    finally:
+        now, _ = signal.getitimer(signal.ITIMER_REAL)
+        # What this very timer has ended needs none any more.
+        if now:
+            signal.setitimer(signal.ITIMER_REAL, left)
+
+
+@contextmanager
 def _locked(name: str, how: int) -> Iterator[None]:
     with _file(name).open("a") as file:
-        fcntl.flock(file, how)
+        with uncounted(LONGEST_WAIT):
+            fcntl.flock(file, how)
         try:
             yield
         finally:

@@ -175,7 +175,7 @@ def test_a_postmortem_is_a_file_that_is_not_written_over(say: Say, book: Path) -
     assert printed.return_value == 0 and printed.stdout.startswith("# orders \\| are \\*lost\\*\n")
     done = say("incident", "postmortem", id)
     path = Path(done.stdout.strip())
-    assert done.return_value == 0 and path.name == f"{id}.md" and path.is_relative_to(book)
+    assert done.return_value == 0 and path.name == f"{id}.md" and path.resolve().is_relative_to(book)
     whole = path.read_text()
     for part in ("| to acknowledge |", "| to resolve |", "## Timeline", "## Why it happened", "- [ ] raise the limit"):
         assert part in whole

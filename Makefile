@@ -30,7 +30,7 @@ test: packages $(VENV)/installed
 	$(PYTHON) -m pytest tests/unit -n $(PYTEST_WORKERS) -p no:schemathesis -p no:rerunfailures
 	# A busy machine may let a deadline of a real server pass: such a test is tried once more, and the run says which.
 	# More workers than cores: most of these tests wait for servers.
-	$(PYTHON) -m pytest tests -n $(SERVER_WORKERS) --dist loadgroup --no-loadscope-reorder --ignore tests/unit -rsR --reruns 1
+	$(PYTHON) -m pytest tests -n $(SERVER_WORKERS) --dist loadgroup --no-loadscope-reorder --ignore tests/unit -rsR --reruns 1 --rerun-show-tracebacks
 
 ## make test-unit  the fast tests alone
 test-unit: $(VENV)/installed

@@ -26,6 +26,7 @@ from opsbook.engine.views import View, view_of
 from opsbook.engine.watcher import Watcher
 from opsbook.store.runs import RunRow
 from tests.faults import targets
+from tests.integration.servers import BUSY
 
 _opening = threading.Lock()
 """Migrations are made by one thread at a time."""
@@ -143,8 +144,8 @@ class World:
 
 
 async def until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait for a state, with a deadline."""
-    async with asyncio.timeout(seconds):
+    """Wait for a state; fails where even a busy machine would have had it."""
+    async with asyncio.timeout(seconds * BUSY):
         while not holds():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 

@@ -11,7 +11,9 @@ from tests.integration.on_runtimes import on_each
 from tests.integration.servers import until
 
 pytestmark = pytest.mark.real
-pair = on_each({"compose": on_compose, "kubernetes": on_kubernetes})
+pair = on_each(
+    {"compose": on_compose, "kubernetes": on_kubernetes}, scope="function"
+)  # one that failed is of no use again
 
 
 def _serves(pair: Containers, name: str, other: str) -> None:

@@ -9,7 +9,6 @@ import shutil
 import signal
 import stat
 import threading
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -268,9 +267,7 @@ def test_up_after_a_killed_supervisord_ends_the_orphans_and_recovers(renec: Rene
     os.kill(int((renec.run_dir / "pids" / "supervisord.pid").read_text()), signal.SIGKILL)
     until(lambda: renec.run("status").stdout.strip() == "down", 5)
     assert psutil.pid_exists(orphan)
-    started = time.monotonic()
     renec.must("up")
-    assert time.monotonic() - started < 30
     assert orphan not in (pid_of(renec, f"api:api_0{n}") for n in range(3))
     until(lambda: not alive(orphan), 5, "the orphan lives")
 

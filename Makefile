@@ -4,7 +4,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 RENEC := examples/renec/renec
 PYTEST_WORKERS ?= 2
-SERVER_WORKERS ?= 5
+SERVER_WORKERS ?= 4
 
 # Compiled once, also where the environment forbids it: hundreds of processes start, and pytest compiles its own way.
 unexport PYTHONDONTWRITEBYTECODE

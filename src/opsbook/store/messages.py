@@ -177,11 +177,14 @@ def crowds(connection: Connection, where: Mapping[str, str], now: float, lately:
     waiting = {row[0]: Crowd(row[1], row[2]) for row in connection.execute(query)}
     if not waiting:
         return {}
-    sent = (
-        select(messages.c.channel, func.count(func.distinct(messages.c.receipt)), func.max(messages.c.delivered_at))
+    # A digest is one delivery of many messages. Many services give the same receipt each time.
+    each = (
+        select(messages.c.channel, messages.c.delivered_at, messages.c.receipt)
         .where(_here(where), messages.c.state == "delivered", messages.c.delivered_at > now - lately)
-        .group_by(messages.c.channel)
+        .distinct()
+        .subquery()
     )
+    sent = select(each.c.channel, func.count(), func.max(each.c.delivered_at)).group_by(each.c.channel)
     for channel, count, last in connection.execute(sent):
         if channel in waiting:
             waiting[channel] = Crowd(waiting[channel].waiting, waiting[channel].oldest, count, last)

@@ -107,6 +107,23 @@ def test_after_a_burst_a_channel_collects_and_never_for_longer_than_it_says() ->
     assert held(Crowd(3, 100.0, BURST, 99.0), 100.0 + HOLD) is None
 
 
+def test_a_burst_is_counted_by_deliveries_also_where_every_receipt_is_the_same(desk: Desk) -> None:
+    for number in range(10):
+        tell(desk, "chat", key=f"k{number}")
+    ids, at = [row.id for row in rows(desk)], desk.now.timestamp()
+
+    def delivered(some: list[int], after: float) -> None:
+        desk.write(lambda c: messages.claim(c, desk.watch.where, "channel:chat", "me", at, 60, len(some)))
+        told = {"state": "delivered", "delivered_at": at + after, "receipt": "ok"}
+        assert desk.write(lambda c: messages.settle(c, some, "me", **told)) == some
+
+    for number in range(4):
+        delivered([ids[number]], number)
+    delivered(ids[4:9], 5)  # a digest: one delivery
+    crowd = desk.read(lambda c: messages.crowds(c, desk.watch.where, at + 6, 60.0))["channel:chat"]
+    assert (crowd.waiting, crowd.sent, crowd.last) == (1, 5, at + 5)
+
+
 def test_a_digest_names_what_is_in_it_and_how_much_more(desk: Desk) -> None:
     for number in range(LINES + 3):
         tell(desk, "chat", key=f"k{number}", subject=f"thing {number}", urgency="page")

@@ -13,6 +13,7 @@ import click
 from opsbook.cli.options import format_option
 
 if TYPE_CHECKING:
+    from opsbook.book.load import Book
     from opsbook.cli.manuals import ManualFile
     from opsbook.manual.lint import Choice, Finding
 
@@ -62,8 +63,8 @@ def command(
 ) -> int:
     """Say what is wrong with each MANUAL, and where several of one system contradict each other.
 
-    A BOOK is a book.yaml or its folder: the book is validated, and its procedures are linted. Where nothing is named,
-    it is the book that is found upwards from here.
+    A BOOK is a book.yaml or its folder: the book is validated, and it and its procedures are linted. Where nothing is
+    named, it is the book that is found upwards from here.
     Exit codes: 0 nothing as grave as --fail-on, 1 findings, 2 wrong usage or an invalid book.
     """
     from opsbook.manual.lint import Choice, Severity
@@ -82,11 +83,11 @@ def command(
     if not paths:
         paths = (_book_from_here(),)
     choice = Choice(_words(select), _words(ignore), Severity(severity), _said)
-    manuals, books = _read(paths)
-    findings = _findings(manuals, books, choice)
+    read = _read(paths)
+    findings = _findings(read, choice)
     if fix:
-        findings = _fixed([*manuals, *books], findings)
-    texts = {str(one.path): one.text.replace("\r\n", "\n").split("\n") for one in [*manuals, *books]}
+        findings = _fixed([*read.manuals, *read.procedures], findings)
+    texts = {path: text.replace("\r\n", "\n").split("\n") for path, text in read.texts.items()}
     findings = _without_known(findings, texts, Known(baseline, write_baseline))
     _print(findings, texts, output)
     return int(fails(findings, None if fail_on == "never" else Severity(fail_on)))
@@ -114,24 +115,42 @@ def _said(text: str) -> None:
     click.echo(f"opsbook: {text}", err=True)
 
 
-def _read(paths: Sequence[str]) -> tuple[list[ManualFile], list[ManualFile]]:
-    """The manuals, and the procedures of books, each once."""
-    from opsbook.cli.manuals import read_manual_file
+@dataclass(frozen=True)
+class Read:
+    """What was named, each once."""
+
+    manuals: list[ManualFile]
+    procedures: list[ManualFile]
+    books: list[tuple[Book, str]]
+    """Each with the text of its file."""
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Path → text of all files."""
+        files = {str(one.path): one.text for one in (*self.manuals, *self.procedures)}
+        return files | {str(book.path): text for book, text in self.books}
+
+
+def _read(paths: Sequence[str]) -> Read:
+    from opsbook.cli.manuals import read_manual_file, read_manual_text
 
     manuals: dict[str, ManualFile] = {}
     procedures: dict[str, ManualFile] = {}
+    books: dict[Path, tuple[Book, str]] = {}
     for word in paths:
         path = Path(word)
         if path.is_dir() or path.suffix in (".yaml", ".yml"):
-            for file in _procedures_of(word):
+            book, files = _book_of(word)
+            books.setdefault(book.path, (book, read_manual_text(book.path)))
+            for file in files:
                 procedures.setdefault(str(file), read_manual_file(file))
         else:
             manuals.setdefault(word, read_manual_file(path))
-    return list(manuals.values()), list(procedures.values())
+    return Read(list(manuals.values()), list(procedures.values()), list(books.values()))
 
 
-def _procedures_of(named: str) -> list[Path]:
-    """The files of a book's procedures. Raises InvalidBook or InvalidProcedure where it does not hold together."""
+def _book_of(named: str) -> tuple[Book, list[Path]]:
+    """A book and its procedures' files. Raises InvalidBook or InvalidProcedure where it does not hold together."""
     from opsbook.book.load import find_book, load_book
     from opsbook.book.system import System
     from opsbook.catalogue import catalogue
@@ -140,19 +159,23 @@ def _procedures_of(named: str) -> list[Path]:
     book = load_book(find_book(Path.cwd(), named), catalogue())
     for name in book.model.environments:
         load_procedures(System(book, name, book.models.get(name, book.model)), catalogue())
-    return sorted(path for path in (book.folder / FOLDER).glob("*.md") if path.name.lower() != "readme.md")
+    files = sorted(path for path in (book.folder / FOLDER).glob("*.md") if path.name.lower() != "readme.md")
+    return book, files
 
 
-def _findings(manuals: list[ManualFile], books: list[ManualFile], choice: Choice) -> list[Finding]:
-    from opsbook.manual.lint import lint_document, lint_documents
+def _findings(read: Read, choice: Choice) -> list[Finding]:
+    from opsbook.manual.lint import lint_book, lint_document, lint_documents
     from opsbook.manual.lint.repository import repository_of
 
+    manuals = read.manuals
     if len(manuals) > 1:
         found = lint_documents([(one.document, None) for one in manuals], choice)
     else:
         found = [f for one in manuals for f in lint_document(one.document, None, choice, repository_of(one.path))]
-    for one in books:
+    for one in read.procedures:
         found += lint_document(one.document, None, choice)
+    for book, text in read.books:
+        found += lint_book(book, text, choice)
     return found
 
 

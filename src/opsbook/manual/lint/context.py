@@ -16,6 +16,7 @@ from opsbook.manual.lint.facts.steps import ShellBlock, Step, all_steps, shell_b
 from opsbook.manual.lint.rule import Place
 
 if TYPE_CHECKING:
+    from opsbook.book.load import Book
     from opsbook.manual.lint.repository import Repository
     from opsbook.manual.lint.shellcheck import Complaint
     from opsbook.manual.reading import Manual
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class Context:
-    """One manual under lint. `others` are the other manuals of the system, `repository` what lies around this one."""
+    """One manual under lint. `others` are the other manuals of the system, `repository` what lies around this one.
+
+    Where a book is under lint, `book` is it, and `document` has its lines and no blocks.
+    """
 
     document: Document
     manual: Manual | None
     others: tuple[Context, ...] = field(default=(), repr=False)
     repository: Repository | None = None
+    book: Book | None = None
 
     @cached_property
     def blocks(self) -> tuple[ShellBlock, ...]:

@@ -1,4 +1,4 @@
-"""Lint of one manual, or of several that speak of one system."""
+"""Lint of one manual, of several that speak of one system, or of a book."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from opsbook.manual.lint.rule import Rule, all_rules
 from opsbook.manual.lint.suppress import suppressions
 
 if TYPE_CHECKING:
+    from opsbook.book.load import Book
     from opsbook.manual.lint.repository import Repository
     from opsbook.manual.reading import Manual
 
 _LINES_PER_HINT = 20
+_OF_BOOKS = "a book"
+"""What the rules need that read books; all others read manuals."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,19 @@ def lint_documents(pairs: Sequence[tuple[Document, Manual | None]], choice: Choi
     return _lint([Context(document, manual) for document, manual in pairs], choice or Choice())
 
 
+def lint_book(book: Book, text: str, choice: Choice | None = None) -> list[Finding]:
+    """The findings of a book itself, by line of its file. Raises UsageError as `lint_document` does."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return _lint([Context(Document(str(book.path), tuple(lines), ()), None, book=book)], choice or Choice())
+
+
 def _lint(contexts: list[Context], choice: Choice) -> list[Finding]:
     _check_names(choice)
     found: list[Finding] = []
     for context in contexts:
         context.others = tuple(other for other in contexts if other is not context)
-        own = [finding for rule in all_rules() if choice.takes(rule) for finding in _run(rule, context, choice)]
+        rules = [rule for rule in all_rules() if (rule.needs == _OF_BOOKS) is (context.book is not None)]
+        own = [finding for rule in rules if choice.takes(rule) for finding in _run(rule, context, choice)]
         own = suppressions(context.document).left(own)
         own = [finding for finding in own if finding.severity.rank >= choice.least.rank]
         found += _few_hints(_once_a_line(own), len(context.document.lines))

@@ -11,6 +11,7 @@ _GROUPS = {
     "OB4": "PromQL and Kubernetes manifests",
     "OB5": "The manual against itself",
     "OB6": "Harm and secrets",
+    "OB7": "The book",
 }
 
 
@@ -53,17 +54,17 @@ def _entry(rule: Rule) -> list[str]:
         "",
         "Found:",
         "",
-        *_quoted(rule.bad),
+        *_quoted(rule.bad, rule.needs),
         "",
         "Silent:",
         "",
-        *_quoted(rule.good),
+        *_quoted(rule.good, rule.needs),
         "",
     ]
 
 
-def _quoted(text: str) -> list[str]:
-    return ["````markdown", *text.split("\n"), "````"]
+def _quoted(text: str, needs: str) -> list[str]:
+    return [f"````{'yaml' if needs == 'a book' else 'markdown'}", *text.split("\n"), "````"]
 
 
 def _cell(text: str) -> str:

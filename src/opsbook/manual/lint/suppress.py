@@ -2,7 +2,7 @@
 
 The comment speaks for its own line, the next line of text or the whole block or list that follows; with `ignore-file`
 for the whole manual. A comment without a reason is itself a finding (rule OB590). In shell blocks `# opsbook: ignore …`
-does the same for its line and the next command.
+does the same for its line and the next command; in a book, for its line and the next one.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ def _reach(document: Document, number: int) -> int:
             while end < fence.end_line and document.lines[end - 1].rstrip().endswith("\\"):
                 end += 1
             return end
+    if not document.blocks:
+        return number + 1
     following = [block for block in document.walk() if block.line > number]
     if not following:
         return number

@@ -51,6 +51,8 @@ REST = timedelta(seconds=3)
 """How long it rests where nothing is due: another process may have put something into the outbox."""
 LINES = 40
 """Lines of a digest."""
+LINKS = 5
+"""Incidents of a digest that it has a link for: a text message bears no more, and who answers one sees the others."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,16 @@ class Delivery:
             link = self._link(channel, row)
             facts = {"system": row.system, "environment": row.environment, **_facts(row)}
             return Sending(row.key, row.kind, row.urgency, row.subject, row.body, row.incident, link, facts)
-        return digest(rows)
+        return digest(rows, self._links(channel, rows))
+
+    def _links(self, channel: str, rows: Sequence[MessageRow]) -> dict[str, str]:
+        """By incident: of the first that these messages call for."""
+        first: dict[str, MessageRow] = {}
+        for row in rows:
+            if row.incident and row.kind == "page":
+                first.setdefault(row.incident, row)
+        links = {incident: self._link(channel, first[incident]) for incident in list(first)[:LINKS]}
+        return {incident: link for incident, link in links.items() if link}
 
     def _link(self, channel: str, row: MessageRow) -> str:
         base = self.watch.system.variables.get(ADDRESS, "").rstrip("/")
@@ -263,9 +274,9 @@ def held(crowd: Crowd, now: float) -> float | None:
     return until if crowd.sent >= BURST and now < until else None
 
 
-def digest(rows: Sequence[MessageRow]) -> Sending:
-    """Many messages as one. Pure."""
-    lines = [row.subject for row in rows]
+def digest(rows: Sequence[MessageRow], links: Mapping[str, str] | None = None) -> Sending:
+    """Many messages as one. `links`: incident → the address that acknowledges it. Pure."""
+    lines = [f"{row.subject} ({row.incident})" if row.incident else row.subject for row in rows]
     first = next((row for row in rows if row.urgency == "page"), rows[0])
     facts = {"count": len(rows), "lines": lines[:LINES], "more": max(0, len(rows) - LINES)}
     pages = sum(row.urgency == "page" for row in rows)
@@ -274,7 +285,7 @@ def digest(rows: Sequence[MessageRow]) -> Sending:
     ids = sorted({row.incident for row in rows if row.incident})
     whole = {"system": first.system, "environment": first.environment, "count": len(rows), "incidents": ids[:LINES]}
     key = f"digest|{rows[0].key}|{len(rows)}"
-    return Sending(key, "digest", first.urgency, subject, body, "", "", whole)
+    return Sending(key, "digest", first.urgency, subject, body, "", "", whole, links or {})
 
 
 def _facts(row: MessageRow) -> Mapping[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import smtplib
 import ssl
@@ -25,7 +26,7 @@ from opsbook.watch.channels import web
 from opsbook.watch.channels.by_apprise import _Said
 from opsbook.watch.channels.contract import NotDelivered, Sending, sender
 from opsbook.watch.channels.mail import _converse, mail, server_of
-from opsbook.watch.delivery import BURST, HOLD, LINES, digest, held
+from opsbook.watch.delivery import BURST, HOLD, LINES, LINKS, Delivery, digest, held
 from opsbook.watch.incidents import respond
 from opsbook.watch.outbox import Message, enqueue
 from opsbook.watch.recipients import Route, addresses, further, person, route, secrets_of_route
@@ -131,6 +132,46 @@ def test_a_digest_names_what_is_in_it_and_how_much_more(desk: Desk) -> None:
     assert sending.subject.startswith(f"[{LINES + 3} messages] {LINES + 3} pages — shop production")
     assert "- [maintenance] thing 0" in sending.body and "… and 3 more" in sending.body
     assert sending.urgency == "page"
+
+
+class Sent:
+    """Takes what is sent, in place of every channel."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.got: list[Sending] = []
+        monkeypatch.setattr("opsbook.watch.delivery.sender", lambda _: self.take)
+
+    async def take(self, _: Route, sending: Sending) -> str:
+        self.got.append(sending)
+        return "ok"
+
+    def after(self, desk: Desk, delivery: Delivery) -> list[Sending]:
+        """What one tick sends."""
+
+        async def once() -> None:
+            await delivery.tick(desk.now)
+            await delivery.settled()
+
+        self.got.clear()
+        asyncio.run(once())
+        return list(self.got)
+
+
+def test_a_digest_has_a_link_for_the_first_few_incidents(
+    tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPSBOOK_URL", "https://ops.example.org/")
+    desk = Desk(tmp_path, store, incidents={"group_by": "check"})
+    desk.hears(*((f"am:{number}", "critical") for number in range(LINKS + 3)), source="alertmanager")
+    (sending,) = Sent(monkeypatch).after(desk, Delivery(desk.watch))
+    firsts = [row.incident for row in rows(desk)][:LINKS]
+    assert sending.kind == "digest" and list(sending.links) == firsts and not sending.acknowledge
+    for id, address in sending.links.items():
+        assert address.startswith(f"https://ops.example.org/acknowledge/{id}?who=ana&")
+        assert f"({id})" in sending.body and f"Acknowledge {id} by a click: {address}" in sending.text
+    hook, slack = (web.BODIES[form][0](to("https://hook"), sending) for form in ("json", "slack"))
+    assert hook["links"] == dict(sending.links)
+    assert f"<{sending.links[firsts[0]]}|Acknowledge {firsts[0]}>" in slack["text"]
 
 
 def test_what_a_title_holds_cannot_forge_a_line_or_steer_a_terminal() -> None:

@@ -29,11 +29,15 @@ class Sending:
     acknowledge: str = ""
     """A signed address by which the one who gets it acknowledges; empty where there is none."""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    """The signed addresses of a digest, by incident: of the first few that it holds pages of."""
 
     @property
     def text(self) -> str:
-        """The body with its link."""
-        return f"{self.body}\n\nAcknowledge by a click: {self.acknowledge}" if self.acknowledge else self.body
+        """The body with its links."""
+        told = [f"Acknowledge by a click: {self.acknowledge}"] if self.acknowledge else []
+        told += [f"Acknowledge {incident} by a click: {address}" for incident, address in self.links.items()]
+        return "\n".join([self.body, "", *told]) if told else self.body
 
 
 class NotDelivered(OpsbookError):

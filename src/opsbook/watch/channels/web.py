@@ -80,13 +80,15 @@ def _webhook(_route: Route, sending: Sending) -> Json:
         "subject": sending.subject,
         "body": sending.body,
         "acknowledge": sending.acknowledge or None,
+        "links": dict(sending.links),
     }
 
 
 def _slack(_route: Route, sending: Sending) -> Json:
     subject, text = _escaped(sending.subject), _escaped(sending.body)
-    link = f"\n<{sending.acknowledge}|Acknowledge>" if sending.acknowledge else ""
-    return {"text": f"*{subject}*\n{text}{link}"}
+    links = [f"<{sending.acknowledge}|Acknowledge>"] if sending.acknowledge else []
+    links += [f"<{address}|Acknowledge {_escaped(incident)}>" for incident, address in sending.links.items()]
+    return {"text": "\n".join([f"*{subject}*", text, *links])}
 
 
 def _escaped(text: str) -> str:

@@ -94,11 +94,19 @@ async def _show(system: System, workload: str, query: LogQuery, target: str | No
     mask, count = Mask(secrets_of(system)), 0
     with click.open_file(target or "-", "w", encoding="utf-8") as file:
         async for line in _lines(system, workload, query):
+            if line.missing:
+                _tell(line)
+                continue
             count += 1
             click.echo(_text(line, mask.whole(line.text), output), file=file)
     if target:
         click.echo(f"{count:,} lines in {target}", err=True)
     return 0
+
+
+def _tell(line: LogLine) -> None:
+    """That lines are missing, beside those that are there."""
+    click.echo(f"{line.instance}: {line.text}", err=True)
 
 
 def _text(line: LogLine, text: str, output: str) -> str:
@@ -113,9 +121,13 @@ def _text(line: LogLine, text: str, output: str) -> str:
 async def _count(system: System, component: str, workload: str, query: LogQuery, output: str) -> int:
     import json
 
-    from opsbook.observations.workload_logs import errors
+    from opsbook.observations.workload_logs import of_lines
 
-    fact = errors([line.text async for line in _lines(system, workload, query)])
+    lines = [line async for line in _lines(system, workload, query)]
+    for line in lines:
+        if line.missing:
+            _tell(line)
+    fact = of_lines(lines)
     by_type = fact.detail["by_type"]
     if output == "json":
         click.echo(json.dumps({"component": component, "errors": by_type}, ensure_ascii=False))

@@ -13,7 +13,7 @@ from opsbook.book.units import Dimension
 from opsbook.book.values import Duration
 from opsbook.connectors.contract import Connector, Fact
 from opsbook.connectors.log_lines import fault_type
-from opsbook.connectors.runtimes.contract import LogQuery
+from opsbook.connectors.runtimes.contract import LogLine, LogQuery
 from opsbook.connectors.workload import workload_name
 from opsbook.observations.registry import Absent, observation
 from opsbook.observations.workload import WORKLOAD, WithinParameters
@@ -43,6 +43,17 @@ def errors(lines: Iterable[str], only: str = "") -> Fact:
     return Fact(float(counts.total()), {"by_type": by_type, "last": examples[-EXAMPLES:]}, message)
 
 
+def of_lines(lines: Iterable[LogLine], only: str = "") -> Fact:
+    """The errors in what instances wrote, and whose lines could not be had: those may tell more."""
+    there = list(lines)
+    fact = errors([line.text for line in there if not line.missing], only)
+    missing = [line.instance for line in there if line.missing]
+    if not missing:
+        return fact
+    words = f"without the lines of {', '.join(missing)}, which cannot be had"
+    return Fact(fact.value, {**fact.detail, "missing": missing}, f"{fact.message}, {words}" if fact.message else words)
+
+
 @observation(
     "workload.log_errors",
     Dimension.COUNT,
@@ -55,7 +66,7 @@ def errors(lines: Iterable[str], only: str = "") -> Fact:
 async def log_errors(connector: Connector, said: ErrorParameters) -> Fact:
     query = LogQuery(tail=None, since=datetime.now(UTC) - said.within)
     runtime = connector.connections.runtime
-    return errors([line.text async for line in runtime.logs(await workload_name(connector), query)], said.type)
+    return of_lines([line async for line in runtime.logs(await workload_name(connector), query)], said.type)
 
 
 @observation(

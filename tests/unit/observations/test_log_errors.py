@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from opsbook.connectors.log_lines import fault_type, written_at
-from opsbook.observations.workload_logs import errors
+from opsbook.connectors.runtimes.contract import LogLine
+from opsbook.observations.workload_logs import errors, of_lines
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 
@@ -76,3 +77,12 @@ def test_errors_are_counted_by_type_with_the_last_of_them() -> None:
 
 def test_one_type_alone_is_counted() -> None:
     assert errors(["ERROR 1", "KeyError: x"], "KeyError").value == 1
+
+
+def test_an_instance_whose_lines_are_missing_is_named_and_its_reason_is_no_error_of_it() -> None:
+    lines = [LogLine("a", "KeyError: x"), LogLine("b", "its lines cannot be had: ERROR 500", missing=True)]
+    fact = of_lines(lines)
+    assert (fact.value, fact.detail["by_type"], fact.detail["missing"]) == (1, {"KeyError": 1}, ["b"])
+    assert fact.message == "KeyError 1×, without the lines of b, which cannot be had"
+    assert of_lines(lines[1:]).message == "without the lines of b, which cannot be had"
+    assert "missing" not in of_lines(lines[:1]).detail

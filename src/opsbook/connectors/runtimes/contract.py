@@ -100,6 +100,8 @@ class LogLine:
     instance: str
     text: str
     at: datetime | None = None
+    missing: bool = False
+    """Not written by it: its lines, or those that follow, cannot be had, and the text says why."""
 
 
 CRASHED = "crashed"

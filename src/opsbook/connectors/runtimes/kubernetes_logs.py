@@ -1,13 +1,16 @@
-"""Logs of all pods of a workload, merged by time. Held in memory: one line of each pod, or `tail` of them."""
+"""Logs of all pods of a workload, merged by time. Held in memory: one line of each pod, or `tail` of them.
+
+A pod whose kubelet does not answer (its node is away) is told in a line of its own, and the others are read.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -29,6 +32,9 @@ QUEUE = 1000
 NO_LINES = "unable to retrieve container logs for "
 """What the kubelet writes into the log itself, where a container has been removed."""
 
+Dated = tuple[datetime, LogLine]
+"""A line, and the time by which it stands among others: its own, else that of the line before."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -48,26 +54,57 @@ def sources(pods: list[Pod], only: str = "") -> list[Source]:
     return found
 
 
+@dataclass
+class Reading:
+    """What was met while several sources were read."""
+
+    places: dict[Source, datetime] = field(default_factory=dict)
+    """The time of the newest line of each that was read, by the clock of its node."""
+    missing: dict[Source, Unreachable] = field(default_factory=dict)
+
+    def told(self, wanted: Sequence[Source]) -> list[LogLine]:
+        """One line for each pod that is missing. Raises Unreachable where every source is."""
+        if wanted and all(source in self.missing for source in wanted):
+            raise self.missing[wanted[0]]
+        pods = {source.pod: error.message for source, error in self.missing.items()}
+        return [LogLine(pod, f"its lines cannot be had: {why}", missing=True) for pod, why in pods.items()]
+
+
 async def read_logs(runtime: Kubernetes, workload: str, query: LogQuery) -> AsyncIterator[LogLine]:
-    """The lines that are there. Raises ApiFault where this credential may not read them."""
-    wanted = sources(await runtime.pods(workload), runtime.container(workload))
+    """The lines that are there, then what is missing.
+
+    Raises ApiFault where this credential may not read them, Unreachable where no pod's lines can be had.
+    """
+    wanted, reading = sources(await runtime.pods(workload), runtime.container(workload)), Reading()
+    async for line in _present(runtime, wanted, query, reading):
+        yield line
+
+
+async def _present(
+    runtime: Kubernetes, wanted: list[Source], query: LogQuery, reading: Reading
+) -> AsyncIterator[LogLine]:
     if query.tail is not None:
-        for line in await _tails(runtime, wanted, query):
+        for line in await _tails(runtime, wanted, query, reading):
             yield line
-        return
-    async with AsyncExitStack() as stack:
-        async for line in _merged([_lines(runtime, source, query, stack) for source in wanted]):
-            yield line
+    else:
+        async with AsyncExitStack() as stack:
+            streams = [
+                await stack.enter_async_context(aclosing(_told(runtime, source, query, reading))) for source in wanted
+            ]
+            async for line in _merged(streams):
+                yield line
+    for line in reading.told(wanted):
+        yield line
 
 
-async def _tails(runtime: Kubernetes, wanted: list[Source], query: LogQuery) -> list[LogLine]:
+async def _tails(runtime: Kubernetes, wanted: list[Source], query: LogQuery, reading: Reading) -> list[LogLine]:
     """The newest lines of all: no more than `tail` of one pod can be among them."""
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def of(source: Source) -> list[tuple[datetime, LogLine]]:
-        kept: deque[tuple[datetime, LogLine]] = deque(maxlen=query.tail)
-        async with places, AsyncExitStack() as stack:
-            async for pair in _lines(runtime, source, query, stack):
+    async def of(source: Source) -> list[Dated]:
+        kept: deque[Dated] = deque(maxlen=query.tail)
+        async with places:
+            async for pair in _told(runtime, source, query, reading):
                 kept.append(pair)
         return list(kept)
 
@@ -76,9 +113,15 @@ async def _tails(runtime: Kubernetes, wanted: list[Source], query: LogQuery) -> 
     return lines[-query.tail :] if query.tail else []
 
 
-async def _merged(streams: list[AsyncIterator[tuple[datetime, LogLine]]]) -> AsyncIterator[LogLine]:
-    first = await asyncio.gather(*(anext(stream, None) for stream in streams))
-    heap = [(pair[0], n, pair[1]) for n, pair in enumerate(first) if pair is not None]
+async def _merged(streams: Sequence[AsyncIterator[Dated]]) -> AsyncIterator[LogLine]:
+    # All of them end before an error is raised: a stream that still works cannot be closed.
+    first = await asyncio.gather(*(anext(stream, None) for stream in streams), return_exceptions=True)
+    heap = []
+    for n, pair in enumerate(first):
+        if isinstance(pair, BaseException):
+            raise pair
+        if pair is not None:
+            heap.append((pair[0], n, pair[1]))
     heapq.heapify(heap)
     while heap:
         _, n, line = heap[0]
@@ -90,20 +133,29 @@ async def _merged(streams: list[AsyncIterator[tuple[datetime, LogLine]]]) -> Asy
             heapq.heapreplace(heap, (following[0], n, following[1]))
 
 
-async def _lines(
-    runtime: Kubernetes, source: Source, query: LogQuery, stack: AsyncExitStack
-) -> AsyncIterator[tuple[datetime, LogLine]]:
+async def _told(runtime: Kubernetes, source: Source, query: LogQuery, reading: Reading) -> AsyncGenerator[Dated, None]:
+    """Its lines; where they cannot be had, or no further, it is noted as missing."""
+    try:
+        async with aclosing(_lines(runtime, source, query, reading)) as lines:
+            async for pair in lines:
+                yield pair
+    except Unreachable as error:
+        reading.missing[source] = error
+
+
+async def _lines(runtime: Kubernetes, source: Source, query: LogQuery, reading: Reading) -> AsyncGenerator[Dated, None]:
     path = runtime.namespace.core("pods", source.pod, "log")
     try:
-        lines = await stack.enter_async_context(runtime.api.lines(path, asked_of(source, query), query.follow))
-        last = DAWN
-        async for raw in lines:
-            if raw.startswith(NO_LINES):
-                continue
-            line = read_line(source, raw)
-            last = line.at or last
-            if query.contains in line.text:
-                yield last, line
+        async with runtime.api.lines(path, asked_of(source, query), query.follow) as lines:
+            last = DAWN
+            async for raw in lines:
+                if raw.startswith(NO_LINES):
+                    continue
+                line = read_line(source, raw)
+                last = line.at or last
+                reading.places[source] = max(last, reading.places.get(source, DAWN))
+                if query.contains in line.text:
+                    yield last, line
     except ApiFault as error:
         # A container that has not begun, or a pod that has gone, has no lines.
         if error.code not in (400, 404):
@@ -138,13 +190,19 @@ def read_line(source: Source, raw: str) -> LogLine:
 
 
 async def follow_logs(runtime: Kubernetes, workload: str, query: LogQuery) -> AsyncIterator[LogLine]:
-    """The lines that are there, then new ones of every pod as they come; pods that are new join."""
-    for line in await _tails(runtime, sources(await runtime.pods(workload), runtime.container(workload)),
-                             LogQuery(query.tail or 0, query.since, contains=query.contains)):  # fmt: skip
-        yield line
-    began, queue = datetime.now(UTC), asyncio.Queue[LogLine | OpsbookError](QUEUE)
+    """The lines that are there, then new ones of every pod as they come; pods that are new join.
+
+    Each source is followed from the last of its lines that was read: no clock but that of its node is asked.
+    """
+    wanted, reading = sources(await runtime.pods(workload), runtime.container(workload)), Reading()
+    # One line of each is read even where none is to be shown: it says where the new ones begin.
+    there = LogQuery(1) if query.tail == 0 else LogQuery(query.tail, query.since, contains=query.contains)
+    async for line in _present(runtime, wanted, there, reading):
+        if query.tail != 0 or line.missing:
+            yield line
+    queue = asyncio.Queue[LogLine | OpsbookError](QUEUE)
     followed: dict[Source, asyncio.Task[None]] = {}
-    keeper = asyncio.create_task(_keep(runtime, workload, query, began, followed, queue))
+    keeper = asyncio.create_task(_keep(runtime, workload, query, reading, followed, queue))
     try:
         while True:
             said = await queue.get()
@@ -161,12 +219,11 @@ async def _keep(
     runtime: Kubernetes,
     workload: str,
     query: LogQuery,
-    began: datetime,
+    reading: Reading,
     followed: dict[Source, asyncio.Task[None]],
     queue: asyncio.Queue[LogLine | OpsbookError],
 ) -> None:
     """Follow every pod that there is, until cancelled."""
-    seen: dict[Source, datetime] = {}
     while True:
         try:
             now = sources(await runtime.pods(workload), runtime.container(workload))
@@ -177,7 +234,7 @@ async def _keep(
             return
         for source in now:
             if source not in followed or followed[source].done():
-                followed[source] = asyncio.create_task(_follow(runtime, source, query, began, seen, queue))
+                followed[source] = asyncio.create_task(_follow(runtime, source, query, reading, queue))
         for gone in [source for source, task in followed.items() if task.done() and source not in now]:
             del followed[gone]
         await asyncio.sleep(LOOK_SECONDS)
@@ -187,20 +244,29 @@ async def _follow(
     runtime: Kubernetes,
     source: Source,
     query: LogQuery,
-    began: datetime,
-    seen: dict[Source, datetime],
+    reading: Reading,
     queue: asyncio.Queue[LogLine | OpsbookError],
 ) -> None:
     """Its lines from where it was left; the server's time is whole seconds, so that older ones come once more."""
-    after = seen.get(source, began)
-    asked = LogQuery(None, after, True, query.contains)
+    after, asked = reading.places.get(source), beyond(source, query, reading)
     try:
-        async with AsyncExitStack() as stack:
-            async for at, line in _lines(runtime, source, asked, stack):
-                if at > after:
-                    seen[source] = at
+        async with aclosing(_lines(runtime, source, asked, reading)) as lines:
+            async for at, line in lines:
+                if after is None or at > after:
                     await queue.put(line)
     except Unreachable:
         return  # it is taken up again at the next look
     except OpsbookError as error:
         await queue.put(error)
+
+
+def beyond(source: Source, query: LogQuery, reading: Reading) -> LogQuery:
+    """What is asked of a source that is followed: all beyond its place.
+
+    One without a place had no lines yet, and what it writes now is new; one that could not be read shows as many as
+    were asked for.
+    """
+    after = reading.places.get(source)
+    if after is not None:
+        return LogQuery(None, after, True, query.contains)
+    return LogQuery(query.tail if source in reading.missing else None, query.since, True, query.contains)

@@ -14,7 +14,12 @@ from opsbook.watch.contract import Alert, Phase
 
 def as_row(alert: Alert, where: Mapping[str, str]) -> dict[str, Any]:
     """The columns of an alert."""
-    labels = {"notify": alert.notify, "hold": alert.hold.total_seconds(), "labels": alert.labels}
+    labels = {
+        "notify": alert.notify,
+        "hold": alert.hold.total_seconds(),
+        "labels": alert.labels,
+        "at_least": {state.value: at.timestamp() for state, at in alert.at_least.items()},
+    }
     resolved = alert.phase is Phase.RESOLVED
     return {
         "id": alert.id,
@@ -65,6 +70,7 @@ def from_row(row: Mapping[str, Any]) -> Alert:
         notify=tuple(told.get("notify", ())),
         hold=timedelta(seconds=told.get("hold", 0)),
         labels=told.get("labels", {}),
+        at_least=_at_least(told, row),
         flapping=bool(row["flapping"]),
         changes=tuple(map(_moment, json.loads(row["changes"] or "[]"))),
         silenced_by=row["silenced_by"],
@@ -73,6 +79,12 @@ def from_row(row: Mapping[str, Any]) -> Alert:
         well_since=_maybe(row["well_since"]),
         resolved_at=_maybe(row["resolved_at"]),
     )
+
+
+def _at_least(told: Mapping[str, Any], row: Mapping[str, Any]) -> dict[State, datetime]:
+    # An alert that was stored without it is as bad as it is since it began.
+    since = told.get("at_least", {row["state"]: row["since"]})
+    return {State(state): _moment(at) for state, at in since.items()}
 
 
 def _seconds(moment: datetime | None) -> float | None:

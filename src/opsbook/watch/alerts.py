@@ -5,8 +5,10 @@ incidents' part. The rules:
 
 - A thing that is not ok is *pending*, and *firing* when it stayed so for its `hold`. Pending ones go without a word at
   the first ok.
+- It is as bad as it was for all of its `hold`: what fires as a warning is critical when it was critical for so long.
 - What a check measures is well when it was well twice running; what others tell (a job, Alertmanager) at once.
-- Missing data takes nothing back: a critical alert stays critical, and an ok before it no longer counts.
+- Missing data takes nothing back: a critical alert stays critical, also a pending one, and an ok before it no longer
+  counts.
 - What another fault explains does not fire by itself. When that fault is gone and it is still bad, it is looked at
   again from then on, with its own `hold`.
 - Flapping: `FLAPS` changes within `FLAP_WINDOW` hold it firing at its worst, told once, until it was calm for
@@ -78,6 +80,7 @@ def _first(past: Alert | None, signal: Signal, silence: str, seed: str) -> Decid
         title=signal.title,
         since=signal.at,
         seen_at=signal.at,
+        at_least=_at_least({}, signal),
         changes=_changes(past.changes if past else (), signal.at),
     )
     alert = _told(alert, signal)
@@ -88,19 +91,41 @@ def _pending(alert: Alert, signal: Signal, silence: str) -> Decided:
     if signal.state is State.OK:
         return None, None
     explained = bool(alert.cause) and not signal.cause
-    alert = _told(replace(alert, state=signal.state, seen_at=signal.at), signal)
+    # What explained it is gone. It may be on its way up too: it gets its time from now, and one more look.
+    known = dict.fromkeys(alert.at_least, signal.at) if explained else alert.at_least
+    lasting = _at_least(known, signal)
+    alert = _told(replace(alert, state=_worst(lasting), seen_at=signal.at, at_least=lasting), signal)
     if explained:
-        # What explained it is gone. It may be on its way up too: it gets its time from now, and one more look.
         return replace(alert, since=signal.at), None
     return _fire(alert, signal, silence) if _held(alert, signal) else (alert, None)
 
 
 def _held(alert: Alert, signal: Signal) -> bool:
-    return not signal.cause and signal.at - alert.since >= signal.hold
+    return not signal.cause and _lasted(alert, signal) is not State.OK
+
+
+def _at_least(known: Mapping[State, datetime], signal: Signal) -> dict[State, datetime]:
+    """Since when it has been at least as bad as each state, now that the signal says how it is."""
+    unseen = signal.state is State.UNKNOWN
+    return {
+        state: known.get(state, signal.at)
+        for state, rank in RANK.items()
+        if 0 < rank <= RANK[signal.state] or (unseen and state in known)
+    }
+
+
+def _worst(states: Iterable[State]) -> State:
+    return max(states, key=lambda state: RANK[state])
+
+
+def _lasted(alert: Alert, signal: Signal) -> State:
+    """The worst that it has been for all of its time; ok where it was nothing for so long."""
+    return _worst([State.OK, *(state for state, at in alert.at_least.items() if signal.at - at >= signal.hold)])
 
 
 def _fire(alert: Alert, signal: Signal, silence: str) -> Decided:
-    alert = _flaps(replace(alert, phase=Phase.FIRING, fired_at=signal.at, silenced_by=silence), signal.at)
+    fired = replace(alert, phase=Phase.FIRING, state=_lasted(alert, signal), fired_at=signal.at, silenced_by=silence)
+    alert = _flaps(fired, signal.at)
     return alert, Turn(alert, Became.SILENCED if silence else Became.FIRING, signal.at)
 
 
@@ -108,17 +133,19 @@ def _firing(alert: Alert, signal: Signal, silence: str) -> Decided:
     if signal.state is State.OK:
         return _well(alert, signal, silence)
     before = alert
-    alert = _told(replace(alert, seen_at=signal.at), signal)
-    # The state of one that flaps is the worst that was seen, not what was heard last: it says nothing of a change.
-    another = not before.flapping and signal.state not in (before.state, State.UNKNOWN)
+    alert = _told(replace(alert, seen_at=signal.at, at_least=_at_least(alert.at_least, signal)), signal)
+    another = not before.flapping and signal.state not in (_worst(before.at_least or [before.state]), State.UNKNOWN)
     changed = before.well_since is not None or another
     if changed:
         alert = replace(alert, well_since=None, changes=_changes(alert.changes, signal.at))
     alert = _flaps(alert, signal.at)
-    worse = RANK[signal.state] > RANK[before.state]
+    lasted = _lasted(alert, signal)
+    worse = RANK[lasted] > RANK[before.state]
     # Of a thing that flaps or cannot be seen the worst that is known stays.
     keeps = alert.flapping or signal.state is State.UNKNOWN
-    if worse or not keeps:
+    if worse:
+        alert = replace(alert, state=lasted)
+    elif not keeps and RANK[signal.state] < RANK[before.state]:
         alert = replace(alert, state=signal.state)
     if heard := _heard(alert, silence, signal.at):
         return heard
@@ -131,7 +158,7 @@ def _well(alert: Alert, signal: Signal, silence: str) -> Decided:
     first = alert.well_since is None
     changes = _changes(alert.changes, signal.at) if first else alert.changes
     since = alert.well_since or signal.at
-    alert = replace(alert, seen_at=signal.at, well_since=since, changes=changes)
+    alert = replace(alert, seen_at=signal.at, well_since=since, changes=changes, at_least={})
     alert = _flaps(alert, signal.at)
     twice = signal.source != "check" or signal.at > since
     if twice and not alert.flapping:
@@ -200,6 +227,7 @@ def _set_back(alert: Alert, by: timedelta) -> Alert:
         seen_at=alert.seen_at - by,
         fired_at=moved(alert.fired_at),
         well_since=moved(alert.well_since),
+        at_least={state: at - by for state, at in alert.at_least.items()},
         changes=tuple(one - by for one in alert.changes),
     )
 

@@ -83,6 +83,8 @@ class Alert:
     notify: tuple[str, ...] = ()
     hold: timedelta = timedelta(0)
     labels: dict[str, str] = field(default_factory=dict)
+    at_least: dict[State, datetime] = field(default_factory=dict)
+    """Since when it has been at least as bad as each of these states, without an ok in between."""
     flapping: bool = False
     """It goes to and fro: it stays firing, at its worst, and is told once, until it was calm for long enough."""
     changes: tuple[datetime, ...] = ()

@@ -69,6 +69,41 @@ def test_missing_data_takes_nothing_back() -> None:
     assert alert.state is State.CRITICAL
 
 
+@pytest.mark.parametrize(
+    ("states", "hold", "expected", "state"),
+    [
+        (["warning"] * 7 + ["critical"], 300, ["5:firing"], "warning"),
+        (["warning"] * 7 + ["critical"] * 6, 300, ["5:firing", "12:worse"], "critical"),
+        (["warning"] * 3 + ["critical"] * 6, 300, ["5:firing", "8:worse"], "critical"),
+        (["warning"] * 6 + ["critical"] * 5 + ["warning"] + ["critical"] * 5, 300, ["5:firing"], "warning"),
+        (["warning"] * 6 + ["critical"] * 5 + ["ok"] + ["critical"] * 5, 300, ["5:firing"], "warning"),
+        (["critical"] * 6 + ["warning"], 300, ["5:firing", "6:better"], "warning"),
+        (["warning"] * 6 + ["unknown"], 300, ["5:firing"], "warning"),
+    ],
+)
+def test_each_state_is_held_for_its_own_time(states: list[str], hold: float, expected: list[str], state: str) -> None:
+    alert, turned = told(*states, hold=timedelta(seconds=hold))
+    assert alert is not None
+    assert (turned, alert.state, alert.flapping) == (expected, state, False)
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        (["critical"] * 5 + ["unknown"], ["5:firing"]),
+        (["critical"] + ["unknown"] * 5, ["5:firing"]),
+        (
+            ["warning"] * 6 + ["critical", "unknown", "critical", "unknown", "critical", "unknown"],
+            ["5:firing", "11:worse"],
+        ),
+    ],
+)
+def test_missing_data_takes_back_nothing_of_what_is_pending(states: list[str], expected: list[str]) -> None:
+    alert, turned = told(*states, hold=timedelta(minutes=5))
+    assert alert is not None
+    assert (turned, alert.state) == (expected, State.CRITICAL)
+
+
 def test_what_follows_from_a_cause_is_told_when_that_is_gone_and_it_is_still_bad() -> None:
     alert: Alert | None = None
     turned = []

@@ -28,6 +28,7 @@ from opsbook.connectors.runtimes.kubernetes import Kubernetes
 from opsbook.connectors.runtimes.kubernetes_api import NotThere
 from opsbook.connectors.runtimes.kubernetes_config import base_of, changed, name_of, named_in
 from opsbook.connectors.runtimes.kubernetes_kinds import template_of
+from opsbook.connectors.runtimes.kubernetes_stuck import way_back
 from opsbook.connectors.sides import serving_workload
 from opsbook.connectors.workload import workload_of
 from opsbook.errors import Absent, Refused
@@ -95,7 +96,7 @@ class _Configure(Repeatable):
         guard = {"uid": now["metadata"]["uid"]}
         back: Change | str = "nothing to undo: it is so already"
         if to != there:
-            undo = {"workload": workload, "map": base, "to": there, "wait": parameters.wait}
+            undo = {"workload": workload, "map": base, "to": there, "wait": parameters.wait, **way_back(kind.name)}
             back = Change("config", undo, guard=guard, inverse="it is an undo")
         yield Change("config", effect, _shown(before, values, there), guard, back)
         wait = gate(facts, parameters)

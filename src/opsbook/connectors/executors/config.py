@@ -1,7 +1,8 @@
 """Changes of the kind `config`: a workload is rolled to another version of a config map that it takes.
 
 effect: `workload`, `map` (the map of which there are versions), `to` (the version's name), `from` (the version that its
-values are changed in), `values` (key → text, or None to take it out), `wait` in seconds. guard: `uid` of the workload.
+values are changed in), `values` (key → text, or None to take it out), `wait` in seconds, `replaces_stuck` (a pod that
+holds up the way back of a StatefulSet is deleted). guard: `uid` of the workload.
 An undo has no `values`: its version is there. Applied again it does nothing more.
 
 result: `map`, the version's name; `ready`, its pods.
@@ -46,7 +47,9 @@ class Config:
             await patiently(lambda: self._named(effect, (change.guard or {}).get("uid", "")))
             await out.write(f"{effect['workload']} takes {effect['to']}\n")
             target = Target.workload(kind, effect["workload"].rpartition("/")[2])
-            now = await Rollout(self.runtime, target, effect["workload"], effect["wait"], out).ready()
+            replaces = bool(effect.get("replaces_stuck"))
+            rollout = Rollout(self.runtime, target, effect["workload"], effect["wait"], out, replaces_stuck=replaces)
+            now = await rollout.ready()
         finally:
             self.runtime.forget()
         return Done({"map": effect["to"], "ready": ready_of(target.kind, now)})

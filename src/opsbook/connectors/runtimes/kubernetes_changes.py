@@ -36,6 +36,7 @@ from opsbook.connectors.runtimes.kubernetes_kinds import (
     version_of,
     wanted_of,
 )
+from opsbook.connectors.runtimes.kubernetes_stuck import way_back
 from opsbook.connectors.runtimes.kubernetes_targets import KIND, Target, patched, refusal, verdict
 from opsbook.errors import Absent, Refused
 
@@ -301,7 +302,7 @@ async def _noticed(of: _Wanted) -> None:
 def _to_revision(of: _Wanted, to: kubernetes_revisions.Kept, container: str, wait: float) -> dict[str, Any]:
     # The template may hold plain passwords: its digest is in the plan, and it is read anew when it is applied.
     return {"verb": "rollback", "object": of.target.said(), "revision": to.name, "template": to.digest,
-            **of.more(wait, version=to.version(container), until="ready")}  # fmt: skip
+            **of.more(wait, version=to.version(container), until="ready"), **way_back(of.kind.name)}  # fmt: skip
 
 
 async def _exec(of: _Wanted, given: ExecArguments) -> Change:

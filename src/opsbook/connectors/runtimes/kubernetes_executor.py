@@ -190,7 +190,8 @@ async def _awaited(runtime: Kubernetes, effect: Mapping[str, Any], out: Sink) ->
         return Done({**result, "replicas": effect["least"]})
     if not until:
         return Done(result)
-    rollout = Rollout(runtime, target, workload, effect["wait"], out)
+    replaces = bool(effect.get("replaces_stuck"))
+    rollout = Rollout(runtime, target, workload, effect["wait"], out, replaces_stuck=replaces)
     now = await (rollout.gone() if until == "gone" else rollout.ready())
     return Done({**result, "ready": ready_of(target.kind, now)})
 

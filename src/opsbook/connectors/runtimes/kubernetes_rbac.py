@@ -114,6 +114,10 @@ MAINTAINING = frozenset({"maintenance.enter", "maintenance.leave"})
 """They set a key of the config map that a proxy's pods mount, have their kubelets look, and run its reload there."""
 
 
+ROLLING_BACK = frozenset({"workload.deploy", "workload.rollback", "workload.limits", "config.deploy"})
+"""Their way back deletes a pod of a StatefulSet that holds it up: what is called `db-0` no role can name beforehand."""
+
+
 def needed(system: System, operations: Collection[str]) -> list[Right]:
     """What opsbook needs for this book: to read what its components are, and to do these operations."""
     return sorted(set(_needed(system, operations)))
@@ -136,6 +140,8 @@ def _needed(system: System, operations: Collection[str]) -> Iterator[Right]:
             workload = group in ("apps", "batch")
             yield Right(group, resource, "patch", names=plain if workload else ())
         yield from (Right("autoscaling", "horizontalpodautoscalers", verb) for verb in MADE.get(operation, ()))
+    if ROLLING_BACK & set(operations) and any(_may_be_stateful(name) for name in names):
+        yield Right("", "pods", "delete")
     held, own = secrets_of(system) if operations else (frozenset(), frozenset())
     for verb, which in (("get", held | own), ("patch", held | own), ("delete", own)):
         if which:
@@ -177,6 +183,12 @@ def _needed(system: System, operations: Collection[str]) -> Iterator[Right]:
         yield Right("", "pods", "list", cluster=True)
         yield Right("policy", "poddisruptionbudgets", "list", cluster=True)
         yield Right("", "pods/eviction", "create", cluster=True)
+
+
+def _may_be_stateful(workload: str) -> bool:
+    """A name without a kind may be that of any."""
+    kind, slash, _ = workload.rpartition("/")
+    return not slash or kind.lower() == "statefulset"
 
 
 def _servers(system: System) -> list[str]:

@@ -10,6 +10,7 @@ from opsbook.connectors.change import Change, Json
 from opsbook.connectors.runtimes.kubernetes_api import APPLY, MERGE, STRATEGIC, ApiFault, Object
 from opsbook.connectors.runtimes.kubernetes_kinds import KINDS, Kind
 from opsbook.connectors.runtimes.kubernetes_patches import before, holds, without_absent
+from opsbook.connectors.runtimes.kubernetes_stuck import way_back
 from opsbook.errors import Refused
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ def patched(
         old = before(patch, now)
         # What was not there is taken out by its name; an apply would only give it up.
         way = "strategic" if how == "apply" and without_absent(old) != old else how
-        undo = {**effect, "verb": undo_verb or verb, "patch": old, "how": way}
+        more_back = way_back(target.kind) if "template" in patch.get("spec", {}) else {}
+        undo = {**effect, "verb": undo_verb or verb, "patch": old, "how": way, **more_back}
         back = Change(KIND, undo, guard={"uid": uid, "holds": patch})
     return Change(KIND, effect, evidence, {"uid": uid, **(guard or {})}, back)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from opsbook.connectors.change import Sink
@@ -11,6 +12,7 @@ from opsbook.connectors.runtimes.kubernetes_api import Object
 from opsbook.connectors.runtimes.kubernetes_kinds import progress_of, template_of
 from opsbook.connectors.runtimes.kubernetes_look import owner_labels
 from opsbook.connectors.runtimes.kubernetes_pods import Pod, read_pod
+from opsbook.connectors.runtimes.kubernetes_stuck import replace_stuck
 from opsbook.connectors.runtimes.kubernetes_targets import Target
 from opsbook.connectors.runtimes.kubernetes_why import Why
 from opsbook.errors import OpsbookError, Unreachable
@@ -32,10 +34,14 @@ class NotReady(OpsbookError):
 
 
 class Rollout:
-    """One workload that is being changed."""
+    """One workload that is being changed; with `replaces_stuck` pods that hold up a way back are deleted."""
 
-    def __init__(self, runtime: Kubernetes, target: Target, workload: str, wait: float, out: Sink) -> None:
+    def __init__(
+        self, runtime: Kubernetes, target: Target, workload: str, wait: float, out: Sink, *,
+        replaces_stuck: bool = False,
+    ) -> None:  # fmt: skip
         self._runtime, self._target, self._workload, self._wait, self._out = runtime, target, workload, wait, out
+        self._replaces, self._held = replaces_stuck, ""
         self._clock = asyncio.get_running_loop().time
         self._moved = self._clock()
         self._stuck_since: float | None = None
@@ -51,6 +57,7 @@ class Rollout:
                 await self._note(progress.figures, progress.words)
                 if progress.over:
                     return now
+                await self._replace_stuck(now)
                 if self._gave_up(progress.stuck):
                     raise await self._failed(progress.words, progress.stuck)
             if self._late():
@@ -81,6 +88,14 @@ class Rollout:
             self._away = error.message
             return None
 
+    async def _replace_stuck(self, now: Object) -> None:
+        if not self._replaces or self._held:
+            return
+        with suppress(Unreachable):
+            self._held = await replace_stuck(self._runtime, now, self._out)
+        if self._held:
+            await self._out.write(f"{self._held}\n")
+
     async def _note(self, figures: tuple[int, ...], words: str) -> None:
         if self._seen is None or self._seen[0] != figures:
             self._moved, self._seen = self._clock(), (figures, words)
@@ -98,7 +113,7 @@ class Rollout:
 
     async def _failed(self, words: str, stuck: str) -> NotReady:
         """What to say of it: the figures, what the controller says, and what each pod lacks."""
-        told = [words] + ([stuck] if stuck else [])
+        told = [words, *filter(None, (stuck, self._held))]
         try:
             now = await self._target.read_now(self._runtime)
             pods = [pod for pod in await pods_of(self._runtime, now, self._target) if not pod.ready and not pod.ending]

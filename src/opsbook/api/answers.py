@@ -7,13 +7,15 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from opsbook.errors import UsageError
+
+T = TypeVar("T")
 
 JSON = "application/json"
 HEADERS = {
@@ -46,6 +48,18 @@ def page(items: Sequence[Any], following: Sequence[Any] | None) -> Response:
     return answer({"items": list(items), "next": cursor(following) if following else None})
 
 
+def cut(found: Sequence[T], limit: int, key: Callable[[T], Sequence[Any]]) -> tuple[Sequence[T], Sequence[Any] | None]:
+    """Of one more than a page holds, the page, and where the next begins: after the `key` of its last one."""
+    return found[:limit], key(found[limit - 1]) if len(found) > limit else None
+
+
+def part(
+    items: Sequence[T], limit: int, key: Callable[[T], Sequence[Any]], after: Sequence[Any] | None
+) -> tuple[Sequence[T], Sequence[Any] | None]:
+    """A page of a short list that is in the order of `key`, and where the next begins."""
+    return cut([one for one in items if after is None or list(key(one)) > list(after)], limit, key)
+
+
 def cursor(place: Sequence[Any]) -> str:
     """A place in a list, opaque to whoever gets it."""
     return base64.urlsafe_b64encode(json.dumps(list(place)).encode()).decode().rstrip("=")
@@ -61,7 +75,9 @@ def place(text: str, *kinds: type) -> list[Any] | None:
         found = None
     if not isinstance(found, list) or [type(one) for one in found] != list(kinds):
         raise UsageError("that is no cursor", "give `next` of the page before, or none for the first page")
-    if any(isinstance(one, float) and not math.isfinite(one) for one in found):
+    if any(isinstance(one, float) and not math.isfinite(one) for one in found) or not all(
+        one.isprintable() for one in found if isinstance(one, str)
+    ):
         raise UsageError("that is no cursor", "give `next` of the page before, or none for the first page")
     return found
 

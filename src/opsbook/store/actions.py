@@ -52,8 +52,21 @@ def of_incidents(connection: Connection, ids: Collection[str], *, open_only: boo
 
 def of_system(connection: Connection, where: Mapping[str, str], *, open_only: bool = False) -> list[Action]:
     """The actions of all incidents of an environment, however long ago those were."""
+    return page(connection, where, open_only=open_only)
+
+
+def page(
+    connection: Connection,
+    where: Mapping[str, str],
+    *,
+    open_only: bool = False,
+    after: int = 0,
+    limit: int | None = None,
+) -> list[Action]:
+    """The same, some of them: those with numbers above `after`."""
     here = (incidents.c.system == where["system"]) & (incidents.c.environment == where["environment"])
-    query = select(actions).join(incidents, incidents.c.id == actions.c.incident).where(here).order_by(actions.c.id)
+    query = select(actions).join(incidents, incidents.c.id == actions.c.incident).where(here, actions.c.id > after)
+    query = query.order_by(actions.c.id).limit(limit)
     if open_only:
         query = query.where(actions.c.done_at.is_(None))
     return [Action(**row._mapping) for row in connection.execute(query)]

@@ -55,13 +55,46 @@ def of_incident(connection: Connection, incident: str) -> list[Row]:
     return _read(connection, alerts.c.incident == incident)
 
 
-def between(
-    connection: Connection, where: Mapping[str, str], start: float, end: float, limit: int = 10_000
+def open_page(
+    connection: Connection,
+    where: Mapping[str, str],
+    *,
+    phase: str = "",
+    component: str = "",
+    after: tuple[float, str] | None = None,
+    limit: int,
 ) -> list[Row]:
-    """The alerts that were firing at some moment of a time, the newest first."""
+    """Some of the alerts that are pending or firing, oldest first; `after` is since when the last one of the page
+    before was, and its id.
+    """
+    wanted = _here(where) & alerts.c.open_key.is_not(None)
+    if phase:
+        wanted &= alerts.c.phase == phase
+    if component:
+        wanted &= alerts.c.component == component
+    if after is not None:
+        wanted &= (alerts.c.since > after[0]) | ((alerts.c.since == after[0]) & (alerts.c.id > after[1]))
+    query = select(alerts).where(wanted).order_by(alerts.c.since, alerts.c.id).limit(limit)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def between(
+    connection: Connection,
+    where: Mapping[str, str],
+    start: float,
+    end: float,
+    limit: int = 10_000,
+    before: tuple[float, str] | None = None,
+) -> list[Row]:
+    """The alerts that were firing at some moment of a time, the newest first; `before` is since when the last one of
+    the page before was, and its id.
+    """
     fired = alerts.c.fired_at.is_not(None) & (alerts.c.fired_at < end)
     going = alerts.c.resolved_at.is_(None) | (alerts.c.resolved_at >= start)
-    query = select(alerts).where(_here(where) & fired & going).order_by(alerts.c.since.desc()).limit(limit)
+    wanted = _here(where) & fired & going
+    if before is not None:
+        wanted &= (alerts.c.since < before[0]) | ((alerts.c.since == before[0]) & (alerts.c.id < before[1]))
+    query = select(alerts).where(wanted).order_by(alerts.c.since.desc(), alerts.c.id.desc()).limit(limit)
     return [dict(row) for row in connection.execute(query).mappings()]
 
 

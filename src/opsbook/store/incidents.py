@@ -172,14 +172,28 @@ def open_ones(connection: Connection, where: Mapping[str, str]) -> list[Incident
     )
 
 
-def newest(
-    connection: Connection, where: Mapping[str, str], *, since: float = 0.0, limit: int = 50, open_only: bool = False
+def page(
+    connection: Connection,
+    where: Mapping[str, str],
+    *,
+    after: tuple[bool, float, str] | None = None,
+    limit: int = 50,
+    open_only: bool = False,
 ) -> list[Incident]:
-    """The newest, newest first."""
-    query = _here(select(incidents), where).where(incidents.c.opened_at >= since)
-    if open_only:
-        query = query.where(incidents.c.state.not_in(OVER))
-    return _incidents(connection, query.order_by(incidents.c.opened_at.desc(), incidents.c.id.desc()).limit(limit))
+    """Those that go on, then those that are over; each newest first. `after` is the last one of the page before:
+    whether it is over, when it was opened, and its id.
+    """
+    found: list[Incident] = []
+    opened, id = incidents.c.opened_at, incidents.c.id
+    for over in (False,) if open_only else (False, True):
+        if (after is not None and over < after[0]) or len(found) >= limit:
+            continue
+        query = _here(select(incidents), where)
+        query = query.where(incidents.c.state.in_(OVER) if over else incidents.c.state.not_in(OVER))
+        if after is not None and over == after[0]:
+            query = query.where((opened < after[1]) | ((opened == after[1]) & (id < after[2])))
+        found += _incidents(connection, query.order_by(opened.desc(), id.desc()).limit(limit - len(found)))
+    return found
 
 
 def concerned(

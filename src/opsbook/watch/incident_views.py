@@ -98,11 +98,19 @@ def ran(connection: Connection, one: Incident, now: datetime) -> Iterator[Event]
 
 
 def listed(
-    connection: Connection, system: System, now: datetime, *, open_only: bool = False, limit: int = 50
+    connection: Connection,
+    system: System,
+    now: datetime,
+    *,
+    open_only: bool = False,
+    limit: int = 50,
+    after: tuple[bool, float, str] | None = None,
 ) -> list[tuple[Incident, tuple[Clock, ...]]]:
-    """The newest incidents of an environment with their clocks; those that are not over first."""
-    found = store.newest(connection, where_of(system), limit=limit, open_only=open_only)
-    found.sort(key=lambda one: one.over)
+    """The newest incidents of an environment with their clocks; those that are not over first, however old they are.
+
+    `after` is as `store.incidents.page` has it.
+    """
+    found = store.page(connection, where_of(system), limit=limit, open_only=open_only, after=after)
     return [(one, tuple(clocks(system.model, one, now))) for one in found]
 
 

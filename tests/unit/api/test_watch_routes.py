@@ -55,10 +55,10 @@ async def test_an_incident_is_worked_from_its_opening_to_its_end(doors: Doors) -
     told = (await ann.get(at)).json()
     kinds = [one["kind"] for one in told["timeline"]]
     assert {"opened", "acknowledged", "note", "severity", "mitigated", "resolved", "reopened"} <= set(kinds)
-    (action,) = (await ann.get("/api/v1/actions")).json()
+    (action,) = (await ann.get("/api/v1/actions")).json()["items"]
     assert (await ann.post(f"{at}/actions/{action['id']}/done")).status_code == 200
     assert (await ann.post(f"{at}/actions/999/done")).status_code == 400
-    assert (await ann.get("/api/v1/actions")).json() == []
+    assert (await ann.get("/api/v1/actions")).json()["items"] == []
     assert "# " in (await ann.get(f"{at}/postmortem")).text
     assert ("rob", "incident opened") in acts(doors) and ("ann", "incident resolved") in acts(doors)
     assert (await ann.post(f"{at}/ack")).status_code == 409
@@ -143,7 +143,7 @@ async def test_a_signed_link_asks_first_and_acknowledges_only_when_it_is_answere
 
 async def test_windows_silences_and_checklists_are_worked_as_on_the_command_line(doors: Doors) -> None:
     rob, ann = doors.client("rob", "responder"), doors.client("ann", "operator")
-    (coming, *_) = (await rob.get("/api/v1/windows")).json()
+    (coming, *_) = (await rob.get("/api/v1/windows")).json()["items"]
     assert coming["window"] == "weekly" and coming["state"] == "planned"
     assert "BEGIN:VEVENT" in (await rob.get("/api/v1/windows.ics")).text
     opening = {"window": "disk", "minutes": 30, "reason": "the disk is exchanged", "components": ["api"]}
@@ -152,7 +152,7 @@ async def test_windows_silences_and_checklists_are_worked_as_on_the_command_line
     assert wrong.status_code == 422 and "window" in wrong.text
     assert (await ann.post("/api/v1/windows", json=opening)).status_code == 201
     assert (await ann.post("/api/v1/windows/disk/extend", json={"minutes": 10})).status_code == 200
-    (held,) = (await rob.get("/api/v1/silences")).json()
+    (held,) = (await rob.get("/api/v1/silences")).json()["items"]
     assert held["components"] == ["api"]
     assert (await ann.post("/api/v1/windows/disk/close", json={"note": "done"})).json()["state"] == "closed"
     until = (datetime(2026, 11, 21, 18, tzinfo=UTC)).isoformat()
@@ -160,7 +160,7 @@ async def test_windows_silences_and_checklists_are_worked_as_on_the_command_line
     made = await rob.post("/api/v1/silences", json=asked)
     assert made.status_code == 201, made.text
     assert (await rob.delete(f"/api/v1/silences/{made.json()['id']}")).status_code == 200
-    assert (await rob.get("/api/v1/silences")).json() == []
+    assert (await rob.get("/api/v1/silences")).json()["items"] == []
     for wrong in ({**asked, "checks": []}, {**asked, "until": "2026-11-21T18:00:00"}, {**asked, "checks": ["none"]}):
         assert (await rob.post("/api/v1/silences", json=wrong)).status_code in (400, 422)
     one = (await rob.post("/api/v1/checklists", json={"name": "handover"})).json()

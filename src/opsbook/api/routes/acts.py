@@ -10,9 +10,9 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from opsbook.api.answers import answer, page
+from opsbook.api.answers import answer, cut, page, place
 from opsbook.api.doors import Visit, needs, shown, subject
-from opsbook.api.parameters import Asked, InPath, Limit, Reasoned, Text, Word
+from opsbook.api.parameters import Asked, Cursor, InPath, Limit, Reasoned, Text, Word
 from opsbook.api.runs_asked import see
 from opsbook.book.system import System
 from opsbook.engine import acts
@@ -77,11 +77,14 @@ class Repeated(Asked):
 
 
 @router.get("/approvals", responses=shown({"items": [WAITING], "next": None}))
-def approvals(visit: Viewer, limit: Limit = 50) -> Response:
-    """The plans that wait for a yes, with the digest that it must name."""
+def approvals(visit: Viewer, limit: Limit = 50, cursor: Cursor = "") -> Response:
+    """The plans that wait for a yes, newest first, with the digest that it must name."""
+    at = place(cursor, float, str)
+    before = (at[0], at[1]) if at else None
     with reading(visit.setting.store) as connection:
-        found = run_lists.page(connection, *visit.here, states=[RunState.APPROVAL], limit=limit)
-    return page([_waiting(see(visit, one.id)) for one in found], None)
+        found = run_lists.page(connection, *visit.here, states=[RunState.APPROVAL], before=before, limit=limit + 1)
+    told, following = cut(found, limit, lambda run: (run.requested_at, run.id))
+    return page([_waiting(see(visit, one.id)) for one in told], following)
 
 
 @router.post("/runs/{run}/approve", responses=shown(EXAMPLE))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from opsbook.api.answers import answer, page
+from opsbook.api.answers import answer, cut, page, place
 from opsbook.api.doors import Visit, needs, shown, subject
-from opsbook.api.parameters import Limit, Named, Seconds
+from opsbook.api.parameters import Cursor, Limit, Named, Seconds
 from opsbook.errors import UsageError
 from opsbook.store import alerts as store
 from opsbook.store.database import reading
@@ -35,21 +35,30 @@ WEBHOOK = {
 
 
 @router.get("/alerts", responses=shown({"items": [ALERT], "next": None}))
-def alerts(visit: Viewer, phase: Literal["", "pending", "firing"] = "", component: Named = "") -> Response:
+def alerts(
+    visit: Viewer,
+    phase: Literal["", "pending", "firing"] = "",
+    component: Named = "",
+    limit: Limit = 100,
+    cursor: Cursor = "",
+) -> Response:
     """The alerts that are open, oldest first."""
     with reading(visit.setting.store) as connection:
-        rows = store.open_ones(connection, visit.where)
-    chosen = [row for row in rows if phase in ("", row["phase"]) and component in ("", row["component"])]
-    return page([as_json(row) for row in chosen], None)
+        rows = store.open_page(
+            connection, visit.where, phase=phase, component=component, after=_place(cursor), limit=limit + 1
+        )
+    return _page(rows, limit)
 
 
-@router.get("/alerts/history", responses=shown({"items": [ALERT], "next": None}))
-def history(visit: Viewer, since: Seconds = 0.0, until: Seconds | None = None, limit: Limit = 100) -> Response:
+@router.get("/alerts/history", responses=shown({"items": [ALERT], "next": "WzE3OTUy…"}))
+def history(
+    visit: Viewer, since: Seconds = 0.0, until: Seconds | None = None, limit: Limit = 100, cursor: Cursor = ""
+) -> Response:
     """The alerts that were firing at some moment of a time, newest first."""
     end = visit.setting.now() if until is None else until
     with reading(visit.setting.store) as connection:
-        rows = store.between(connection, visit.where, since, end, limit)
-    return page([as_json(row) for row in rows], None)
+        rows = store.between(connection, visit.where, since, end, limit + 1, _place(cursor))
+    return _page(rows, limit)
 
 
 @router.post(
@@ -71,6 +80,16 @@ async def alertmanager(request: Request, visit: Annotated[Visit, needs("responde
     signals = await run_in_threadpool(lambda: signals_of(read_body(body), watch.system, visit.setting.clock.now()))
     turned = await tell(watch, signals)
     return answer({"alerts": len(signals), "turned": len(turned)})
+
+
+def _place(cursor: str) -> tuple[float, str] | None:
+    found = place(cursor, float, str)
+    return (found[0], found[1]) if found else None
+
+
+def _page(rows: Sequence[Mapping[str, Any]], limit: int) -> Response:
+    told, following = cut(rows, limit, lambda row: (row["since"], row["id"]))
+    return page([as_json(row) for row in told], following)
 
 
 def as_json(row: Mapping[str, Any]) -> dict[str, Any]:

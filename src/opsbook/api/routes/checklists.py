@@ -10,10 +10,10 @@ from pydantic import Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from opsbook.api.answers import answer
+from opsbook.api.answers import answer, page, part, place
 from opsbook.api.doors import Visit, needs, shown, subject
 from opsbook.api.named import found
-from opsbook.api.parameters import Asked, InPath, Text, Word
+from opsbook.api.parameters import Asked, Cursor, InPath, Limit, Text, Word
 from opsbook.book.system import System
 from opsbook.store import checklists as store
 from opsbook.store.checklists import Opened
@@ -49,13 +49,14 @@ class Noted(Asked):
     text: Text = Field(min_length=1)
 
 
-@router.get("/checklists", responses=shown([LIST]))
-def open_lists(visit: Viewer, done: bool = False) -> Response:
-    """The checklists that are open; with `done`, those of the last week too."""
-    now = visit.setting.now()
+@router.get("/checklists", responses=shown({"items": [LIST], "next": None}))
+def open_lists(visit: Viewer, done: bool = False, limit: Limit = 100, cursor: Cursor = "") -> Response:
+    """The checklists that are open, oldest first; with `done`, those of the last week too."""
+    now, after = visit.setting.now(), place(cursor, float, str)
     with reading(visit.setting.store) as connection:
         some = store.since(connection, visit.where, now - WEEK) if done else store.not_done(connection, visit.where)
-    return answer([checklists.as_json(one, now) for one in some])
+    told, following = part(some, limit, lambda one: (one.opened_at, one.id), after)
+    return page([checklists.as_json(one, now) for one in told], following)
 
 
 @router.get("/checklists/{id}", responses=shown(LIST))

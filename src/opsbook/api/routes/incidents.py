@@ -12,14 +12,14 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from opsbook.api.answers import answer, page
+from opsbook.api.answers import answer, cut, page, place
 from opsbook.api.doors import Visit, needs, shown, subject
 from opsbook.api.named import found
-from opsbook.api.parameters import Asked, InPath, Limit, Text, Word
+from opsbook.api.parameters import Asked, Cursor, InPath, Limit, Text, Word
 from opsbook.book.system import System
 from opsbook.errors import UsageError
 from opsbook.store.actions import of_incidents as actions_of
-from opsbook.store.actions import of_system
+from opsbook.store.actions import page as actions_page
 from opsbook.store.database import reading
 from opsbook.store.evidence import of_incident as evidence_of
 from opsbook.store.incidents import Incident
@@ -90,13 +90,16 @@ class Action(Asked):
     due: date | None = Field(None, description="the day, by the book's clock", examples=["2026-12-01"])
 
 
-@router.get("/incidents", responses=shown({"items": [LINE], "next": None}))
-def incidents(visit: Viewer, open: bool = False, limit: Limit = 50) -> Response:
-    """The newest incidents, those that go on first; with `open`, only those."""
+@router.get("/incidents", responses=shown({"items": [LINE], "next": "W3RydWUs…"}))
+def incidents(visit: Viewer, open: bool = False, limit: Limit = 50, cursor: Cursor = "") -> Response:
+    """Incidents, those that go on first, then the others, each newest first; with `open`, only those that go on."""
     now = visit.setting.clock.now()
+    at = place(cursor, bool, float, str)
+    after = (at[0], at[1], at[2]) if at else None
     with reading(visit.setting.store) as connection:
-        some = listed(connection, visit.known, now, open_only=open, limit=limit)
-    return page([summary(one, clocks) for one, clocks in some], None)
+        some = listed(connection, visit.known, now, open_only=open, limit=limit + 1, after=after)
+    told, following = cut(some, limit, lambda one: (one[0].over, one[0].opened_at, one[0].id))
+    return page([summary(one, clocks) for one, clocks in told], following)
 
 
 @router.get("/incidents/{id}", responses=shown({**LINE, "timeline": [], "alerts": [], "messages": []}))
@@ -199,11 +202,15 @@ async def merge(visit: Responder, id: InPath, asked: Merged) -> Response:
     )
 
 
-@router.get("/actions", responses=shown([ACTION]))
-def actions(visit: Viewer, open: bool = True) -> Response:
-    """What post-mortems ask to be done."""
+@router.get("/actions", responses=shown({"items": [ACTION], "next": None}))
+def actions(visit: Viewer, open: bool = True, limit: Limit = 100, cursor: Cursor = "") -> Response:
+    """What post-mortems ask to be done, by their numbers."""
+    at = place(cursor, int)
+    after = max(min(at[0], 1 << 60), 0) if at else 0
     with reading(visit.setting.store) as connection:
-        return answer([vars(one) for one in of_system(connection, where_of(visit.known), open_only=open)])
+        found = actions_page(connection, where_of(visit.known), open_only=open, after=after, limit=limit + 1)
+    told, following = cut(found, limit, lambda one: (one.id,))
+    return page([vars(one) for one in told], following)
 
 
 @router.post("/incidents/{id}/actions", responses=shown(SAID))

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from starlette.responses import Response
 
-from opsbook.api.answers import answer, page
+from opsbook.api.answers import answer, page, part, place
 from opsbook.api.doors import Visit, needs, shown, subject
-from opsbook.api.parameters import InPath, Limit, Named
+from opsbook.api.parameters import Cursor, InPath, Limit, Named
 from opsbook.api.problems import NotFound
 from opsbook.errors import UsageError
 from opsbook.recovery import drills as drilling
@@ -48,11 +48,16 @@ def objectives(visit: Viewer) -> Response:
 
 
 @router.get("/drills", responses=shown({"items": [{"objective": "database", "good": True, "rto_seconds": 311.4}]}))
-def drills(visit: Viewer, objective: Named = "", limit: Limit = 50) -> Response:
+def drills(visit: Viewer, objective: Named = "", limit: Limit = 50, cursor: Cursor = "") -> Response:
     """What drills measured, newest first."""
-    system = visit.system
-    found = measured.measured(visit.setting.store, visit.environment, objective)[-limit:]
-    return page([drilling.as_json(row, system) for row in reversed(found)], None)
+    system, after = visit.system, place(cursor, float, str, str)
+
+    def key(row: measured.DrillRow) -> tuple[float, str, str]:
+        return -row.at, row.run, row.objective
+
+    found = sorted(measured.measured(visit.setting.store, visit.environment, objective), key=key)
+    told, following = part(found, limit, key, after)
+    return page([drilling.as_json(row, system) for row in told], following)
 
 
 def _stock(visit: Visit, *names: str) -> Response:

@@ -9,7 +9,7 @@ from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from opsbook.api.answers import answer, page, place
+from opsbook.api.answers import answer, cut, page, place
 from opsbook.api.doors import Visit, needs, shown, subject
 from opsbook.api.parameters import Cursor, InPath, Limit, Named
 from opsbook.api.runs_asked import RunAsked, see
@@ -49,9 +49,8 @@ def runs(
             connection, *visit.here, procedure=procedure, states=state, before=before, limit=limit + 1
         )
     held = locks_held(visit.setting.store)
-    last = found[limit - 1] if len(found) > limit else None
-    told = [summary(run, held.get(run.id, ())) for run in found[:limit]]
-    return page(told, [last.requested_at, last.id] if last else None)
+    told, following = cut(found, limit, lambda run: (run.requested_at, run.id))
+    return page([summary(run, held.get(run.id, ())) for run in told], following)
 
 
 @router.post("/runs", status_code=202, responses={202: {"description": "it was asked for"}, **shown(RUN, "the run")})

@@ -9,9 +9,9 @@ from fastapi import Query
 from pydantic import AwareDatetime, Field
 from starlette.responses import Response
 
-from opsbook.api.answers import answer
+from opsbook.api.answers import answer, page, part, place
 from opsbook.api.doors import Visit, needs, shown, subject
-from opsbook.api.parameters import Asked, InPath, Text, Word
+from opsbook.api.parameters import Asked, Cursor, InPath, Limit, Text, Word
 from opsbook.store import silences as silenced
 from opsbook.store.database import reading
 from opsbook.store.windows import Came
@@ -67,12 +67,14 @@ class Silenced(Asked):
     start: AwareDatetime | None = None
 
 
-@router.get("/windows", responses=shown([WINDOW]))
-def windows(visit: Viewer, days: Days = 90) -> Response:
-    """The windows that are open and those that come."""
+@router.get("/windows", responses=shown({"items": [WINDOW], "next": None}))
+def windows(visit: Viewer, days: Days = 90, limit: Limit = 100, cursor: Cursor = "") -> Response:
+    """The windows that are open and those that come, in the order of their starts."""
+    after = place(cursor, float, str)
     with reading(visit.setting.store) as connection:
         some = coming(connection, visit.known, visit.setting.clock.now(), timedelta(days=days))
-    return answer([one.as_json() for one in some])
+    told, following = part(some, limit, lambda one: (one.start.timestamp(), one.window), after)
+    return page([one.as_json() for one in told], following)
 
 
 @router.get("/windows.ics", responses=shown("BEGIN:VCALENDAR…", "a calendar", "text/calendar"))
@@ -108,17 +110,19 @@ async def close(visit: Operator, name: InPath, asked: Closed) -> Response:
     )
 
 
-@router.get("/silences", responses=shown([SILENCE]))
-def all_silences(visit: Viewer, over: bool = False) -> Response:
-    """What is silent now or will be; with `over`, what was silent in the last 90 days too."""
-    now = visit.setting.now()
+@router.get("/silences", responses=shown({"items": [SILENCE], "next": None}))
+def all_silences(visit: Viewer, over: bool = False, limit: Limit = 100, cursor: Cursor = "") -> Response:
+    """What is silent now or will be, what ends first at the beginning; with `over`, what was silent in the last 90 days
+    too."""
+    now, after = visit.setting.now(), place(cursor, float, str)
     with reading(visit.setting.store) as connection:
         some = (
             silenced.since(connection, visit.where, now - 90 * 86_400.0)
             if over
             else silenced.not_over(connection, visit.where, now)
         )
-    return answer([silences.as_json(one, now) for one in some])
+    told, following = part(some, limit, lambda one: (one.until, one.id), after)
+    return page([silences.as_json(one, now) for one in told], following)
 
 
 @router.post("/silences", status_code=201, responses={201: {"description": "it is silent"}})

@@ -90,7 +90,8 @@ LEFT_OUT: dict[str, str] = dict.fromkeys(
     ("drill.rebuild", "drill.restore_at", "export.bundle", "files.purge"),
     "the sweep of losses and the tests of drills have them",
 ) | dict.fromkeys(
-    ("certificate.prove", "migrations.outlook", "node.wait", "service.compare", "service.measure", "smoke.test"),
+    ("certificate.prove", "checks.hold", "checks.look", "migrations.outlook", "node.wait", "service.compare",
+     "service.measure", "smoke.test"),
     "it only asks, and changes nothing",
 ) | dict.fromkeys(
     ("postgres.add_replica", "postgres.remove_replica"),

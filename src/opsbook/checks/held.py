@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from opsbook.book.words import nearest
 from opsbook.checks.sweep import sweep
@@ -13,7 +13,7 @@ from opsbook.errors import Refused
 
 
 @holding
-async def bad_of(connections: Connections, checks: Sequence[str]) -> list[str]:
+async def bad_of(connections: Connections, checks: Sequence[str]) -> Mapping[str, str]:
     """A sentence for each of these checks that is critical, or cannot be told. Raises Refused for one without a name
     in the book."""
     known = {one.id: one for one in connections.system.checks}
@@ -21,8 +21,8 @@ async def bad_of(connections: Connections, checks: Sequence[str]) -> list[str]:
         raise Refused(f"the book has no check named {unknown[0]}", nearest(unknown[0], known))
     connections.forget()
     found = await sweep(connections.system, [known[name] for name in checks], connections, SystemClock())
-    return [
-        f"{one.check.id} is {one.state}: {one.sentence}"
+    return {
+        one.check.id: f"{one.check.id} is {one.state}: {one.sentence}"
         for one in found.results
         if str(one.state) in ("critical", "unknown")
-    ]
+    }

@@ -126,6 +126,17 @@ class HttpClient:
         async with _begin().turn(1.0), self._one.turn(0.25):
             return await exchange(self._client, method, self.address_of(path), content, headers)
 
+    async def anew(
+        self, method: str, path: str, content: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """One exchange over a connection of its own: a balancer chooses a server for it anew. Raises Unreachable."""
+        client = self.client(self.transport(keep=False))
+        try:
+            async with _begin().turn(1.0):
+                return await exchange(client, method, self.address_of(path), content, headers)
+        finally:
+            await client.aclose()
+
     async def close(self) -> None:
         """Closes the kept connection; the next exchange opens another."""
         client, self._client = self._client, None

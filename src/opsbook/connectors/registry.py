@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar, get_args
 
@@ -60,11 +60,11 @@ def executor(kind: str) -> Callable[[Callable[[Connections], Executor]], Callabl
     return register
 
 
-Holds = Callable[[Connections, Sequence[str]], Awaitable[list[str]]]
+Holds = Callable[[Connections, Sequence[str]], Awaitable[Mapping[str, str]]]
 
 
 def holding(holds: Holds) -> Holds:
-    """Registers what tells which of some checks are bad now."""
+    """Registers what tells which of some checks are bad now, each with a sentence."""
     REGISTERED.holding[:] = [holds]
     return holds
 

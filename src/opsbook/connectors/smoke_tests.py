@@ -31,7 +31,7 @@ class Smoked:
 
 
 async def smoke_tested(connections: Connections, tests: Iterable[SmokeTest]) -> list[Smoked]:
-    """Each of them, over a connection that its component keeps. Never raises for what a component answers."""
+    """Each of them, over a connection of its own. Never raises for what a component answers."""
     return [await _smoked(connections, test) for test in tests]
 
 
@@ -63,7 +63,7 @@ async def _wrong(connections: Connections, test: SmokeTest) -> str:
     try:
         headers = {name: connections.system.resolve(Reference(text)) for name, text in test.headers.items()}
         async with asyncio.timeout(seconds):
-            answer = await connector.client.send(test.method, test.path, test.body.encode() or None, headers)
+            answer = await connector.client.anew(test.method, test.path, test.body.encode() or None, headers)
     except TimeoutError:
         return f"{test.method} {test.path} of {test.of} was not answered within {seconds:g} s"
     except OpsbookError as error:

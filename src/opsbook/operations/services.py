@@ -8,14 +8,14 @@ from datetime import timedelta
 from pydantic import Field
 
 from opsbook.book.catalogue import Risk
-from opsbook.book.values import Duration
+from opsbook.book.values import Duration, Name
 from opsbook.connectors.change import Change
 from opsbook.connectors.http import HttpConnector
 from opsbook.errors import Refused
 from opsbook.operations.contract import Facts, OperationParameters, Repeatable
+from opsbook.operations.holding import EVERY, HELD_EVERY, LOOKS, known
 from opsbook.operations.registry import operation
 
-LOOKS = "nothing to undo: it only looks"
 MORE_ERRORS = 0.01
 """What a version may add to the share of errors from before, where the book does not say."""
 SLOWER, MORE_SECONDS = 2.0, 0.05
@@ -26,6 +26,7 @@ class Measure(OperationParameters):
     path: str = Field("", description="what is asked; its health page where left out")
     seconds: Duration = Field(timedelta(seconds=10), alias="for", description="how long")
     rate: float = Field(5, gt=0, le=100, description="requests a second")
+    checks: tuple[Name, ...] = Field((), description="checks that are looked at; `bad` of the result names bad ones")
 
 
 @operation(
@@ -38,7 +39,9 @@ class Measure(OperationParameters):
 )
 class _Measure(Repeatable):
     async def plan(self, parameters: Measure, facts: Facts) -> AsyncIterator[Change]:
-        yield Change("measure", {**_asked(parameters, facts), "errors": None, "latency": None}, inverse=LOOKS)
+        checks = {"checks": list(known(parameters.checks, facts))} if parameters.checks else {}
+        effect = {**_asked(parameters, facts), "errors": None, "latency": None, **checks}
+        yield Change("measure", effect, inverse=LOOKS)
 
 
 class Compare(Measure):
@@ -46,6 +49,17 @@ class Compare(Measure):
     before_p95: float = Field(0, ge=0, description="95th percentile before, in seconds; 0: not known")
     errors: float | None = Field(None, ge=0, le=1, description="largest share of errors; from before where left out")
     latency: Duration | None = Field(None, description="longest 95th percentile; from before where left out")
+    status: int | None = Field(None, ge=100, le=599, description="status that every answer must have")
+    contains: str = Field("", description="text that every answer must hold")
+    before_status: int = Field(
+        0,
+        ge=0,
+        le=599,
+        description="status of most answers before: another one fails, but for 2xx; 0: below 500 is good",
+    )
+    checks: tuple[Name, ...] = Field((), description="checks that must stay well meanwhile")
+    bad_before: tuple[Name, ...] = Field((), description="checks that were bad before, which are not held")
+    every: Duration = Field(EVERY, ge=timedelta(seconds=1), le=timedelta(minutes=5), description=HELD_EVERY)
 
 
 @operation(
@@ -55,11 +69,21 @@ class Compare(Measure):
     idempotent=True,
     parameters=Compare,
     doc="Measures a service again and holds it against before and against the book: fails as soon as it is worse, with "
-    "more errors (by 1 %, where the book does not say) or slower (twice the percentile and 50 ms).",
+    "more errors (by 1 %, where the book does not say) or slower (twice the percentile and 50 ms), or once a check is "
+    "bad twice in a row.",
 )
 class _Compare(Repeatable):
     async def plan(self, parameters: Compare, facts: Facts) -> AsyncIterator[Change]:
-        yield Change("measure", {**_asked(parameters, facts), **allowed(parameters)}, inverse=LOOKS)
+        effect = {**_asked(parameters, facts), **allowed(parameters), **_expected(parameters)}
+        if checks := known(parameters.checks, facts, but=parameters.bad_before):
+            effect |= {"checks": list(checks), "every": parameters.every.total_seconds()}
+        yield Change("measure", effect, inverse=LOOKS)
+
+
+def _expected(parameters: Compare) -> dict[str, object]:
+    """What an answer must be, as far as it is said."""
+    said = {"status": parameters.status, "contains": parameters.contains, "before": parameters.before_status}
+    return {name: value for name, value in said.items() if value}
 
 
 def allowed(parameters: Compare) -> dict[str, float | None]:

@@ -7,12 +7,13 @@ then the schema, which its plan has shown to be possible or not before anything 
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
 from datetime import timedelta
 
-from opsbook.book.delivery import Deploy, Deploys, Gate
+from opsbook.book.delivery import Deploy, Deploys, Gate, SmokeTest
 from opsbook.book.environments import ComposeRuntime, KubernetesRuntime
 from opsbook.book.system import System
 from opsbook.book.units import write_duration
@@ -197,33 +198,41 @@ def proven(text: Steps, system: System, component: str, settings: Deploy, *, of:
         tests = f", tests: [{', '.join(settings.smoke_tests)}]" if settings.smoke_tests else ""
         text.op("The smoke tests.", f"id=smoke{of} timeout=10m on_failure=undo{when}",
                 f"smoke.test: {{of: {component}{tests}}}")  # fmt: skip
-    watch = settings.watch or timedelta(0)
-    if speaks(system, component) and watch:
-        limits = "".join(
-            f", {name}: {value}"
-            for name, value in (
-                ("errors", _errors(settings)),
-                ("latency", span(settings.latency) if settings.latency else ""),
-            )
-            if value != ""
-        )
-        undo, saved = "undo" if settings.rollback is not False else "stop", saved_as(of)
-        before = f'before_errors: "{{{{ {saved}.errors }}}}", before_p95: "{{{{ {saved}.p95 }}}}"'
-        asked = f"of: {component}, for: {span(watch)}{_path(system, component, settings)}"
-        text.op("Watch it, against before: worse goes back at once.",
-                f"id=watch{of} timeout={span(watch + SPARE)} on_failure={undo}{when}",
-                f"service.compare: {{{asked}, {before}{limits}}}")  # fmt: skip
+    if settings.watch:
+        _watched(text, system, component, settings, of, when)
     if checks := _checks(system, component, settings):
         text.op("The checks say so too.", f"id=as-before{of} retry=3 on_failure=undo{when}", listed(checks), "check")
 
 
+def _watched(text: Steps, system: System, component: str, settings: Deploy, of: str, when: str) -> None:
+    """For as long as `watch` says: by its answers and its checks, or by its checks where it answers no requests."""
+    watch, saved = settings.watch or timedelta(0), saved_as(of)
+    undo, held = "undo" if settings.rollback is not False else "stop", _held(system, component, settings, saved)
+    attributes = f"id=watch{of} timeout={span(watch + SPARE)} on_failure={undo}{when}"
+    asked = f"of: {component}, for: {span(watch)}"
+    if speaks(system, component):
+        errors, latency = _errors(settings), span(settings.latency) if settings.latency else ""
+        limits = (f", errors: {errors}" if errors else "") + (f", latency: {latency}" if latency else "")
+        before = f', before_errors: "{{{{ {saved}.errors }}}}", before_p95: "{{{{ {saved}.p95 }}}}"'
+        page = _page(system, component, settings, saved)
+        text.op("Watch it, against before: worse goes back at once.", attributes,
+                f"service.compare: {{{asked}{page}{before}{limits}{held}}}")  # fmt: skip
+    elif held:
+        text.op("Watch it, against before: a check that turns bad takes it back at once.", attributes,
+                f"checks.hold: {{{asked}{held}}}")  # fmt: skip
+
+
 def measured(text: Steps, system: System, component: str, settings: Deploy, *, of: str = "", when: str = "") -> None:
-    """How it answers before anything changes: what `proven` holds the version against."""
+    """How it answers, and how its checks are, before anything changes: what `proven` holds the version against."""
+    attributes = f"id=before{of} timeout=5m save={saved_as(of)}{when}"
+    looked = _looked(system, component, settings) if settings.watch else ""
     if speaks(system, component):
         before = min(BEFORE_LASTS, settings.watch or BEFORE_LASTS)
         asked = f"of: {component}, for: {span(before)}{_path(system, component, settings)}"
-        text.op("How it answers now, to hold the version against.",
-                f"id=before{of} timeout=5m save={saved_as(of)}{when}", f"service.measure: {{{asked}}}")  # fmt: skip
+        text.op("How it answers now, to hold the version against.", attributes, f"service.measure: {{{asked}{looked}}}")
+    elif looked:
+        text.op("How its checks are now, to hold the version against.", attributes,
+                f"checks.look: {{of: {component}{looked}}}")  # fmt: skip
 
 
 def saved_as(of: str) -> str:
@@ -268,19 +277,48 @@ def _word(word: str, version: str) -> str:
 def _checks(system: System, component: str, settings: Deploy) -> list[str]:
     """The checks that a deploy is held against: those that the book names, else all of the component's own."""
     if settings.checks is not None:
-        return list(settings.checks)
+        return [one.id for one in system.checks if {one.id, *one.groups} & set(settings.checks)]
     return [one.id for one in system.checks if one.of == component]
 
 
+def _looked(system: System, component: str, settings: Deploy) -> str:
+    """Its checks as a parameter; empty where it has none."""
+    found = _checks(system, component, settings)
+    return f", checks: [{', '.join(found)}]" if found else ""
+
+
+def _held(system: System, component: str, settings: Deploy, saved: str) -> str:
+    """The checks that are held while it is watched, but for those that were bad before."""
+    looked = _looked(system, component, settings)
+    return f'{looked}, bad_before: "{{{{ {saved}.bad | default([]) }}}}"' if looked else ""
+
+
 def _path(system: System, component: str, settings: Deploy) -> str:
-    """What is asked: the path of the first smoke test that reads something; a health page says little of the work."""
+    """The path that is asked, as a parameter; its health page where there is no better one."""
+    asked = _asked(system, component, settings)
+    return f', path: "{asked.path}"' if asked else ""
+
+
+def _page(system: System, component: str, settings: Deploy, saved: str) -> str:
+    """What is asked, and what each answer must be: as the smoke test says, else as before."""
+    asked = _asked(system, component, settings)
+    if asked is None:
+        return f', before_status: "{{{{ {saved}.status | default(0) }}}}"'
+    # What would be read as a template of the procedure is left to the smoke test itself.
+    holds = asked.contains and "{{" not in asked.contains
+    contains = f", contains: {json.dumps(asked.contains, ensure_ascii=False)}" if holds else ""
+    return f', path: "{asked.path}", status: {asked.status}{contains}'
+
+
+def _asked(system: System, component: str, settings: Deploy) -> SmokeTest | None:
+    """The first smoke test that reads something, if any: a health page says little of the work."""
     found, wanted = system.components[component], settings.smoke_tests or ()
     health = found.health if isinstance(found, HttpSettings) else ""
     for one in system.model.smoke_tests:
         reads = one.of == component and one.method == "GET" and not one.headers and one.path != health
         if reads and (not wanted or one.id in wanted):
-            return f', path: "{one.path}"'
-    return ""
+            return one
+    return None
 
 
 def speaks(system: System, component: str) -> bool:

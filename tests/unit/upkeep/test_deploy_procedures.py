@@ -65,6 +65,32 @@ def test_gates_come_first_and_what_fails_later_goes_back(tmp_path: Path) -> None
     assert (found["rollback-api"].risk, found["rollback-api-with-schema"].risk) == ("disruptive", "destructive")
 
 
+def test_the_watch_holds_the_checks_also_of_what_answers_no_requests(tmp_path: Path) -> None:
+    checks = [{"id": "api-up", "of": "api", "observe": "http.up", "groups": ["live"]},
+              {"id": "ping", "of": "broker", "observe": "redis.up", "groups": ["live"]},
+              {"id": "worker-up", "of": "worker", "observe": "celery.up"}]  # fmt: skip
+    a_system(tmp_path, gates=[], migrations=None)
+    book = yaml.safe_load((tmp_path / "book.yaml").read_text())
+    book["checks"] = checks
+    book["deploys"]["components"] = {"api": {"checks": ["live"]}}
+    book["smoke_tests"][0]["contains"] = 'a "list": {}'
+    (tmp_path / "book.yaml").write_text(yaml.safe_dump(book))
+    system = in_environment(load_book(tmp_path / "book.yaml", catalogue()), "production")
+    found = compiled(system)
+    steps = {one.id: one for one in found["deploy-api-rolling"].steps}
+    assert steps["before"].body["parameters"]["checks"] == ["api-up", "ping"], "a group is all of its checks"
+    watch = steps["watch"].body["parameters"]
+    assert (watch["path"], watch["status"], watch["contains"]) == ("/items", 200, 'a "list": {}')
+    assert (watch["checks"], watch["bad_before"]) == (["api-up", "ping"], "{{ before.bad | default([]) }}")
+    worker = found["deploy-worker-rolling"].steps
+    assert [one.id for one in worker] == ["well", "before", "deploy", "watch", "as-before"]
+    by = {one.id: one for one in worker}
+    assert by["watch"].on_failure == "undo"
+    assert by["watch"].body["operation"] == "checks.hold"
+    assert by["watch"].body["parameters"]["for"] == "30s"
+    assert by["watch"].body["parameters"]["checks"] == ["worker-up"]
+
+
 def test_the_lines_of_a_checklist_are_gates(tmp_path: Path) -> None:
     lines = ["Tell the team", {"text": "It is well", "check": "up"}, {"text": "Look around", "optional": True}]
     a_system(tmp_path, gates=[])

@@ -18,11 +18,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 from opsbook.connectors.change import Change, ChangeFailed, Done, Sink
 from opsbook.connectors.contract import Connections
+from opsbook.connectors.executors.checks_held import bad_among
 from opsbook.connectors.http import HttpConnector, HttpSettings
 from opsbook.connectors.http_client import what_is_wrong
 from opsbook.connectors.load_tests import REQUEST_SECONDS, Report, argv, read
 from opsbook.connectors.process_tree import KEY, end_tree
-from opsbook.connectors.registry import executor, registered
+from opsbook.connectors.registry import executor
 from opsbook.errors import Refused, UsageError
 
 ENDING_SECONDS = 5.0
@@ -89,10 +90,7 @@ class Load:
         return ["it did not end in its time"]
 
     async def _bad(self, checks: Sequence[str]) -> list[str]:
-        if not checks:
-            return []
-        (holds,) = registered().holding
-        return await holds(self.connections, checks)
+        return list((await bad_among(self.connections, checks)).values())
 
 
 async def _report(said: asyncio.Future[tuple[bytes, bytes]]) -> Report:

@@ -13,7 +13,8 @@ from typing import Any
 from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
 from opsbook.connectors.cluster import kubernetes_of
 from opsbook.connectors.contract import Connections, ReadFailed
-from opsbook.connectors.registry import executor, registered
+from opsbook.connectors.executors.checks_held import bad_among
+from opsbook.connectors.registry import executor
 from opsbook.connectors.runtimes.kubernetes_targets import Target
 from opsbook.errors import Unreachable
 
@@ -44,8 +45,7 @@ class Settle:
     async def _wrong(self, effect: dict[str, Any]) -> list[str]:
         if node := effect.get("node"):
             return await self._node(node)
-        (holds,) = registered().holding
-        return await holds(self.connections, effect["checks"])
+        return list((await bad_among(self.connections, effect["checks"])).values())
 
     async def _node(self, name: str) -> list[str]:
         try:

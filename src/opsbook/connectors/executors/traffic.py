@@ -151,7 +151,8 @@ async def _healthy(connector: HttpConnector, within: float) -> str:
     deadline, good, said = time.monotonic() + within, 0, "it was not asked"
     while time.monotonic() < deadline:
         try:
-            answer = await connector.client.get(connector.component.health)
+            # A connection each: behind a service, or a forward, one that is kept meets one instance only.
+            answer = await connector.client.anew("GET", connector.component.health)
             good, said = (good + 1, "") if 200 <= answer.status < 300 else (0, answer.words)
         except OpsbookError as error:
             good, said = 0, error.message

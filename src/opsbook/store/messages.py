@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, text, update
 
 from opsbook.store.calls import call
 from opsbook.store.history import IDS_A_STATEMENT, batched
-from opsbook.store.watch_tables import messages
+from opsbook.store.incidents import Incident
+from opsbook.store.watch_tables import incidents, messages
 
 ADD = text("""
     INSERT INTO messages (key, system, environment, incident, target, channel, kind, urgency, subject, body, detail,
@@ -25,6 +26,9 @@ AT_ONCE = 5_000
 """Messages that one sender takes at a time."""
 LONGEST_WAIT = 1_860.0
 """Seconds for which a page waits at most until it is tried again."""
+
+PASSED_ON = ("acknowledged", "resolved")
+"""Kinds of messages that end or answer what a channel was told."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,43 @@ def told_by_incident(connection: Connection, ids: Sequence[str], kind: str) -> d
         for row in connection.execute(query):
             found.setdefault(row.incident, set()).add(row.key)
     return found
+
+
+def told_alone(
+    connection: Connection, where: Mapping[str, str], channels: Collection[str], since: float
+) -> Sequence[Row[Any]]:
+    """Incident, channel and target of what these channels took, of incidents that were answered or ended since."""
+    changed = or_(incidents.c.acknowledged_at > since, incidents.c.resolved_at > since)
+    query = (
+        select(messages.c.incident, messages.c.channel, func.min(messages.c.target).label("target"))
+        .join(incidents, incidents.c.id == messages.c.incident)
+        .where(_here(where), messages.c.channel.in_(channels), messages.c.state == "delivered", changed)
+        .where(messages.c.kind.not_in(PASSED_ON))
+        .group_by(messages.c.incident, messages.c.channel)
+    )
+    return connection.execute(query).all()
+
+
+def passed_on(connection: Connection, known: Mapping[str, Incident]) -> Iterator[Row[Any]]:
+    """Incident, channel and kind of what was told of the end or the answer of incidents, since they last began."""
+    for some in batched(sorted(known), IDS_A_STATEMENT):
+        query = select(messages.c.incident, messages.c.channel, messages.c.kind, messages.c.made_at).where(
+            messages.c.incident.in_(some), messages.c.kind.in_(PASSED_ON), messages.c.state != "dropped"
+        )
+        yield from (row for row in connection.execute(query) if row.made_at >= (known[row.incident].round_at or 0.0))
+
+
+def unknown(connection: Connection, keys: Collection[str]) -> list[str]:
+    """Which of these keys no message has."""
+    known: set[str] = set()
+    for some in batched(sorted(keys), IDS_A_STATEMENT):
+        known.update(connection.execute(select(messages.c.key).where(messages.c.key.in_(some))).scalars())
+    return [key for key in keys if key not in known]
+
+
+def put_back(connection: Connection, ids: Sequence[int], who: str) -> None:
+    """Let go of what was claimed and not tried."""
+    settle(connection, ids, who, state="waiting", attempts=messages.c.attempts - 1)
 
 
 def of_incident(connection: Connection, incident: str, limit: int = 500) -> list[MessageRow]:

@@ -2,7 +2,8 @@
 
 At least once: a sender that dies between sending and writing leaves a claim that runs out, and the message goes out
 again; its key is the same, so that who can, forgets the second one. A channel has one sender at a time, and none waits
-for another. When much waits for one channel it goes out as one digest.
+for another. When much waits for one channel it goes out as one digest; a service that keeps incidents of its own gets
+each message by itself, and no faster than it bears.
 
 What cannot be delivered goes another way (`recipients.further`) when it is a page, and the channel is an alert itself.
 """
@@ -14,7 +15,7 @@ import json
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -27,10 +28,11 @@ from opsbook.store import incidents, messages
 from opsbook.store.database import StoreFailed, reading
 from opsbook.store.messages import Crowd, MessageRow
 from opsbook.watch import fallback
-from opsbook.watch.channels.contract import NotDelivered, Sending, make_ready, sender
+from opsbook.watch.channels.contract import NotDelivered, NotWanted, Sending, alone, make_ready, sender
 from opsbook.watch.contract import Watch
 from opsbook.watch.leadership import this_process
 from opsbook.watch.links import link_key, make
+from opsbook.watch.passing_on import unheard
 from opsbook.watch.recipients import Route, route, secrets_of_route, settings_of
 from opsbook.watch.registry import part
 from opsbook.watch.waking import wake
@@ -43,6 +45,10 @@ ADDRESS = "OPSBOOK_URL"
 LATELY = 60.0
 BURST = 5
 """Messages that a channel gets one by one within `LATELY` seconds; after that what waits goes out as one."""
+ALONE_A_MINUTE = 60
+"""Messages that a service with incidents of its own gets within `LATELY` seconds; after that one in `ALONE_PAUSE`.
+PagerDuty takes 120 events a minute for one key."""
+ALONE_PAUSE = 1.0
 HOLD = 30.0
 """Seconds for which a channel that got its burst collects before the next digest."""
 GRACE = 15.0
@@ -57,11 +63,12 @@ LINKS = 5
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an attempt: a receipt, or an error."""
+    """What became of an attempt: a receipt, or an error, or why the channel has no use for it."""
 
     receipt: str = ""
     error: str = ""
     permanent: bool = False
+    unwanted: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,8 @@ class Delivery:
         self.watch = watch
         self.who = this_process()
         self._going: dict[str, asyncio.Task[None]] = {}
+        self._alone: set[str] = set()
+        """Channels that get each message by itself."""
         self._taken_over = False
 
     async def tick(self, now: datetime) -> datetime:
@@ -89,12 +98,14 @@ class Delivery:
         await self._take_over()
         self._gather()
         setting = self.watch.setting
+        if self._alone:
+            await setting.in_writer(self._pass_on)
         crowds, following, taken = await setting.in_writer(lambda: self._look(now.timestamp(), set(self._going)))
         for channel, first in taken.items():
             task = asyncio.create_task(self._send_all(channel, first), name=f"sender {channel}")
             task.add_done_callback(_ended)
             self._going[channel] = task
-        holds = [held(crowd, now.timestamp()) for crowd in crowds.values()]
+        holds = [self._held(channel, crowd, now.timestamp()) for channel, crowd in crowds.items()]
         moments = [moment for moment in (following, *holds) if moment is not None and moment > now.timestamp()]
         wait = min(moments, default=now.timestamp() + REST.total_seconds()) - now.timestamp()
         return now + min(timedelta(seconds=max(wait, 1.0)), REST)
@@ -121,19 +132,36 @@ class Delivery:
         if setting.embedded:
             free = [lambda connection: messages.release(connection, self.watch.where, self.who)]
             await setting.in_writer(lambda: setting.write(free))
-        await asyncio.to_thread(make_ready, self._routes())
+        await asyncio.to_thread(self._make_ready)
         self._taken_over = True
 
-    def _routes(self) -> Iterator[Route]:
-        for name in self.watch.system.model.channels:
+    def _make_ready(self) -> None:
+        routes = dict(self._routes())
+        self._alone = {name for name, one in routes.items() if alone(one)}
+        make_ready(routes.values())
+
+    def _routes(self) -> Iterator[tuple[str, Route]]:
+        model = self.watch.system.model
+        contacts = (f"contact:{name}/notify" for name, one in model.contacts.items() if one.notify is not None)
+        for name in (*(f"channel:{one}" for one in model.channels), *contacts):
             with suppress(OpsbookError):
-                yield route(self.watch.system, f"channel:{name}")
+                yield name, route(self.watch.system, name)
+
+    def _pass_on(self) -> None:
+        setting = self.watch.setting
+        with reading(setting.store) as connection:
+            news = unheard(connection, self.watch.system, self._alone, setting.clock.now())
+        if news:
+            setting.write([lambda connection: messages.add(connection, news)])
+
+    def _held(self, channel: str, crowd: Crowd, now: float) -> float | None:
+        return held_alone(crowd, now) if channel in self._alone else held(crowd, now)
 
     def _look(self, now: float, busy: Collection[str]) -> tuple[dict[str, Crowd], float | None, dict[str, Claimed]]:
         """What waits, when more is due, and what was claimed for the channels that nobody sends to now."""
         with reading(self.watch.setting.store) as connection:
             crowds = messages.crowds(connection, self.watch.where, now, LATELY)
-            free = [channel for channel, crowd in crowds.items() if channel not in busy and held(crowd, now) is None]
+            free = [name for name, crowd in crowds.items() if name not in busy and self._held(name, crowd, now) is None]
             following = None if free else messages.next_due(connection, self.watch.where)
         if not free:
             return crowds, following, {}
@@ -144,8 +172,12 @@ class Delivery:
         """Send to one channel until nothing is due there, or it fails."""
         setting = self.watch.setting
         while claimed.count:
-            outcome = await self._attempt(channel, claimed.rows) if claimed.rows else Outcome()
-            claimed = await setting.in_writer(partial(self._write, channel, claimed.rows, outcome))
+            rows = claimed.rows
+            outcome = await self._attempt(channel, rows) if rows else Outcome()
+            rest: Sequence[MessageRow] = []
+            if channel in self._alone:
+                rows, rest = rows[:1], rows[1:]
+            claimed = await setting.in_writer(partial(self._write, channel, rows, outcome, rest))
 
     def _claim(self, channels: Sequence[str], crowds: Mapping[str, Crowd]) -> dict[str, Claimed]:
         """Take what is to be sent to these channels; those that get nothing now are left out."""
@@ -161,13 +193,13 @@ class Delivery:
         found: dict[str, Claimed] = {}
         for channel in channels:
             crowd = crowds.get(channel)
-            if crowd is None or held(crowd, now) is not None:
+            if crowd is None or self._held(channel, crowd, now) is not None:
                 continue
             settings = settings_of(self.watch.system.model, channel)
             lease = (settings.timeout.total_seconds() if settings else 0.0) + GRACE
             # A page is alone on its way as long as there are few of them.
             many = crowd.waiting > BURST or crowd.sent >= BURST or bool(settings and settings.digest)
-            limit = messages.AT_ONCE if many else 1
+            limit = messages.AT_ONCE if many and channel not in self._alone else 1
             rows = messages.claim(connection, self.watch.where, channel, self.who, now, lease, limit)
             found[channel] = Claimed(len(rows), self._still_wanted(connection, rows))
         return found
@@ -193,12 +225,18 @@ class Delivery:
         except OpsbookError as error:
             return Outcome(error=error.message, permanent=True)
         mask = Mask(secrets_of_route(found))
+        (self._alone.add if alone(found) else self._alone.discard)(channel)
         try:
-            sending = self._sending(channel, rows)
+            single = channel in self._alone
+            sending = self._sending(channel, rows[:1] if single else rows)
+            if single:
+                sending = replace(sending, over=await asyncio.to_thread(self._over, rows[0]))
             limit = found.settings.timeout.total_seconds()
             async with asyncio.timeout(limit + GRACE / 2):
                 receipt = await sender(found)(found, sending)
             return Outcome(receipt=one_line(mask.whole(receipt))[:300])
+        except NotWanted as error:
+            return Outcome(unwanted=error.message)
         except NotDelivered as error:
             return Outcome(error=_told(mask, error.message), permanent=error.permanent)
         except TimeoutError:
@@ -209,6 +247,12 @@ class Delivery:
             # Without the traceback: it may quote the address.
             log.error("sending to %s: a fault: %s", channel, type(error).__name__)
             return Outcome(error=f"a fault of this channel: {type(error).__name__}")
+
+    def _over(self, row: MessageRow) -> bool | None:
+        if not row.incident:
+            return None
+        with reading(self.watch.setting.store) as connection:
+            return bool(incidents.over_of(connection, [row.incident]))
 
     def _sending(self, channel: str, rows: Sequence[MessageRow]) -> Sending:
         if len(rows) == 1:
@@ -234,18 +278,25 @@ class Delivery:
         who = channel.removeprefix("contact:").rpartition("/")[0] if channel.startswith("contact:") else channel
         return base + make(link_key(self.watch.setting.folder), row.incident, who, self.watch.setting.clock.now())
 
-    def _write(self, channel: str, rows: Sequence[MessageRow], outcome: Outcome) -> Claimed:
-        """Keep what became of an attempt, and claim what is next for this channel; nothing where it failed."""
+    def _write(
+        self, channel: str, rows: Sequence[MessageRow], outcome: Outcome, rest: Sequence[MessageRow] = ()
+    ) -> Claimed:
+        """Keep what became of an attempt, and claim what is next for this channel; nothing where it failed.
+
+        `rest`: what was claimed with it, and not tried."""
         setting, now = self.watch.setting, self.watch.setting.clock.now()
         ids = [row.id for row in rows]
         following: list[Claimed] = []
 
         def write(connection: Connection) -> None:
+            messages.put_back(connection, [row.id for row in rest], self.who)
             if outcome.error:
                 fallback.failed(connection, self.watch.system, self.who, channel, rows, outcome.error,
                                 permanent=outcome.permanent, now=now)  # fmt: skip
                 return
-            if ids:
+            if outcome.unwanted:
+                messages.settle(connection, ids, self.who, state="dropped", error=outcome.unwanted)
+            elif ids:
                 at, receipt = now.timestamp(), outcome.receipt
                 messages.settle(
                     connection, ids, self.who, state="delivered", delivered_at=at, receipt=receipt, error=""
@@ -272,6 +323,13 @@ def held(crowd: Crowd, now: float) -> float | None:
     """Until when a channel that got a burst collects; None where it may be told now. Pure."""
     until = crowd.oldest + HOLD
     return until if crowd.sent >= BURST and now < until else None
+
+
+def held_alone(crowd: Crowd, now: float) -> float | None:
+    """As `held`, for a service that gets each message by itself. Pure."""
+    until = (now if crowd.last is None else crowd.last) + ALONE_PAUSE
+    # A last one in times to come: the clock was set back.
+    return until if crowd.sent >= ALONE_A_MINUTE and now < until <= now + ALONE_PAUSE else None
 
 
 def digest(rows: Sequence[MessageRow], links: Mapping[str, str] | None = None) -> Sending:

@@ -13,20 +13,31 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, event
-from tests.unit.watch.on_call import Desk
+from tests.unit.watch.on_call import ANA, Desk
 
 from opsbook.book.people import Channel
 from opsbook.connectors.http_client import Answer
 from opsbook.store import messages
 from opsbook.store.messages import Crowd, MessageRow
 from opsbook.store.retention import drop_messages
-from opsbook.watch import fallback
+from opsbook.watch import fallback, incident_acts
 from opsbook.watch.alerts import reconsider
 from opsbook.watch.channels import web
 from opsbook.watch.channels.by_apprise import _Said
-from opsbook.watch.channels.contract import NotDelivered, Sending, sender
+from opsbook.watch.channels.contract import NotDelivered, NotWanted, Sending, sender
 from opsbook.watch.channels.mail import _converse, mail, server_of
-from opsbook.watch.delivery import BURST, HOLD, LINES, LINKS, Delivery, digest, held
+from opsbook.watch.delivery import (
+    ALONE_A_MINUTE,
+    ALONE_PAUSE,
+    BURST,
+    HOLD,
+    LINES,
+    LINKS,
+    Delivery,
+    digest,
+    held,
+    held_alone,
+)
 from opsbook.watch.incidents import respond
 from opsbook.watch.outbox import Message, enqueue
 from opsbook.watch.recipients import Route, addresses, further, person, route, secrets_of_route
@@ -278,6 +289,9 @@ SENDING = Sending(
 )
 
 
+PAGERDUTY = "https://events.pagerduty.com/v2/enqueue?routing_key=R"
+
+
 def to(url: str, **keys: Any) -> Route:
     return Route(url, Channel.model_validate({"url": url, **keys}))
 
@@ -290,6 +304,76 @@ def test_each_form_has_the_body_that_its_service_takes() -> None:
     assert web.url_of(to("https://events.pagerduty.com/v2/enqueue?routing_key=R")).endswith("/v2/enqueue")
     hook = web.BODIES["json"][0](to("jsons://hook"), SENDING)
     assert hook["acknowledge"] == "https://ops/acknowledge/i1" and hook["system"] == "shop"
+
+
+@pytest.mark.parametrize(
+    ("kind", "over", "action"),
+    [
+        ("page", False, "trigger"), ("update", False, "trigger"), ("page", None, "trigger"),
+        ("acknowledged", False, "acknowledge"), ("resolved", True, "resolve"), ("resolved", None, "resolve"),
+        # A post-mortem that is late must not call anybody anew; an end that comes late must not end what began again.
+        ("reminder", True, ""), ("update", True, ""), ("acknowledged", True, ""), ("resolved", False, ""),
+    ],
+)  # fmt: skip
+def test_pagerduty_opens_what_goes_on_and_ends_what_is_over(kind: str, over: bool | None, action: str) -> None:
+    pager, sending = to(PAGERDUTY), Sending("k", kind, "info", "s", "b", "i1", over=over)
+    if action:
+        event = web.BODIES["pagerduty"][0](pager, sending)
+        assert (event["event_action"], event["dedup_key"]) == (action, "opsbook/i1")
+    else:
+        with pytest.raises(NotWanted):
+            web.BODIES["pagerduty"][0](pager, sending)
+
+
+def test_pagerduty_gets_each_incident_alone_and_hears_who_has_it_and_that_it_is_over(
+    tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = [{"level": "L1", "notify": "pager"}]
+    desk = Desk(tmp_path, store, incidents={"group_by": "check"}, channels={"pager": PAGERDUTY, "chat": "json://x:1"},
+                severities={}, escalation=path)  # fmt: skip
+    delivery, sent = Delivery(desk.watch), Sent(monkeypatch)
+
+    def next_sent() -> list[tuple[str, str]]:
+        desk.clock.move(seconds=3)
+        return [(one.kind, one.incident) for one in sent.after(desk, delivery)]
+
+    many = BURST + 3
+    desk.hears(*((f"am:{number}", "critical") for number in range(many)), source="alertmanager")
+    first, second, third, *_ = ids = [row.incident for row in rows(desk)]
+    assert next_sent() == [("page", id) for id in ids]
+
+    def act(act: Any, id: str, *more: Any) -> None:
+        desk.write(lambda c: act(c, desk.system, incident_acts.find(c, desk.system, id), ANA, *more, desk.now))
+
+    act(incident_acts.acknowledge, first)
+    assert next_sent() == [("acknowledged", first)] and sent.got[0].over is False
+    assert next_sent() == []
+    act(incident_acts.resolve, first, "done")
+    other = desk.read(lambda c: incident_acts.find(c, desk.system, third))
+    act(incident_acts.merge, second, other)
+    assert sorted(next_sent()) == sorted([("resolved", first), ("resolved", second)])
+    assert next_sent() == []
+
+
+def test_the_first_of_many_to_a_service_that_was_not_known_to_take_each_alone_lets_go_of_the_rest(
+    tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(tmp_path, store, channels={"pager": "${PAGER}", "chat": "json://x:1"})
+    delivery, sent = Delivery(desk.watch), Sent(monkeypatch)
+    assert sent.after(desk, delivery) == []
+    monkeypatch.setenv("PAGER", PAGERDUTY)
+    desk.system.forget_variables()
+    for number in range(BURST + 2):
+        tell(desk, "pager", key=f"k{number}")
+    assert [one.kind for one in sent.after(desk, delivery)] == ["notice"] * (BURST + 2)
+    assert {(row.state, row.attempts) for row in rows(desk)} == {("delivered", 1)}
+
+
+def test_a_service_that_gets_each_alone_is_not_told_faster_than_it_bears() -> None:
+    assert held_alone(Crowd(9, 0.0, ALONE_A_MINUTE - 1, 100.0), 100.0) is None
+    assert held_alone(Crowd(9, 0.0, ALONE_A_MINUTE, 100.0), 100.2) == 100.0 + ALONE_PAUSE
+    assert held_alone(Crowd(9, 0.0, ALONE_A_MINUTE, 100.0), 100.0 + ALONE_PAUSE) is None
+    assert held_alone(Crowd(9, 0.0, ALONE_A_MINUTE, 100.0), 50.0) is None, "the clock was set back"
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ class Sending:
     facts: Mapping[str, Any] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     """The signed addresses of a digest, by incident: of the first few that it holds pages of."""
+    over: bool | None = None
+    """Whether its incident is over now; asked only for channels that take each message alone."""
 
     @property
     def text(self) -> str:
@@ -46,6 +48,10 @@ class NotDelivered(OpsbookError):
     def __init__(self, message: str, hint: str = "", *, permanent: bool = False) -> None:
         super().__init__(message, hint)
         self.permanent = permanent
+
+
+class NotWanted(OpsbookError):
+    """A channel has no use for a message: it is not sent, and goes no other way."""
 
 
 T = TypeVar("T")
@@ -70,17 +76,23 @@ class Form:
     send: Send
     order: int = 0
     needs: tuple[str, ...] = ()
+    alone: Takes = lambda _: False
 
 
 FORMS: list[Form] = []
 LAST = 100
 
 
-def form(takes: Takes, *, order: int = 0, needs: tuple[str, ...] = ()) -> Callable[[Send], Send]:
-    """Registers what sends to the addresses that `takes` accepts; the lowest `order` is asked first."""
+def form(
+    takes: Takes, *, order: int = 0, needs: tuple[str, ...] = (), alone: Takes = lambda _: False
+) -> Callable[[Send], Send]:
+    """Registers what sends to the addresses that `takes` accepts; the lowest `order` is asked first.
+
+    `alone`: which of them are services that keep incidents of their own. These get each message by itself, and are told
+    that an incident was acknowledged."""
 
     def register(send: Send) -> Send:
-        FORMS.append(Form(takes, send, order, needs))
+        FORMS.append(Form(takes, send, order, needs, alone))
         return send
 
     return register
@@ -95,6 +107,11 @@ def _forms() -> tuple[Form, ...]:
 def sender(route: Route) -> Send:
     """What sends to an address. Raises UsageError."""
     return _form_of(route).send
+
+
+def alone(route: Route) -> bool:
+    """Whether it keeps incidents of its own, so that each message goes to it by itself. False for what none takes."""
+    return any(one.alone(route) for one in _forms() if one.takes(route))
 
 
 def make_ready(routes: Iterable[Route]) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from opsbook.connectors.http_client import Answer, HttpClient
 from opsbook.errors import OpsbookError
-from opsbook.watch.channels.contract import NotDelivered, Sending, form, scheme
+from opsbook.watch.channels.contract import NotDelivered, NotWanted, Sending, form, scheme
 from opsbook.watch.recipients import Route
 
 Json = Mapping[str, Any]
@@ -28,7 +28,11 @@ def takes(route: Route) -> bool:
     return scheme(route) in ("http", "https", "json", "jsons")
 
 
-@form(takes, needs=("httpx", "opsbook.connectors._http_wire"))
+def _is_pagerduty(route: Route) -> bool:
+    return form_of(route) == "pagerduty"
+
+
+@form(takes, needs=("httpx", "opsbook.connectors._http_wire"), alone=_is_pagerduty)
 async def send(route: Route, sending: Sending) -> str:
     """Post it in the form that the channel says, or that its address shows."""
     body, judge = BODIES[form_of(route)]
@@ -98,7 +102,7 @@ def _escaped(text: str) -> str:
 
 def _pagerduty(route: Route, sending: Sending) -> Json:
     key = parse_qs(urlsplit(route.url).query).get("routing_key", [""])[-1]
-    over = sending.kind == "resolved"
+    action = _action(sending)
     payload = {
         "summary": sending.subject,
         "source": f"{sending.facts.get('system', '')}/{sending.facts.get('environment', '')}",
@@ -108,13 +112,25 @@ def _pagerduty(route: Route, sending: Sending) -> Json:
     }
     body: dict[str, Any] = {
         "routing_key": key,
-        "event_action": "resolve" if over else "trigger",
+        "event_action": action,
         "dedup_key": f"opsbook/{sending.incident or sending.key}",
         "payload": payload,
     }
     if sending.acknowledge:
         body["links"] = [{"href": sending.acknowledge, "text": "Acknowledge"}]
     return body
+
+
+def _action(sending: Sending) -> str:
+    """What an event does to the incident that PagerDuty has of ours. Raises NotWanted where it must do nothing."""
+    if sending.kind == "resolved":
+        if sending.over is False:
+            raise NotWanted("the incident was reopened before this was sent")
+        return "resolve"
+    if sending.over:
+        # A trigger would open it anew, and nothing would end it.
+        raise NotWanted("the incident is over, and PagerDuty would call again")
+    return "acknowledge" if sending.kind == "acknowledged" else "trigger"
 
 
 def judged_by_json(answer: Answer) -> str:

@@ -86,7 +86,8 @@ class Desk:
     @property
     def incidents(self) -> list[Incident]:
         """All, oldest first."""
-        return self.read(lambda connection: incidents.newest(connection, WHERE, limit=1000))[::-1]
+        found = self.read(lambda connection: incidents.page(connection, WHERE, limit=1000))
+        return sorted(found, key=lambda one: (one.opened_at, one.id))
 
     @property
     def one(self) -> Incident:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import smtplib
 import ssl
@@ -13,31 +12,19 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, event
-from tests.unit.watch.on_call import ANA, Desk
+from tests.unit.watch.on_call import Desk
 
 from opsbook.book.people import Channel
 from opsbook.connectors.http_client import Answer
 from opsbook.store import messages
-from opsbook.store.messages import Crowd, MessageRow
+from opsbook.store.messages import MessageRow
 from opsbook.store.retention import drop_messages
-from opsbook.watch import fallback, incident_acts
+from opsbook.watch import fallback
 from opsbook.watch.alerts import reconsider
 from opsbook.watch.channels import web
 from opsbook.watch.channels.by_apprise import _Said
-from opsbook.watch.channels.contract import NotDelivered, NotWanted, Sending, sender
+from opsbook.watch.channels.contract import NotDelivered, Sending, sender
 from opsbook.watch.channels.mail import _converse, mail, server_of
-from opsbook.watch.delivery import (
-    ALONE_A_MINUTE,
-    ALONE_PAUSE,
-    BURST,
-    HOLD,
-    LINES,
-    LINKS,
-    Delivery,
-    digest,
-    held,
-    held_alone,
-)
 from opsbook.watch.incidents import respond
 from opsbook.watch.outbox import Message, enqueue
 from opsbook.watch.recipients import Route, addresses, further, person, route, secrets_of_route
@@ -111,78 +98,6 @@ def test_a_digest_channel_collects_until_its_beat(tmp_path: Path, store: Engine)
     desk = Desk(tmp_path, store, channels={"chat": {"url": "json://x:1", "digest": "15m"}})
     desk.clock.move(minutes=4)
     assert datetime.fromtimestamp(tell(desk, "chat")[0].due_at, UTC).minute == 15
-
-
-def test_after_a_burst_a_channel_collects_and_never_for_longer_than_it_says() -> None:
-    assert held(Crowd(3, 100.0, BURST - 1, 99.0), 100.0) is None
-    assert held(Crowd(3, 100.0, BURST, 99.0), 101.0) == 100.0 + HOLD
-    assert held(Crowd(3, 100.0, BURST, 99.0), 100.0 + HOLD) is None
-
-
-def test_a_burst_is_counted_by_deliveries_also_where_every_receipt_is_the_same(desk: Desk) -> None:
-    for number in range(10):
-        tell(desk, "chat", key=f"k{number}")
-    ids, at = [row.id for row in rows(desk)], desk.now.timestamp()
-
-    def delivered(some: list[int], after: float) -> None:
-        desk.write(lambda c: messages.claim(c, desk.watch.where, "channel:chat", "me", at, 60, len(some)))
-        told = {"state": "delivered", "delivered_at": at + after, "receipt": "ok"}
-        assert desk.write(lambda c: messages.settle(c, some, "me", **told)) == some
-
-    for number in range(4):
-        delivered([ids[number]], number)
-    delivered(ids[4:9], 5)  # a digest: one delivery
-    crowd = desk.read(lambda c: messages.crowds(c, desk.watch.where, at + 6, 60.0))["channel:chat"]
-    assert (crowd.waiting, crowd.sent, crowd.last) == (1, 5, at + 5)
-
-
-def test_a_digest_names_what_is_in_it_and_how_much_more(desk: Desk) -> None:
-    for number in range(LINES + 3):
-        tell(desk, "chat", key=f"k{number}", subject=f"thing {number}", urgency="page")
-    sending = digest(rows(desk))
-    assert sending.subject.startswith(f"[{LINES + 3} messages] {LINES + 3} pages — shop production")
-    assert "- [maintenance] thing 0" in sending.body and "… and 3 more" in sending.body
-    assert sending.urgency == "page"
-
-
-class Sent:
-    """Takes what is sent, in place of every channel."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.got: list[Sending] = []
-        monkeypatch.setattr("opsbook.watch.delivery.sender", lambda _: self.take)
-
-    async def take(self, _: Route, sending: Sending) -> str:
-        self.got.append(sending)
-        return "ok"
-
-    def after(self, desk: Desk, delivery: Delivery) -> list[Sending]:
-        """What one tick sends."""
-
-        async def once() -> None:
-            await delivery.tick(desk.now)
-            await delivery.settled()
-
-        self.got.clear()
-        asyncio.run(once())
-        return list(self.got)
-
-
-def test_a_digest_has_a_link_for_the_first_few_incidents(
-    tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OPSBOOK_URL", "https://ops.example.org/")
-    desk = Desk(tmp_path, store, incidents={"group_by": "check"})
-    desk.hears(*((f"am:{number}", "critical") for number in range(LINKS + 3)), source="alertmanager")
-    (sending,) = Sent(monkeypatch).after(desk, Delivery(desk.watch))
-    firsts = [row.incident for row in rows(desk)][:LINKS]
-    assert sending.kind == "digest" and list(sending.links) == firsts and not sending.acknowledge
-    for id, address in sending.links.items():
-        assert address.startswith(f"https://ops.example.org/acknowledge/{id}?who=ana&")
-        assert f"({id})" in sending.body and f"Acknowledge {id} by a click: {address}" in sending.text
-    hook, slack = (web.BODIES[form][0](to("https://hook"), sending) for form in ("json", "slack"))
-    assert hook["links"] == dict(sending.links)
-    assert f"<{sending.links[firsts[0]]}|Acknowledge {firsts[0]}>" in slack["text"]
 
 
 def test_what_a_title_holds_cannot_forge_a_line_or_steer_a_terminal() -> None:
@@ -289,9 +204,6 @@ SENDING = Sending(
 )
 
 
-PAGERDUTY = "https://events.pagerduty.com/v2/enqueue?routing_key=R"
-
-
 def to(url: str, **keys: Any) -> Route:
     return Route(url, Channel.model_validate({"url": url, **keys}))
 
@@ -304,76 +216,6 @@ def test_each_form_has_the_body_that_its_service_takes() -> None:
     assert web.url_of(to("https://events.pagerduty.com/v2/enqueue?routing_key=R")).endswith("/v2/enqueue")
     hook = web.BODIES["json"][0](to("jsons://hook"), SENDING)
     assert hook["acknowledge"] == "https://ops/acknowledge/i1" and hook["system"] == "shop"
-
-
-@pytest.mark.parametrize(
-    ("kind", "over", "action"),
-    [
-        ("page", False, "trigger"), ("update", False, "trigger"), ("page", None, "trigger"),
-        ("acknowledged", False, "acknowledge"), ("resolved", True, "resolve"), ("resolved", None, "resolve"),
-        # A post-mortem that is late must not call anybody anew; an end that comes late must not end what began again.
-        ("reminder", True, ""), ("update", True, ""), ("acknowledged", True, ""), ("resolved", False, ""),
-    ],
-)  # fmt: skip
-def test_pagerduty_opens_what_goes_on_and_ends_what_is_over(kind: str, over: bool | None, action: str) -> None:
-    pager, sending = to(PAGERDUTY), Sending("k", kind, "info", "s", "b", "i1", over=over)
-    if action:
-        event = web.BODIES["pagerduty"][0](pager, sending)
-        assert (event["event_action"], event["dedup_key"]) == (action, "opsbook/i1")
-    else:
-        with pytest.raises(NotWanted):
-            web.BODIES["pagerduty"][0](pager, sending)
-
-
-def test_pagerduty_gets_each_incident_alone_and_hears_who_has_it_and_that_it_is_over(
-    tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = [{"level": "L1", "notify": "pager"}]
-    desk = Desk(tmp_path, store, incidents={"group_by": "check"}, channels={"pager": PAGERDUTY, "chat": "json://x:1"},
-                severities={}, escalation=path)  # fmt: skip
-    delivery, sent = Delivery(desk.watch), Sent(monkeypatch)
-
-    def next_sent() -> list[tuple[str, str]]:
-        desk.clock.move(seconds=3)
-        return [(one.kind, one.incident) for one in sent.after(desk, delivery)]
-
-    many = BURST + 3
-    desk.hears(*((f"am:{number}", "critical") for number in range(many)), source="alertmanager")
-    first, second, third, *_ = ids = [row.incident for row in rows(desk)]
-    assert next_sent() == [("page", id) for id in ids]
-
-    def act(act: Any, id: str, *more: Any) -> None:
-        desk.write(lambda c: act(c, desk.system, incident_acts.find(c, desk.system, id), ANA, *more, desk.now))
-
-    act(incident_acts.acknowledge, first)
-    assert next_sent() == [("acknowledged", first)] and sent.got[0].over is False
-    assert next_sent() == []
-    act(incident_acts.resolve, first, "done")
-    other = desk.read(lambda c: incident_acts.find(c, desk.system, third))
-    act(incident_acts.merge, second, other)
-    assert sorted(next_sent()) == sorted([("resolved", first), ("resolved", second)])
-    assert next_sent() == []
-
-
-def test_the_first_of_many_to_a_service_that_was_not_known_to_take_each_alone_lets_go_of_the_rest(
-    tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    desk = Desk(tmp_path, store, channels={"pager": "${PAGER}", "chat": "json://x:1"})
-    delivery, sent = Delivery(desk.watch), Sent(monkeypatch)
-    assert sent.after(desk, delivery) == []
-    monkeypatch.setenv("PAGER", PAGERDUTY)
-    desk.system.forget_variables()
-    for number in range(BURST + 2):
-        tell(desk, "pager", key=f"k{number}")
-    assert [one.kind for one in sent.after(desk, delivery)] == ["notice"] * (BURST + 2)
-    assert {(row.state, row.attempts) for row in rows(desk)} == {("delivered", 1)}
-
-
-def test_a_service_that_gets_each_alone_is_not_told_faster_than_it_bears() -> None:
-    assert held_alone(Crowd(9, 0.0, ALONE_A_MINUTE - 1, 100.0), 100.0) is None
-    assert held_alone(Crowd(9, 0.0, ALONE_A_MINUTE, 100.0), 100.2) == 100.0 + ALONE_PAUSE
-    assert held_alone(Crowd(9, 0.0, ALONE_A_MINUTE, 100.0), 100.0 + ALONE_PAUSE) is None
-    assert held_alone(Crowd(9, 0.0, ALONE_A_MINUTE, 100.0), 50.0) is None, "the clock was set back"
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from opsbook.book.business import NEVER, calendar, deadline, elapsed
+from opsbook.book.business import NEVER, Calendar, calendar, deadline, elapsed
 from opsbook.book.model import BookModel
+from opsbook.book.people import Severity
 from opsbook.book.units import show_duration
 from opsbook.store.incidents import Incident
 
@@ -67,7 +68,7 @@ def clocks(book: BookModel, one: Incident, now: datetime) -> list[Clock]:
     grade = book.severities.get(one.severity)
     if grade is None or one.kind == "practice":
         return []
-    hours = calendar(grade.business_hours, book.timezone, [day.day for day in book.holidays])
+    hours = _hours(book, grade)
     begun = moment(one.round_at if one.round_at is not None else one.opened_at)
     over = moment(one.resolved_at) if one.resolved_at is not None else None
     answered = moment(one.acknowledged_at) if one.acknowledged_at is not None else over
@@ -95,10 +96,23 @@ def update_due(book: BookModel, one: Incident) -> datetime | None:
     grade = book.severities.get(one.severity)
     if grade is None or grade.update_every is None or one.over or one.kind == "practice":
         return None
-    hours = calendar(grade.business_hours, book.timezone, [day.day for day in book.holidays])
+    hours = _hours(book, grade)
     last = max(one.updated_at or 0.0, one.round_at if one.round_at is not None else one.opened_at)
     found = deadline(hours, moment(last), grade.update_every)
     return None if found >= NEVER else found
+
+
+def updates_missed(book: BookModel, one: Incident, due: datetime, now: datetime) -> tuple[int, datetime]:
+    """How many more updates were due after the one of `update_due`, and when the next one is. None is out of hours."""
+    grade = book.severities[one.severity]
+    assert grade.update_every is not None
+    hours = _hours(book, grade)
+    more = elapsed(hours, due, now) // grade.update_every
+    return more, deadline(hours, due, grade.update_every * (more + 1))
+
+
+def _hours(book: BookModel, grade: Severity) -> Calendar:
+    return calendar(grade.business_hours, book.timezone, [day.day for day in book.holidays])
 
 
 def moment(at: float) -> datetime:

@@ -21,7 +21,7 @@ from opsbook.store.database import reading
 from opsbook.store.incidents import Event, Incident
 from opsbook.store.watch_tables import actions, incidents
 from opsbook.watch.acting import act
-from opsbook.watch.clocks import Clock, clocks, moment, update_due
+from opsbook.watch.clocks import Clock, clocks, moment, update_due, updates_missed
 from opsbook.watch.contract import Watch, soonest
 from opsbook.watch.incident_facts import facts_of, paged, pages, responsible, where_of
 from opsbook.watch.outbox import Message, Urgency, enqueue_all
@@ -180,15 +180,13 @@ class _Round:
         if due > self.now:
             self.following.append(due)
             return
-        grade = self.system.model.severities[one.severity]
-        assert grade.update_every is not None
-        number = int((self.now - due) / grade.update_every)
+        number, following = updates_missed(self.system.model, one, due, self.now)
         key = f"update|{one.id}|{one.rounds}|{due.timestamp():.0f}|{number}"
         text = f"a status update is due: opsbook incident update {one.id} TEXT"
         event = Event(one.id, self.now.timestamp(), "opsbook", "reminder", text, key=key)
         message = partial(self._reminder, one, key, f"{one.title}: update due", text, "warning")
         self.keyed.append((event, message, None))
-        self.following.append(due + grade.update_every * (number + 1))
+        self.following.append(following)
 
     def remind(self) -> None:
         """Actions and post-mortems that are late, once a day."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -27,6 +27,8 @@ MOST_ALERTS = 20_000
 """Of one body. Alertmanager sends a group whole; one that is larger than this names nothing that a person could see."""
 LONGEST_TEXT = 2_000
 """Characters of a label or annotation that are kept."""
+FIRST_YEAR = 2000
+"""What began earlier than that is said by a clock that is not set."""
 MOST_LABELS = 100
 """Of one alert; the rest is left out."""
 CRITICAL = frozenset(
@@ -133,7 +135,15 @@ def _signal(alert: WebhookAlert, system: System, known: Mapping[str, Check], now
         procedure=_procedure(notes, check, system),
         notify=check.notify if check else (),
         labels=labels,
+        since=_since(alert.starts_at, now),
     )
+
+
+def _since(said: datetime | None, now: datetime) -> datetime | None:
+    """When it began; None where it does not say. Go writes a time that is not set as one of the year 1."""
+    if said is None or said.year < FIRST_YEAR:
+        return None
+    return min(said if said.tzinfo else said.replace(tzinfo=UTC), now)
 
 
 def _sentence(notes: Mapping[str, str], check: Check | None) -> str:

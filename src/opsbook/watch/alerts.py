@@ -78,13 +78,20 @@ def _first(past: Alert | None, signal: Signal, silence: str, seed: str) -> Decid
         phase=Phase.PENDING,
         state=signal.state,
         title=signal.title,
-        since=signal.at,
+        since=_began(past, signal),
         seen_at=signal.at,
         at_least=_at_least({}, signal),
         changes=_changes(past.changes if past else (), signal.at),
     )
     alert = _told(alert, signal)
     return _fire(alert, signal, silence) if _held(alert, signal) else (alert, None)
+
+
+def _began(past: Alert | None, signal: Signal) -> datetime:
+    """When it turned bad by its source's account; not before it was well for the last time."""
+    well = past.resolved_at if past is not None else None
+    began = signal.since or signal.at
+    return min(max(began, well or began), signal.at)
 
 
 def _pending(alert: Alert, signal: Signal, silence: str) -> Decided:

@@ -51,6 +51,8 @@ class Signal:
     procedure: str = ""
     notify: tuple[str, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
+    since: datetime | None = None
+    """When it began by the source's account, not after `at`; None where it began as it was first told."""
 
 
 class Phase(StrEnum):

@@ -76,6 +76,18 @@ def test_how_bad_it_is_comes_of_the_label_severity() -> None:
     assert one("resolved", alertname="A", severity="critical").state is State.OK
 
 
+def test_an_alert_began_when_alertmanager_says_and_never_in_times_to_come() -> None:
+    def since(said: str | None) -> datetime | None:
+        found: datetime | None = signals_of(body(alert(alertname="A") | {"startsAt": said}), SYSTEM, NOW)[0].since
+        return found
+
+    assert since("2026-11-21T12:30:00+01:00") == datetime(2026, 11, 21, 11, 30, tzinfo=UTC)
+    assert since("2026-11-21T11:30:00") == datetime(2026, 11, 21, 11, 30, tzinfo=UTC)
+    assert since("2026-11-21T12:00:05Z") == NOW
+    assert since("0001-01-01T00:00:00Z") is None
+    assert since(None) is None
+
+
 def test_rules_of_a_team_are_of_the_component_that_they_name() -> None:
     assert one(alertname="A", job="api").component == "api"
     assert one(alertname="A", job="elsewhere").component == ""

@@ -38,6 +38,17 @@ def told(*states: str, every: float = 60, silences: Sequence[str] = (), **keys: 
     return alert, turned
 
 
+def test_what_another_saw_first_began_when_that_one_saw_it_but_not_before_it_was_well() -> None:
+    ago, at = timedelta(minutes=3), START + timedelta(minutes=10)
+    alert, _ = decide(None, replace(a_signal("critical", START), since=START - ago), "", START)
+    assert alert is not None and (alert.since, alert.fired_at, alert.seen_at) == (START - ago, START, START)
+    again, _ = decide(alert, replace(a_signal("critical", at), since=at), "", at)
+    assert again is not None and again.since == START - ago
+    over = replace(alert, phase=Phase.RESOLVED, resolved_at=START + timedelta(minutes=5))
+    anew, _ = decide(over, replace(a_signal("critical", at), since=START - ago), "", at)
+    assert anew is not None and anew.since == over.resolved_at
+
+
 @pytest.mark.parametrize(
     ("states", "hold", "expected"),
     [

@@ -11,7 +11,7 @@ from opsbook.connectors.http import ProxyComponent
 from opsbook.connectors.postgres import PostgresComponent
 from opsbook.connectors.runtimes.kubernetes_api import Object
 from opsbook.connectors.runtimes.kubernetes_rbac_recovery import ARCHIVING, RECOVERING, recovery_rights
-from opsbook.connectors.runtimes.kubernetes_rbac_secrets import secrets_of
+from opsbook.connectors.runtimes.kubernetes_rbac_secrets import proven_of, secrets_of
 
 LOOK = ("get", "list")
 ROLLING = ("deployments", "statefulsets", "daemonsets")
@@ -143,7 +143,8 @@ def _needed(system: System, operations: Collection[str]) -> Iterator[Right]:
     if ROLLING_BACK & set(operations) and any(_may_be_stateful(name) for name in names):
         yield Right("", "pods", "delete")
     held, own = secrets_of(system) if operations else (frozenset(), frozenset())
-    for verb, which in (("get", held | own), ("patch", held | own), ("delete", own)):
+    proven = proven_of(system) if operations else frozenset()
+    for verb, which in (("get", held | own | proven), ("patch", held | own), ("delete", own)):
         if which:
             yield Right("", "secrets", verb, names=tuple(sorted(which)))
     if own:

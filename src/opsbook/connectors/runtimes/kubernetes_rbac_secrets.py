@@ -10,6 +10,12 @@ BESIDE = ("next", "previous", "restoring", "account")
 """What stands beside the Secret of a certificate."""
 
 
+def proven_of(system: System) -> frozenset[str]:
+    """Those that cert-manager writes, and that are held against what is served after a restart."""
+    kept = [one for one in system.model.certificates if one.method == "runtime" and one.reload]
+    return frozenset(name for one in kept if system.holds(one.environments) for name in _named(system, one.certificate))
+
+
 def secrets_of(system: System) -> tuple[frozenset[str], frozenset[str]]:
     """Those that workloads read and opsbook writes, and those that opsbook makes beside them and removes."""
     held: set[str] = set()

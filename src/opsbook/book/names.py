@@ -51,6 +51,7 @@ REFER_TO = {
     "silences.*.checks.*": "check or group",
     "silences.*.components.*": "component",
     "windows.*.components.*": "component",
+    "windows.*.before": "checklist",
     "windows.*.checklist": "checklist",
     "windows.*.notify.*": "recipient",
     "windows.*.environments.*": "environment",

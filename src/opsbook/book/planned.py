@@ -26,7 +26,8 @@ class Window(Strict):
     notify: tuple[Name, ...] = Field((), description="channels and contacts that get the notice")
     components: tuple[Name, ...] = Field((), description="which are affected; empty: all")
     timezone: TimeZone | None = Field(None, description="the book's where left out")
-    checklist: Name | None = Field(None, description="the checklist worked in it")
+    before: Name | None = Field(None, description="the checklist that must be ticked before its procedures begin")
+    checklist: Name | None = Field(None, description="the checklist worked in it; it is over when that is ticked")
     procedures: tuple[Name, ...] = Field((), description="procedures that run in it, in order")
     environments: tuple[Name, ...] = Field((), description=EVERYWHERE)
 

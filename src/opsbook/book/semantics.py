@@ -47,6 +47,7 @@ def contradictions(
         *_capacity(book, catalogue),
         *_blue_green(book),
         *_of_one_component(book),
+        *_windows(book),
         *_duplicates(book),
     ]
 
@@ -244,6 +245,16 @@ def _of_one_component(book: BookModel) -> Iterator[Contradiction]:
         if getattr(book.deploys, key):
             message = f"`{key}` is of one component, not of all"
             yield Contradiction(("deploys", key), message, f"write it in `deploys.components.NAME.{key}`", at_key=True)
+
+
+def _windows(book: BookModel) -> Iterator[Contradiction]:
+    """A line that a procedure of the window ticks cannot be ticked before that procedure begins."""
+    for n, window in enumerate(book.windows):
+        asked = book.checklists.get(window.before or "")
+        for line in asked.items if asked else ():
+            if line.procedure in window.procedures and not line.optional:
+                message = f"{line.procedure} waits for this checklist, whose line {line.text!r} waits for its run"
+                yield Contradiction(("windows", n, "before"), message, "name it as `checklist`, or take the line out")
 
 
 WITH_IDS = (

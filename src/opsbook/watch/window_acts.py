@@ -212,10 +212,10 @@ def _open(
     connection: Connection, system: System, actor: Actor, row: Came, window: Window | None, now: datetime
 ) -> None:
     subject = f"window:{row.window}/{_moment(row.start):%Y-%m-%dT%H:%MZ}"
-    lists = open_on(connection, system, "window", subject, now)
-    if window and window.checklist and system.model.checklists[window.checklist].on != "window":
-        lists.insert(0, open_list(connection, system, window.checklist, Reason(subject, subject), now))
-    values = {"state": "open", "opened_at": now.timestamp(), "checklist": " ".join(lists)}
+    named = [one for one in ((window.before, window.checklist) if window else ()) if one]
+    lists = [open_list(connection, system, name, Reason(subject, subject), now) for name in named]
+    lists += open_on(connection, system, "window", subject, now)
+    values = {"state": "open", "opened_at": now.timestamp(), "checklist": " ".join(dict.fromkeys(lists))}
     if store.change(connection, here(system), row, **values):
         _silence(connection, system, actor, row, now)
         _tell(connection, system, row, "begun", f"{row.title} has begun", _affected(row), now)

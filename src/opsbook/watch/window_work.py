@@ -1,4 +1,5 @@
-"""The work of an open window: its procedures in order, then the checks that must be well, then users let in again.
+"""The work of an open window: the checklist before it, its procedures in order, then the checks that must be well, then
+users let in again.
 
 A window with procedures or a checklist is over when they are done; else at its end. What failed is told and not gone
 over: the procedures after it wait, and the system stays in maintenance until a person decides. Who submitted what is
@@ -19,6 +20,7 @@ from opsbook.engine.service import Wish
 from opsbook.engine.states import RunState
 from opsbook.errors import OpsbookError, Refused, UsageError
 from opsbook.store import checklists, run_lists, runs
+from opsbook.store.checklists import Opened
 from opsbook.store.database import reading
 from opsbook.store.runs import RunRow
 from opsbook.store.windows import Came
@@ -50,16 +52,21 @@ async def advance(watch: Watch, row: Came, now: datetime) -> Progress:
     window = written(watch.system, row.window)
     names = window.procedures if window else ()
     last, over = "", now.timestamp() >= row.until
+    lists = await asyncio.to_thread(_lists, watch, row)
+    before = [one for one in lists if window and one.name == window.before]
+    if names and not over and (lacking := _unticked(before)):
+        return Progress(waits=f"{names[0]} waits: {lacking}")
     for number, name in enumerate(names, start=1):
         # What has begun is gone on with; beyond its end nothing of a window begins any more.
         found = await step(watch, row, name, f"{number}/{len(names)}", too_late=over and number == 1)
         if isinstance(found, Progress):
             return found
         last = found.id
-    if lacking := await asyncio.to_thread(_unticked, watch, row):
+    worked = names or [one for one in lists if not window or one.name != window.before or one.name == window.checklist]
+    if lacking := _unticked(lists):
         if not over:
             return Progress(runs=last, waits=lacking)
-    elif not (names or row.checklist) and not over:
+    elif not worked and not over:
         return Progress(waits="")
     return await _let_in(watch, row, last, now)
 
@@ -113,10 +120,15 @@ async def _submit(watch: Watch, name: str, reason: str) -> Progress:
     return Progress(runs=run.id, waits=f"{name} {run.state}")
 
 
-def _unticked(watch: Watch, row: Came) -> str:
+def _lists(watch: Watch, row: Came) -> list[Opened]:
+    """The checklists that were opened with it."""
     with reading(watch.setting.store) as connection:
         found = [checklists.by_id(connection, one) for one in row.checklist.split()]
-    lacks = [one for one in found if one and one.done_at is None and one.missing]
+    return [one for one in found if one]
+
+
+def _unticked(found: Sequence[Opened]) -> str:
+    lacks = [one for one in found if one.done_at is None and one.missing]
     if not lacks:
         return ""
     missing = len(lacks[0].missing)

@@ -177,3 +177,13 @@ def test_an_env_file_is_read_as_shells_and_compose_read_it() -> None:
 def test_planned_work_does_not_begin_every_second(load: Load) -> None:
     with pytest.raises(InvalidBook, match="planned work does not come by FREQ=SECONDLY"):
         load(SMALL + 'windows: [{id: w, rrule: "FREQ=SECONDLY", lasts: 1h}]\n')
+
+
+def test_a_window_does_not_wait_for_what_only_it_can_do(load: Load) -> None:
+    lists = "checklists: {ready: {items: [{text: It is tidy, procedure: tidy-up%s}]}}\n"
+    window = 'windows: [{id: w, rrule: "FREQ=WEEKLY", before: %s, procedures: [tidy-up]}]\n'
+    with pytest.raises(InvalidBook, match="tidy-up waits for this checklist"):
+        load(SMALL + lists % "" + window % "ready")
+    assert load(SMALL + lists % ", optional: true" + window % "ready").model.windows[0].before == "ready"
+    with pytest.raises(InvalidBook, match="no checklist named 'redy'"):
+        load(SMALL + lists % "" + window % "redy")

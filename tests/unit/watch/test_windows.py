@@ -155,6 +155,53 @@ async def test_a_window_closes_when_its_checklist_is_done_and_overruns_when_it_i
     assert (states(quick), silent(quick, "api")) == (["closed"], False)
 
 
+async def test_no_procedure_begins_before_the_list_for_it_is_ticked(
+    tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "procedures").mkdir()
+    (tmp_path / "procedures" / "work.md").write_text("---\ntitle: Work\nrisk: safe\n---\n1. - [ ] It is done.\n")
+    watch = watch_of(
+        tmp_path, store, SUNDAY - MINUTE,
+        windows=[{**WEEKLY, "notice": None, "before": "ready", "procedures": ["work"]}],
+        checklists={"ready": {"items": ["A backup of today is there", {"text": "Coffee", "optional": True}]}},
+    )  # fmt: skip
+    asked: list[datetime] = []
+
+    async def submitted(_: Watch, name: str, __: str) -> Progress:
+        asked.append(watch.setting.clock.now())
+        return Progress(waits=f"{name} running")
+
+    monkeypatch.setattr(window_work, "_submit", submitted)
+    for to in (SUNDAY, SUNDAY + HOUR):
+        await tick(watch, to)
+    (row,) = read(watch, lambda connection: rows.came(connection, here(watch.system), since=0.0))
+    assert (asked, row.state) == ([], "open")
+    assert row.note == "work waits: the checklist ready has 1 line that is not ticked"
+    write(watch, lambda connection: checklists.tick(connection, watch.system, ANN, "ready", 1, "", SUNDAY + HOUR))
+    await tick(watch, SUNDAY + HOUR + MINUTE)
+    assert asked == [SUNDAY + HOUR + MINUTE]
+    late = watch_of(
+        tmp_path, store, SUNDAY, system="late", checklists={"ready": {"items": ["A backup of today is there"]}},
+        windows=[{**WEEKLY, "before": "ready", "procedures": ["work"]}],
+    )  # fmt: skip
+    for to in (SUNDAY, SUNDAY + HOUR, SUNDAY + 2 * HOUR):
+        await tick(late, to)
+    (row,) = read(late, lambda connection: rows.came(connection, here(late.system), since=0.0))
+    assert row.state == "closed" and len(asked) == 1
+    assert "work did not begin before its window was over (work waits: the checklist ready" in row.note
+
+
+async def test_a_window_is_not_over_because_the_list_before_it_is_ticked(tmp_path: Path, store: Engine) -> None:
+    keys = {"windows": [{**WEEKLY, "before": "ready"}], "checklists": {"ready": {"items": ["Users know"]}}}
+    watch = watch_of(tmp_path, store, SUNDAY, **keys)
+    await tick(watch, SUNDAY)
+    write(watch, lambda connection: checklists.tick(connection, watch.system, ANN, "ready", 1, "", SUNDAY + MINUTE))
+    await tick(watch, SUNDAY + 2 * MINUTE)
+    assert states(watch) == ["open"]
+    await tick(watch, SUNDAY + 2 * HOUR)
+    assert states(watch) == ["closed"]
+
+
 async def test_people_open_move_and_close_windows_that_policies_take_for_leave(tmp_path: Path, store: Engine) -> None:
     watch = watch_of(tmp_path, store)
     system = watch.system

@@ -1,6 +1,6 @@
 """Whom an incident pages, and when. Pure in path, opening, acknowledgement, what was told, and now.
 
-Invariants: no page before its time; each page once (its key is told); nothing after somebody acknowledged; a rung whose
+Invariants: no page before its time; each page once (`told` has it); nothing after somebody acknowledged; a rung whose
 time has come is told or due, however long nobody looked: what a rung missed meanwhile is one page, not many.
 """
 
@@ -38,6 +38,11 @@ class Page:
     def key(self) -> str:
         """Its name within one round of the path."""
         return f"{self.rung}/{self.number}"
+
+    @property
+    def told(self) -> str:
+        """Its name with whom it calls, as the outbox has it: a path may be exchanged within a round."""
+        return f"{self.key}|{self.notify}"
 
 
 LAST_REPEATS = timedelta(minutes=30)
@@ -84,7 +89,7 @@ def due(
             continue
         number = (now - first) // rung.repeat if rung.repeat else 0
         page = Page(place, number, rung.level, rung.notify, first + (rung.repeat or timedelta(0)) * number)
-        if page.key not in told:
+        if page.told not in told:
             pages.append(page)
         if rung.repeat:
             following.append(page.at + rung.repeat)

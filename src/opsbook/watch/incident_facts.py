@@ -55,7 +55,7 @@ def pages(
     """The pages of an incident that are due, and when the next one is. Pure."""
     begun = one.round_at if one.round_at is not None else one.opened_at
     beginning = f"page|{one.id}|{one.rounds}|"
-    keys = {key.removeprefix(beginning).partition("|")[0] for key in told if key.startswith(beginning)}
+    keys = {key.removeprefix(beginning).partition("|instead|")[0] for key in told if key.startswith(beginning)}
     acknowledged = _moment(one.acknowledged_at)
     due, following = escalation.due(escalation.from_text(one.path), _moment(begun) or now, acknowledged, keys, now)
     made = [
@@ -80,7 +80,7 @@ def paged(one: Incident, message: Message) -> Event:
     level = message.detail.get("level", "")
     again = message.detail.get("number", 0)
     text = f"{level}: paging {message.targets[0]}" + (" again" if again else "")
-    return Event(one.id, 0.0, OPSBOOK, "paged", text, key=f"event|{message.key}")
+    return Event(one.id, 0.0, OPSBOOK, "paged", text, key=f"event|{message.key}|{message.targets[0]}")
 
 
 def responsible(connection: Connection, system: System, one: Incident) -> tuple[str, ...]:

@@ -156,7 +156,7 @@ class _Round:
                 continue
             if what == "runs out" and clock.deadline <= self.now:
                 continue
-            key = f"clock|{one.id}|{one.rounds}|{clock.name}|{what}"
+            key = f"clock|{one.id}|{one.rounds}|{one.severity}|{clock.name}|{what}"
             over = f"{clock.name}: the promised {show_duration(clock.promised.total_seconds())} are over"
             told = over if what == "missed" else f"{clock.told}: it runs out"
             event = Event(one.id, self.now.timestamp(), "opsbook", "clock", told, key=key)

@@ -26,13 +26,13 @@ def told_at(minutes: float, told: set[str] = frozenset(), acknowledged: datetime
 
 def test_the_first_level_is_paged_at_once_and_the_second_after_its_time() -> None:
     assert told_at(0) == ["L1/0"]
-    assert told_at(4.9, {"0/0"}) == []
-    assert told_at(5, {"0/0"}) == ["L2/0"]
+    assert told_at(4.9, {"0/0|first"}) == []
+    assert told_at(5, {"0/0|first"}) == ["L2/0"]
 
 
 def test_a_level_is_told_again_at_its_rhythm() -> None:
-    assert told_at(14.9, {"0/0", "1/0"}) == []
-    assert told_at(15, {"0/0", "1/0"}) == ["L2/1"]
+    assert told_at(14.9, {"0/0|first", "1/0|boss"}) == []
+    assert told_at(15, {"0/0|first", "1/0|boss"}) == ["L2/1"]
 
 
 def test_what_was_missed_while_nobody_looked_is_one_page_for_each_level() -> None:
@@ -44,9 +44,9 @@ def test_acknowledging_stops_it() -> None:
 
 
 def test_it_says_when_the_next_page_is() -> None:
-    assert due(PATH, T0, None, {"0/0"}, T0)[1] == T0 + timedelta(minutes=5)
-    assert due(PATH, T0, None, {"0/0", "1/0"}, T0 + timedelta(minutes=6))[1] == T0 + timedelta(minutes=15)
-    assert due(PATH[:1], T0, None, {"0/0"}, T0)[1] is None
+    assert due(PATH, T0, None, {"0/0|first"}, T0)[1] == T0 + timedelta(minutes=5)
+    assert due(PATH, T0, None, {"0/0|first", "1/0|boss"}, T0 + timedelta(minutes=6))[1] == T0 + timedelta(minutes=15)
+    assert due(PATH[:1], T0, None, {"0/0|first"}, T0)[1] is None
 
 
 def test_a_path_is_the_same_out_of_the_store() -> None:
@@ -61,9 +61,9 @@ def test_no_page_is_early_none_comes_twice_and_no_level_is_left_out(path: list[R
         now += pause
         pages, following = due(path, T0, None, told, now)
         assert all(page.at <= now for page in pages)
-        assert not told & {page.key for page in pages}
+        assert not told & {page.told for page in pages}
         assert len({page.rung for page in pages}) == len(pages)
-        told |= {page.key for page in pages}
+        told |= {page.told for page in pages}
         assert due(path, T0, None, told, now)[0] == []
         reached = {place for place, rung in enumerate(path) if T0 + rung.within <= now}
         assert {int(key.partition("/")[0]) for key in told} == reached
@@ -75,7 +75,7 @@ def test_nothing_is_due_before_the_time_that_was_said(path: list[Rung], first: t
     now = T0 + first
     pages, following = due(path, T0, None, set(), now)
     if following is not None and now + more < following:
-        assert due(path, T0, None, {page.key for page in pages}, now + more)[0] == []
+        assert due(path, T0, None, {page.told for page in pages}, now + more)[0] == []
 
 
 def test_a_path_of_which_nothing_is_repeated_does_not_end_in_silence() -> None:

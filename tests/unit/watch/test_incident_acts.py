@@ -135,6 +135,33 @@ def test_an_incident_is_found_by_a_part_of_its_id_or_by_being_the_only_one(desk:
         desk.read(lambda connection: acts.find(connection, desk.system, "zzzzz"))
 
 
+def test_lowered_before_an_answer_it_calls_each_level_of_the_new_path_and_nobody_twice(
+    tmp_path: Path, store: Engine
+) -> None:
+    lower = [
+        {"level": "L1", "notify": "first"},
+        {"level": "chat", "notify": "chat", "within": "5m"},
+        {"level": "lead", "notify": "bob", "within": "1h"},
+    ]
+    desk = Desk(tmp_path, store, severities={"P1": {"respond": "5m"}, "P2": {"respond": "1h", "escalation": lower}})
+    desk.bad()
+    desk.later(minutes=14)
+    assert desk.told() == ["contact:ana/notify", "contact:boss/email"]
+    desk.act(acts.set_severity, "P2")
+    desk.later(minutes=0)
+    desk.later(minutes=1)
+    assert desk.told()[2:] == ["channel:chat"], "it waits for no time of its own: it has been open for long enough"
+    desk.later(minutes=44)
+    assert desk.told()[3:] == []
+    desk.later(minutes=1)
+    assert desk.told()[3:] == ["contact:bob/notify"]
+    missed = [line for line in desk.lines("clock") if "are over" in line]
+    assert missed == [f"respond: the promised {time} are over" for time in ("5 min", "1 h")]
+    assert desk.lines("paged") == [
+        "L1: paging first", "L2: paging boss", "chat: paging chat", "lead: paging bob",
+    ]  # fmt: skip
+
+
 def test_actions_stay_open_until_somebody_says_that_they_are_done(desk: Desk) -> None:
     said = desk.act(lambda c, s, o, a, now: acts.add_action(c, s, o, a, "limit the pool", "bob", now, now))
     assert said == "action 1: limit the pool (bob)"

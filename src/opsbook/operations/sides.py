@@ -66,7 +66,8 @@ class _BringUp(Repeatable):
 
 
 async def _running(facts: Facts, workload: str) -> int:
-    """How many instances of the side with traffic are wanted now: an autoscaler may have made them more."""
+    """How many instances of the side with traffic are wanted now. An autoscaler may make them more before the step is
+    reached: the change `side` gives it as many as there are then."""
     try:
         return (await facts.runtime.status(workload)).workload.wanted or 0
     except ReadFailed:

@@ -6,7 +6,9 @@ HAProxy, the selector of a service), and the component asked until it answers we
 that fails the traffic is sent back.
 
 effect of `side`: `component`, `side`, `version`, `within` (seconds), `tests` (ids of smoke tests): the side must run
-the version; it is asked, past the proxy, until it is healthy, and then by the smoke tests.
+the version. It gets as many instances as the other one wants at that moment, where that is more than it was started
+with: an autoscaler moves on between a plan and its step, so that no plan can name the number. It is asked, past the
+proxy, until it is healthy, and then by the smoke tests.
 
 result of `traffic`: `active`; of `side`: `tests`, each with its seconds.
 """
@@ -16,14 +18,15 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
+from typing import cast
 
-from opsbook.connectors.change import Change, ChangeFailed, Done, Json, Sink
+from opsbook.connectors.change import Change, ChangeFailed, Done, Executor, Json, More, Sink
 from opsbook.connectors.contract import Connections, Connector
 from opsbook.connectors.forwarded import through
 from opsbook.connectors.http import HttpConnector
-from opsbook.connectors.registry import executor
-from opsbook.connectors.runtimes.contract import Runtime
-from opsbook.connectors.sides import Side, sides_of
+from opsbook.connectors.registry import executor, registered
+from opsbook.connectors.runtimes.contract import Runtime, Verb
+from opsbook.connectors.sides import OTHER, Side, sides_of
 from opsbook.connectors.smoke_tests import smoke_tested, tests_of
 from opsbook.connectors.switches.service import patiently
 from opsbook.errors import OpsbookError, Refused
@@ -92,6 +95,7 @@ class SideCheck:
         if runs and not is_version(effect["version"], runs):
             raise ChangeFailed(f"the {effect['side']} side runs {runs}, not {effect['version']}", f"look at {workload}")
         try:
+            await as_many(self.connections, effect, key, out)
             connector = past.of(effect["component"])
             assert isinstance(connector, HttpConnector)
             if said := await _healthy(connector, effect["within"]):
@@ -137,6 +141,23 @@ class PastTheProxy:
 
     async def close(self) -> None:
         await self._side.close()
+
+
+async def as_many(connections: Connections, effect: Json, key: str, out: Sink) -> None:
+    """Starts what a side lacks to as many instances as the other one wants now; it will have all of its traffic."""
+    sides, runtime = sides_of(connections, effect["component"]), connections.runtime
+    workload, other = sides.workload(effect["side"]), sides.workload(OTHER[cast("Side", effect["side"])])
+    has = (await patiently(lambda: runtime.status(workload))).workload.wanted
+    wanted = (await patiently(lambda: runtime.status(other))).workload.wanted
+    if not has or not wanted or has >= wanted:
+        return
+    await out.write(f"{other} wants {wanted} instances now, so that {workload} gets as many\n")
+    start = {"replicas": wanted, "wait": effect["within"], "version": effect["version"]}
+    change = await patiently(lambda: runtime.change(workload, Verb.START, start))
+    starts: Executor = registered().executors[change.kind](connections)
+    cursor: Json = None
+    while isinstance(done := await starts.apply(key, change, cursor, out), More):
+        cursor = done.cursor
 
 
 def is_version(wanted: str, runs: str) -> bool:

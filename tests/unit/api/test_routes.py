@@ -80,14 +80,13 @@ async def test_whoever_may_only_look_changes_nothing_by_any_route(doors: Doors) 
         for name, client in viewers.items():
             answer = await client.request(method, path, json={} if method != "GET" else None)
             told = f"{name}: {method} {path} answers {answer.status_code}: {answer.text[:300]}"
-            assert answer.status_code < 500 or answer.status_code in (502, 503), told
-            if method != "GET" and door.role:
-                assert answer.status_code in (403, 422), told
             if door.role not in ("", "viewer"):
-                assert answer.status_code in (403, 422), told
+                assert answer.status_code == 403, told
+            # What a viewer may read may be of a component that nobody reaches here, but is never a fault.
+            assert answer.status_code < 500 or (method == "GET" and answer.status_code == 502), told
         answer = await nobody.request(method, path, json={} if method != "GET" else None)
         if door.role:
-            assert answer.status_code == 401 or (method != "GET" and answer.status_code == 422), f"{method} {path}"
+            assert answer.status_code == 401, f"{method} {path} answers {answer.status_code}"
     assert everything(doors) == before
 
 

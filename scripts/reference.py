@@ -47,6 +47,8 @@ Results go to standard output, messages to standard error. `NO_COLOR` and pipes 
 |---|---|
 | `OPSBOOK_ENV` | the environment where `--env` is not given |
 | `OPSBOOK_STORE` | the store: a path or `postgresql://…`; else `.opsbook/store.db` beside the book |
+| `OPSBOOK_LINK_KEY` | the key that signs links and ping addresses; else `links.key` beside the store |
+| `OPSBOOK_LINK_KEY_FILE` | the path of a file with that key |
 | `NO_COLOR` | no colours |
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 from collections.abc import Iterator
@@ -56,6 +57,7 @@ def examine_book(system: System, now: datetime) -> list[Diagnosis]:
         *_unwatched(system),
         *_nobody_on_call(system, now),
         *_unreached(system, now),
+        *_links(system),
         *_inactive(system),
     ]
 
@@ -220,6 +222,16 @@ def _unreached(system: System, now: datetime) -> Iterator[Diagnosis]:
             yield Diagnosis("on call", name, Health.NOTE, f"{who} cannot be paged: {lack}", hint)
     if levels and not book.channels and not any(one.notify for one in book.contacts.values()):
         yield Diagnosis("on call", "escalation", Health.NOTE, "the book has no channel at all", "add `channels`")
+
+
+def _links(system: System) -> Iterator[Diagnosis]:
+    """Links that only the host that made them would know, where several may serve one store."""
+    known = system.variables
+    several = os.environ.get("OPSBOOK_STORE", "").startswith("postgres")
+    given = os.environ.get("OPSBOOK_LINK_KEY") or os.environ.get("OPSBOOK_LINK_KEY_FILE")
+    if several and known.get("OPSBOOK_URL") and not given:
+        message = "links in pages are signed with a key of this host: another that serves this store refuses them"
+        yield Diagnosis("on call", "links", Health.NOTE, message, "give all of them the same OPSBOOK_LINK_KEY")
 
 
 def _people(system: System, name: str, now: datetime) -> Iterator[str]:

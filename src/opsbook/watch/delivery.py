@@ -31,7 +31,7 @@ from opsbook.watch import fallback
 from opsbook.watch.channels.contract import NotDelivered, NotWanted, Sending, alone, make_ready, sender
 from opsbook.watch.contract import Watch
 from opsbook.watch.leadership import this_process
-from opsbook.watch.links import link_key, make
+from opsbook.watch.links import LinkKeyFailed, link_key, make
 from opsbook.watch.passing_on import unheard
 from opsbook.watch.recipients import Route, route, secrets_of_route, settings_of
 from opsbook.watch.registry import part
@@ -276,7 +276,13 @@ class Delivery:
         if not base or row.kind not in ("page", "practice") or not row.incident:
             return ""
         who = channel.removeprefix("contact:").rpartition("/")[0] if channel.startswith("contact:") else channel
-        return base + make(link_key(self.watch.setting.folder), row.incident, who, self.watch.setting.clock.now())
+        try:
+            key = link_key(self.watch.setting.folder)
+        except LinkKeyFailed as error:
+            # A page without a link is a page.
+            log.error("no link to acknowledge by: %s → %s", error.message, error.hint)
+            return ""
+        return base + make(key, row.incident, who, self.watch.setting.clock.now())
 
     def _write(
         self, channel: str, rows: Sequence[MessageRow], outcome: Outcome, rest: Sequence[MessageRow] = ()

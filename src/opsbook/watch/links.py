@@ -1,8 +1,8 @@
 """Signed links: who holds one may acknowledge one incident, and nothing else, until it expires. Pure.
 
 A link is `/acknowledge/<incident>?who=…&until=…&sign=…`; its signature is HMAC-SHA-256 (RFC 2104) over purpose,
-incident, person and expiry, with a key that lies beside the store. To open it shows a page that asks; only the answer
-to that page acknowledges, for mail scanners open every link.
+incident, person and expiry, with a key that lies beside the store, or that the environment gives to several hosts. To
+open it shows a page that asks; only the answer to that page acknowledges, for mail scanners open every link.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from opsbook.store.shared_files import KEY, shared
 
 LASTS = timedelta(hours=24)
 PURPOSE = "acknowledge"
+GIVEN, GIVEN_FILE = "OPSBOOK_LINK_KEY", "OPSBOOK_LINK_KEY_FILE"
+"""Variables that hold the key, or the path of a file with it: for several that serve one store, on several hosts."""
+SHORTEST = 32
+"""Bytes of a key."""
 
 
 class LinkKeyFailed(OpsbookError):
@@ -55,7 +59,9 @@ def verify(key: bytes, link: Link, now: datetime) -> str:
 
 
 def link_key(folder: Path) -> bytes:
-    """The key beside the store, made where there is none. Raises LinkKeyFailed."""
+    """The key of the environment, else the one beside the store, made where there is none. Raises LinkKeyFailed."""
+    if given := _given():
+        return given
     path = folder / "links.key"
     try:
         return _read(path) or _make(path)
@@ -63,12 +69,31 @@ def link_key(folder: Path) -> bytes:
         raise LinkKeyFailed(f"the key {path}: {error.strerror}", "let this user read and write it") from error
 
 
+def _given() -> bytes:
+    """What the environment says; empty where it says nothing."""
+    said, named = os.environ.get(GIVEN, ""), os.environ.get(GIVEN_FILE, "")
+    if said and named:
+        raise LinkKeyFailed(f"{GIVEN} and {GIVEN_FILE} are both set", "keep one of them")
+    if not (said or named):
+        return b""
+    try:
+        found = (Path(named).read_bytes() if named else os.fsencode(said)).strip()
+    except OSError as error:
+        raise LinkKeyFailed(f"{GIVEN_FILE}: {named}: {error.strerror}", "let this user read it") from error
+    if len(found) < SHORTEST:
+        raise LinkKeyFailed(
+            f"{GIVEN_FILE if named else GIVEN} is no key: it is shorter than {SHORTEST} characters",
+            "make one with: openssl rand -hex 32",
+        )
+    return found
+
+
 def _read(path: Path) -> bytes:
     try:
         found = path.read_bytes().strip()
     except FileNotFoundError:
         return b""
-    if len(found) < 32:
+    if len(found) < SHORTEST:
         raise LinkKeyFailed(f"{path} is no key", "remove it; links that were sent then no longer hold")
     return found
 

@@ -75,3 +75,15 @@ def test_a_member_without_an_address_is_named_before_it_is_their_turn(tmp_path: 
     override = {"who": "nobody", "start": "2026-02-01T00:00:00", "end": "2026-02-02T00:00:00"}
     (found,) = said(tmp_path, oncall={"first": {**FIRST, "overrides": [override]}})
     assert found[1].startswith("nobody cannot be paged")
+
+
+def test_a_key_of_links_that_only_this_host_has_is_named_where_several_may_serve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPSBOOK_URL", "https://ops.example.org")
+    assert said(tmp_path) == []
+    monkeypatch.setenv("OPSBOOK_STORE", "postgresql://db/opsbook")
+    ((name, message, hint),) = said(tmp_path)
+    assert name == "links" and "another that serves this store refuses them" in message and "OPSBOOK_LINK_KEY" in hint
+    monkeypatch.setenv("OPSBOOK_LINK_KEY_FILE", "/etc/opsbook/link.key")
+    assert said(tmp_path) == []

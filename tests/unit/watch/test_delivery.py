@@ -145,6 +145,18 @@ def test_pagerduty_opens_what_goes_on_and_ends_what_is_over(kind: str, over: boo
             web.BODIES["pagerduty"][0](pager, sending)
 
 
+def test_a_page_without_a_key_for_its_link_goes_out_without_a_link(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OPSBOOK_URL", "https://ops.example.org")
+    monkeypatch.setenv("OPSBOOK_LINK_KEY", "short")
+    desk.system.forget_variables()
+    desk.bad()
+    (sending,) = Sent(monkeypatch).after(desk, Delivery(desk.watch))
+    assert (sending.kind, sending.acknowledge) == ("page", "")
+    assert "OPSBOOK_LINK_KEY is no key" in caplog.text
+
+
 def test_pagerduty_gets_each_incident_alone_and_hears_who_has_it_and_that_it_is_over(
     tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,3 +59,36 @@ def test_the_key_is_made_once_for_this_user_alone(tmp_path: Path) -> None:
     (tmp_path / "links.key").write_text("short")
     with pytest.raises(LinkKeyFailed, match="is no key"):
         link_key(tmp_path)
+
+
+def test_several_that_serve_one_store_share_a_key_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    assert link_key(here) != link_key(there)
+    monkeypatch.setenv("OPSBOOK_LINK_KEY", " " + "s" * 32 + "\n")
+    assert link_key(here) == link_key(there) == b"s" * 32
+    monkeypatch.delenv("OPSBOOK_LINK_KEY")
+    file = tmp_path / "key"
+    file.write_text("f" * 40 + "\n")
+    monkeypatch.setenv("OPSBOOK_LINK_KEY_FILE", str(file))
+    assert link_key(here) == link_key(there) == b"f" * 40
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"OPSBOOK_LINK_KEY": "hunter2"}, "OPSBOOK_LINK_KEY is no key"),
+        ({"OPSBOOK_LINK_KEY_FILE": "/nowhere/key"}, "OPSBOOK_LINK_KEY_FILE: /nowhere/key: No such file"),
+        ({"OPSBOOK_LINK_KEY_FILE": "/dev/null"}, "OPSBOOK_LINK_KEY_FILE is no key"),
+        ({"OPSBOOK_LINK_KEY": "k" * 32, "OPSBOOK_LINK_KEY_FILE": "/nowhere"}, "are both set"),
+    ],
+)
+def test_a_key_of_the_environment_that_is_none_is_refused_and_none_is_made_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], told: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(LinkKeyFailed, match=told) as caught:
+        link_key(tmp_path)
+    assert "hunter2" not in caught.value.message and not (tmp_path / "links.key").exists()

@@ -91,7 +91,7 @@ LEFT_OUT: dict[str, str] = dict.fromkeys(
     "the sweep of losses and the tests of drills have them",
 ) | dict.fromkeys(
     ("certificate.prove", "checks.hold", "checks.look", "migrations.outlook", "node.wait", "service.compare",
-     "service.measure", "smoke.test"),
+     "service.measure", "smoke.test", "token.list"),
     "it only asks, and changes nothing",
 ) | dict.fromkeys(
     ("postgres.add_replica", "postgres.remove_replica"),

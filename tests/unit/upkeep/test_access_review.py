@@ -26,7 +26,7 @@ def test_the_review_gathers_evidence_asks_people_and_ends_with_the_checks(tmp_pa
     system = book(tmp_path, checks=[ROLES], access={"operator": ["ana", "group:{{ ops }}"], "everybody": "viewer"})
     found = load_procedures(system, catalogue(), dict(families(system)))["access-review"]
     assert found.steps[0].id == "roles-database"
-    assert [step.kind for step in found.steps] == ["sql", "person", "person", "check"]
+    assert [step.kind for step in found.steps] == ["sql", "person", "op", "person", "check"]
     assert found.risk == "read"
     text = dict(families(system))["access-review"]
     assert "operator: ana, group:?? ops ??; everybody else: viewer" in text

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from opsbook.book.system import System
 from opsbook.errors import OpsbookError
+from opsbook.printable import lines_of
 from opsbook.store import windows as store
 from opsbook.watch.silences import here
 from opsbook.watch.window_acts import planned, when_told, written
@@ -62,13 +63,15 @@ def as_ical(system: System, found: Sequence[Coming], now: datetime) -> bytes:
     Raises OpsbookError where the package for it is not installed.
     """
     try:
-        from icalendar import Calendar, Event
+        from icalendar import Calendar, Event, vText
     except ImportError:
         raise OpsbookError("a calendar needs icalendar", "pip install 'opsbook[serve]'") from None
     calendar = Calendar()
     calendar.add("prodid", "-//opsbook//maintenance windows//EN")
     calendar.add("version", "2.0")
-    calendar.add("x-wr-calname", f"{system.model.title or system.model.system}: maintenance ({system.name})")
+    # A property beyond the standard is text too (3.8.8.2): it is escaped like one.
+    name = f"{system.model.title or system.model.system}: maintenance ({system.name})"
+    calendar.add("x-wr-calname", vText(_text(name)))
     for one in found:
         event = Event()
         place = f"{system.name}.{system.model.system}"
@@ -76,12 +79,17 @@ def as_ical(system: System, found: Sequence[Coming], now: datetime) -> bytes:
         event.add("dtstamp", now.astimezone(UTC).replace(microsecond=0))
         event.add("dtstart", one.start.replace(microsecond=0))
         event.add("dtend", one.until.replace(microsecond=0))
-        event.add("summary", one.title)
-        event.add("description", f"{one.when}\nAffected: {', '.join(one.components) or 'the whole system'}")
+        event.add("summary", _text(one.title))
+        event.add("description", _text(f"{one.when}\nAffected: {', '.join(one.components) or 'the whole system'}"))
         event.add("status", "CONFIRMED")
         event.add("transp", "TRANSPARENT")
         calendar.add_component(event)
     return bytes(calendar.to_ical())
+
+
+def _text(text: str) -> str:
+    """Text without the control characters that section 3.1 forbids."""
+    return "\n".join(lines_of(text))
 
 
 def _of_row(system: System, row: store.Came) -> Coming:

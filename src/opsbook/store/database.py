@@ -18,7 +18,7 @@ from opsbook.book.references import hide_password
 from opsbook.errors import OpsbookError, UsageError
 from opsbook.store.shared_files import make_file, make_folder
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest migration. Compared before Alembic is even imported, which costs more than most commands."""
 
 MIGRATING = 0x6F70736C6D

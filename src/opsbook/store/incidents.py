@@ -66,6 +66,7 @@ class Incident:
     reopened: int = 0
     rounds: int = 0
     round_at: float | None = None
+    clocks_from: float | None = None
     look_at: float | None = None
 
     @property

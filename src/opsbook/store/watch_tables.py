@@ -93,13 +93,15 @@ incidents = Table(
     _number("reopened"),
     _number("rounds"),
     _later("round_at"),
+    _later("clocks_from"),
     _later("look_at"),
     Index("incidents_by_time", "system", "environment", "opened_at"),
     Index("incidents_by_look", "system", "environment", "state", "look_at"),
     Index("incidents_by_group", "system", "environment", "group_key"),
 )
 """`path` is the escalation path as it was when it opened, as JSON; `rounds` counts how often it began anew (reopened,
-more severe), `round_at` is when it last did; `updated_at` the last status update; `look_at` when the watch must look at
+more severe), `round_at` is when it last did; `clocks_from` since when its promises count where that is not its opening:
+a raise begins the path anew, and no promise; `updated_at` the last status update; `look_at` when the watch must look at
 it again, null for at once."""
 
 incident_events = Table(

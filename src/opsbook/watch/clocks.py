@@ -1,7 +1,7 @@
 """The clocks of an incident: until somebody answers, until it is over. Pure.
 
 A severity promises `respond` and `resolve`; where it has business hours, its clocks stand still outside of them and on
-holidays. A clock counts from the opening, or for a reopened incident from its last round.
+holidays. A clock counts from the opening, or for a reopened incident from then, whatever severity it got meanwhile.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def clocks(book: BookModel, one: Incident, now: datetime) -> list[Clock]:
     if grade is None or one.kind == "practice":
         return []
     hours = _hours(book, grade)
-    begun = moment(one.round_at if one.round_at is not None else one.opened_at)
+    begun = counted_from(one)
     over = moment(one.resolved_at) if one.resolved_at is not None else None
     answered = moment(one.acknowledged_at) if one.acknowledged_at is not None else over
     found = []
@@ -89,6 +89,13 @@ def clocks(book: BookModel, one: Incident, now: datetime) -> list[Clock]:
             )
         )  # fmt: skip
     return found
+
+
+def counted_from(one: Incident) -> datetime:
+    """Since when somebody should have answered: the opening, or the last reopening."""
+    if one.clocks_from is not None:
+        return moment(one.clocks_from)
+    return moment(one.round_at if one.reopened and one.round_at is not None else one.opened_at)
 
 
 def update_due(book: BookModel, one: Incident) -> datetime | None:

@@ -21,7 +21,7 @@ from opsbook.store import incidents as store
 from opsbook.store.incidents import Event, Incident
 from opsbook.watch import escalation
 from opsbook.watch.acting import act, must_be
-from opsbook.watch.clocks import clocks, moment
+from opsbook.watch.clocks import clocks, counted_from, moment
 from opsbook.watch.grouping import more_urgent, path_for
 from opsbook.watch.incident_facts import contact_of, facts_of, new_id, paged, pages, where_of
 from opsbook.watch.outbox import Message, enqueue, enqueue_all
@@ -109,7 +109,7 @@ def acknowledge(
     dropped = messages.drop(connection, one.id, ("page", "practice"), before)
     messages.drop(connection, one.id, ("reminder",), before, key_with="|respond|")
     clock = next((found for found in clocks(system.model, changed, now) if found.name == "respond"), None)
-    took = show_duration(now.timestamp() - (one.round_at or one.opened_at))
+    took = show_duration((now - counted_from(one)).total_seconds())
     text = f"{actor.name} acknowledged after {took}" + (f" ({clock.standing})" if clock else "")
     _record(connection, system, changed, actor, now, "acknowledged", text, "incident acknowledged", link=bool(by_link))
     return (
@@ -252,7 +252,7 @@ def reopen(connection: Connection, system: System, one: Incident, actor: Actor, 
     changed = replace(
         one, state="open", open_key="\n".join((*where.values(), one.group_key)), assignee="", acknowledged_at=None,
         acknowledged_by="", mitigated_at=None, resolved_at=None, resolved_by="", well_since=None,
-        reopened=one.reopened + 1, rounds=one.rounds + 1, round_at=now.timestamp(),
+        reopened=one.reopened + 1, rounds=one.rounds + 1, round_at=now.timestamp(), clocks_from=now.timestamp(),
     )  # fmt: skip
     _change(connection, one, changed)
     told = f"{actor.name} reopened it" + (f": {text.strip()}" if text.strip() else "")

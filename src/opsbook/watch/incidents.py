@@ -176,6 +176,7 @@ class _Desk:
             reopened=old.reopened + 1,
             rounds=old.rounds + 1,
             round_at=self.at,
+            clocks_from=self.at,
         )
         self.open.put(one)
         self.before[one.id] = old

@@ -21,7 +21,7 @@ from opsbook.store.database import reading
 from opsbook.store.incidents import Event, Incident
 from opsbook.store.watch_tables import actions, incidents
 from opsbook.watch.acting import act
-from opsbook.watch.clocks import Clock, clocks, moment, update_due, updates_missed
+from opsbook.watch.clocks import Clock, clocks, counted_from, moment, update_due, updates_missed
 from opsbook.watch.contract import Watch, soonest
 from opsbook.watch.incident_facts import facts_of, paged, pages, responsible, where_of
 from opsbook.watch.outbox import Message, Urgency, enqueue_all
@@ -116,10 +116,7 @@ class _Round:
             return
         if one.well_since is not None:
             store.change(self.connection, one.id, well_since=None)
-        if one.round_at is not None and one.round_at > self.now.timestamp():
-            # The clock was set back: the next level must not wait until it is again as late as it was.
-            one = replace(one, round_at=self.now.timestamp())
-            store.change(self.connection, one.id, round_at=one.round_at)
+        one = self._set_back(one)
         made, following = pages(self.system, one, told, self.now, self._why(one) if told else "")
         self.told += made
         self.events += [replace(paged(one, message), at=self.now.timestamp()) for message in made]
@@ -129,8 +126,19 @@ class _Round:
             self._clock(one, clock)
         self._update(one)
 
+    def _set_back(self, one: Incident) -> Incident:
+        """Where the clock was set back, no level and no promise waits until it is again as late as it was."""
+        later: dict[str, float] = {}
+        if one.round_at is not None and one.round_at > self.now.timestamp():
+            later["round_at"] = self.now.timestamp()
+        if counted_from(one) > self.now:
+            later["clocks_from"] = self.now.timestamp()
+        if later:
+            store.change(self.connection, one.id, **later)
+        return replace(one, **later)  # type: ignore[arg-type]
+
     def _why(self, one: Incident) -> str:
-        passed = show_duration(self.now.timestamp() - (one.round_at or one.opened_at))
+        passed = show_duration((self.now - counted_from(one)).total_seconds())
         return f"Nobody has acknowledged for {passed}. See what is known: opsbook incident show {one.id}"
 
     def _resolve(self, one: Incident, told: set[str]) -> None:

@@ -15,6 +15,7 @@ def test_the_runs_that_ended_last_are_found_by_an_index_in_a_store_of_before_too
     store = open_store(address)
     with store.begin() as connection:
         connection.execute(text("DROP INDEX runs_by_end"))
+        connection.execute(text("ALTER TABLE incidents DROP COLUMN clocks_from"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
     store.dispose()
     store, said = open_store(address), list[tuple[str, object]]()

@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.integration.servers import make_system
 
+from opsbook.cli.logs import _show
 from opsbook.connectors.runtimes import kubernetes_logs
 from opsbook.connectors.runtimes.contract import LogLine, LogQuery
 from opsbook.connectors.runtimes.kubernetes_logs import follow_logs, read_logs
@@ -122,3 +125,17 @@ async def test_following_since_a_time_shows_what_was_written_since_then() -> Non
     pods.on_read = {"a": line(22, "good again")}
     query = LogQuery(None, LONG_AGO + timedelta(seconds=10), contains="good")
     assert told(await followed(pods, query, 2)) == ["a good", "a good again"]
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+async def test_what_is_missing_is_told_beside_the_lines(
+    output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pods = Pods(a=[line(1, "one")], b=[])
+    pods.away.add("b")
+    monkeypatch.setattr("opsbook.cli.logs._lines", lambda *_: read_logs(pods, "web", LogQuery()))
+    system = make_system(tmp_path, {"web": {"kind": "workload"}})
+    assert await _show(system, "web", LogQuery(), None, output) == 0
+    told = capsys.readouterr()
+    assert "one" in told.out and "cannot be had" not in told.out
+    assert told.err.startswith("b: its lines cannot be had: ")

@@ -41,7 +41,8 @@ faults: packages $(VENV)/installed
 	$(PYTHON) -m tests.faults.sweep
 	OPSBOOK_THOROUGH=1 $(PYTHON) -m pytest tests/unit -n $(PYTEST_WORKERS) -p no:schemathesis -p no:rerunfailures
 	OPSBOOK_THOROUGH=1 $(PYTHON) -m pytest tests/integration/test_kubernetes_migrations.py tests/integration/test_kubernetes_deploys.py \
-	  tests/integration/test_store_frozen.py
+	  tests/integration/test_store_frozen.py \
+	  tests/integration/test_renec_deploys.py::test_an_update_that_is_bad_in_one_part_goes_back_as_a_whole
 	OPSBOOK_FUZZ=60 $(PYTHON) -m pytest -s tests/integration/test_api_fuzz.py
 
 ## make lint       style, types and the import contract

@@ -15,6 +15,8 @@ CPU = r"^\d+(\.\d+)?m?$"
 MEMORY = r"^\d+(\.\d+)?([KMGT]i?B?|B)?$"
 
 
+CHANGE_OVER = "how versions change over; a deploy refuses `recreate`: it lets both run together for a moment"
+
 LabelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=200)]
 """Of a container, as docker has it."""
 
@@ -38,7 +40,7 @@ class ConfigFiles(Strict):
 class Deploy(Strict):
     """How one component is deployed. Of a component, what is left out is as for all."""
 
-    strategy: Literal["rolling", "blue-green", "recreate"] | None = Field(None, description="how versions change over")
+    strategy: Literal["rolling", "blue-green", "recreate"] | None = Field(None, description=CHANGE_OVER)
     watch: Duration | None = Field(None, description="how long a new version is watched before the old one goes")
     errors: Ratio | None = Field(None, description="share of failed requests that ends the watch with a rollback")
     latency: Duration | None = Field(None, description="95th percentile that ends the watch with a rollback")
@@ -115,7 +117,7 @@ class Migrations(Strict):
 class Deploys(Deploy):
     """How components are deployed, where they do not say otherwise."""
 
-    strategy: Literal["rolling", "blue-green", "recreate"] = Field("rolling", description="how versions change over")
+    strategy: Literal["rolling", "blue-green", "recreate"] = Field("rolling", description=CHANGE_OVER)
     watch: Duration = Field(
         timedelta(minutes=10), description="how long a new version is watched before the old one goes"
     )

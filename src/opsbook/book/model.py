@@ -45,6 +45,10 @@ from opsbook.book.values import Name, TimeZone
 VERSION = 1
 
 INACTIVE = {
+    "deploys.image": "a version is an image as the runtime names it; the workload says which image is its own",
+    "deploys.components.*.image": "a version is an image as the runtime names it; the workload says which is its own",
+    "deploys.wave": "`update-system` takes each component after what it needs",
+    "deploys.components.*.wave": "`update-system` takes each component after what it needs",
     "retention.*.where": "rows are purged by age alone; a rule with `where` has no procedure",
     "scaling.*.cpu": "it says that an autoscaler holds the component; the aim stays as the cluster has it",
     "scaling.*.memory": "it says that an autoscaler holds the component; the aim stays as the cluster has it",

@@ -19,6 +19,7 @@ from opsbook.book.system import System
 from opsbook.book.units import write_duration
 from opsbook.connectors.http import HttpSettings
 from opsbook.connectors.sides import has_sides
+from opsbook.errors import Refused
 from opsbook.upkeep.templates import Steps, filled, listed
 
 VERSION = '{type: text, pattern: "[A-Za-z0-9][A-Za-z0-9._+-]*", doc: "the version, as the runtime names it"}'
@@ -79,9 +80,24 @@ def settings_of(deploys: Deploys, component: str) -> Deploy:
 
 
 def procedure_of(system: System, component: str, strategy: str = "") -> str:
-    """The procedure of a strategy; of the book's where none is named."""
+    """The procedure of a strategy; of the book's where none is named. Raises Refused for one that there is not."""
     wanted = strategy or settings_of(system.model.deploys, component).strategy or "rolling"
-    return f"deploy-{component}-{'rolling' if wanted == 'recreate' else wanted}"
+    if wanted == "recreate":
+        raise Refused(recreated(component), RECREATED)
+    return f"deploy-{component}-{wanted}"
+
+
+def recreated(component: str) -> str:
+    """Why it is not deployed as the book says: two versions would run together where that is not wanted."""
+    return (
+        f"the book wants {component} to be stopped before its new version starts (`recreate`), which opsbook cannot do"
+    )
+
+
+RECREATED = (
+    "on Kubernetes write `strategy: Recreate` in its Deployment and `rolling` in the book; "
+    "`--strategy rolling` lets two versions run together for a moment"
+)
 
 
 def _rolling(system: System, component: str, settings: Deploy) -> Steps:

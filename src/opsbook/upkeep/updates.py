@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -106,6 +107,11 @@ class _Update:
             several = f"([{', '.join(own)}] | select | unique | list | length) > 1"
             text.op("All that runs from the releases of one host is of one version.",
                     f"id=one-version risk=read idempotent when=\"{several}\"", ONE_VERSION, "sh")  # fmt: skip
+        for name in filter(self._is_deployed, self.order):
+            if self._settings(name).strategy == "recreate":
+                text.op(f"{name} can be brought to its version as the book says.",
+                        f"id=recreate-{name} risk=read idempotent{self._wanted(name)}",
+                        f"echo {shlex.quote(deploys.recreated(name))} >&2\nexit 1", "sh")  # fmt: skip
         if any(one.kind == "host" for one in system.components.values()):
             text.op("What Debian would change on opsbook's host. It is only shown: its owner installs them.",
                     "id=host-packages risk=read timeout=5m idempotent", HOST_PACKAGES, "sh")  # fmt: skip

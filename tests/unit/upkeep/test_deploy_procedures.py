@@ -10,6 +10,7 @@ import pytest
 import yaml
 from sqlalchemy import Engine, insert
 
+from opsbook.book.inactive import inactive_keys
 from opsbook.book.load import InvalidBook, load_book
 from opsbook.book.system import System, in_environment
 from opsbook.catalogue import catalogue
@@ -17,6 +18,7 @@ from opsbook.engine.compile import load_procedures
 from opsbook.engine.earlier import unseen
 from opsbook.engine.procedure import Plan, Procedure
 from opsbook.engine.record import as_json
+from opsbook.errors import Refused
 from opsbook.recovery.packaged import packaged_procedures
 from opsbook.store.database import open_store, writing
 from opsbook.store.tables import runs
@@ -155,9 +157,19 @@ def test_a_version_in_a_gate_is_one_word_whatever_it_is(tmp_path: Path) -> None:
 
 
 def test_the_strategy_is_the_books_unless_one_is_named(tmp_path: Path) -> None:
-    system = a_system(tmp_path, strategy="recreate")
-    assert procedure_of(system, "api") == "deploy-api-rolling"
+    system = a_system(tmp_path, strategy="recreate", components={"worker": {"strategy": "rolling"}})
+    assert procedure_of(system, "worker") == "deploy-worker-rolling"
+    with pytest.raises(Refused, match="wants api to be stopped before its new version starts"):
+        procedure_of(system, "api")
+    assert procedure_of(system, "api", "rolling") == "deploy-api-rolling"
     assert procedure_of(system, "api", "hotfix") == "deploy-api-hotfix"
+
+
+def test_a_book_is_told_which_keys_of_deploys_do_nothing(tmp_path: Path) -> None:
+    a_system(tmp_path, wave=1, components={"api": {"image": "registry.example.org/api", "wave": 2}})
+    found = [path for path, _ in inactive_keys(yaml.safe_load((tmp_path / "book.yaml").read_text()))]
+    api = ("deploys", "components", "api")
+    assert found == [(*api, "image"), ("deploys", "wave"), (*api, "wave")]
 
 
 def plan_of(system: System, name: str, **parameters: str) -> Plan:

@@ -162,6 +162,14 @@ def test_on_one_host_all_that_runs_from_its_releases_is_of_one_version(tmp_path:
     assert holds(step.when, {"api": "2", "worker": "3", "read_only": ""})
 
 
+def test_what_must_be_stopped_before_its_new_version_starts_is_not_rolled_by_an_update(tmp_path: Path) -> None:
+    found = updates(book(tmp_path, CLUSTER, deploys={"components": {"api": {"strategy": "recreate"}}}))
+    (step,) = [step for step in found.steps if step.id.startswith("recreate-")]
+    assert (step.id, step.when) == ("recreate-api", "api != ''")
+    assert "api to be stopped before its new version starts" in step.body["script"]
+    assert [*found.steps].index(step) < [one.id for one in found.steps].index("backup-nightly")
+
+
 def test_a_component_may_be_named_like_a_word_of_the_language(tmp_path: Path) -> None:
     components = {
         **COMPONENTS,

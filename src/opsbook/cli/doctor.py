@@ -33,6 +33,7 @@ def command(book: str | None, env: str | None, output: str) -> int:
     found.append(_store(system))
     if found[-1].health != "wrong":
         found += _audit(system)
+    found += _words(system)
     if output == "json":
         _print_json(system, found)
     else:
@@ -93,6 +94,15 @@ def _audit(system: System) -> Iterator[Diagnosis]:
         except OpsbookError as error:
             yield Diagnosis("audit", name, Health.WRONG, error.message, error.hint)
     setting.close()
+
+
+def _words(system: System) -> Iterator[Diagnosis]:
+    """Templates of messages that cannot be used. No message is lost by one: the packaged words go out in its place."""
+    from opsbook.checks.diagnosis import Diagnosis, Health
+    from opsbook.watch.wording import faults_of
+
+    for name, fault in faults_of(system.folder):
+        yield Diagnosis("book", name, Health.NOTE, fault, "mend or remove it; until then the packaged words are used")
 
 
 def _print_json(system: System, found: list[Diagnosis]) -> None:

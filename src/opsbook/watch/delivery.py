@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy import Connection
 
@@ -260,7 +261,7 @@ class Delivery:
             link = self._link(channel, row)
             facts = {"system": row.system, "environment": row.environment, **_facts(row)}
             return Sending(row.key, row.kind, row.urgency, row.subject, row.body, row.incident, link, facts)
-        return digest(rows, self._links(channel, rows))
+        return digest(rows, self._links(channel, rows), self.watch.system.folder)
 
     def _links(self, channel: str, rows: Sequence[MessageRow]) -> dict[str, str]:
         """By incident: of the first that these messages call for."""
@@ -338,14 +339,18 @@ def held_alone(crowd: Crowd, now: float) -> float | None:
     return until if crowd.sent >= ALONE_A_MINUTE and now < until <= now + ALONE_PAUSE else None
 
 
-def digest(rows: Sequence[MessageRow], links: Mapping[str, str] | None = None) -> Sending:
-    """Many messages as one. `links`: incident → the address that acknowledges it. Pure."""
+def digest(
+    rows: Sequence[MessageRow], links: Mapping[str, str] | None = None, book_folder: Path | None = None
+) -> Sending:
+    """Many messages as one. `links`: incident → the address that acknowledges it."""
     lines = [f"{row.subject} ({row.incident})" if row.incident else row.subject for row in rows]
     first = next((row for row in rows if row.urgency == "page"), rows[0])
     facts = {"count": len(rows), "lines": lines[:LINES], "more": max(0, len(rows) - LINES)}
     pages = sum(row.urgency == "page" for row in rows)
     told = f"{pages} pages" if pages else f"{len(rows)} messages"
-    subject, body = rendered("digest", f"{told} — {first.system} {first.environment}: {first.subject}", "", facts)
+    facts |= {"system": first.system, "environment": first.environment}
+    title = f"{told} — {first.system} {first.environment}: {first.subject}"
+    subject, body = rendered("digest", title, "", facts, book_folder)
     ids = sorted({row.incident for row in rows if row.incident})
     whole = {"system": first.system, "environment": first.environment, "count": len(rows), "incidents": ids[:LINES]}
     key = f"digest|{rows[0].key}|{len(rows)}"

@@ -71,9 +71,10 @@ def row_of(
 
     `as_it_is`: subject and body are worded already."""
     facts = dict(message.detail) | {"severity": message.severity}
-    subject, body = (
-        (message.subject, message.body) if as_it_is else rendered(message.kind, message.subject, message.body, facts)
-    )
+    subject, body = message.subject, message.body
+    if not as_it_is:
+        known = {"system": system.model.system, "environment": system.name, "incident": message.incident, **facts}
+        subject, body = rendered(message.kind, subject, body, known, system.folder)
     name = address.name if address else f"nobody:{target}"
     settings = settings_of(system.model, name)
     # A page is never dropped: the path named this channel, and may name no other.

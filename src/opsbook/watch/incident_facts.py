@@ -56,7 +56,8 @@ def pages(
     begun = one.round_at if one.round_at is not None else one.opened_at
     beginning = f"page|{one.id}|{one.rounds}|"
     keys = {key.removeprefix(beginning).partition("|instead|")[0] for key in told if key.startswith(beginning)}
-    acknowledged = _moment(one.acknowledged_at)
+    # Also where the clock was set back since then: somebody has it.
+    acknowledged = now if one.acknowledged_at is not None else None
     due, following = escalation.due(escalation.from_text(one.path), _moment(begun) or now, acknowledged, keys, now)
     made = [
         Message(

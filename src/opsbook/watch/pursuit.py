@@ -106,6 +106,7 @@ class _Round:
     keyed: list[tuple[Event, Callable[[], Message], audit.Act | None]] = field(default_factory=list)
 
     def follow(self, one: Incident, told: set[str], bad: bool) -> None:
+        one = self._set_back(one)
         if one.well_since is not None and not bad:
             over = moment(one.well_since) + self.system.model.incidents.resolve_after
             if over <= self.now:
@@ -116,7 +117,6 @@ class _Round:
             return
         if one.well_since is not None:
             store.change(self.connection, one.id, well_since=None)
-        one = self._set_back(one)
         made, following = pages(self.system, one, told, self.now, self._why(one) if told else "")
         self.told += made
         self.events += [replace(paged(one, message), at=self.now.timestamp()) for message in made]
@@ -127,14 +127,14 @@ class _Round:
         self._update(one)
 
     def _set_back(self, one: Incident) -> Incident:
-        """Where the clock was set back, no level and no promise waits until it is again as late as it was."""
-        later: dict[str, float] = {}
-        if one.round_at is not None and one.round_at > self.now.timestamp():
-            later["round_at"] = self.now.timestamp()
+        """Where the clock was set back, nothing waits until it is again as late as it was."""
+        now = self.now.timestamp()
+        later = {name: now for name in ("round_at", "well_since", "updated_at") if (getattr(one, name) or now) > now}
         if counted_from(one) > self.now:
-            later["clocks_from"] = self.now.timestamp()
-        if later:
-            store.change(self.connection, one.id, **later)
+            later["clocks_from"] = now
+        if not later:
+            return one
+        store.change(self.connection, one.id, **later)
         return replace(one, **later)  # type: ignore[arg-type]
 
     def _why(self, one: Incident) -> str:

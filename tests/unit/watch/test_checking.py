@@ -186,6 +186,19 @@ async def test_set_back_by_an_hour_it_goes_on_at_once(world: World) -> None:
     assert part.next_due(world.watch.setting.clock.now()) <= world.watch.setting.clock.now() + timedelta(minutes=1)
 
 
+async def test_set_ahead_by_six_hours_each_check_runs_once_and_not_for_all_the_times_between(world: World) -> None:
+    part = Checking(world.watch)
+    await world.pass_time(part, 120, 10)
+    before = stored(world.watch)
+    world.move(hours=6)
+    await world.pass_time(part, 10, 10)
+    await world.pass_time(part, 10, 10)
+    assert {id: count - before[id] for id, count in stored(world.watch).items() if id != "db-up"} == {
+        "db-size": 1, "api-up": 1,
+    }  # fmt: skip
+    assert part.next_due(world.watch.setting.clock.now()) <= world.watch.setting.clock.now() + timedelta(minutes=1)
+
+
 async def test_many_that_turn_bad_together_ask_their_cause_once(
     store: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -178,22 +178,23 @@ def page(
     where: Mapping[str, str],
     *,
     after: tuple[bool, float, str] | None = None,
-    limit: int = 50,
+    limit: int | None = 50,
     open_only: bool = False,
 ) -> list[Incident]:
-    """Those that go on, then those that are over; each newest first. `after` is the last one of the page before:
-    whether it is over, when it was opened, and its id.
+    """Those that go on, then those that are over; each newest first; all of them where `limit` is None. `after` is the
+    last one of the page before: whether it is over, when it was opened, and its id.
     """
     found: list[Incident] = []
     opened, id = incidents.c.opened_at, incidents.c.id
     for over in (False,) if open_only else (False, True):
-        if (after is not None and over < after[0]) or len(found) >= limit:
+        left = None if limit is None else limit - len(found)
+        if (after is not None and over < after[0]) or left == 0:
             continue
         query = _here(select(incidents), where)
         query = query.where(incidents.c.state.in_(OVER) if over else incidents.c.state.not_in(OVER))
         if after is not None and over == after[0]:
             query = query.where((opened < after[1]) | ((opened == after[1]) & (id < after[2])))
-        found += _incidents(connection, query.order_by(opened.desc(), id.desc()).limit(limit - len(found)))
+        found += _incidents(connection, query.order_by(opened.desc(), id.desc()).limit(left))
     return found
 
 

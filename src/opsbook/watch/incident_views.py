@@ -103,7 +103,7 @@ def listed(
     now: datetime,
     *,
     open_only: bool = False,
-    limit: int = 50,
+    limit: int | None = 50,
     after: tuple[bool, float, str] | None = None,
 ) -> list[tuple[Incident, tuple[Clock, ...]]]:
     """The newest incidents of an environment with their clocks; those that are not over first, however old they are.

@@ -181,7 +181,7 @@ def status(setting: Setting, system: System) -> Status:
     with reading(setting.store) as connection:
         watched = _watched(connection, setting, system, now)
         unseen, slow = _not_measured(connection, system, now) if watched.lives else ((), ())
-        found = tuple(listed(connection, system, now, open_only=True))
+        found = tuple(listed(connection, system, now, open_only=True, limit=None))
         recent = run_lists.between(connection, *place(system), moment - LATELY.total_seconds(), moment + 1)
         ended = [run for run in recent if run.ended_at is not None]
         return Status(

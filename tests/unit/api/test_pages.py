@@ -16,7 +16,7 @@ from opsbook.store.database import writing
 from opsbook.store.drills import DrillRow, note
 from opsbook.store.tables import runs
 
-MANY = 7
+MANY = 5
 LISTS = {
     "incidents": "id", "incidents?open=true": "id", "alerts": "id", "alerts/history": "id", "approvals": "run",
     "actions": "id", "windows": "start", "silences": "id", "checklists": "id", "drills": "run",
@@ -62,7 +62,7 @@ async def test_every_list_gives_everything_once_and_in_order_page_by_page(doors:
 
 
 async def filled(doors: Doors, ann: httpx.AsyncClient) -> list[str]:
-    """Seven of each, some of one moment; the two oldest incidents are over. The incidents, oldest first."""
+    """Five of each, some of one moment; the two oldest incidents are over. The incidents, oldest first."""
     opened = []
     until = "2026-11-22T18:00:00+00:00"
     for number in range(MANY):

@@ -23,7 +23,7 @@ from opsbook.store import history, leases
 from opsbook.store.tables import runs
 from opsbook.watch.alerts import take_in
 from opsbook.watch.contract import Signal, Watch
-from opsbook.watch.incident_acts import acknowledge, find
+from opsbook.watch.incident_acts import acknowledge, find, open_by_hand
 from opsbook.watch.incidents import respond
 from opsbook.watch.silences import Wanted, make
 from opsbook.watch.status import as_json, status
@@ -50,6 +50,13 @@ def down(watch: Watch, *causes: str) -> None:
         for name in causes
     ]
     write(watch, lambda connection: take_in(connection, watch.system, signals, NOW, respond))
+
+
+def test_every_incident_that_goes_on_is_counted_however_many_there_are(tmp_path: Path, store: Engine) -> None:
+    watch = watch_of(tmp_path, store, **KEYS)
+    for number in range(60):
+        write(watch, lambda c, n=number: open_by_hand(c, watch.system, ANN, f"fault {n}", NOW))  # type: ignore[misc]
+    assert "60 open" in shown(watch) and len(as_json(status(watch.setting, watch.system))["incidents"]) == 60
 
 
 def shown(watch: Watch, width: int = 80) -> str:

@@ -75,11 +75,16 @@ def place(text: str, *kinds: type) -> list[Any] | None:
         found = None
     if not isinstance(found, list) or [type(one) for one in found] != list(kinds):
         raise UsageError("that is no cursor", "give `next` of the page before, or none for the first page")
-    if any(isinstance(one, float) and not math.isfinite(one) for one in found) or not all(
-        one.isprintable() for one in found if isinstance(one, str)
-    ):
+    if not all(_kept(one) for one in found):
         raise UsageError("that is no cursor", "give `next` of the page before, or none for the first page")
     return found
+
+
+def _kept(one: str | int | float) -> bool:
+    """Whether every store can have it: numbers of rows have 31 bits, and PostgreSQL keeps no NUL in a text."""
+    if isinstance(one, str):
+        return one.isprintable()
+    return math.isfinite(one) if isinstance(one, float) else 0 <= one < 2**31
 
 
 class Route(APIRoute):

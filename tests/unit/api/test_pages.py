@@ -109,10 +109,10 @@ async def test_an_incident_that_goes_on_is_on_the_first_page_however_many_came_a
 
 async def test_a_cursor_of_no_page_is_refused(doors: Doors) -> None:
     client = doors.client()
-    # [1.0, "a\u0000"], [1.0, "\ud800"], [false, 1.0, "\u0000"], [99999999999999999999999]
+    # [1.0, "a\u0000"], [1.0, "\ud800"], [false, 1.0, "\u0000"], [99999999999999999999999], [1 << 60]: of no row that
+    # a store can have.
     for cursor in ("WzEuMCwgImFcdTAwMDAiXQ", "WzEuMCwgIlx1ZDgwMCJd", "W2ZhbHNlLCAxLjAsICJcdTAwMDAiXQ",
-                   "Wzk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5XQ", "!!"):  # fmt: skip
+                   "Wzk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5XQ", "WzExNTI5MjE1MDQ2MDY4NDY5NzZd", "!!"):  # fmt: skip
         for path in (*LISTS, "runs", "audit"):
             answer = await client.get(f"/api/v1/{path.partition('?')[0]}", params={"cursor": cursor})
-            assert answer.status_code in (200, 400), (path, cursor, answer.text)
-            assert answer.status_code == 400 or path in ("actions", "audit"), (path, cursor)
+            assert answer.status_code == 400, (path, cursor, answer.text)

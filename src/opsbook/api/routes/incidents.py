@@ -206,7 +206,7 @@ async def merge(visit: Responder, id: InPath, asked: Merged) -> Response:
 def actions(visit: Viewer, open: bool = True, limit: Limit = 100, cursor: Cursor = "") -> Response:
     """What post-mortems ask to be done, by their numbers."""
     at = place(cursor, int)
-    after = max(min(at[0], 1 << 60), 0) if at else 0
+    after = at[0] if at else 0
     with reading(visit.setting.store) as connection:
         found = actions_page(connection, where_of(visit.known), open_only=open, after=after, limit=limit + 1)
     told, following = cut(found, limit, lambda one: (one.id,))

@@ -22,7 +22,7 @@ RECORD = {"seq": 41, "at": 1795286400.0, "actor": "ann", "origin": "10.0.0.7, to
 def audit(visit: Viewer, run: Named = "", limit: Limit = 100, cursor: Cursor = "") -> Response:
     """Acts, newest first: all of them, or those of a run, by its whole id."""
     found_place = place(cursor, int)
-    before = max(min(found_place[0], 1 << 60), 0) if found_place else None
+    before = found_place[0] if found_place else None
     found = newest(visit.setting.store, limit + 1, run=run, before=before)[::-1]
     return page([as_json(one) for one in found[:limit]], [found[limit - 1].seq] if len(found) > limit else None)
 

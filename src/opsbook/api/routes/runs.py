@@ -85,7 +85,7 @@ def log(visit: Viewer, run: InPath, step: Named = "", limit: Limit = 200, cursor
     """What the steps printed, in pieces, oldest first; `start` is the place of a piece in the output of its step."""
     view = see(visit, run)
     found_place = place(cursor, int)
-    after = min(found_place[0], 1 << 60) if found_place else 0
+    after = found_place[0] if found_place else 0
     rows = output_of(visit.setting.store, view.run.id, step=step, after=after, limit=limit + 1)
     told: list[dict[str, Any]] = [dict(row._mapping) for row in rows[:limit]]
     return page(told, [told[-1]["id"]] if len(rows) > limit else None)

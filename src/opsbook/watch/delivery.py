@@ -143,7 +143,9 @@ class Delivery:
 
     def _routes(self) -> Iterator[tuple[str, Route]]:
         model = self.watch.system.model
-        contacts = (f"contact:{name}/notify" for name, one in model.contacts.items() if one.notify is not None)
+        # Without those that a program tells: each may take seconds, and a page waits for this.
+        known = ((name, one.notify) for name, one in model.contacts.items() if one.notify is not None)
+        contacts = (f"contact:{name}/notify" for name, one in known if not one.text.startswith("cmd:"))
         for name in (*(f"channel:{one}" for one in model.channels), *contacts):
             with suppress(OpsbookError):
                 yield name, route(self.watch.system, name)
@@ -204,6 +206,13 @@ class Delivery:
             rows = messages.claim(connection, self.watch.where, channel, self.who, now, lease, limit)
             found[channel] = Claimed(len(rows), self._still_wanted(connection, rows))
         return found
+
+    def _waiting_too(self, connection: Connection, channel: str, outcome: Outcome, now: float) -> Sequence[MessageRow]:
+        """What fails with the one that was tried: a service that is away would keep each of them waiting in turn."""
+        if channel not in self._alone or outcome.permanent:
+            return ()
+        claimed = messages.claim(connection, self.watch.where, channel, self.who, now, GRACE, messages.AT_ONCE)
+        return self._still_wanted(connection, claimed)
 
     def _still_wanted(self, connection: Connection, rows: Sequence[MessageRow]) -> list[MessageRow]:
         """Without what calls for an answer to incidents that got one, and reminders of those that are over."""
@@ -298,7 +307,8 @@ class Delivery:
         def write(connection: Connection) -> None:
             messages.put_back(connection, [row.id for row in rest], self.who)
             if outcome.error:
-                fallback.failed(connection, self.watch.system, self.who, channel, rows, outcome.error,
+                fallen = [*rows, *self._waiting_too(connection, channel, outcome, now.timestamp())]
+                fallback.failed(connection, self.watch.system, self.who, channel, fallen, outcome.error,
                                 permanent=outcome.permanent, now=now)  # fmt: skip
                 return
             if outcome.unwanted:

@@ -15,7 +15,7 @@ from opsbook.store import messages
 from opsbook.store.messages import Crowd, MessageRow
 from opsbook.watch import incident_acts
 from opsbook.watch.channels import web
-from opsbook.watch.channels.contract import NotWanted, Sending
+from opsbook.watch.channels.contract import NotDelivered, NotWanted, Sending
 from opsbook.watch.delivery import (
     ALONE_A_MINUTE,
     ALONE_PAUSE,
@@ -59,10 +59,13 @@ class Sent:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.got: list[Sending] = []
+        self.down = False
         monkeypatch.setattr("opsbook.watch.delivery.sender", lambda _: self.take)
 
     async def take(self, _: Route, sending: Sending) -> str:
         self.got.append(sending)
+        if self.down:
+            raise NotDelivered("no answer within 10 s")
         return "ok"
 
     def after(self, desk: Desk, delivery: Delivery) -> list[Sending]:
@@ -185,6 +188,23 @@ def test_pagerduty_gets_each_incident_alone_and_hears_who_has_it_and_that_it_is_
     act(incident_acts.merge, second, other)
     assert sorted(next_sent()) == sorted([("resolved", first), ("resolved", second)])
     assert next_sent() == []
+
+
+def test_a_service_that_is_away_fails_for_all_that_wait_at_once_so_that_none_waits_for_the_others(
+    tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = [{"level": "L1", "notify": "pager"}]
+    desk = Desk(tmp_path, store, incidents={"group_by": "check"}, channels={"pager": PAGERDUTY, "chat": "json://x:1"},
+                severities={}, escalation=path)  # fmt: skip
+    delivery, sent = Delivery(desk.watch), Sent(monkeypatch)
+    sent.down = True
+    desk.hears(*((f"am:{number}", "critical") for number in range(4)), source="alertmanager")
+    for attempt in (1, 2):
+        assert len(sent.after(desk, delivery)) == 1
+        assert [row.attempts for row in rows(desk) if row.channel == "channel:pager"][:4] == [attempt] * 4
+        desk.clock.move(seconds=6)
+    instead = [row.incident for row in rows(desk) if row.channel == "channel:chat"]
+    assert sorted(instead)[:4] == sorted(row.incident for row in rows(desk)[:4])
 
 
 def test_the_first_of_many_to_a_service_that_was_not_known_to_take_each_alone_lets_go_of_the_rest(

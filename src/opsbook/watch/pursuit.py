@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -129,13 +130,15 @@ class _Round:
     def _set_back(self, one: Incident) -> Incident:
         """Where the clock was set back, nothing waits until it is again as late as it was."""
         now = self.now.timestamp()
-        later = {name: now for name in ("round_at", "well_since", "updated_at") if (getattr(one, name) or now) > now}
+        later: dict[str, Any] = {
+            name: now for name in ("round_at", "well_since", "updated_at") if (getattr(one, name) or now) > now
+        }
         if counted_from(one) > self.now:
             later["clocks_from"] = now
         if not later:
             return one
         store.change(self.connection, one.id, **later)
-        return replace(one, **later)  # type: ignore[arg-type]
+        return replace(one, **later)
 
     def _why(self, one: Incident) -> str:
         passed = show_duration((self.now - counted_from(one)).total_seconds())

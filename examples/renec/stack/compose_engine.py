@@ -25,7 +25,7 @@ USUAL = ("/var/run/docker.sock", "/run/podman/podman.sock")
 ANSWER_SECONDS = 20
 LOAD_SECONDS = 600
 OK, NOT_FOUND = 200, 404
-START_SECONDS = 30
+START_SECONDS = 60
 
 
 class UnixConnection(http.client.HTTPConnection):

@@ -20,7 +20,7 @@ from stack.waiting import until
 DATABASE = "renec_harvester"
 SLOT = "replica_1"
 PRIMARY, REPLICA = "pgdata", "pgdata-replica"
-START_SECONDS = 30
+START_SECONDS = 120
 
 ROLES = {
     "renec": "LOGIN IN ROLE pg_signal_backend",

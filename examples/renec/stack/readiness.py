@@ -18,7 +18,7 @@ from stack.programs import Program, programs
 from stack.waiting import until
 
 TIMEOUT_SECONDS = 3
-DEADLINE_SECONDS = 40
+DEADLINE_SECONDS = 180
 
 
 def answers(url: str, context: ssl.SSLContext | None = None) -> bool:

@@ -20,7 +20,7 @@ MARKER = "RENEC_SUPERVISED"
 """In the environment of everything that an instance's supervisord started: by it orphans are found."""
 ALREADY_STARTED, NOT_RUNNING = 60, 70
 STARTED = ("STARTING", "RUNNING")
-START_SECONDS = 10
+START_SECONDS = 60
 
 
 def configure(instance: Instance) -> None:

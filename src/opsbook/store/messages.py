@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, text, update
 
 from opsbook.store.calls import call
 from opsbook.store.history import IDS_A_STATEMENT, batched
@@ -149,7 +149,7 @@ def told_by_incident(connection: Connection, ids: Sequence[str], kind: str) -> d
 
 def told_alone(
     connection: Connection, where: Mapping[str, str], channels: Collection[str], since: float
-) -> Sequence[Row[Any]]:
+) -> list[tuple[str, str, str]]:
     """Incident, channel and target of what these channels took, of incidents that were answered or ended since."""
     changed = or_(incidents.c.acknowledged_at > since, incidents.c.resolved_at > since)
     query = (
@@ -159,16 +159,20 @@ def told_alone(
         .where(messages.c.kind.not_in(PASSED_ON))
         .group_by(messages.c.incident, messages.c.channel)
     )
-    return connection.execute(query).all()
+    return [(row.incident, row.channel, row.target) for row in connection.execute(query)]
 
 
-def passed_on(connection: Connection, known: Mapping[str, Incident]) -> Iterator[Row[Any]]:
+def passed_on(connection: Connection, known: Mapping[str, Incident]) -> set[tuple[str, str, str]]:
     """Incident, channel and kind of what was told of the end or the answer of incidents, since they last began."""
+    found: set[tuple[str, str, str]] = set()
     for some in batched(sorted(known), IDS_A_STATEMENT):
         query = select(messages.c.incident, messages.c.channel, messages.c.kind, messages.c.made_at).where(
             messages.c.incident.in_(some), messages.c.kind.in_(PASSED_ON), messages.c.state != "dropped"
         )
-        yield from (row for row in connection.execute(query) if row.made_at >= (known[row.incident].round_at or 0.0))
+        for row in connection.execute(query):
+            if row.made_at >= (known[row.incident].round_at or 0.0):
+                found.add((row.incident, row.channel, row.kind))
+    return found
 
 
 def unknown(connection: Connection, keys: Collection[str]) -> list[str]:

@@ -27,15 +27,15 @@ LATELY = timedelta(hours=1)
 def unheard(connection: Connection, system: System, channels: Collection[str], now: datetime) -> list[dict[str, Any]]:
     """The messages by which these channels hear what they have not heard yet of incidents that they were told of."""
     told = messages.told_alone(connection, where_of(system), channels, (now - LATELY).timestamp())
-    known = incidents.of_ids(connection, {row.incident for row in told})
-    heard = {(row.incident, row.channel, row.kind) for row in messages.passed_on(connection, known)}
+    known = incidents.of_ids(connection, {incident for incident, _, _ in told})
+    heard = messages.passed_on(connection, known)
     rows: dict[str, dict[str, Any]] = {}
-    for row in told:
-        message = _news(known[row.incident])
-        if (row.incident, row.channel, message.kind) not in heard:
-            made = row_of(system, message, row.channel, Address(row.channel), now)
+    for incident, channel, target in told:
+        message = _news(known[incident])
+        if (incident, channel, message.kind) not in heard:
+            made = row_of(system, message, channel, Address(channel), now)
             # Neither quiet hours nor a severity that is lower by now may keep it calling.
-            made |= {"target": row.target, "state": "waiting", "error": "", "due_at": now.timestamp()}
+            made |= {"target": target, "state": "waiting", "error": "", "due_at": now.timestamp()}
             rows[made["key"]] = made
     return [rows[key] for key in messages.unknown(connection, rows)]
 

@@ -25,6 +25,7 @@ settings.load_profile("thorough" if THOROUGH else "quick")
 OPTIONAL = (
     "promtool",
     "amtool",
+    "prometheus-blackbox-exporter",
     "shellcheck",
     "yamllint",
     "kubectl",

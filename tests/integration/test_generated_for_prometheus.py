@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,13 @@ from opsbook.store.database import reading
 from opsbook.watch.alertmanager import signals_of
 from opsbook.watch.contract import Watch
 from opsbook.watch.generate.alertmanager import alertmanager_text
+from opsbook.watch.generate.blackbox import modules_text, scrape_text
 from opsbook.watch.generate.options import Places
 from opsbook.watch.generate.rules import rules_text
 from opsbook.watch.remote_silences import mirror_silences
 from tests.integration.servers import free_port, make_system, own_folder, until
 
+BLACKBOX = shutil.which("prometheus-blackbox-exporter")
 PROMETHEUS, ALERTMANAGER = shutil.which("prometheus"), shutil.which("prometheus-alertmanager")
 pytestmark = [
     pytest.mark.real,
@@ -217,6 +220,7 @@ class Sink:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
     metrics: str = "broken_things 0\n"
+    asked: list[str] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
@@ -231,6 +235,7 @@ def sink() -> Iterator[tuple[Sink, int]]:
             self.answer(b"")
 
         def do_GET(self) -> None:
+            found.asked.append(f"{self.path} {self.headers['Authorization']}")
             self.answer(found.metrics.encode())
 
         def answer(self, body: bytes) -> None:
@@ -249,6 +254,47 @@ def sink() -> Iterator[tuple[Sink, int]]:
     yield found, server.server_address[1]
     server.shutdown()
     thread.join()
+
+
+@pytest.mark.skipif(not BLACKBOX, reason="prometheus-blackbox-exporter is not installed")
+def test_blackbox_exporter_takes_the_modules_and_probes_as_the_checks_do(
+    books: dict[str, Path], sink: tuple[Sink, int], tmp_path: Path
+) -> None:
+    assert BLACKBOX
+    config = tmp_path / "blackbox.yml"
+    for book in books.values():
+        opsbook("generate", "blackbox", "--to", str(config), book=book)
+        tool(BLACKBOX, f"--config.file={config}", "--config.check")
+    own, port = f"127.0.0.1:{sink[1]}", free_port()
+    components = {
+        "api": {"kind": "http", "url": f"http://{own}", "health": "/well",
+                "headers": {"Authorization": "Bearer ${TOKEN}"}},
+        "open": {"kind": "tcp", "address": own}, "closed": {"kind": "tcp", "address": f"127.0.0.1:{free_port()}"},
+    }  # fmt: skip
+    up = {"api": "http.up", "open": "tcp.open", "closed": "tcp.open"}
+    system = make_system(tmp_path, components, checks=[{"id": of, "observe": one, "of": of} for of, one in up.items()])
+    (tmp_path / "api").write_text("s3cret-word")
+    places = Places(secrets=str(tmp_path))
+    config.write_text(modules_text(system, places))
+    targets = yaml.safe_load(scrape_text(system, places))["scrape_configs"][1]["static_configs"]
+    exporter = subprocess.Popen([BLACKBOX, f"--config.file={config}", f"--web.listen-address=127.0.0.1:{port}"])
+
+    def probed(module: str, target: str) -> str | None:
+        try:
+            words = {"module": module, "target": target}
+            told = httpx.get(f"http://127.0.0.1:{port}/probe", params=words, timeout=30, trust_env=False).text
+        except httpx.HTTPError:
+            return None
+        return next((line.split()[1] for line in told.splitlines() if line.startswith("probe_success ")), None)
+
+    try:
+        for one, success in zip(targets, ("1", "1", "0"), strict=True):
+            module, target = one["labels"]["__param_module"], one["targets"][0]
+            assert until(partial(probed, module, target), 60, "it probes") == success, target
+    finally:
+        exporter.terminate()
+        exporter.wait(60)
+    assert "/well Bearer s3cret-word" in sink[0].asked
 
 
 CONFIG = """\

@@ -41,6 +41,10 @@ async def test_every_route_answers_over_postgres(open_doors: Callable[..., Doors
             for path in (path_of(route), route.path.replace("{run}", run).replace("{id}", "api-up")):
                 answer = await client.get(path)
                 assert answer.status_code in (200, 400, 404, 422, 502), f"{path}: {answer.text[:300]}"
+    for path in ("audit", "actions", f"runs/{run}/log", "runs", "alerts", "windows"):
+        for cursor in ("WzExNTI5MjE1MDQ2MDY4NDY5NzZd", "WzEuMCwgImFcdTAwMDAiXQ"):
+            refused = await client.get(f"/api/v1/{path}", params={"cursor": cursor})
+            assert refused.status_code == 400, f"{path} {cursor}: {refused.text}"
     for text in (r"a\u0000b", r"\ud800"):
         refused = await client.post("/api/v1/runs", content=f'{{"procedure": "{text}"}}', headers=AS_JSON)
         assert refused.status_code == 422, refused.text

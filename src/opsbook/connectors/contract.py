@@ -7,7 +7,7 @@ a system is in `change.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
@@ -170,5 +170,5 @@ class Registered:
     components: Offered[type[Component]]
     runtimes: Offered[Callable[[System], Runtime]]
     executors: Offered[Callable[[Connections], Executor]]
-    holding: list[Callable[[Connections, Sequence[str]], Awaitable[list[str]]]] = field(default_factory=list)
-    """What tells which of some checks are bad now: one, which the checks' room hands down."""
+    holding: list[Callable[[Connections, Sequence[str]], Awaitable[Mapping[str, str]]]] = field(default_factory=list)
+    """What tells which of some checks are bad now, each with a sentence: one, which the checks' room hands down."""

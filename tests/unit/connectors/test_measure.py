@@ -64,7 +64,7 @@ def connections(server: Server, tmp_path: Path) -> Any:
     url = f"http://127.0.0.1:{server.port}"  # type: ignore[attr-defined]
     system = system_of(tmp_path, {"api": {"kind": "http", "url": url}})
     made: Any = SimpleNamespace(system=system)
-    connector = HttpConnector("api", system.components["api"], system, made)  # type: ignore[arg-type]
+    connector = HttpConnector("api", system.components["api"], system, made)
     made.of = lambda component: connector
     return made
 

@@ -57,5 +57,5 @@ async def test_what_an_autoscaler_made_more_is_not_made_fewer_by_a_deploy(
         assert text == "api wants 6 instances now, so that api-green gets as many\n"
 
     effect = {"component": "api", "side": "green", "version": "2", "within": 9.0, "tests": []}
-    await as_many(facts.connections, effect, "it", SimpleNamespace(write=write))  # type: ignore[arg-type]
+    await as_many(facts.connections, effect, "it", SimpleNamespace(write=write))
     assert runtime.wanted == {"api": serves, "api-green": proven}

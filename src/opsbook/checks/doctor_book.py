@@ -57,7 +57,7 @@ def examine_book(system: System, now: datetime) -> list[Diagnosis]:
         *_unwatched(system),
         *_nobody_on_call(system, now),
         *_unreached(system, now),
-        *_links(system),
+        *(_links(system) if readable else ()),
         *_inactive(system),
     ]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -54,6 +55,10 @@ class Watched:
     def arrived(self, *to: str) -> bool:
         """Whether one of these was told something about the slow API."""
         return any(one["to"] in to and TITLE in one["subject"] for one in self.messages())
+
+    def told(self) -> dict[str, int]:
+        """Who was told something about the slow API, and how often."""
+        return dict(Counter(one["to"] for one in self.messages() if TITLE in one["subject"]))
 
     def incidents(self) -> list[str]:
         """Those of the slow API."""
@@ -114,7 +119,9 @@ def test_a_slow_api_becomes_an_incident_that_climbs_is_taken_mended_and_told(ren
         assert here.incidents() == [id]
 
 
-def test_what_prometheus_sees_by_the_generated_rules_is_the_same_incident(renec: Renec, tmp_path: Path) -> None:
+def test_what_prometheus_sees_by_the_generated_rules_too_is_one_incident_and_one_page(
+    renec: Renec, tmp_path: Path
+) -> None:
     if "ALERTMANAGER_URL" not in renec.env:
         pytest.skip("Prometheus and Alertmanager are not installed")
     with watched(renec, tmp_path) as here:
@@ -125,7 +132,10 @@ def test_what_prometheus_sees_by_the_generated_rules_is_the_same_incident(renec:
         renec.break_("slow-api", seconds=0.6)
         sources = f"SELECT DISTINCT source FROM alerts WHERE check_id = '{CHECK}' AND incident != '' ORDER BY source"
         until(lambda: here.asked(sources) == [("alertmanager",), ("check",)], PATIENCE, "both have told of it")
+        until(lambda: here.arrived("eng@localhost") and here.arrived("pager"), PATIENCE, "a mail to L2, the last page")
         assert len(here.incidents()) == 1
+        told = here.told()
+        assert {"pager", "eng@localhost"} < set(told) and set(told.values()) == {1}, "each level is paged once"
 
 
 def test_planned_work_keeps_it_silent_and_its_end_pages(renec: Renec, tmp_path: Path) -> None:

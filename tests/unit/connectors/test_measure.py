@@ -14,6 +14,7 @@ from tests.unit.operations.facts import FakeFacts, plan, system_of
 from opsbook.connectors.change import Change, ChangeFailed
 from opsbook.connectors.executors.hold import Hold
 from opsbook.connectors.executors.measure import Measure
+from opsbook.connectors.executors.traffic import _healthy
 from opsbook.connectors.http import HttpConnector
 from opsbook.connectors.registry import REGISTERED
 from opsbook.engine.values import fill_tree
@@ -94,6 +95,16 @@ async def test_each_request_meets_the_instance_that_a_balancer_chooses_anew(conn
     assert (result["answers"], result["errors"], result["status"], result["bad"]) == (20, 0.0, 200, [])
     assert server.opened == server.asked == 20
     assert said.startswith("20 answers, 0.0% errors")
+
+
+async def test_a_side_is_healthy_after_good_answers_in_a_row_however_long_they_take(
+    connections: Any, server: Server
+) -> None:
+    connector = connections.of("api")
+    assert await _healthy(connector, 0.01) == "", "begun in time"
+    assert server.opened == server.asked == 5
+    server.answers = [(200, "")] * 8 + [(503, "")]
+    assert await _healthy(connector, 0.01) == "503 So"
 
 
 @pytest.mark.parametrize(

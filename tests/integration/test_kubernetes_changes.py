@@ -91,6 +91,20 @@ async def test_a_version_that_never_becomes_ready_is_told_and_taken_back(hands: 
         await hands.plan("workload.rollback", of="web")
 
 
+async def test_a_bad_version_of_a_stateful_set_is_taken_back_though_its_pod_is_stuck(hands: Hands) -> None:
+    async with asyncio.timeout(120):
+        while not (await hands.connections.runtime.status("db")).workload.ready:  # noqa: ASYNC110
+            await asyncio.sleep(0.5)
+    (deploy,) = await hands.plan("workload.deploy", of="db", version="9", wait=12)
+    with pytest.raises(NotReady, match="db is not ready after 12 s without progress: 0 of 1 ready"):
+        await hands.apply(deploy)
+    assert isinstance(deploy.inverse, Change) and deploy.inverse.effect["replaces_stuck"] is True
+    assert (await hands.undo(deploy))["ready"] == 1
+    assert "db-0 is not ready and of another template: it is deleted" in hands.out.text
+    status = await hands.connections.runtime.status("db")
+    assert (status.version, status.workload.ready) == ("1", 1)
+
+
 async def test_a_change_is_refused_where_somebody_was_quicker(hands: Hands) -> None:
     (deploy,) = await hands.plan("workload.deploy", of="web", version="2")
     runtime = runtime_of(hands)

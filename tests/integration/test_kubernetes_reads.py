@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from tests.integration.servers import ask, free_port
 pytestmark = on_cluster("parts")
 
 EATER = "import time\nkept = bytearray()\nwhile True:\n    kept += b'x' * 4_000_000\n    time.sleep(0.02)\n"
+COUNT = "import itertools, time\nfor n in itertools.count():\n    print(n, flush=True)\n    time.sleep(0.05)\n"
 SECRETS = {
     "apiVersion": "v1",
     "kind": "Secret",
@@ -75,7 +77,7 @@ def cluster() -> Iterator[Cluster]:
         deployment("unmade", container("unmade", ["true"], **absent)),
         deployment("two", python("first", BEAT, env=ENVIRONMENT, envFrom=[{"configMapRef": {"name": "settings"}}]),
                    python("second", BEAT)),
-        workload("StatefulSet", "db", python("db", BEAT), serviceName="db", replicas=1),
+        workload("StatefulSet", "db", python("db", COUNT), serviceName="db", replicas=1),
         workload("DaemonSet", "agent", python("agent", BEAT)),
         service("lonely", 80),
     ) as one:  # fmt: skip
@@ -133,6 +135,16 @@ async def test_it_knows_every_kind_of_workload(connections: OpenConnections) -> 
     assert [one.current for one in await runtime.revisions("db")] == [True]
     lines = {line.instance.partition("/")[2] async for line in runtime.logs("two", LogQuery(contains="started"))}
     assert lines == {"first", "second"}, "every container of a pod is heard"
+
+
+async def test_following_loses_no_line_and_tells_none_twice(connections: OpenConnections) -> None:
+    async with asyncio.timeout(120):
+        while not (await connections.runtime.status("db")).workload.ready:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+        for tail in (5, 0):
+            async with aclosing(connections.runtime.logs("db", LogQuery(tail, follow=True))) as followed:
+                numbers = [int((await anext(followed)).text) for _ in range(30)]
+            assert numbers == list(range(numbers[0], numbers[0] + 30))
 
 
 async def test_it_names_where_variables_come_from_and_never_shows_a_secret(connections: OpenConnections) -> None:

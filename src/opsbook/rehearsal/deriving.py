@@ -148,6 +148,7 @@ async def _smallest_table(facts: Facts, component: str) -> Json:
 FINDERS: dict[tuple[str, str], Finder] = {
     ("workload.scale", "replicas"): _one_more,
     ("workload.deploy", "version"): _other_version,
+    ("side.bring_up", "version"): _other_version,
     ("workload.rollback", "version"): _version_before,
     ("postgres.*", "table"): _smallest_table,
 }

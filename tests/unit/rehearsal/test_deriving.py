@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from opsbook.connectors.runtimes.brought import tags
-from opsbook.rehearsal.deriving import next_to
+from opsbook.operations.registry import operations
+from opsbook.rehearsal.deriving import FINDERS, next_to
 
 
 def test_tags_of_the_own_repository_alone_are_versions_and_in_their_order() -> None:
@@ -23,3 +24,9 @@ def test_the_next_version_is_tried_else_the_last_before(runs: str, chosen: str) 
 
 def test_where_no_other_version_lies_none_is_chosen() -> None:
     assert next_to("1.0.0", ["1.0.0"]) == ""
+
+
+@pytest.mark.parametrize("name", ["side.bring_up", "workload.deploy"])
+def test_whatever_deploys_a_version_is_given_one(name: str) -> None:
+    assert (name, "version") in FINDERS
+    assert "version" in operations()[name].spec.parameters.model_fields

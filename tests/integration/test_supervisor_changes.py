@@ -236,7 +236,11 @@ async def test_a_second_workload_may_join_a_deploy(hands: Hands, shared: Supervi
     second = await hands.plan("single", Verb.DEPLOY, version="1.2.0")
     await hands.apply(first)
     await hands.apply(second)
-    assert (await hands.runtime.status("single")).version == "1.2.0"
+
+    async def runs() -> bool:  # a process that was just forked lies in no release yet
+        return (await hands.runtime.status("single")).version == "1.2.0"
+
+    await eventually(runs)
 
 
 async def test_it_refuses_a_deploy_when_another_version_came_between(hands: Hands) -> None:
